@@ -1,0 +1,40 @@
+"""The environment every genarm process runs in: quiet, local, and the same for each door.
+
+Call `prepare(root)` before prefect, mlflow or dvc is imported. What the user has set is kept.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+TELEMETRY_OFF = {
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "DO_NOT_TRACK": "true",  # MLflow knows only the word "true", Prefect takes it too
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DVC_NO_ANALYTICS": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+}
+
+
+def project_root(start: Path | None = None) -> Path:
+    """The nearest folder at or above `start` that holds `params.yaml`; `start` itself where none does."""
+    start = (start or Path.cwd()).resolve()
+    return next((p for p in (start, *start.parents) if (p / "params.yaml").is_file()), start)
+
+
+def prepare(root: Path) -> None:
+    """Set the defaults of this process and of those it starts; values already set win."""
+    defaults = {
+        **TELEMETRY_OFF,
+        "PREFECT_HOME": str(root / ".prefect"),
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+        "MLFLOW_TRACKING_URI": f"sqlite:///{root / 'mlflow' / 'mlflow.db'}",
+        "TOKENIZERS_PARALLELISM": "false",
+    }
+    for name, value in defaults.items():
+        os.environ.setdefault(name, value)
+    # A stage is started as `genarm ...` by DVC: it must be the genarm of this interpreter.
+    scripts = str(Path(sys.executable).parent)
+    path = os.environ.get("PATH", "")
+    if scripts not in path.split(os.pathsep):
+        os.environ["PATH"] = os.pathsep.join((scripts, path))

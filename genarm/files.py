@@ -1,0 +1,88 @@
+"""JSON and JSON lines on disk, written whole or not at all, with the nouns as rows."""
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from genarm.errors import DataError
+
+T = TypeVar("T")
+
+
+def sha256(path: Path) -> str:
+    """Hex sha256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write beside, flush to disk, then rename: a crash leaves the old file or the new one, never half."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with beside.open("w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """A value, a noun or a list of nouns as indented JSON with sorted keys."""
+    text = json.dumps(value, default=_plain, indent=2, sort_keys=True, ensure_ascii=False)
+    write_text(path, text + "\n")
+
+
+def read_json(path: Path, kind: type[T]) -> T:
+    """The value of a JSON file, checked to be a `kind`. Raises DataError naming file and field."""
+    try:
+        return TypeAdapter(kind).validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise DataError(f"no file at {path}", hint="run the stage that writes it: dvc repro") from None
+    except ValidationError as error:
+        raise DataError(f"{path}: {_first(error)}", hint="the file was altered or is of another version") from None
+
+
+def write_rows(path: Path, rows: Iterable[Any]) -> None:
+    """Nouns as JSON lines, in the order given."""
+    write_text(path, "".join(json.dumps(row, default=_plain, ensure_ascii=False) + "\n" for row in rows))
+
+
+def read_rows(path: Path, kind: type[T]) -> list[T]:
+    """The rows of a JSON-lines file as nouns. Raises DataError naming file, row (from 1) and field."""
+    return list(_rows(path, kind))
+
+
+def _rows(path: Path, kind: type[T]) -> Iterator[T]:
+    adapter = TypeAdapter(kind)
+    try:
+        with path.open(encoding="utf-8", newline="\n") as file:
+            for number, line in enumerate(file, start=1):
+                try:
+                    yield adapter.validate_json(line)
+                except ValidationError as error:
+                    raise DataError(f"{path}, row {number}: {_first(error)}", hint="re-run its stage") from None
+    except FileNotFoundError:
+        raise DataError(f"no file at {path}", hint="run the stage that writes it: dvc repro") from None
+
+
+def _first(error: ValidationError) -> str:
+    item = error.errors()[0]
+    where = ".".join(str(part) for part in item["loc"])
+    return f"{where}: {item['msg']}" if where else item["msg"]
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} is no JSON value")

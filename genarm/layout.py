@@ -1,0 +1,82 @@
+"""Where everything lies below the project's root: the one place that knows a path."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from genarm.types import Side, Split
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The paths of one project."""
+
+    root: Path
+
+    @property
+    def params(self) -> Path:
+        return self.root / "params.yaml"
+
+    @property
+    def data(self) -> Path:
+        return self.root / "data"
+
+    @property
+    def artifacts(self) -> Path:
+        return self.root / "artifacts"
+
+    @property
+    def champions(self) -> Path:
+        """The snapshot of the champion aliases that the stages depend on."""
+        return self.root / "mlflow" / "champions.json"
+
+    @property
+    def prompts(self) -> Path:
+        return self.artifacts / "pairs" / "prompts.jsonl"
+
+    @property
+    def quarantine(self) -> Path:
+        return self.artifacts / "pairs" / "quarantine.jsonl"
+
+    @property
+    def pairs_stats(self) -> Path:
+        return self.artifacts / "pairs" / "stats.json"
+
+    def pairs(self, dimension: str, split: Split) -> Path:
+        return self.artifacts / "pairs" / dimension / f"{split}.jsonl"
+
+    def arm(self, dimension: str) -> Path:
+        """The challenger's PEFT folder."""
+        return self.artifacts / "arms" / dimension
+
+    def champion_arm(self, dimension: str) -> Path:
+        """The champion's PEFT folder, as fetched from the registry."""
+        return self.artifacts / "champions" / dimension
+
+    def checkpoints(self, dimension: str) -> Path:
+        return self.artifacts / "checkpoints" / dimension
+
+    def train_metrics(self, dimension: str) -> Path:
+        return self.artifacts / "train" / dimension / "metrics.json"
+
+    def train_curves(self, dimension: str) -> Path:
+        return self.artifacts / "train" / dimension / "curves.csv"
+
+    def responses(self, side: Side, dimension: str | None = None) -> Path:
+        """One JSON line a prompt; the base has one file, the others one a dimension."""
+        name = "base" if dimension is None else f"{side}/{dimension}"
+        return self.artifacts / "responses" / f"{name}.jsonl"
+
+    def verdicts(self, dimension: str) -> Path:
+        return self.artifacts / "verdicts" / f"{dimension}.jsonl"
+
+    @property
+    def decisions(self) -> Path:
+        return self.artifacts / "decisions.json"
+
+    @property
+    def report(self) -> Path:
+        return self.artifacts / "report"
+
+    @property
+    def lock(self) -> Path:
+        return self.root / ".cache" / "run.lock"

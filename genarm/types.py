@@ -1,0 +1,171 @@
+"""The nouns, in the order of the sentence: dataset -> pairs -> ARM -> version -> responses -> verdicts ->
+scorecard -> decision. All are frozen; a stage makes new ones and never changes the ones it was given.
+
+Shape letters used everywhere: b requests, n ARMs on a request, r = b * (1 + n) rows, s tokens,
+d width, v vocabulary, p pairs.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+Role = Literal["system", "user", "assistant"]
+Split = Literal["train", "validation", "evaluation"]
+Side = Literal["base", "champion", "challenger"]
+Outcome = Literal["promote", "hold", "reject", "same"]
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a conversation."""
+
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What a response answers: messages that end with a user turn."""
+
+    messages: tuple[Message, ...]
+
+    @property
+    def id(self) -> str:
+        """First 16 hex digits of the sha256 of the messages; the same prompt has the same id in any file."""
+        text = json.dumps([[m.role, m.content] for m in self.messages], ensure_ascii=False)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True)
+class PreferencePair:
+    """Two responses to one prompt, of which `chosen` was preferred on some dimension."""
+
+    prompt: Prompt
+    chosen: str
+    rejected: str
+
+
+@dataclass(frozen=True, slots=True)
+class ArmCard:
+    """What `arm.json` says of an adapter: what it rewards, what it fits on, where it comes from."""
+
+    dimension: str
+    base_id: str
+    base_revision: str | None
+    base_weights_sha256: str
+    tokenizer_sha256: str
+    adapter_sha256: str
+    beta: float
+    weight: float  # the decoding weight it was tuned for
+    pairs_sha256: str
+    data_md5: str | None
+    git_commit: str | None
+    params: Mapping[str, object] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Champion:
+    """An entry of `mlflow/champions.json`: the version in use on one dimension."""
+
+    version: int
+    model_id: str
+    adapter_sha256: str
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What one side answered to one prompt.
+
+    `base_logprob` is sum_t log p_base(y_t) and `kl` the mean over tokens of KL(guided || base), both in nats.
+    """
+
+    prompt_id: str
+    text: str
+    tokens: int
+    finish_reason: Literal["stop", "length"]
+    base_logprob: float
+    kl: float
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One judge on one prompt. preference in [-1, 1]: above 0 for `left`, below 0 for `right`, 0 a tie.
+
+    None stands for a judge that could not be read; it is counted, never taken for a tie.
+    """
+
+    prompt_id: str
+    dimension: str
+    left: Side
+    right: Side
+    preference: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A value, its interval and the prompts behind it; prints as 0.58 [0.53, 0.63] n=400."""
+
+    value: float
+    interval: tuple[float, float]
+    n: int
+
+    def __str__(self) -> str:
+        return f"{self.value:.2f} [{self.interval[0]:.2f}, {self.interval[1]:.2f}] n={self.n}"
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """`left` against `right` on one dimension: the win rate of `left` and the counts behind it."""
+
+    dimension: str
+    left: Side
+    right: Side
+    win_rate: Estimate
+    wins: int
+    ties: int
+    losses: int
+    unread: int
+    p_value: float  # exact one-sided sign test of "left wins more often than it loses"
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How the text of one side reads, without asking a judge."""
+
+    side: Side
+    mean_tokens: float
+    repetition: float  # share of 4-grams of words that were seen before in the same response
+    perplexity: float  # under the base model, over all response tokens
+    kl: float  # mean over responses of KL(guided || base) a token, in nats
+
+
+@dataclass(frozen=True, slots=True)
+class Scorecard:
+    """All that was measured of one challenger: what the rule reads and the report shows."""
+
+    dimension: str
+    challenger_sha256: str
+    champion: Champion | None
+    comparisons: Sequence[Comparison]
+    health: Sequence[Health]
+
+    @property
+    def rival(self) -> Side:
+        """Whom the challenger has to beat: the champion, or the base model while there is none."""
+        return "champion" if self.champion else "base"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The outcome for one dimension and the reasons, each a sentence with its numbers."""
+
+    dimension: str
+    outcome: Outcome
+    reasons: Sequence[str]
+    challenger_sha256: str
+    champion: Champion | None
+    prompts_needed: int | None = None  # of a `hold`: prompts that would decide it
