@@ -79,7 +79,8 @@ def load_model(source: ModelSource, dtype: str) -> "PreTrainedModel":
     model = AutoModelForCausalLM.from_pretrained(
         source.path, dtype=getattr(torch, dtype), attn_implementation="sdpa", trust_remote_code=False
     )
-    return model.to(device).eval()
+    model.to(device)
+    return model.eval()
 
 
 def load_tokenizer(source: ModelSource) -> "PreTrainedTokenizerBase":
@@ -170,7 +171,7 @@ def _convert(gguf: Path, folder: Path) -> None:
         tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(f"transformers cannot read {gguf}: {error}", hint="re-download the file") from error
-    model.hf_quantizer = None  # dequantised above: what is left is plain bfloat16, but save_pretrained
+    setattr(model, "hf_quantizer", None)  # noqa: B010  dequantised above: what is left is plain bfloat16, but save_pretrained
     del model.config.quantization_config  # refuses as long as the model says that it is quantised
     beside = folder.with_name(f"{folder.name}.{os.getpid()}")
     try:
