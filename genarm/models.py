@@ -73,14 +73,10 @@ def load_model(source: ModelSource, dtype: str) -> "PreTrainedModel":
     import torch
     from transformers import AutoModelForCausalLM
 
-    device = (
-        torch.accelerator.current_accelerator() if torch.accelerator.is_available() else torch.device("cpu")
-    )
     model = AutoModelForCausalLM.from_pretrained(
         source.path, dtype=getattr(torch, dtype), attn_implementation="sdpa", trust_remote_code=False
     )
-    model.to(device)
-    return model.eval()
+    return model.to(torch.accelerator.current_accelerator() or "cpu").eval()
 
 
 def load_tokenizer(source: ModelSource) -> "PreTrainedTokenizerBase":
