@@ -91,13 +91,9 @@ class TrainConfig(Section):
     lora: LoraConfig = LoraConfig()
 
 
-class RespondConfig(Section):
-    """How the evaluation prompts are answered: the same way by base, champion and challenger."""
+class SamplingConfig(Section):
+    """How a response is drawn; base, champion and challenger answer under the same settings."""
 
-    weights: dict[DimensionName, Annotated[float, Field(ge=0)]] = Field(
-        description="decoding weight of each dimension's ARM: 1/beta of the paper's equation 6"
-    )
-    prompts: int | None = Field(None, ge=1, description="answer at most this many evaluation prompts")
     temperature: float = Field(1.0, ge=0, description="of base + weighted ARMs; 0 takes the best token")
     top_k: int = Field(0, ge=0, description="0 keeps all")
     top_p: float = Field(1.0, gt=0, le=1)
@@ -105,6 +101,16 @@ class RespondConfig(Section):
     batch_size: int = Field(32, ge=1, description="requests decoded together")
     strategy: Literal["auto", "shared", "separate"] = "auto"
     seed: int = 0
+
+
+class RespondConfig(Section):
+    """What answers the evaluation prompts, and how strongly it is guided."""
+
+    weights: dict[DimensionName, Annotated[float, Field(ge=0)]] = Field(
+        description="decoding weight of each dimension's ARM: 1/beta of the paper's equation 6"
+    )
+    prompts: int | None = Field(None, ge=1, description="answer at most this many evaluation prompts")
+    sampling: SamplingConfig = SamplingConfig()
 
 
 class ScorerConfig(Section):

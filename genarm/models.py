@@ -76,7 +76,8 @@ def load_model(source: ModelSource, dtype: str) -> "PreTrainedModel":
     model = AutoModelForCausalLM.from_pretrained(
         source.path, dtype=getattr(torch, dtype), attn_implementation="sdpa", trust_remote_code=False
     )
-    return model.to(torch.accelerator.current_accelerator() or "cpu").eval()
+    device = torch.accelerator.current_accelerator()  # None on a machine without one
+    return torch.nn.Module.to(model, device).eval() if device else model.eval()
 
 
 def load_tokenizer(source: ModelSource) -> "PreTrainedTokenizerBase":
