@@ -37,8 +37,12 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """A value, a noun or a list of nouns as indented JSON with sorted keys."""
-    text = json.dumps(value, default=_plain, indent=2, sort_keys=True, ensure_ascii=False)
-    write_text(path, text + "\n")
+    write_text(path, to_json(value) + "\n")
+
+
+def to_json(value: Any) -> str:
+    """The text that `write_json` writes."""
+    return json.dumps(value, default=_plain, indent=2, sort_keys=True, ensure_ascii=False)
 
 
 def read_json(path: Path, kind: type[T]) -> T:

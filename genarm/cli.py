@@ -1,0 +1,168 @@
+"""The command line: one command a verb, no logic in it."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from genarm import env
+from genarm.errors import Busy, GenarmError, StaleDecision
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+registry_app = typer.Typer(no_args_is_help=True, help="Versions, champions, promotion and rollback.")
+app.add_typer(registry_app, name="registry")
+
+out, err = Console(), Console(stderr=True)
+Json = Annotated[bool, typer.Option("--json", help="print JSON, for machines")]
+Dimension = Annotated[str, typer.Argument(help="a preference dimension of params.yaml")]
+EXIT = {StaleDecision: 3, Busy: 4}  # 1: any other error; 2: wrong usage
+
+
+def root() -> Path:
+    """The project that the command runs in, with its environment prepared."""
+    folder = env.project_root()
+    env.prepare(folder)
+    return folder
+
+
+def show(value: Any, as_json: bool) -> None:
+    """A result on standard output, for a person or a machine."""
+    from genarm.files import to_json
+
+    if as_json:
+        print(to_json(value))
+    else:
+        out.print(value)
+
+
+@app.command()
+def pairs(as_json: Json = False) -> None:
+    """Check the preference data, split it by prompt, set aside what is malformed."""
+    from genarm import stages
+
+    show(stages.pairs(root()), as_json)
+
+
+@app.command()
+def train(dimension: Dimension, as_json: Json = False) -> None:
+    """Fine-tune the ARM of one dimension."""
+    from genarm import stages
+
+    show(stages.train(root(), dimension), as_json)
+
+
+@app.command()
+def respond(
+    side: Annotated[str, typer.Argument(help="base, challenger or champion")],
+    dimension: Annotated[str | None, typer.Argument(help="whose challenger or champion")] = None,
+    as_json: Json = False,
+) -> None:
+    """Answer the evaluation prompts."""
+    from genarm import stages
+
+    if side not in ("base", "challenger", "champion"):
+        raise typer.BadParameter(f"{side!r} is not base, challenger or champion")
+    answers = stages.respond(root(), side, dimension)  # type: ignore[arg-type]
+    show(answers if as_json else f"{len(answers)} responses", as_json)
+
+
+@app.command()
+def judge(dimension: Dimension, as_json: Json = False) -> None:
+    """Compare challenger, champion and base on every dimension."""
+    from genarm import stages
+
+    verdicts = stages.judge(root(), dimension)
+    show(verdicts if as_json else f"{len(verdicts)} verdicts", as_json)
+
+
+@app.command()
+def decide(as_json: Json = False) -> None:
+    """Promote, hold, reject or same: the decision of every dimension, with its reasons."""
+    from genarm import stages
+    from genarm.closing import decisions_table
+
+    decisions = stages.decide(root())
+    show(decisions if as_json else decisions_table(decisions), as_json)
+
+
+@app.command()
+def report() -> None:
+    """Write the report as HTML, Markdown and JSON."""
+    from genarm import stages
+
+    out.print(stages.report(root()))
+
+
+@app.command()
+def run(
+    dimension: Annotated[list[str] | None, typer.Option(help="only these; all by default")] = None,
+    promote: Annotated[bool, typer.Option(help="carry the decision out")] = True,
+) -> None:
+    """The whole pipeline, once: preference data in, promotion decision out."""
+    project = root()
+    from flows.align import align
+
+    align(root=str(project), dimensions=dimension, promote=promote)
+
+
+@app.command()
+def plan(as_json: Json = False) -> None:
+    """Say which stages would run, and why."""
+    from genarm.plan import plan as make
+    from genarm.plan import render
+
+    steps = make(root())
+    show(steps if as_json else render(steps), as_json)
+
+
+@app.command()
+def data(source: Annotated[str, typer.Argument(help="path, glob, URL, or hf://owner/name@revision")]) -> None:
+    """Make a source the version of the preference data."""
+    project = root()
+    from flows.version_data import version_data
+
+    version_data(source, root=str(project))
+
+
+@app.command()
+def synthesize() -> None:
+    """Make the embedded preference data in seed/ again, byte for byte."""
+    from genarm.synthesize import write_seed
+
+    out.print(write_seed(root()))
+
+
+@app.command()
+def doctor(
+    deep: Annotated[bool, typer.Option(help="also ask DVC and MLflow, which takes seconds")] = False,
+    as_json: Json = False,
+) -> None:
+    """Examine the set-up; every finding names its fix."""
+    from genarm.doctor import examine, render
+
+    findings = examine(root(), deep=deep)
+    show(findings if as_json else render(findings), as_json)
+    if any(f.status == "fail" for f in findings):
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """Run a command; an expected error is one line and an exit code, `--debug` shows where it came from."""
+    debug = "--debug" in sys.argv
+    if debug:
+        sys.argv.remove("--debug")
+    try:
+        app()
+    except GenarmError as error:
+        if debug:
+            raise
+        err.print(f"[bold red]error[/]: {error.message}", highlight=False, soft_wrap=True)
+        if error.hint:
+            err.print(f"[bold]hint[/]: {error.hint}", highlight=False, soft_wrap=True)
+        sys.exit(EXIT.get(type(error), 1))
+    except KeyboardInterrupt:
+        err.print("[bold red]stopped[/]: nothing is lost; the same command goes on where it was")
+        sys.exit(130)

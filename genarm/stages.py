@@ -1,0 +1,206 @@
+"""The stages: one function a verb, files and parameters in, files out, so that `dvc repro` alone is enough.
+
+Nothing here asks a server or changes the registry, with one exception: answering as the champion fetches
+the version that `mlflow/champions.json` names, and checks its hash.
+"""
+
+import csv
+import subprocess
+from pathlib import Path
+
+from genarm import arms, models
+from genarm.config import Params, load_params
+from genarm.errors import GenarmError
+from genarm.files import read_json, read_rows, sha256, write_json, write_rows
+from genarm.layout import Layout
+from genarm.types import Champion, Decision, PreferencePair, Prompt, Response, Scorecard, Side, Verdict
+
+
+def pairs(root: Path) -> dict[str, object]:
+    """data/ -> artifacts/pairs: checked, split by prompt; what was refused goes to a quarantine file."""
+    from genarm.pairs import make_pairs, write_pairs
+
+    layout, params = Layout(root), load_params(root / "params.yaml")
+    tokenizer = models.load_tokenizer(_base(params))
+    config = params.pairs
+    results = {d: make_pairs(layout.data, d, config.sources[d], config, tokenizer) for d in params.dimensions}
+    write_pairs(layout, results)
+    return read_json(layout.pairs_stats, dict[str, object])
+
+
+def train(root: Path, dimension: str) -> dict[str, float]:
+    """artifacts/pairs/<dimension> -> artifacts/arms/<dimension>: the challenger."""
+    from genarm.train import train_arm
+
+    layout, params = Layout(root), load_params(root / "params.yaml")
+    config = params.train_config(dimension)
+    rows = {s: read_rows(layout.pairs(dimension, s), PreferencePair) for s in ("train", "validation")}
+    result = train_arm(
+        rows["train"],
+        rows["validation"],
+        dimension=dimension,
+        base=_base(params),
+        dtype=params.base.dtype,
+        config=config,
+        out=layout.arm(dimension),
+        checkpoints=layout.checkpoints(dimension),
+        weight=params.respond.weights[dimension],
+        pairs_sha256=sha256(layout.pairs(dimension, "train")),
+        data_md5=_data_md5(root),
+        git_commit=_git_commit(root),
+    )
+    write_json(layout.train_metrics(dimension), result.metrics)
+    _write_csv(layout.train_curves(dimension), result.curves)
+    return dict(result.metrics)
+
+
+def respond(root: Path, side: Side, dimension: str | None = None) -> list[Response]:
+    """Answer the evaluation prompts as base, challenger or champion; no rows where there is no champion."""
+    layout, params = Layout(root), load_params(root / "params.yaml")
+    out = layout.responses(side, dimension)
+    if side == "base":
+        answers = _answer(params, layout, {}, {})
+    elif dimension is None:
+        raise GenarmError(f"genarm respond {side} needs a dimension", hint=f"genarm respond {side} positive")
+    elif side == "challenger":
+        weight = params.respond.weights[params.known(dimension)]
+        answers = _answer(params, layout, {dimension: layout.arm(dimension)}, {dimension: weight})
+    else:
+        champion = read_champions(root).get(params.known(dimension))
+        answers = []
+        if champion is not None:
+            from genarm import registry
+
+            folder = registry.connect(root).fetch(dimension, champion, layout.champion_arm(dimension))
+            answers = _answer(params, layout, {dimension: folder}, {dimension: champion.weight})
+    write_rows(out, answers)
+    return answers
+
+
+def _answer(
+    params: Params, layout: Layout, folders: dict[str, Path], weights: dict[str, float]
+) -> list[Response]:
+    from genarm.decoding import load_decoder
+    from genarm.respond import respond as answer
+
+    base, sampling = _base(params), params.respond.sampling
+    decoder = load_decoder(
+        base, folders, dtype=params.base.dtype, strategy=sampling.strategy, batch_size=sampling.batch_size
+    )
+    prompts = read_rows(layout.prompts, Prompt)
+    return answer(prompts, decoder, models.load_tokenizer(base), weights=weights, config=params.respond)
+
+
+def judge(root: Path, dimension: str) -> list[Verdict]:
+    """Compare the sides that answered for one dimension's challenger, on every dimension."""
+    from genarm.judges import judge as compare
+    from genarm.judges import load_judge
+
+    layout, params = Layout(root), load_params(root / "params.yaml")
+    sides = responses(layout, params.known(dimension))
+    answered = {r.prompt_id for r in sides["base"]}
+    prompts = [p for p in read_rows(layout.prompts, Prompt) if p.id in answered]
+    verdicts = compare(prompts, sides, {d: load_judge(params.judge[d]) for d in params.dimensions})
+    write_rows(layout.verdicts(dimension), verdicts)
+    return verdicts
+
+
+def responses(layout: Layout, dimension: str) -> dict[Side, list[Response]]:
+    """What each side answered for one dimension; a side that is not there is left out."""
+    sides: dict[Side, list[Response]] = {"base": read_rows(layout.responses("base"), Response)}
+    for side in ("champion", "challenger"):
+        if rows := read_rows(layout.responses(side, dimension), Response):
+            sides[side] = rows
+    return sides
+
+
+def decide(root: Path) -> list[Decision]:
+    """All dimensions together, since the chance of a false promotion is shared among them."""
+    from genarm.evaluation import score
+    from genarm.promotion import decide as rule
+
+    layout, params = Layout(root), load_params(root / "params.yaml")
+    champions = read_champions(root)
+    scorecards = [
+        score(
+            dimension,
+            arms.adapter_hash(layout.arm(dimension)),
+            champions.get(dimension),
+            responses(layout, dimension),
+            read_rows(layout.verdicts(dimension), Verdict),
+        )
+        for dimension in params.dimensions
+    ]
+    decisions = rule(scorecards, params.decide)
+    write_json(layout.scorecards, {s.dimension: s for s in scorecards})
+    write_json(layout.decisions, {d.dimension: d for d in decisions})
+    return decisions
+
+
+def report(root: Path) -> Path:
+    """Everything above as one HTML page, with the same as Markdown and JSON beside it."""
+    from genarm.report import ReportInput, build_report
+
+    layout, params = Layout(root), load_params(root / "params.yaml")
+    dimensions = params.dimensions
+    return build_report(
+        ReportInput(
+            decisions=list(read_decisions(root).values()),
+            scorecards=list(read_json(layout.scorecards, dict[str, Scorecard]).values()),
+            cards={d: arms.read_card(layout.arm(d)) for d in dimensions},
+            train_metrics={d: read_json(layout.train_metrics(d), dict[str, float]) for d in dimensions},
+            curves={d: _read_csv(layout.train_curves(d)) for d in dimensions},
+            prompts=read_rows(layout.prompts, Prompt),
+            responses={d: responses(layout, d) for d in dimensions},
+            verdicts={d: read_rows(layout.verdicts(d), Verdict) for d in dimensions},
+            pair_stats=read_json(layout.pairs_stats, dict[str, object]),
+            quarantine=read_rows(layout.quarantine, dict[str, object]),
+            lineage=_lineage(root, layout),
+        ),
+        layout.report,
+    )
+
+
+def read_champions(root: Path) -> dict[str, Champion | None]:
+    """The snapshot of the champion aliases that this commit or run is judged against."""
+    return read_json(Layout(root).champions, dict[str, Champion | None])
+
+
+def read_decisions(root: Path) -> dict[str, Decision]:
+    """What the last `decide` came to, by dimension."""
+    return read_json(Layout(root).decisions, dict[str, Decision])
+
+
+def _base(params: Params) -> models.ModelSource:
+    return models.resolve(params.base.model, params.base.revision)
+
+
+def _data_md5(root: Path) -> str | None:
+    from genarm.versioning import data_version
+
+    return data_version(root)
+
+
+def _git_commit(root: Path) -> str | None:
+    done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=root, capture_output=True, text=True, check=False)
+    return done.stdout.strip() or None
+
+
+def _lineage(root: Path, layout: Layout) -> dict[str, str]:
+    """Ids of servers, as the flow noted them: shown in the report, but no stage depends on them."""
+    noted = read_json(layout.lineage, dict[str, str]) if layout.lineage.is_file() else {}
+    return {"git commit": _git_commit(root) or "", "data md5": _data_md5(root) or "", **noted}
+
+
+def _write_csv(path: Path, rows: list[dict[str, float]]) -> None:
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, names)
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _read_csv(path: Path) -> list[dict[str, float]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
