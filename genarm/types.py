@@ -130,6 +130,7 @@ class Comparison:
     losses: int
     unread: int
     p_value: float  # exact one-sided sign test of "left wins more often than it loses"
+    length_controlled: Estimate | None = None  # the win rate if both sides were equally long; shown only
 
 
 @dataclass(frozen=True, slots=True)
