@@ -28,6 +28,9 @@ class BaseConfig(Section):
     dtype: Literal["bfloat16", "float16", "float32"] = Field(
         "bfloat16", description="precision of training and decoding"
     )
+    chat_template: str | None = Field(
+        None, description="Jinja text that turns messages into a prompt, in place of the tokenizer's own"
+    )
 
 
 class SourceConfig(Section):

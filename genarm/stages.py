@@ -10,10 +10,20 @@ from pathlib import Path
 
 from genarm import arms, models
 from genarm.config import Params, load_params
-from genarm.errors import GenarmError
+from genarm.errors import AdapterError, GenarmError
 from genarm.files import read_json, read_rows, sha256, write_json, write_rows
 from genarm.layout import Layout
-from genarm.types import Champion, Decision, PreferencePair, Prompt, Response, Scorecard, Side, Verdict
+from genarm.types import (
+    Champion,
+    Decision,
+    Message,
+    PreferencePair,
+    Prompt,
+    Response,
+    Scorecard,
+    Side,
+    Verdict,
+)
 
 
 def pairs(root: Path) -> dict[str, object]:
@@ -149,7 +159,7 @@ def report(root: Path) -> Path:
             scorecards=list(read_json(layout.scorecards, dict[str, Scorecard]).values()),
             cards={d: arms.read_card(layout.arm(d)) for d in dimensions},
             train_metrics={d: read_json(layout.train_metrics(d), dict[str, float]) for d in dimensions},
-            curves={d: _read_csv(layout.train_curves(d)) for d in dimensions},
+            curves={d: read_curves(layout.train_curves(d)) for d in dimensions},
             prompts=read_rows(layout.prompts, Prompt),
             responses={d: responses(layout, d) for d in dimensions},
             verdicts={d: read_rows(layout.verdicts(d), Verdict) for d in dimensions},
@@ -159,6 +169,23 @@ def report(root: Path) -> Path:
         ),
         layout.report,
     )
+
+
+def smoke_test(root: Path, dimension: str, folder: Path) -> None:
+    """Load a version as it would be served and let it answer once. Raises GenarmError where it does not."""
+    from genarm.decoding import GuidedRequest, load_decoder
+
+    params = load_params(root / "params.yaml")
+    base = _base(params)
+    prompt = models.render(models.load_tokenizer(base), [Message("user", "Say hello.")])
+    weights = {dimension: params.respond.weights[dimension]}
+    decoder = load_decoder(base, {dimension: folder}, dtype=params.base.dtype, batch_size=1)
+    (answer,) = decoder.generate([GuidedRequest(tuple(prompt), weights, max_new_tokens=8)])
+    if not answer.tokens or answer.kl <= 0:
+        raise AdapterError(
+            f"{folder} loads but does not guide: {len(answer.tokens)} tokens, KL to the base {answer.kl}",
+            hint="train it again; an adapter of zeros is the base model",
+        )
 
 
 def read_champions(root: Path) -> dict[str, Champion | None]:
@@ -172,7 +199,7 @@ def read_decisions(root: Path) -> dict[str, Decision]:
 
 
 def _base(params: Params) -> models.ModelSource:
-    return models.resolve(params.base.model, params.base.revision)
+    return models.resolve(params.base.model, params.base.revision, params.base.chat_template)
 
 
 def _data_md5(root: Path) -> str | None:
@@ -201,6 +228,7 @@ def _write_csv(path: Path, rows: list[dict[str, float]]) -> None:
         writer.writerows(rows)
 
 
-def _read_csv(path: Path) -> list[dict[str, float]]:
+def read_curves(path: Path) -> list[dict[str, float]]:
+    """The rows of a training's curves; an empty cell is left out."""
     with path.open(encoding="utf-8", newline="") as file:
         return [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
