@@ -1,12 +1,12 @@
 """The command line: one command a verb, no logic in it."""
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from genarm import env
 from genarm.errors import Busy, GenarmError, StaleDecision
@@ -149,6 +149,66 @@ def doctor(
         raise typer.Exit(1)
 
 
+@app.command()
+def chat(
+    weights: Annotated[str, typer.Option(help="such as positive=2,plain=1; their own by default")] = "",
+    once: Annotated[str | None, typer.Option(help="answer this and stop")] = None,
+    as_json: Json = False,
+) -> None:
+    """Talk to base and champions, side by side with the base alone."""
+    from genarm.chat import run_chat
+
+    run_chat(root(), weights, once=once, as_json=as_json)
+
+
+@registry_app.command("list")
+def registry_list(as_json: Json = False) -> None:
+    """Every version of every dimension, with its aliases."""
+    from genarm import registry
+
+    show(registry.connect(root()).list(), as_json)
+
+
+@registry_app.command("show")
+def registry_show(dimension: Dimension, version: int, as_json: Json = False) -> None:
+    """One version: metrics, lineage, trail."""
+    from genarm import registry
+
+    show(registry.connect(root()).show(dimension, version), as_json)
+
+
+@registry_app.command("promote")
+def registry_promote(
+    dimension: Dimension,
+    reason: Annotated[str | None, typer.Option(help="promote against the decision, and say why")] = None,
+) -> None:
+    """Carry the last decision of a dimension out by hand."""
+    from genarm.operate import promote
+
+    out.print(promote(root(), dimension, reason))
+
+
+@registry_app.command("rollback")
+def registry_rollback(
+    dimension: Dimension,
+    reason: Annotated[str, typer.Option(help="goes on the record and blocks the version")],
+    to: Annotated[int | None, typer.Option(help="version; the previous one by default")] = None,
+) -> None:
+    """Put the previous champion back, and block the present one."""
+    from genarm.operate import rollback
+
+    out.print(rollback(root(), dimension, reason, to))
+
+
+@registry_app.command("reconcile")
+def registry_reconcile() -> None:
+    """Finish or undo what a crash left half done, and write mlflow/champions.json anew."""
+    from genarm.operate import reconcile
+
+    for line in reconcile(root()):
+        out.print(line)
+
+
 def main() -> None:
     """Run a command; an expected error is one line and an exit code, `--debug` shows where it came from."""
     debug = "--debug" in sys.argv
@@ -159,9 +219,9 @@ def main() -> None:
     except GenarmError as error:
         if debug:
             raise
-        err.print(f"[bold red]error[/]: {error.message}", highlight=False, soft_wrap=True)
+        err.print("[bold red]error[/]:", escape(error.message), highlight=False, soft_wrap=True)
         if error.hint:
-            err.print(f"[bold]hint[/]: {error.hint}", highlight=False, soft_wrap=True)
+            err.print("[bold]hint[/]:", escape(error.hint), highlight=False, soft_wrap=True)
         sys.exit(EXIT.get(type(error), 1))
     except KeyboardInterrupt:
         err.print("[bold red]stopped[/]: nothing is lost; the same command goes on where it was")

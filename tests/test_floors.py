@@ -1,0 +1,92 @@
+"""Who may import whom: a file leans only on files that a reader has met before it."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+# The reading order. A module may import what stands above it, and nothing else of ours.
+FLOORS = {
+    "words": ["types", "errors", "config", "files", "layout", "env"],
+    "arithmetic": ["loss", "length_control", "evaluation", "promotion", "decoding.guidance"],
+    "work": [
+        "progress", "models", "arms", "formats", "pairs", "collate", "lora", "train",
+        "decoding.rows", "decoding.separate", "decoding.shared", "decoding", "respond",
+        "judges.programmatic", "judges.base", "judges", "synthesize",
+    ],
+    "outside": ["versioning", "registry", "figures", "report"],
+    "doors": ["stages", "plan", "doctor", "chat", "closing", "operate", "flows.tasks", "flows.align",
+              "flows.version_data", "flows.deploy", "cli"],
+}  # fmt: skip
+READING_ORDER = [name for floor in FLOORS.values() for name in floor]
+
+ONLY_HERE = {
+    "mlflow": {"registry", "doctor"},
+    "prefect": {"flows.tasks", "flows.align", "flows.version_data", "flows.deploy", "doctor"},
+    "dvc": {"versioning"},
+    "matplotlib": {"figures", "report"},
+}
+NOT_HERE = {"words": {"torch", "transformers"}, "arithmetic": {"transformers", "peft"}, "outside": set()}
+
+
+def modules() -> dict[str, Path]:
+    """Every module of ours by its name below `genarm`, or below the root for flows."""
+    found = {}
+    for path in [*(ROOT / "genarm").rglob("*.py"), *(ROOT / "flows").rglob("*.py")]:
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        name = ".".join(parts[1:] if parts[0] == "genarm" else parts).removesuffix("__init__").rstrip(".")
+        if name not in ("", "flows"):
+            found[name] = path
+    return found
+
+
+def imports(path: Path) -> set[str]:
+    """Dotted names a file imports, at the top or late."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def test_every_module_has_its_place():
+    assert sorted(modules()) == sorted(READING_ORDER)
+
+
+@pytest.mark.parametrize("name", READING_ORDER)
+def test_a_file_leans_only_on_files_above_it(name):
+    known = modules()
+    own = {n.removeprefix("genarm.") for n in imports(known[name])} & set(known)
+    below = own - set(READING_ORDER[: READING_ORDER.index(name)]) - {name}
+    assert not below, f"{name} imports what a reader has not met yet: {sorted(below)}"
+
+
+@pytest.mark.parametrize("library", sorted(ONLY_HERE))
+def test_a_foreign_system_is_known_to_few(library):
+    users = {n for n, path in modules().items() if any(i.split(".")[0] == library for i in imports(path))}
+    assert users <= ONLY_HERE[library]
+
+
+@pytest.mark.parametrize("floor", sorted(NOT_HERE))
+def test_the_lower_floors_know_no_model(floor):
+    for name in FLOORS[floor]:
+        found = {i.split(".")[0] for i in imports(modules()[name])} & NOT_HERE[floor]
+        assert not found, f"{name} imports {sorted(found)}"
+
+
+def test_the_folder_mlflow_does_not_hide_the_library():
+    import mlflow
+
+    assert not (ROOT / "mlflow" / "__init__.py").exists()
+    assert not list((ROOT / "mlflow").glob("*.py"))
+    assert ROOT not in Path(mlflow.__file__).parents or ".venv" in mlflow.__file__
+
+
+def test_no_file_outgrows_its_reason():
+    long = {n: len(p.read_text(encoding="utf-8").splitlines()) for n, p in modules().items()}
+    assert not {n: lines for n, lines in long.items() if lines > 300}
