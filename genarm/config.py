@@ -1,7 +1,7 @@
 """Every knob with its meaning; one class a section of `params.yaml`. Unknown keys are refused by name."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -161,7 +161,7 @@ class Params(Section):
             allowed = {*self.dimensions, "default"} if section == "train" else set(self.dimensions)
             if strangers := sorted(set(keys) - allowed):
                 raise ValueError(
-                    f"{section}.{strangers[0]} is no dimension{_nearest(strangers[0], allowed)}; "
+                    f"{section}.{strangers[0]} is no dimension{nearest(strangers[0], allowed)}; "
                     f"dimensions: {', '.join(self.dimensions)}"
                 )
         for dimension in self.dimensions:
@@ -177,7 +177,7 @@ class Params(Section):
         """The dimension itself; ConfigError where `params.yaml` does not list it."""
         if dimension not in self.dimensions:
             raise ConfigError(
-                f"unknown dimension {dimension!r}{_nearest(dimension, self.dimensions)}",
+                f"unknown dimension {dimension!r}{nearest(dimension, self.dimensions)}",
                 hint=f"dimensions in params.yaml: {', '.join(self.dimensions)}",
             )
         return dimension
@@ -245,7 +245,7 @@ def _explain(error: ValidationError, model: type[BaseModel], prefix: str = "") -
         key = ".".join(part for part in parts if part)
         if item["type"] == "extra_forbidden":
             name = str(item["loc"][-1])
-            lines.append(f"unknown key {key!r}{_nearest(name, _keys_at(model, item['loc'][:-1]))}")
+            lines.append(f"unknown key {key!r}{nearest(name, _keys_at(model, item['loc'][:-1]))}")
         elif item["type"] == "missing":
             lines.append(f"missing key {key!r}")
         elif item["type"] == "value_error":
@@ -268,6 +268,7 @@ def _keys_at(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
     return list(model.model_fields)
 
 
-def _nearest(name: str, known: Any) -> str:
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A question for an error message, with the closest known name; empty where none is close."""
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f" (did you mean {close[0]!r}?)" if close else ""

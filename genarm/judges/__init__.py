@@ -1,0 +1,22 @@
+"""Judges behind one contract: load one per dimension, then let them compare the sides."""
+
+from genarm.config import ScorerConfig
+from genarm.judges.base import PAIRINGS, Judge, ScoreJudge, Scorer, judge, rate
+from genarm.judges.programmatic import SCORERS, load_scorer
+
+__all__ = [
+    "PAIRINGS",
+    "SCORERS",
+    "Judge",
+    "ScoreJudge",
+    "Scorer",
+    "judge",
+    "load_judge",
+    "load_scorer",
+    "rate",
+]
+
+
+def load_judge(config: ScorerConfig) -> Judge:
+    """The judge of one dimension. Raises JudgeError where its scorer cannot be loaded."""
+    return ScoreJudge(load_scorer(config), tie=config.tie)

@@ -1,0 +1,112 @@
+"""The contract of a judge, and the verdicts of all judges over the sides that answered.
+
+Nothing here knows what a judge is made of: a function of the text, a reward model and an LLM are compared
+through the same three lines. Files and parameters are not known either.
+"""
+
+import functools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from numbers import Real
+from typing import Protocol
+
+from genarm.errors import DataError, JudgeError
+from genarm.types import Prompt, Response, Side, Verdict
+
+Scorer = Callable[[str], float]
+
+# Left against right. The order is that of the verdict files.
+PAIRINGS: tuple[tuple[Side, Side], ...] = (
+    ("challenger", "base"),
+    ("champion", "base"),
+    ("challenger", "champion"),
+)
+
+
+class Judge(Protocol):
+    """Compares two responses to one prompt."""
+
+    def compare(self, prompt: Prompt, left: Response, right: Response) -> float | None:
+        """Preference in [-1, 1]: above 0 for `left`, below 0 for `right`, 0 a tie, None if unreadable.
+
+        A judge whose answer depends on the order asks for both orders and returns the mean.
+        """
+
+
+class ScoreJudge:
+    """A scorer made a judge: the response with the higher score is preferred, wholly.
+
+    compare = sign(score(left) - score(right)); 0 where the scores are less than `tie` apart.
+    """
+
+    def __init__(self, score: Scorer, tie: float = 0.0) -> None:
+        self._score = functools.cache(score)  # the base's response meets two others
+        self._tie = tie
+
+    def compare(self, prompt: Prompt, left: Response, right: Response) -> float:
+        gap = rate(self._score, left.text, prompt.id) - rate(self._score, right.text, prompt.id)
+        if gap == 0 or abs(gap) < self._tie:
+            return 0.0
+        return math.copysign(1.0, gap)
+
+
+def rate(score: Scorer, text: str, prompt_id: str) -> float:
+    """The score of one response. Raises JudgeError naming the prompt where it is no finite number."""
+    value: object
+    try:
+        value = score(text)
+    except Exception as error:  # a user's scorer may raise anything; which text broke it must not be lost
+        raise JudgeError(
+            f"the scorer failed on the response to prompt {prompt_id}: {type(error).__name__}: {error}",
+            hint=f"a scorer takes any text, also an empty one; this one was {text[:60]!r}",
+        ) from error
+    if not isinstance(value, Real) or not math.isfinite(value):
+        raise JudgeError(
+            f"the scorer gave {value!r} for the response to prompt {prompt_id}",
+            hint=f"a scorer returns a finite number for any text; this one was {text[:60]!r}",
+        )
+    return float(value)
+
+
+def judge(
+    prompts: Sequence[Prompt], responses: Mapping[Side, Sequence[Response]], judges: Mapping[str, Judge]
+) -> list[Verdict]:
+    """Verdicts of every dimension's judge on the pairings whose two sides answered, prompt by prompt.
+
+    Raises DataError where a side did not answer exactly these prompts, once each.
+    """
+    answers = {side: _by_prompt(side, prompts, rows) for side, rows in responses.items()}
+    return [
+        Verdict(p.id, dimension, left, right, _checked(judge, p, answers[left][p.id], answers[right][p.id]))
+        for dimension, judge in judges.items()
+        for left, right in PAIRINGS
+        if left in answers and right in answers
+        for p in prompts
+    ]
+
+
+def _checked(judge: Judge, prompt: Prompt, left: Response, right: Response) -> float | None:
+    preference = judge.compare(prompt, left, right)
+    if preference is not None and not -1 <= preference <= 1:
+        raise JudgeError(
+            f"a judge gave preference {preference!r} on prompt {prompt.id}",
+            hint="a preference lies in [-1, 1]; None stands for a judge that could not be read",
+        )
+    return preference
+
+
+def _by_prompt(side: Side, prompts: Sequence[Prompt], rows: Sequence[Response]) -> dict[str, Response]:
+    found: dict[str, Response] = {}
+    for row in rows:
+        if row.prompt_id in found:
+            raise DataError(f"{side} answered prompt {row.prompt_id} twice", hint=f"genarm respond {side}")
+        found[row.prompt_id] = row
+    asked = [p.id for p in prompts]
+    if missing := next((i for i in asked if i not in found), None):
+        raise DataError(f"{side} did not answer prompt {missing}", hint=f"genarm respond {side}")
+    if stranger := next((i for i in found if i not in set(asked)), None):
+        raise DataError(
+            f"{side} answered prompt {stranger}, which is not among the {len(asked)} asked",
+            hint=f"genarm respond {side}",
+        )
+    return found

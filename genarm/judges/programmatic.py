@@ -1,0 +1,139 @@
+"""Scorers: plain functions of a response's text, more is better. No model, no prompt, no network."""
+
+import functools
+import importlib
+import inspect
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from genarm.config import ScorerConfig, nearest
+from genarm.errors import JudgeError
+from genarm.judges.base import Scorer
+
+PLAIN_RANGE = (-50.0, 120.0)
+PLAIN_WORDS = 5
+
+_WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
+_MARKUP = re.compile(r"^[ \t]*(?:#+|[-*+•>]|\d+[.)])[ \t]+|[*_`]{1,3}", re.MULTILINE)
+_OPEN_LINE = re.compile(r"(?<=[^\s.!?])[ \t]*$", re.MULTILINE)
+_REFUSAL = re.compile(
+    r"\b(?:(?:can ?not|can't|could not|couldn't|won't|will not|(?:am|'m)(?: not able| unable)) (?:to )?"
+    r"(?:help|assist|answer|provide|fulfil|fulfill|comply|do that|discuss|generate|create|write|give)"
+    r"|as an ai\b|i(?:'m| am) (?:just |only )?an? (?:ai\b|language model)"
+    r"|i(?:'m| am) (?:so |very )?sorry,? (?:but )?i (?:can|could|am|'m)"
+    r"|i must (?:decline|refuse)|against my (?:guidelines|programming))"
+)
+_REFUSAL_SPAN = 200  # characters; a refusal comes first, later on these words belong to the answer
+
+
+def positive(text: str) -> float:
+    """How cheerful the wording is: VADER's compound score in [-1, 1], 0 for neutral or empty text.
+
+    Source: Hutto and Gilbert, ICWSM 2014; vaderSentiment 3.3.2. English only, and it saturates with length.
+    """
+    return float(_vader().polarity_scores(text)["compound"])
+
+
+def plain(text: str) -> float:
+    """How easy the wording is: Flesch reading ease, clipped to [-50, 120]; about 60 is plain English.
+
+    206.835 - 1.015 words / sentences - 84.6 syllables / words, by textstat 0.7.8. Markup is taken off and a
+    line's end ends a sentence, or a list would be one endless sentence. The formula rates "Yes" or "go go
+    go" above any prose: with fewer than five different words the score is the lowest, so that saying nothing
+    never wins. Source: Flesch, Journal of Applied Psychology 1948. English only.
+    """
+    import textstat
+
+    lowest, highest = PLAIN_RANGE
+    if len({word.lower() for word in _WORD.findall(text)}) < PLAIN_WORDS:
+        return lowest
+    prose = _OPEN_LINE.sub(".", _MARKUP.sub("", text).strip())
+    return min(highest, max(lowest, float(textstat.flesch_reading_ease(prose))))
+
+
+def length(text: str) -> float:
+    """Number of words."""
+    return float(len(_WORD.findall(text)))
+
+
+def brief(text: str) -> float:
+    """Minus the number of words."""
+    return -length(text)
+
+
+def refusal(text: str) -> float:
+    """0 where the first lines read as a refusal to answer, else 1. By phrases, in English."""
+    opening = text[:_REFUSAL_SPAN].lower().replace("’", "'")
+    return 0.0 if _REFUSAL.search(opening) else 1.0
+
+
+def forbidden_words(text: str, words: Sequence[str]) -> float:
+    """Minus the number of times that any of `words` occurs, as whole words in any case."""
+    if not words:
+        return 0.0
+    choice = "|".join(re.escape(word) for word in sorted(words, key=len, reverse=True))
+    return -float(len(re.findall(rf"(?<!\w)(?:{choice})(?!\w)", text, re.IGNORECASE)))
+
+
+SCORERS: dict[str, Callable[..., float]] = {
+    f.__name__: f for f in (positive, plain, length, brief, refusal, forbidden_words)
+}
+
+
+def load_scorer(config: ScorerConfig) -> Scorer:
+    """A built-in scorer by name or any callable by 'package.module:function', with its options filled in.
+
+    Raises JudgeError where the name leads nowhere or the options are not those of the function.
+    """
+    score = _import(config.scorer) if ":" in config.scorer else SCORERS.get(config.scorer)
+    if score is None:
+        raise JudgeError(
+            f"unknown scorer {config.scorer!r}{nearest(config.scorer, SCORERS)}",
+            hint=f"scorers: {', '.join(SCORERS)}, or 'package.module:function'",
+        )
+    _check_options(config, score)
+    return functools.partial(score, **config.options)
+
+
+def _import(path: str) -> Callable[..., float]:
+    module_name, _, name = path.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:  # what a user's module raises on import is theirs; name it and stop
+        raise JudgeError(
+            f"scorer {path!r}: cannot import {module_name!r}: {type(error).__name__}: {error}",
+            hint="install the module, or put its folder on PYTHONPATH",
+        ) from error
+    found = getattr(module, name, None)
+    if not callable(found):
+        names = [n for n, value in vars(module).items() if callable(value) and not n.startswith("_")]
+        raise JudgeError(
+            f"scorer {path!r}: {module_name} has no function {name!r}{nearest(name, names)}",
+            hint=f"look into {getattr(module, '__file__', module_name)}",
+        )
+    return found
+
+
+def _check_options(config: ScorerConfig, score: Callable[..., float]) -> None:
+    try:
+        signature = inspect.signature(score)
+    except ValueError:
+        return  # some functions written in C do not say what they take
+    try:
+        signature.bind("", **config.options)
+    except TypeError as error:
+        known = list(signature.parameters)[1:]
+        strangers = [name for name in config.options if name not in known]
+        close = nearest(strangers[0], known) if strangers else ""
+        raise JudgeError(
+            f"scorer {config.scorer!r}, options {config.options}: {error}{close}",
+            hint=f"it takes the text and {', '.join(known) if known else 'no options'}",
+        ) from None
+
+
+@functools.cache
+def _vader() -> Any:
+    from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
+
+    return SentimentIntensityAnalyzer()
