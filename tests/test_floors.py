@@ -17,7 +17,8 @@ FLOORS = {
         "judges.programmatic", "judges.base", "judges", "synthesize",
     ],
     "outside": ["versioning", "registry", "figures", "report"],
-    "doors": ["stages", "plan", "doctor.finding", "doctor.machine", "doctor.project", "doctor.servers", "doctor", "chat", "closing", "operate", "flows.tasks", "flows.align",
+    "doors": ["stages", "plan", "doctor.finding", "doctor.machine", "doctor.project", "doctor.servers", "doctor",
+              "conversation", "chat", "closing", "operate", "flows.tasks", "flows.align",
               "flows.version_data", "flows.deploy", "cli"],
 }  # fmt: skip
 READING_ORDER = [name for floor in FLOORS.values() for name in floor]
