@@ -61,11 +61,7 @@ def test_plain_reads_a_list_as_sentences_and_ignores_its_markup():
 @pytest.mark.parametrize("text", ["", "Yes", "Yes.", "go go go go go go go.", "...", "Go on.\n\nGo on.\nOn!"])
 def test_saying_nothing_never_wins_plain(text):
     """The bare formula gives 121 to "Yes." and 0 to nothing at all."""
-    assert (
-        plain(text)
-        == -50
-        <= plain("Unquestionably, institutional heterogeneity necessitates differentiation.")
-    )
+    assert plain(text) == -50 < plain("Despite the weather, the ceremony went ahead and nobody complained.")
 
 
 def test_plain_is_clipped_below():
@@ -167,9 +163,8 @@ def test_a_side_that_did_not_answer_makes_no_verdict():
     one: dict[Side, list[Response]] = {"base": [response(P, "a")]}
     assert judge([P], one, {"long": ScoreJudge(length)}) == []
     two: dict[Side, list[Response]] = {**one, "challenger": [response(P, "a b")]}
-    assert [(v.left, v.right) for v in judge([P], two, {"long": ScoreJudge(length)})] == [
-        ("challenger", "base")
-    ]
+    verdicts = judge([P], two, {"long": ScoreJudge(length)})
+    assert verdicts == [Verdict(P.id, "long", "challenger", "base", 1)]
 
 
 def test_each_response_is_scored_once():
