@@ -36,7 +36,7 @@ def find_files(data: Path, pattern: str) -> list[Path]:
     if not files:
         there = sorted(f.relative_to(data).as_posix() for f in data.rglob("*") if f.is_file())
         raise DataError(
-            f"no file matches {pattern!r} below {data.name}/",
+            f"no data file matches {pattern!r}",
             hint=f"there are: {', '.join(there[:8])}" if there else "fetch the data: dvc repro data.dvc",
         )
     if strangers := [f for f in files if not f.name.endswith(SUFFIXES)]:

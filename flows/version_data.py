@@ -1,0 +1,64 @@
+"""The flow that makes a source of preference data the data version."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from prefect import flow, get_run_logger, task
+from prefect.artifacts import create_table_artifact
+from prefect.cache_policies import NO_CACHE
+
+from flows.align import alone
+from flows.tasks import asks_a_server
+from genarm import env, models, versioning
+from genarm.config import load_params
+from genarm.files import write_rows
+from genarm.pairs import PairStats, check_pairs, make_pairs
+
+
+@flow
+def version_data(source: str, root: str | None = None, check: bool = True) -> str:
+    """Put a source in the place of data/ and data.dvc, and return its version.
+
+    source: a path or glob, an URL, or hf://owner/name@revision. root: the project's folder. check: first see
+    that every dimension of params.yaml finds enough pairs in it; if not, the old data stays.
+    """
+    folder = env.project_root(Path(root) if root else None)
+    with alone(folder):
+        version, stats = set_data(folder, source, check)
+        publish(version, stats)
+    get_run_logger().info("data version %s; to keep it: git add data.dvc, dvc push", version)
+    return version
+
+
+@asks_a_server
+def set_data(root: Path, source: str, check: bool) -> tuple[str, dict[str, PairStats]]:
+    """Fetch, check, replace; where a step fails, the data is what it was."""
+    stats: dict[str, PairStats] = {}
+    version = versioning.set_data(
+        root, source, lambda folder: stats.update(validate(root, folder)) if check else None
+    )
+    return version, stats
+
+
+def validate(root: Path, data: Path) -> dict[str, PairStats]:
+    """What `genarm pairs` would make of a folder. Raises DataError where that is too little."""
+    params = load_params(root / "params.yaml")
+    base = models.resolve(params.base.model, params.base.revision, params.base.chat_template)
+    tokenizer, config = models.load_tokenizer(base), params.pairs
+    results = [make_pairs(data, d, config.sources[d], config, tokenizer) for d in params.dimensions]
+    quarantine = root / ".cache" / "quarantine.jsonl"
+    write_rows(quarantine, (row for result in results for row in result.refused))
+    for result in results:
+        check_pairs(result, f"{quarantine.relative_to(root)} names every row")
+    return {result.dimension: result.stats for result in results}
+
+
+@task(cache_policy=NO_CACHE)
+def publish(version: str, stats: Mapping[str, PairStats]) -> None:
+    """The counts of every dimension as a table, on the page of the flow run."""
+    rows = [
+        {"dimension": d, "rows": s.rows, "pairs": s.pairs, "refused": sum(s.refused.values())}
+        | {split: part.pairs for split, part in s.splits.items()}
+        for d, s in stats.items()
+    ]
+    create_table_artifact(rows, key="data", description=f"data version {version}")
