@@ -75,8 +75,9 @@ def load_model(source: ModelSource, dtype: str) -> "PreTrainedModel":
     import torch
     from transformers import AutoModelForCausalLM
 
+    # Left to itself, transformers takes SDPA where the model allows it, which Gemma 2 does not.
     model = AutoModelForCausalLM.from_pretrained(
-        source.path, dtype=getattr(torch, dtype), attn_implementation="sdpa", trust_remote_code=False
+        source.path, dtype=getattr(torch, dtype), trust_remote_code=False
     )
     device = torch.accelerator.current_accelerator()  # None on a machine without one
     return torch.nn.Module.to(model, device).eval() if device else model.eval()

@@ -13,8 +13,9 @@ FLOORS = {
     "arithmetic": ["loss", "length_control", "evaluation", "promotion", "decoding.guidance"],
     "work": [
         "progress", "models", "arms", "formats", "pairs", "collate", "lora", "train",
-        "decoding.rows", "decoding.separate", "decoding.shared", "decoding", "respond",
-        "judges.programmatic", "judges.base", "judges", "synthesize",
+        "decoding.cache", "decoding.rows", "decoding.walk", "decoding.trunk", "decoding.batching",
+        "decoding.separate", "decoding.shared", "decoding", "respond",
+        "judges.base", "judges.programmatic", "judges", "synthesize",
     ],
     "outside": ["versioning", "registry", "figures", "report"],
     "doors": ["stages", "plan", "doctor.finding", "doctor.machine", "doctor.project", "doctor.servers", "doctor",

@@ -1,0 +1,74 @@
+"""prompts -> responses: every prompt answered once, by base, champion or challenger in the same way.
+
+A prompt's random stream depends on the configured seed and the prompt alone, so all sides draw with the same
+luck and differ only by their weights.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from genarm.config import RespondConfig
+from genarm.decoding.guidance import GuidedDecoder, GuidedRequest
+from genarm.errors import RequestError
+from genarm.models import render
+from genarm.types import Prompt, Response
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+def respond(
+    prompts: Sequence[Prompt],
+    decoder: GuidedDecoder,
+    tokenizer: "PreTrainedTokenizerBase",
+    *,
+    weights: Mapping[str, float],
+    config: RespondConfig,
+    on_tokens: Callable[[int], None] | None = None,
+) -> list[Response]:
+    """Responses in the order of the prompts, of which `config.prompts` may take only the first.
+
+    `weights` are those of this side, by ARM name (none for the base model); `on_tokens` hears of progress.
+    Raises RequestError naming the prompt that leaves no room for a response.
+    """
+    sampling = config.sampling
+    chosen = prompts[: config.prompts]
+    requests = []
+    for prompt in chosen:
+        ids = tuple(render(tokenizer, prompt.messages))
+        if len(ids) + sampling.max_new_tokens > decoder.context:
+            raise RequestError(
+                f"prompt {prompt.id} has {len(ids)} tokens, which with {sampling.max_new_tokens} new ones "
+                f"exceed the context of {decoder.context}",
+                hint="lower max_new_tokens in params.yaml, or leave the prompt out",
+            )
+        requests.append(
+            GuidedRequest(
+                prompt=ids,
+                weights=weights,
+                temperature=sampling.temperature,
+                top_k=sampling.top_k,
+                top_p=sampling.top_p,
+                max_new_tokens=sampling.max_new_tokens,
+                seed=prompt_seed(sampling.seed, prompt),
+            )
+        )
+    answers = decoder.generate(requests, on_tokens)
+    return [
+        Response(
+            prompt_id=prompt.id,
+            text=answer.text,
+            tokens=len(answer.tokens),
+            finish_reason=answer.finish_reason,
+            base_logprob=answer.base_logprob,
+            kl=answer.kl,
+        )
+        for prompt, answer in zip(chosen, answers, strict=True)
+    ]
+
+
+def prompt_seed(seed: int, prompt: Prompt) -> int:
+    """The seed of a prompt's random stream: 64 bits of a hash of the configured seed and the prompt's id."""
+    digest = hashlib.sha256(f"{seed}:{prompt.id}".encode()).digest()
+    return int.from_bytes(digest[:8], "big")

@@ -1,0 +1,95 @@
+"""Toy ARMs on disk, and the plain loop that every decoder must equal: whole passes, no cache, one request."""
+
+import copy
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+
+from genarm.arms import write_card
+from genarm.decoding import GuidedRequest
+from genarm.models import ModelSource
+from genarm.types import ArmCard
+
+TOKENS = 261  # of the byte tokenizer; the toys score 264
+END = 256
+
+
+def make_arm(folder: Path, source: ModelSource, model, *, seed: int, **lora: object) -> Path:
+    """A LoRA with random factors, saved by PEFT, with its card."""
+    settings: dict[str, object] = {"r": 4, "lora_alpha": 6, "target_modules": "all-linear", **lora}
+    peft = get_peft_model(copy.deepcopy(model), LoraConfig(task_type="CAUSAL_LM", **settings))
+    generator = torch.Generator().manual_seed(seed)
+    for name, parameter in peft.named_parameters():
+        if "lora_" in name:
+            parameter.data.normal_(0, 0.2, generator=generator)
+    peft.save_pretrained(folder)
+    write_card(folder, card(source))
+    return folder
+
+
+def card(source: ModelSource) -> ArmCard:
+    return ArmCard(
+        dimension="toy",
+        base_id=source.id,
+        base_revision=None,
+        base_weights_sha256=source.weights_sha256,
+        tokenizer_sha256=source.tokenizer_sha256,
+        adapter_sha256="",
+        beta=0.1,
+        weight=1.0,
+        pairs_sha256="0" * 64,
+        data_md5=None,
+        git_commit=None,
+    )
+
+
+def as_peft_loads_it(model, folder: Path):
+    return PeftModel.from_pretrained(copy.deepcopy(model), folder).eval()
+
+
+@torch.no_grad()
+def plain_loop(base, arms: Mapping[str, torch.nn.Module], request: GuidedRequest, vocab: int = TOKENS):
+    """(tokens, base_logprob, mean kl) of one request."""
+    uniforms = np.random.Generator(np.random.Philox(key=request.seed)).random(request.max_new_tokens)
+    tokens: list[int] = []
+    base_logprob, kl = 0.0, 0.0
+    for u in uniforms:
+        ids = torch.tensor([[*request.prompt, *tokens]])
+        reads = {name: _logprobs(model, ids, vocab) for name, model in {"": base, **arms}.items()}
+        scores = reads[""] + sum(w * reads[name] for name, w in request.weights.items())
+        guided = scores.log_softmax(-1)
+        token = _draw(scores, request, u)
+        tokens.append(token)
+        base_logprob += float(reads[""][token])
+        kl += float((guided.exp() * (guided - reads[""])).sum())
+        if token == END:
+            break
+    return tuple(tokens), base_logprob, kl / len(tokens)
+
+
+def _logprobs(model, ids: torch.Tensor, vocab: int) -> torch.Tensor:
+    return model(input_ids=ids).logits[0, -1, :vocab].float().log_softmax(-1)
+
+
+def _draw(scores: torch.Tensor, request: GuidedRequest, u: float) -> int:
+    if request.temperature == 0:
+        return int(scores.argmax())
+    chances = (scores / request.temperature).softmax(-1).double().tolist()
+    ranked = sorted(range(len(chances)), key=lambda v: -chances[v])
+    ranked = ranked[: request.top_k or None]
+    total = sum(chances[v] for v in ranked)
+    kept, mass = set(), 0.0
+    for v in ranked:
+        if mass >= request.top_p:
+            break
+        kept.add(v)
+        mass += chances[v] / total
+    left = u * sum(chances[v] for v in kept)
+    for v in sorted(kept):
+        left -= chances[v]
+        if left < 0:
+            return v
+    return max(kept)
