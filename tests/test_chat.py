@@ -2,12 +2,14 @@
 
 import io
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 from toy_arms import as_peft_loads_it, make_arm, plain_loop
 
 from genarm import chat, models
+from genarm.arms import adapter_hash, read_card, write_card
 from genarm.config import SamplingConfig
 from genarm.conversation import Chat, parse_weights, reply
 from genarm.decoding import GuidedRequest, load_decoder
@@ -30,7 +32,10 @@ judge: {{kind: {{scorer: length}}, curt: {{scorer: brief}}}}
 def arms(toy, tmp_path_factory):
     torch.set_num_threads(1)
     source, root = models.resolve(str(toy.folder)), tmp_path_factory.mktemp("arms")
-    return {n: make_arm(root / n, source, toy.model, seed=i) for i, n in enumerate(("kind", "curt"))}
+    made = {n: make_arm(root / n, source, toy.model, seed=i) for i, n in enumerate(("kind", "curt"))}
+    for name, folder in made.items():
+        write_card(folder, replace(read_card(folder), dimension=name))
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -142,3 +147,21 @@ def test_without_any_arm_the_way_out_is_named(project):
         (project / "artifacts" / "arms" / name).unlink()
     with pytest.raises(ModelError, match="genarm run"):
         chat.run_chat(project, once="hello")
+
+
+@pytest.mark.slow
+def test_the_champion_is_fetched_where_there_is_one(project, arms, monkeypatch):
+    from genarm import registry
+    from genarm.layout import Layout
+
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    (project / "mlflow").mkdir()
+    store = registry.connect(project)
+    version = store.register("kind", arms["kind"], metrics={}, curves=[], lineage={})
+    store.client.set_registered_model_alias("genarm-kind", "champion", str(version))
+    store.snapshot(Layout(project).champions, ["kind", "curt"])
+    folders, said = chat.arms_in_use(project)
+    assert folders["kind"] == Layout(project).champion_arm("kind")
+    assert adapter_hash(folders["kind"]) == adapter_hash(arms["kind"])
+    assert folders["curt"] == Layout(project).arm("curt")
+    assert said[0] == "kind: the champion, version 1"

@@ -20,12 +20,12 @@ CHECKS: Sequence[Check] = (
     project.parameters, project.base_model, project.data_version, project.git, project.champions,
     project.running, project.room, servers.mlflow, servers.prefect, servers.prefect_home, servers.ports,
 )  # fmt: skip
-DEEP: Sequence[Check] = (machine.torch_sees, project.dvc_status)
+DEEP: Sequence[Check] = (machine.torch_sees, project.dvc_status, servers.registry)
 MARKS = {"ok": ("ok", "green"), "warn": ("warn", "yellow"), "fail": ("FAIL", "bold red")}
 
 
 def examine(root: Path, *, deep: bool = False) -> list[Finding]:
-    """All findings, in a fixed order. `deep` also asks DVC and torch, which takes seconds.
+    """All findings, in a fixed order. `deep` also asks DVC, torch and the registry, which takes seconds.
 
     The checks run side by side, so two silent servers cost one time-out, not two.
     """

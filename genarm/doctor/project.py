@@ -4,13 +4,12 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 from genarm import models
 from genarm.config import Params, load_params
 from genarm.doctor.finding import Finding, fail, ok, warn
-from genarm.errors import ConfigError, DataError, ModelError
+from genarm.errors import ConfigError, DataError, GenarmError, ModelError
 from genarm.files import read_json
 from genarm.layout import Layout
 from genarm.types import Champion
@@ -106,17 +105,12 @@ def data_version(root: Path) -> list[Finding]:
 
 def dvc_status(root: Path) -> list[Finding]:
     """What `dvc repro` would do; asks DVC, which takes seconds."""
-    done = subprocess.run(
-        [sys.executable, "-m", "dvc", "status", "--json"],
-        cwd=root,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        return [fail("dvc status", last, "dvc doctor")]
-    changed = sorted(json.loads(done.stdout or "{}"))
+    from genarm.versioning import status
+
+    try:
+        changed = sorted(status(root))
+    except GenarmError as error:
+        return [fail("dvc status", error.message, error.hint or "dvc doctor")]
     if changed:
         return [warn("dvc status", f"{len(changed)} to run: {', '.join(changed[:6])}", "genarm run")]
     return [ok("dvc status", "everything is up to date")]

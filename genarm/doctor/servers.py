@@ -1,7 +1,7 @@
 """MLflow and Prefect: which ones a run would talk to, whether they answer, and what sits on their ports.
 
-Neither library is imported. Addresses may carry passwords: what is shown, and what an error quotes, is
-always the address without them.
+Neither library is imported, but by `registry`. Addresses may carry passwords: what is shown, and what an
+error quotes, is always the address without them.
 """
 
 import base64
@@ -17,8 +17,10 @@ import urllib.request
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from genarm.config import load_params
 from genarm.doctor.finding import Finding, fail, ok, warn
-from genarm.errors import Unreachable
+from genarm.errors import GenarmError, Unreachable
+from genarm.layout import Layout
 
 PATIENCE = 3.0  # seconds for a server to answer
 STARTUP = "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"
@@ -26,7 +28,7 @@ STARTUP = "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"
 
 def mlflow(root: Path) -> list[Finding]:
     """Whether the tracking store can be read and written."""
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root / 'mlflow' / 'mlflow.db'}"
+    uri = _tracking_uri(root)
     parts = urlsplit(uri)
     kind = parts.scheme.split("+")[0]
     if kind == "sqlite":
@@ -50,8 +52,16 @@ def mlflow(root: Path) -> list[Finding]:
     return [ok("mlflow", f"{shown(uri)} (of a {kind} address no more is checked)")]
 
 
+def _tracking_uri(root: Path) -> str:
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root / 'mlflow' / 'mlflow.db'}"
+
+
+def _database(uri: str) -> Path:
+    return Path(uri.split(":///", 1)[-1].split("?")[0])
+
+
 def _sqlite(uri: str) -> Finding:
-    path = Path(uri.split(":///", 1)[-1].split("?")[0])
+    path = _database(uri)
     if not path.is_absolute():
         detail = f"{uri} is relative: each folder that a command starts in gets a database of its own"
         return warn("mlflow", detail, "unset MLFLOW_TRACKING_URI")
@@ -87,6 +97,27 @@ def _mlflow_server(uri: str) -> list[Finding]:
             fail("mlflow", f"{shown(uri)}/health answers {status}", "check MLFLOW_TRACKING_URI and its login")
         ]
     return [_versions("mlflow", shown(uri), version.strip())]
+
+
+def registry(root: Path) -> list[Finding]:
+    """What a crash left half done, and where champions.json is behind; opens MLflow, which takes seconds."""
+    uri = _tracking_uri(root)
+    if uri.startswith("sqlite") and not _database(uri).exists():
+        return [ok("registry", "empty: there is no store yet")]
+    from genarm.registry import connect
+
+    try:
+        store, dimensions = connect(root), load_params(Layout(root).params).dimensions
+        half = [row for row in store.list(dimensions) if row["promotion"] == "pending"]
+        drift = store.drift(Layout(root).champions, dimensions)
+    except GenarmError as error:
+        return [fail("registry", error.message, error.hint or "genarm registry list")]
+    if half:
+        detail = f"the promotion of {half[0]['dimension']} version {half[0]['version']} was left half done"
+        return [fail("registry", detail, "genarm registry reconcile")]
+    if drift:
+        return [warn("registry", "; ".join(drift), "genarm registry reconcile")]
+    return [ok("registry", f"{len(store.list(dimensions))} versions, nothing left half done")]
 
 
 def prefect(root: Path) -> list[Finding]:
@@ -147,7 +178,7 @@ def _port(number: int, library: str, path: str, mend: str) -> Finding:
 
 
 def get(
-    uri: str, path: str, *, bearer: str | None = None, login: str | None = None, patience: float = PATIENCE
+    uri: str, path: str, *, bearer: str | None = None, login: str | None = None, patience: float | None = None
 ) -> tuple[int, str]:
     """Status and start of the body of a GET; a login within the address is sent, and never quoted.
 
@@ -162,7 +193,7 @@ def get(
     elif login:
         request.add_header("Authorization", f"Basic {base64.b64encode(login.encode()).decode()}")
     try:
-        with urllib.request.build_opener(_Stay).open(request, timeout=patience) as answer:
+        with urllib.request.build_opener(_Stay).open(request, timeout=patience or PATIENCE) as answer:
             return answer.status, answer.read(1024).decode(errors="replace")
     except urllib.error.HTTPError as error:
         return error.code, ""
