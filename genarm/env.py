@@ -29,6 +29,12 @@ def prepare(root: Path) -> None:
         "PREFECT_HOME": str(root / ".prefect"),
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
         "MLFLOW_TRACKING_URI": f"sqlite:///{root / 'mlflow' / 'mlflow.db'}",
+        # A server that is away is told within seconds; MLflow's own defaults retry for minutes.
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+        "MLFLOW_LOGGING_LEVEL": "WARNING",
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",  # it draws one for three small files
+        "MLFLOW_UV_AUTO_DETECT": "false",  # else it stores a lock file it finds with every model
         "TOKENIZERS_PARALLELISM": "false",
     }
     for name, value in defaults.items():
