@@ -15,6 +15,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.runtime import deployment, flow_run
 
 from genarm import arms, registry, stages, versioning
+from genarm.config import load_params
 from genarm.errors import GenarmError
 from genarm.files import read_json, sha256, write_json
 from genarm.layout import Layout
@@ -59,9 +60,10 @@ def register(root: Path, dimension: str) -> int:
     version = registry.connect(root).register(
         dimension,
         layout.arm(dimension),
+        weight=load_params(layout.params).respond.weights[dimension],
         metrics=read_json(layout.train_metrics(dimension), dict[str, float]),
         curves=stages.read_curves(layout.train_curves(dimension)),
-        lineage=server_ids(),
+        lineage=server_ids() | {"git dirty": stages.git_dirty(root)},
     )
     noted = read_json(layout.lineage, dict[str, str]) if layout.lineage.is_file() else {}
     write_json(layout.lineage, noted | {f"version of {dimension}": str(version), **server_ids()})
@@ -73,14 +75,15 @@ def promote(root: Path, decision: Decision, *, carry_out: bool) -> None:
     """Log the decision in the registry and, where it says so, move the champion alias."""
     store, layout = registry.connect(root), Layout(root)
     report = sha256(layout.report / "report.json")
-    store.record_decision(decision, report_sha256=report, lineage=server_ids())
+    actor = server_ids().get("flow run", "flow")
+    store.record_decision(decision, actor=actor, report_sha256=report, lineage=server_ids())
     if decision.outcome == "promote" and carry_out:
         dimension = decision.dimension
         store.promote(
             dimension,
             decision,
             smoke_test=lambda folder: stages.smoke_test(root, dimension, folder),
-            actor=server_ids().get("flow run", "flow"),
+            actor=actor,
             report_sha256=report,
         )
 

@@ -98,14 +98,13 @@ def report() -> None:
 
 @app.command()
 def run(
-    dimension: Annotated[list[str] | None, typer.Option(help="only these; all by default")] = None,
-    promote: Annotated[bool, typer.Option(help="carry the decision out")] = True,
+    promote: Annotated[bool, typer.Option(help="carry the decision out, or only report it")] = True,
 ) -> None:
     """The whole pipeline, once: preference data in, promotion decision out."""
     project = root()
     from flows.align import align
 
-    align(root=str(project), dimensions=dimension, promote=promote)
+    align(root=str(project), promote=promote)
 
 
 @app.command()
@@ -164,9 +163,9 @@ def chat(
 @registry_app.command("list")
 def registry_list(as_json: Json = False) -> None:
     """Every version of every dimension, with its aliases."""
-    from genarm import registry
+    from genarm.operate import versions
 
-    show(registry.connect(root()).list(), as_json)
+    show(versions(root()), as_json)
 
 
 @registry_app.command("show")

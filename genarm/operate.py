@@ -1,12 +1,18 @@
 """What an operator does to the registry by hand; each keeps `mlflow/champions.json` in step."""
 
 from pathlib import Path
+from typing import Any
 
 from genarm import registry, stages
 from genarm.config import load_params
 from genarm.errors import RegistryError
 from genarm.files import sha256
 from genarm.layout import Layout
+
+
+def versions(root: Path) -> list[dict[str, Any]]:
+    """Every version of every dimension."""
+    return registry.connect(root).list(load_params(root / "params.yaml").dimensions)
 
 
 def promote(root: Path, dimension: str, reason: str | None) -> str:
@@ -22,7 +28,7 @@ def promote(root: Path, dimension: str, reason: str | None) -> str:
         smoke_test=lambda folder: stages.smoke_test(root, dimension, folder),
         actor="operator",
         report_sha256=sha256(layout.report / "report.json"),
-        force_reason=reason,
+        force=reason or "",
     )
     _snapshot(store, root)
     return f"{dimension}: version {version} is the champion"
@@ -31,9 +37,13 @@ def promote(root: Path, dimension: str, reason: str | None) -> str:
 def rollback(root: Path, dimension: str, reason: str, to: int | None) -> str:
     """Move the champion alias back and block the version that held it."""
     store = registry.connect(root)
-    version = store.rollback(load_params(root / "params.yaml").known(dimension), reason, to=to)
+    version = store.rollback(
+        load_params(root / "params.yaml").known(dimension), reason, to=to, actor="operator"
+    )
     _snapshot(store, root)
-    return f"{dimension}: version {version} is the champion again"
+    return f"{dimension}: " + (
+        f"version {version} is the champion again" if version else "back to the base model"
+    )
 
 
 def reconcile(root: Path) -> list[str]:

@@ -213,6 +213,21 @@ def _git_commit(root: Path) -> str | None:
     return done.stdout.strip() or None
 
 
+def git_dirty(root: Path) -> str:
+    """`true` where tracked files differ from the commit, apart from what a run itself writes."""
+    names = (
+        "status",
+        "--porcelain",
+        "--untracked-files=no",
+        "--",
+        ".",
+        ":!dvc.lock",
+        ":!mlflow/champions.json",
+    )
+    done = subprocess.run(["git", *names], cwd=root, capture_output=True, text=True, check=False)
+    return "true" if done.stdout.strip() else "false"
+
+
 def _lineage(root: Path, layout: Layout) -> dict[str, str]:
     """Ids of servers, as the flow noted them: shown in the report, but no stage depends on them."""
     noted = read_json(layout.lineage, dict[str, str]) if layout.lineage.is_file() else {}

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -50,6 +51,21 @@ def status(root: Path) -> dict[str, Any]:
     if done.returncode:
         raise _failure("dvc status", done.stderr.splitlines())
     return dict(json.loads(done.stdout or "{}"))
+
+
+def graph(root: Path) -> dict[str, list[str]]:
+    """Every stage in an order in which it can run, with the stages right before it."""
+    done = subprocess.run(
+        _command("dag", "--dot"), cwd=root, env=_environment(), capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise _failure("dvc dag", done.stderr.splitlines())
+    above: dict[str, list[str]] = {}
+    for stage, after in re.findall(r'^"(.+?)"(?: -> "(.+?)")?;$', done.stdout, re.MULTILINE):
+        above.setdefault(after or stage, [])
+        if after:
+            above[after].append(stage)
+    return {stage: above[stage] for stage in TopologicalSorter(above).static_order()}
 
 
 def run_stage(root: Path, stage: str, on_line: OnLine = ignore) -> Outcome:

@@ -26,6 +26,7 @@ from genarm.types import ArmCard
 
 EXPERIMENT = "genarm/train"
 LINK = "mlflow.modelVersions"
+WEIGHT = "genarm.weight"
 
 
 @asking
@@ -34,6 +35,7 @@ def register(
     dimension: str,
     arm_folder: Path,
     *,
+    weight: float | None = None,
     metrics: Mapping[str, float],
     curves: Sequence[Mapping[str, float]] = (),
     params: Mapping[str, object] | None = None,
@@ -41,7 +43,8 @@ def register(
 ) -> int:
     """The version number of an ARM, made on first sight of its adapter hash.
 
-    `curves` are rows with a `step`; `lineage` are ids to tag (`git dirty`, `flow run`, `deployment`, ...),
+    `weight` is the decoding weight it is judged at, the card's where it is None; `curves` are rows with a
+    `step`; `lineage` are ids to tag (`git dirty`, `flow run`, `deployment`, ...),
     added to those of the card. Raises AdapterError where the folder is altered or of another dimension.
     """
     card = arms.read_card(arm_folder)
@@ -58,7 +61,7 @@ def register(
             assert version is not None, f"version {number} was made and is not found"
         elif not has_files(store, version):
             upload(store, card, arm_folder, version.model_id, version.run_id)
-        _put_on_trial(store, version)
+        _put_on_trial(store, version, card.weight if weight is None else weight)
         if store.client.get_run(version.run_id).info.status == "RUNNING":
             # How MLflow's page of the model finds its version; and the mark that nothing is left to do.
             link = json.dumps([{"name": model_name(dimension), "version": version.number}])
@@ -195,13 +198,16 @@ def _registered_model(store: Store, dimension: str) -> None:
         store.client.create_registered_model(name, {"genarm.dimension": dimension}, pages.of_model(dimension))
 
 
-def _put_on_trial(store: Store, version: Version) -> None:
-    """The alias `challenger`; nothing is on trial where the adapter is the champion already."""
+def _put_on_trial(store: Store, version: Version, weight: float) -> None:
+    """The alias `challenger`, and the weight it is tried at; neither for the champion itself."""
     named, name = aliases(store, version.dimension), model_name(version.dimension)
     if named.get("champion") == version.number:
         if "challenger" in named:
             store.client.delete_registered_model_alias(name, "challenger")
-    elif named.get("challenger") != version.number:
+        return
+    if version.tags.get(WEIGHT) != repr(weight):
+        store.client.set_model_version_tag(name, str(version.number), WEIGHT, repr(weight))
+    if named.get("challenger") != version.number:
         store.client.set_registered_model_alias(name, "challenger", str(version.number))
 
 
