@@ -51,10 +51,12 @@ def detect(row: Row) -> RowFormat:
         return "pku"
     if "chosen" not in row or "rejected" not in row:
         raise Refused("keys of no known format")
-    prompt = row.get("prompt")
-    if isinstance(row["chosen"], str) and isinstance(row["rejected"], str):
+    prompt, sides = row.get("prompt"), (row["chosen"], row["rejected"])
+    if all(isinstance(side, str) for side in sides):
         return "hh" if prompt is None or _is_transcript(prompt) else "trl"
-    return "ultrafeedback" if isinstance(prompt, str) else "trl"
+    if isinstance(prompt, str) and all(isinstance(side, list) for side in sides):
+        return "ultrafeedback"
+    return "trl"
 
 
 def _trl(row: Row) -> tuple[Turns, Turns]:

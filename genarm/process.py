@@ -34,8 +34,8 @@ def run(
         errors="replace",
         start_new_session=True,
     )
-    with _ends_with_us(child):
-        assert child.stdout is not None
+    assert child.stdout is not None
+    with child.stdout, _ends_with_us(child):
         for line in child.stdout:
             lines.append(line.rstrip("\n"))
             on_line(lines[-1])
@@ -46,7 +46,12 @@ def run(
 def _ends_with_us(child: "subprocess.Popen[str]") -> Iterator[None]:
     # The watch reads from a pipe that this process holds open: it wakes when the process is gone, however.
     watch = subprocess.Popen(
-        ["/bin/sh", "-c", f'read _; kill -INT -- "-$0"; sleep {GRACE}; kill -KILL -- "-$0"', str(child.pid)],
+        [
+            "/bin/sh",
+            "-c",
+            f'read _; kill -s INT -- "-$0"; sleep {GRACE}; kill -s KILL -- "-$0"',
+            str(child.pid),
+        ],
         stdin=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
