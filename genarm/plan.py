@@ -40,6 +40,8 @@ def render(steps: list[Step]) -> Table:
 
 def _reasons(entries: list[object]) -> list[str]:
     """DVC's status entries as words: `artifacts/pairs modified`."""
+    if any(isinstance(e, dict) and e.get("changed deps", {}).get("params.yaml") == "new" for e in entries):
+        return ["never run here"]  # and so everything it reads is new, and everything it writes missing
     words = []
     for entry in entries:
         if isinstance(entry, dict):
