@@ -7,8 +7,8 @@ arXiv 2410.20305). The last token of a response is predicted but never read, so 
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -59,9 +59,13 @@ class PairBatch:
     def __len__(self) -> int:
         return len(self.prompt_ids)
 
-    def to(self, device: torch.device | str, **options: bool) -> "PairBatch":
-        values = (getattr(self, field.name) for field in fields(self))
-        return PairBatch(*(v.to(device, **options) if isinstance(v, Tensor) else v for v in values))
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> "PairBatch":
+        moved: dict[str, Any] = {
+            field.name: value.to(device, non_blocking=non_blocking)
+            for field in fields(self)
+            if isinstance(value := getattr(self, field.name), Tensor)
+        }
+        return replace(self, **moved)
 
 
 def encode(

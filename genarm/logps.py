@@ -123,6 +123,6 @@ class _HeadLogps(torch.autograd.Function):
         return torch.cat(logps)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
         (slopes,) = ctx.saved_tensors
         return (gradient[:, None] * slopes).to(slopes.dtype), None, None, None

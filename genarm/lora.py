@@ -1,13 +1,15 @@
-"""Where the adapters sit: names resolved against the model before training, and LoRA computed without casts."""
+"""Where the adapters sit: names resolved against the model; and LoRA computed without needless casts."""
 
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
+from genarm.arms import read_card
 from genarm.config import LoraConfig
-from genarm.errors import ConfigError
+from genarm.errors import AdapterError, ConfigError
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -44,7 +46,7 @@ def adapt(model: "PreTrainedModel", config: LoraConfig) -> "PeftModel":
             model,
             peft.LoraConfig(
                 r=config.rank,
-                lora_alpha=config.alpha,
+                lora_alpha=config.alpha,  # type: ignore[arg-type]  # peft says int, and takes any number
                 lora_dropout=config.dropout,
                 target_modules=targets,
                 layers_to_transform=None if config.layers == "all" else [*range(lowest, len(layers))],
@@ -56,11 +58,27 @@ def adapt(model: "PreTrainedModel", config: LoraConfig) -> "PeftModel":
     found = [name for name, module in adapted.named_modules() if hasattr(module, "lora_A")]
     if len(found) != len(wanted):
         raise ConfigError(
-            f"lora.targets {', '.join(targets)} match {len(found)} modules, of which {len(wanted)} lie in the "
-            f"adapted layers",
+            f"lora.targets {', '.join(targets)} match {len(found)} modules, of which {len(wanted)} lie in "
+            f"the adapted layers",
             hint=f"name them more fully, such as {wanted[0]!r}",
         )
     return adapted
+
+
+def load_adapter(model: "PreTrainedModel", folder: Path) -> "PeftModel":
+    """A model with the adapter of a saved ARM. Raises AdapterError where the folder holds none that fits."""
+    import peft
+
+    read_card(folder)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        try:
+            return peft.PeftModel.from_pretrained(model, str(folder))
+        except (ValueError, RuntimeError, OSError) as error:
+            raise AdapterError(
+                f"{folder} does not fit on {type(model).__name__}: {error}",
+                hint="name the base model that it was trained on",
+            ) from error
 
 
 def decoder_layers(model: "PreTrainedModel") -> tuple[str, nn.ModuleList]:
@@ -89,12 +107,14 @@ def linear_modules(layers: nn.ModuleList, lowest: int) -> list[str]:
 def fuse(model: "PeftModel") -> None:
     """Compute plain LoRA layers of this model in one step each, in the model's own precision.
 
-    peft widens the layer's input to float32 for the adapter's sake, which on a CPU costs more than the adapter.
-    Weights stay float32; only the product is in the model's precision. Layers with dropout, a bias of their
-    own or a quantised base are left to peft.
+    peft widens the layer's input to float32 for the adapter's sake, which on a CPU costs more than the
+    adapter. Weights stay float32; only the product is in the model's precision. Layers with dropout, a bias
+    of their own or a quantised base are left to peft.
     """
+    from peft.tuners.lora import LoraLayer
+
     for module in model.modules():
-        if not hasattr(module, "lora_A") or type(module.base_layer) is not nn.Linear:
+        if not isinstance(module, LoraLayer) or type(module.base_layer) is not nn.Linear:
             continue
         (name,) = module.active_adapters
         if isinstance(module.lora_dropout[name], nn.Identity) and module.lora_B[name].bias is None:
@@ -112,7 +132,7 @@ class _Fused:
 
 
 class _LoraLinear(torch.autograd.Function):
-    """y = x W' + bias + scale * (x A') B'; x [..., i], W [o, i], A [k, i], B [o, k] -> [..., o]; W is frozen."""
+    """y = x W' + bias + scale * (x A') B', W frozen; x [..., i], W [o, i], A [k, i], B [o, k] -> [..., o]."""
 
     @staticmethod
     def forward(
@@ -127,7 +147,7 @@ class _LoraLinear(torch.autograd.Function):
         return y
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, a, b, low = ctx.saved_tensors
         flat = gradient.flatten(0, -2)
         flat_low = (flat @ b).mul_(ctx.scale)

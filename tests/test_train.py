@@ -1,0 +1,237 @@
+"""Training: it learns, it gives the same bytes each time, and it survives what happens to long jobs."""
+
+import json
+import os
+import random
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import LlamaForCausalLM
+
+from genarm import models
+from genarm.accuracy import evaluate_arm
+from genarm.arms import read_card
+from genarm.config import TrainConfig
+from genarm.errors import DataError, TrainingError
+from genarm.train import train_arm
+from genarm.trainer import ArmTrainer
+from genarm.types import Message, PreferencePair, Prompt
+
+CONFIG = TrainConfig(
+    learning_rate=0.02,
+    batch_pairs=4,
+    micro_batch_pairs=3,
+    epochs=2,
+    checkpoint_minutes=60,
+    lora={"layers": 2, "rank": 2},
+)
+
+
+def preferences(n: int, seed: int = 0) -> list[PreferencePair]:
+    """Responses of any letters; chosen are those with an exclamation mark at their end."""
+    rng = random.Random(seed)
+
+    def text() -> str:
+        return "".join(rng.choice("abcde ") for _ in range(rng.randint(2, 8)))
+
+    return [PreferencePair(Prompt((Message("user", text()),)), text() + "!", text() + "?") for _ in range(n)]
+
+
+def run(toy, folder: Path, config: TrainConfig = CONFIG, **changes):
+    arguments = dict(
+        dimension="loud",
+        base=models.resolve(str(toy.folder)),
+        dtype="float32",
+        config=config,
+        out=folder / "arm",
+        checkpoints=folder / "checkpoints",
+        weight=1.0,
+        pairs_sha256="p",
+        data_md5=None,
+        git_commit=None,
+    )
+    pairs = changes.pop("train", preferences(18)), changes.pop("validation", preferences(9, seed=1))
+    return train_arm(*pairs, **(arguments | changes))
+
+
+@pytest.fixture(scope="module")
+def trained(toy, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trained")
+    return folder / "arm", run(toy, folder)
+
+
+def test_it_learns_what_the_pairs_say(trained):
+    _, result = trained
+    metrics = result.metrics
+    assert metrics["validation/accuracy_before"] < 0.85 < metrics["validation/accuracy"]
+    assert metrics["validation/margin"] > metrics["validation/margin_before"]
+    assert (metrics["train/pairs"], metrics["train/steps"], metrics["validation/pairs"]) == (18, 9, 9)
+
+
+def test_the_curves_have_a_row_a_step_and_the_names_of_the_field(trained):
+    _, result = trained
+    steps = [row for row in result.curves if "loss" in row]
+    assert [row["step"] for row in steps] == [*range(1, 10)]
+    names = {"rewards/accuracies", "rewards/margins", "logps/chosen", "logps/rejected", "grad_norm"}
+    assert names | {"learning_rate"} <= set(steps[0])
+    assert [row["step"] for row in result.curves if "eval/loss" in row] == [0, 9]
+
+
+def test_the_folder_is_plain_peft_and_names_no_path_of_this_machine(trained, toy):
+    from peft import PeftModel
+
+    arm, result = trained
+    assert read_card(arm) == result.card
+    assert sorted(p.name for p in arm.iterdir()) == [
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "arm.json",
+    ]
+    config = json.loads((arm / "adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == models.resolve(str(toy.folder)).id
+    assert config["target_modules"] == sorted(config["target_modules"])
+    with pytest.warns(FutureWarning):  # peft's own
+        adapted = PeftModel.from_pretrained(LlamaForCausalLM.from_pretrained(toy.folder), str(arm))
+    ids = torch.tensor([[1, 2, 3]])
+    assert not torch.allclose(adapted(ids).logits, toy.model(ids).logits)
+
+
+def test_a_saved_arm_measures_as_it_did_while_training(trained, toy):
+    arm, result = trained
+    found = evaluate_arm(models.resolve(str(toy.folder)), arm, preferences(9, seed=1), dtype="float32")
+    assert found["accuracy"] == result.metrics["validation/accuracy"]
+    assert found["margin"] == pytest.approx(result.metrics["validation/margin"], abs=1e-3)
+    assert found["longer_is_chosen"] == result.metrics["validation/longer_is_chosen"]
+    assert found["n"] == 9
+
+
+def test_the_same_inputs_give_the_same_bytes(trained, toy, tmp_path):
+    arm, result = trained
+    again = run(toy, tmp_path)
+    assert again.card == result.card
+    assert again.curves == result.curves
+    assert (tmp_path / "arm" / "adapter_config.json").read_bytes() == (
+        arm / "adapter_config.json"
+    ).read_bytes()
+    assert not list((tmp_path / "checkpoints").iterdir())
+    other = run(toy, tmp_path, CONFIG.model_copy(update={"seed": 1}))
+    assert other.card.adapter_sha256 != result.card.adapter_sha256
+
+
+@pytest.mark.parametrize("cut", [[[0], [1], [2], [3]], [[0, 1, 2], [3]]])
+def test_micro_batches_change_nothing_but_rounding(toy, tmp_path, monkeypatch, cut):
+    """Steps of 4, 4 and 2 pairs: loss and gradient are the mean over a step's pairs, however it is cut."""
+
+    def curves(cut: list[list[int]]) -> list[dict[str, float]]:
+        steps = [[[4 * step + i for i in part if 4 * step + i < 10] for part in cut] for step in range(3)]
+        batches = [part for step in steps for part in step if part]
+        monkeypatch.setattr("genarm.trainer.plan", lambda *args, **kwargs: batches)
+        config = CONFIG.model_copy(update={"micro_batch_pairs": max(map(len, cut))})
+        return run(toy, tmp_path / str(len(cut)), config, train=preferences(10)).curves
+
+    whole, parts = curves([[0, 1, 2, 3]]), curves(cut)
+    assert len(whole) == 5  # three steps between two evaluations
+    for a, b in zip(whole, parts, strict=True):
+        assert a == pytest.approx(b, rel=1e-3, abs=1e-3)
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_killed_training_goes_on_to_the_same_bytes(toy, tmp_path, monkeypatch, dtype):
+    lora = CONFIG.lora.model_copy(update={"dropout": 0.2})
+    config = CONFIG.model_copy(update={"lora": lora, "checkpoint_minutes": 1e-6})
+    straight = run(toy, tmp_path / "straight", config, dtype=dtype)
+    compute, calls = ArmTrainer.compute_loss, []
+
+    def dies(self, *args, **kwargs):
+        calls.append(1)
+        if len(calls) == 11:
+            raise Killed
+        return compute(self, *args, **kwargs)
+
+    monkeypatch.setattr(ArmTrainer, "compute_loss", dies)
+    with pytest.raises(Killed):
+        run(toy, tmp_path / "killed", config, dtype=dtype)
+    assert not (tmp_path / "killed" / "arm").exists()
+    (left,) = (tmp_path / "killed" / "checkpoints").iterdir()
+    newest = max(left.iterdir(), key=lambda p: int(p.name.split("-")[1]))
+    assert newest.name == "checkpoint-5"
+    (newest / "optimizer.pt").write_bytes(b"cut short")
+    calls.clear()
+    resumed = run(toy, tmp_path / "killed", config, dtype=dtype)
+    assert len(calls) == 10  # from step 4 on: five steps of two micro-batches
+    assert resumed.card == straight.card
+    assert resumed.curves == straight.curves
+
+
+def test_checkpoints_of_another_training_are_removed_not_used(toy, tmp_path):
+    other = tmp_path / "checkpoints" / "0123"
+    other.mkdir(parents=True)
+    run(toy, tmp_path, CONFIG.model_copy(update={"max_pairs": 4, "epochs": 1}))
+    assert not other.exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_it_in_order_and_the_next_run_goes_on(toy, tmp_path, monkeypatch, number, trained):
+    compute, calls = ArmTrainer.compute_loss, []
+
+    def signals(self, *args, **kwargs):
+        calls.append(1)
+        if len(calls) == 5:
+            os.kill(os.getpid(), number)
+        return compute(self, *args, **kwargs)
+
+    monkeypatch.setattr(ArmTrainer, "compute_loss", signals)
+    with pytest.raises(TrainingError, match="stopped at step 3 of 9.*hint: run the same command"):
+        run(toy, tmp_path)
+    assert not (tmp_path / "arm").exists()
+    assert run(toy, tmp_path).card == trained[1].card
+
+
+def test_a_loss_that_is_no_number_names_the_prompts(toy, tmp_path):
+    pairs = preferences(12)
+    with pytest.raises(TrainingError, match="not a number at step 3, on the prompts.*hint: lower") as caught:
+        run(toy, tmp_path, CONFIG.model_copy(update={"learning_rate": 1e38}), train=pairs)
+    assert any(pair.prompt.id in str(caught.value) for pair in pairs)
+    assert not (tmp_path / "arm").exists()
+
+
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_an_empty_split_is_named(toy, tmp_path, split):
+    name = {"train": "training"}.get(split, split)
+    with pytest.raises(DataError, match=f"loud has no {name} pairs.*pairs.validation"):
+        run(toy, tmp_path, **{split: []})
+
+
+def test_a_place_that_cannot_be_written_is_named_before_any_work(toy, tmp_path):
+    (tmp_path / "checkpoints").write_text("a file where a folder should be")
+    with pytest.raises(TrainingError, match="cannot write .*checkpoints"):
+        run(toy, tmp_path)
+
+
+def test_a_full_disk_ends_with_the_old_arm_in_place(toy, tmp_path, trained):
+    """No file may grow beyond 4 kB: the optimiser's state and the adapter are larger."""
+    import resource
+
+    shutil.copytree(trained[0], tmp_path / "arm")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+    try:
+        with pytest.raises(TrainingError, match="cannot write .*checkpoints.*free some space"):
+            run(toy, tmp_path, CONFIG.model_copy(update={"checkpoint_minutes": 1e-6}))
+        with pytest.raises(TrainingError, match="cannot write .*arm"):
+            run(toy, tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert read_card(tmp_path / "arm") == trained[1].card
+
+
+def test_at_most_so_many_pairs_are_taken_by_the_seed(toy, tmp_path):
+    few = run(toy, tmp_path, CONFIG.model_copy(update={"max_pairs": 5, "epochs": 1}))
+    assert few.metrics["train/pairs"] == 5
