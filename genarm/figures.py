@@ -1,7 +1,7 @@
 """The report's pictures as inline SVG: intervals on a line, and curves over steps.
 
-Strings of numbers and escaped text, so the same input gives the same bytes. Colours come from the page's style
-sheet, which is how the pictures follow its light and dark dress.
+Strings of numbers and escaped text, so the same input gives the same bytes. Colours come from the style sheet
+of the page, which is how the pictures follow its light and dark dress.
 """
 
 import math

@@ -128,7 +128,7 @@ def _win(card: Scorecard, rule: RuleConfig, p: float, family: int) -> Finding:
     seen = f"{card.dimension}: win rate {comparison.win_rate} over {card.rival}"
     if p < rule.alpha and rate >= 0.5 + rule.min_gain:
         return Finding(
-            "passed", f"{seen}, adjusted p {p:.1g} < {rule.alpha:g}, gain {gain:.2f} >= {rule.min_gain:g}"
+            "passed", f"{seen}, adjusted p {p:.2g} < {rule.alpha:g}, gain {gain:.2f} >= {rule.min_gain:g}"
         )
     if upper < 0.5 + rule.min_gain:
         return Finding("failed", f"{seen}, upper bound {upper:.2f} < {0.5 + rule.min_gain:g}")
@@ -136,13 +136,13 @@ def _win(card: Scorecard, rule: RuleConfig, p: float, family: int) -> Finding:
     if gain <= rule.min_gain or comparison.wins <= comparison.losses:
         return Finding(
             "open",
-            f"{seen}, adjusted p {p:.1g}, gain {gain:.3f} against the {rule.min_gain:g} it must exceed: "
+            f"{seen}, adjusted p {p:.2g}, gain {gain:.3f} against the {rule.min_gain:g} it must exceed: "
             "too small to be decided by more prompts",
         )
     # Holm may be kinder, but what the other dimensions will show is not known.
     needed = max(n + 1, prompts_to_win(comparison, rule, rule.alpha / family))
     return Finding(
-        "open", f"{seen}, adjusted p {p:.1g} >= {rule.alpha:g}: {needed} prompts would decide it", needed
+        "open", f"{seen}, adjusted p {p:.2g} >= {rule.alpha:g}: {needed} prompts would decide it", needed
     )
 
 

@@ -52,7 +52,7 @@ def build_report(given: ReportInput, folder: Path) -> Path:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(short=_short, number=_number, fenced=_fenced, cell=_cell)
+    environment.filters.update(short=_short, typeset=_typeset, number=_number, fenced=_fenced, cell=_cell)
     for name, template in (("report.html", "report.html"), ("report.md", "report.md.jinja")):
         write_text(folder / name, environment.get_template(template).render(view))
     write_json(
@@ -183,9 +183,14 @@ def _params_hash(card: ArmCard) -> str:
 
 
 def _short(value: object) -> str:
-    """The first 12 digits of a hash, other text as it is."""
+    """The first 12 digits of a hash, other text as it is. DVC ends the hash of a folder with `.dir`."""
     text = str(value)
-    return text[:12] if len(text) >= 32 and set(text) <= set("0123456789abcdef") else text
+    digits = text.removesuffix(".dir")
+    return text[:12] if len(digits) >= 32 and set(digits) <= set("0123456789abcdef") else text
+
+
+def _typeset(reason: str) -> str:
+    return reason.replace(" >= ", " ≥ ").replace(" <= ", " ≤ ")
 
 
 def _number(value: float | None, digits: int = 3) -> str:

@@ -71,7 +71,7 @@ def test_a_clear_win_is_promoted_with_its_numbers():
     decision = pair((74, 0, 26), (48, 4, 48))
     assert decision.outcome == "promote"
     assert decision.reasons[0].startswith(
-        "positive: win rate 0.74 [0.00, 1.00] n=100 over base, adjusted p 2e-06"
+        "positive: win rate 0.74 [0.00, 1.00] n=100 over base, adjusted p 1.7e-06 < 0.01"
     )
     assert "lower bound 0.42 > 0.35" in decision.reasons[1]
     assert decision.reasons[2] == "perplexity 10 <= 12, 1.2 times the base's"
