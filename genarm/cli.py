@@ -129,7 +129,7 @@ def data(source: Annotated[str, typer.Argument(help="path, glob, URL, or hf://ow
 @app.command()
 def synthesize() -> None:
     """Make the embedded preference data in seed/ again, byte for byte."""
-    from genarm.synthesize import write_seed
+    from genarm.seed import write_seed
 
     out.print(write_seed(root()))
 
