@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from conftest import toy_model
 from peft import LoraConfig, PeftModel, get_peft_model
 
 from genarm.arms import write_card
@@ -44,6 +45,14 @@ def card(source: ModelSource) -> ArmCard:
         data_md5=None,
         git_commit=None,
     )
+
+
+def other_model(toy, folder: Path, **config: object):
+    """A smaller model with the toy's tokenizer, saved to `folder`."""
+    model = toy_model(seed=7, layers=2, **config)
+    model.save_pretrained(folder)
+    toy.tokenizer.save_pretrained(folder)
+    return model
 
 
 def as_peft_loads_it(model, folder: Path):
