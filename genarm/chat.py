@@ -131,8 +131,15 @@ def _lines(err: Console) -> Iterator[str]:
 
 
 def _answer(chat: Chat, text: str, out: Console, err: Console, as_json: bool) -> None:
-    with err.status("answering"):
-        exchange = chat.say(text)
+    told_so_far = 0
+    with err.status("answering") as status:
+
+        def count(tokens: int) -> None:
+            nonlocal told_so_far
+            told_so_far += tokens
+            status.update(f"answering, {told_so_far} tokens")
+
+        exchange = chat.say(text, count)
     if as_json:
         print(json.dumps(plain(exchange), ensure_ascii=False), flush=True)
     else:

@@ -5,7 +5,7 @@ conversation goes on from the guided answer.
 """
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -66,10 +66,12 @@ def reply(
     history: list[Message],
     weights: Mapping[str, float],
     sampling: SamplingConfig,
+    on_tokens: Callable[[int], None] | None = None,
 ) -> tuple[Generation, Generation]:
     """The answer of the base alone and the guided one, drawn from one stream of random numbers.
 
-    Raises RequestError where the conversation and its answer are longer than what the model reads.
+    `on_tokens` hears how many tokens each step gave. Raises RequestError where the conversation and its answer
+    are longer than what the model reads.
     """
     prompt = tuple(models.render(tokenizer, history))
     if len(prompt) + sampling.max_new_tokens > decoder.context:
@@ -91,7 +93,7 @@ def reply(
         )
         for side in ({}, dict(weights))
     )
-    answers = decoder.generate([base, guided])
+    answers = decoder.generate([base, guided], on_tokens)
     return answers[0], answers[1]
 
 
@@ -106,10 +108,10 @@ class Chat:
     weights: dict[str, float]
     history: list[Message] = field(default_factory=list)
 
-    def say(self, text: str) -> Exchange:
+    def say(self, text: str, on_tokens: Callable[[int], None] | None = None) -> Exchange:
         """Answer, and remember the guided answer. Whatever is raised, the conversation stays as it was."""
         asked = [*self.history, Message("user", text)]
-        base, guided = reply(self.decoder, self.tokenizer, asked, self.weights, self.sampling)
+        base, guided = reply(self.decoder, self.tokenizer, asked, self.weights, self.sampling, on_tokens)
         self.history = [*asked, Message("assistant", guided.text)]
         return Exchange(text, dict(self.weights), base, guided)
 
