@@ -91,7 +91,13 @@ def _mlflow_server(uri: str) -> list[Finding]:
         status, _ = get(uri, "/health", bearer=secret[0], login=login)
         _, version = get(uri, "/version", bearer=secret[0], login=login)
     except Unreachable as error:
-        return [fail("mlflow", error.message, "start the server (mlflow/), or: unset MLFLOW_TRACKING_URI")]
+        return [
+            fail(
+                "mlflow",
+                error.message,
+                "docker compose -f mlflow/compose.yaml up -d, or: unset MLFLOW_TRACKING_URI",
+            )
+        ]
     if status != 200:
         return [
             fail("mlflow", f"{shown(uri)}/health answers {status}", "check MLFLOW_TRACKING_URI and its login")
