@@ -70,8 +70,8 @@ def reply(
 ) -> tuple[Generation, Generation]:
     """The answer of the base alone and the guided one, drawn from one stream of random numbers.
 
-    `on_tokens` hears how many tokens each step gave. Raises RequestError where conversation and answer together
-    are longer than what the model reads.
+    `on_tokens` hears how many tokens each step gave. Raises RequestError where conversation and answer
+    together are longer than what the model reads.
     """
     prompt = tuple(models.render(tokenizer, history))
     if len(prompt) + sampling.max_new_tokens > decoder.context:
