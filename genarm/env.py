@@ -34,6 +34,7 @@ def prepare(root: Path) -> None:
         "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
         "MLFLOW_LOGGING_LEVEL": "WARNING",
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",  # it draws one for three small files
+        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # standard output is for what `--json` prints
         "MLFLOW_UV_AUTO_DETECT": "false",  # else it stores a lock file it finds with every model
         "TOKENIZERS_PARALLELISM": "false",
     }

@@ -332,7 +332,7 @@ def test_a_failed_smoke_test_leaves_everything_as_it_was(store: Registry, make_a
     assert promote(store, make_arm(2)) == 3, "a failure that has passed is no obstacle"
 
 
-@pytest.mark.parametrize("others", [0, 2])
+@pytest.mark.parametrize("others", [pytest.param(0, marks=pytest.mark.slow), 2])
 def test_a_promotion_killed_anywhere_is_repaired(store: Registry, make_arm: Make, others: int) -> None:
     """After each death, reconcile leaves the new champion where it was done with, else the old one."""
     for n in range(others):
@@ -356,7 +356,7 @@ def test_a_promotion_killed_anywhere_is_repaired(store: Registry, make_arm: Make
     assert state(store)["aliases"] == {"champion": new} | ({"previous": 2} if others else {})
 
 
-@pytest.mark.parametrize("to", [None, 0])
+@pytest.mark.parametrize("to", [None, pytest.param(0, marks=pytest.mark.slow)])
 def test_a_rollback_killed_anywhere_is_completed(store: Registry, make_arm: Make, to: int | None) -> None:
     for n in (0, 1, 2):
         register(store, make_arm(n))
@@ -376,6 +376,7 @@ def test_a_rollback_killed_anywhere_is_completed(store: Registry, make_arm: Make
     assert len(found) == 1 and found[0].info.status == "FINISHED"
 
 
+@pytest.mark.slow
 def test_each_death_of_a_rollback_leads_to_the_same_end(store: Registry, make_arm: Make) -> None:
     for n in (0, 1):
         register(store, make_arm(n))

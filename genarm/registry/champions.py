@@ -10,7 +10,7 @@ from genarm.errors import AdapterError, DataError
 from genarm.files import read_json, write_json
 from genarm.registry.store import Store, asking
 from genarm.registry.stored import download
-from genarm.registry.versions import aliases, get, model_name, versions
+from genarm.registry.versions import get, model_name, versions
 from genarm.types import Champion
 
 
@@ -19,9 +19,8 @@ def champions(store: Store, dimensions: Sequence[str]) -> dict[str, Champion | N
     """The version in use on each dimension; None where the base model answers alone."""
     result: dict[str, Champion | None] = {}
     for dimension in dimensions:
-        held = {v.number: v for v in versions(store, dimension)}
-        number = aliases(store, dimension).get("champion")
-        result[dimension] = held[number].champion() if number in held else None
+        held = [v for v in versions(store, dimension) if "champion" in v.aliases]
+        result[dimension] = held[0].champion() if held else None
     return result
 
 
@@ -67,7 +66,7 @@ def fetch(store: Store, dimension: str, champion: Champion, into: Path) -> Path:
             raise AdapterError(
                 f"version {version.number} of {model_name(dimension)} in {store.where} holds adapter "
                 f"{found[:12]}, champions.json says {champion.adapter_sha256[:12]}",
-                hint="compare stores with `genarm registry check`, then `genarm registry snapshot`",
+                hint="take this store's champions: genarm registry reconcile",
             )
         shutil.rmtree(into, ignore_errors=True)
         beside.rename(into)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from genarm.types import ArmCard, Decision
 
 
-def of_model(dimension: str) -> str:
+def model_page(dimension: str) -> str:
     """The page of `genarm-<dimension>`: what it holds and how to use it."""
     name = f"genarm-{dimension}"
     return f"""### Autoregressive reward models for **{dimension}**
@@ -29,7 +29,7 @@ peft.PeftModel.from_pretrained(base, folder)                        # the adapte
 """
 
 
-def of_version(card: ArmCard, metrics: Mapping[str, float], lineage: Mapping[str, str]) -> str:
+def version_page(card: ArmCard, metrics: Mapping[str, float], lineage: Mapping[str, str]) -> str:
     """The page of one version: what it is, how well it learned, where it comes from."""
     facts = {
         "base model": f"`{card.base_id}`" + (f" at `{card.base_revision}`" if card.base_revision else ""),
@@ -48,7 +48,7 @@ def of_version(card: ArmCard, metrics: Mapping[str, float], lineage: Mapping[str
     return "\n\n".join(parts) + "\n"
 
 
-def of_decision(decision: Decision) -> str:
+def decision_page(decision: Decision) -> str:
     """The page of one decision."""
     champion = decision.champion
     rival = f"version {champion.version}, the champion" if champion else "the base model: no champion yet"

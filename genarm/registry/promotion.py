@@ -55,7 +55,7 @@ def promote(
         raise RegistryError(
             f"the decision on {dimension} is {decision.outcome!r}, not 'promote': "
             + "; ".join(decision.reasons),
-            hint="to promote all the same, give a reason: genarm registry promote --force REASON",
+            hint="to promote all the same, give a reason: genarm registry promote --reason ...",
         )
     with store.lock():
         _reconcile(store, dimension)
@@ -72,7 +72,7 @@ def promote(
         if (blocked := version.tags.get(BLOCKED)) and not force:
             raise RegistryError(
                 f"version {version.number} of {model_name(dimension)} is blocked: {blocked}",
-                hint="train another, or lift the block: genarm registry promote --force REASON",
+                hint="train another, or lift the block: genarm registry promote --reason ...",
             )
         if _key(champion) != _key(decision.champion):
             raise StaleDecision(

@@ -18,7 +18,7 @@ from typing import Any
 
 from genarm import arms
 from genarm.errors import AdapterError
-from genarm.registry import pages
+from genarm.registry.pages import model_page, version_page
 from genarm.registry.store import Store, asking
 from genarm.registry.stored import has_files, upload
 from genarm.registry.versions import MODEL, SHA, Version, aliases, find, model_name
@@ -83,7 +83,7 @@ def _create(
 
     client, experiment = store.client, store.experiment(EXPERIMENT)
     _discard_halves(store, experiment, card)
-    page = pages.of_version(card, metrics, lineage)
+    page = version_page(card, metrics, lineage)
     tags = {f"genarm.{key}": value for key, value in lineage.items() if value}
     name = f"{card.dimension}-{card.adapter_sha256[:8]}"
     run = client.create_run(
@@ -195,7 +195,7 @@ def _log_metrics(
 def _registered_model(store: Store, dimension: str) -> None:
     name = model_name(dimension)
     if not store.client.search_registered_models(f"name = '{name}'", max_results=1):
-        store.client.create_registered_model(name, {"genarm.dimension": dimension}, pages.of_model(dimension))
+        store.client.create_registered_model(name, {"genarm.dimension": dimension}, model_page(dimension))
 
 
 def _put_on_trial(store: Store, version: Version, weight: float) -> None:

@@ -168,7 +168,8 @@ def _create(database: Path) -> None:
         if database.is_file():
             return
         beside = database.with_name(f"new-{database.name}")
-        beside.unlink(missing_ok=True)
+        for half in (beside, beside.with_name(f"{beside.name}-journal")):
+            half.unlink(missing_ok=True)
         client = MlflowClient(f"sqlite:///{beside}", f"sqlite:///{beside}")
         client.search_experiments(max_results=1)
         client.search_registered_models(max_results=1)

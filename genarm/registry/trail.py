@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 
 from genarm.files import to_json
-from genarm.registry import pages
+from genarm.registry.pages import decision_page
 from genarm.registry.store import Store, asking
 from genarm.registry.versions import Version, find
 from genarm.types import Decision
@@ -53,7 +53,7 @@ def log_decision(
         "forced": force,
         **{key.strip().replace(" ", "_"): value for key, value in (lineage or {}).items()},
     }
-    content, page = to_json(decision), pages.of_decision(decision)
+    content, page = to_json(decision), decision_page(decision)
     return _log(store, decision.dimension, decision.outcome, content, tags, page)
 
 

@@ -99,7 +99,7 @@ def get(store: Store, dimension: str, wanted: int | str) -> Version:
     raise RegistryError(
         f"{store.where} has no version {wanted!r} of {model_name(dimension)}; it holds: {numbers}",
         hint="set MLFLOW_TRACKING_URI to the store that made it, or take this store's champions: "
-        "genarm registry snapshot",
+        "genarm registry reconcile",
     )
 
 
