@@ -74,7 +74,9 @@ def load_model(source: ModelSource, dtype: str) -> "PreTrainedModel":
     """The causal LM in evaluation mode, on the accelerator where there is one."""
     import torch
     from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()  # of loading, which is a second
     # Left to itself, transformers takes SDPA where the model allows it, which Gemma 2 does not.
     model = AutoModelForCausalLM.from_pretrained(
         source.path, dtype=getattr(torch, dtype), trust_remote_code=False

@@ -1,7 +1,10 @@
 """The toys: a base model and a tokenizer small enough to build in memory, and loud enough to tell apart."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # toys are too small to share, and threads that wait, spin
 
 import pytest
 import torch

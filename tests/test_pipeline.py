@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from conftest import byte_tokenizer, toy_model
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parent.parent
@@ -104,7 +105,16 @@ def versions(project: Path) -> list[dict[str, object]]:
 
 
 @pytest.fixture(scope="module")
-def project(toy, tmp_path_factory):
+def base(tmp_path_factory):
+    """A base that has no opinion yet, so that a few pairs move it wherever its text leads."""
+    folder = tmp_path_factory.mktemp("base")
+    toy_model(layers=2, initializer_range=0.02).save_pretrained(folder)
+    byte_tokenizer().save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def project(base, tmp_path_factory):
     """A clone whose seed, base and parameters are the toy's, committed as a user would."""
     folder = tmp_path_factory.mktemp("clone") / "project"
     git(ROOT, "clone", "--quiet", "--no-hardlinks", str(ROOT), str(folder))
@@ -114,7 +124,7 @@ def project(toy, tmp_path_factory):
         lines = [json.dumps(row) for row in toy_rows(good, bad)]
         (folder / "seed" / f"{name}.jsonl").write_text("\n".join(lines) + "\n")
     (folder / "toy_scorers.py").write_text(SCORER)
-    write_params(folder, toy_params(toy.folder))
+    write_params(folder, toy_params(base))
     (folder / "mlflow" / "champions.json").write_text('{"digits": null, "vowels": null}\n')
     (folder / "dvc.lock").unlink(missing_ok=True)
     subprocess.run(
@@ -151,8 +161,8 @@ def test_again_nothing_is_done_twice(project, first_run):
     assert len(versions(project)) == 2
 
 
-def test_one_changed_parameter_concerns_one_dimension(project, first_run, toy):
-    params = toy_params(toy.folder)
+def test_one_changed_parameter_concerns_one_dimension(project, first_run, base):
+    params = toy_params(base)
     params["train"]["digits"] = {"learning_rate": 0.01}
     write_params(project, params)
     before = adapters(project)
@@ -197,8 +207,8 @@ def test_two_runs_at_once_the_second_says_who_is_first(project, first_run):
     assert "another run of this project is going on" in refused
 
 
-def test_a_misspelt_parameter_stops_the_run_before_it_starts(project, toy):
-    params = toy_params(toy.folder)
+def test_a_misspelt_parameter_stops_the_run_before_it_starts(project, base):
+    params = toy_params(base)
     params["decide"]["alfa"] = 0.1
     shutil.copy(project / "params.yaml", project / "params.kept")
     write_params(project, params)
