@@ -167,7 +167,7 @@ def test_a_version_leads_back_to_where_it_came_from(store: Registry, make_arm: M
 def test_the_page_of_a_version_is_readable(store: Registry, make_arm: Make) -> None:
     register(store, make_arm(0))
     page = store.client.get_model_version("genarm-positive", "1").description
-    assert "ARM for **positive**" in page and "| accuracy_after | 0.71 |" in page and f"`{'d' * 32}`" in page
+    assert "ARM for **positive**" in page and "- accuracy_after: 0.71" in page and f"`{'d' * 32}`" in page
     assert "genarm-positive@champion" in store.client.get_registered_model("genarm-positive").description
 
 

@@ -13,39 +13,36 @@ def model_page(dimension: str) -> str:
 Each version is a LoRA adapter whose token log-probabilities are rewards. It guides its frozen base model:
 `log p_base + weight * log p_arm`, token by token.
 
-| alias | meaning |
-|---|---|
-| `champion` | the version in use |
-| `previous` | the champion before it: where a rollback goes |
-| `challenger` | the version on trial |
+- `champion`: the version in use
+- `previous`: the champion before it, where a rollback goes
+- `challenger`: the version on trial
 
 ```python
 import mlflow, peft
-model = mlflow.pyfunc.load_model("models:/{name}@champion")        # base and adapter together
+
+# base model and adapter together
+model = mlflow.pyfunc.load_model("models:/{name}@champion")
 model.predict([{{"prompt": "Tell me about rain."}}])
+
+# the adapter alone
 folder = mlflow.artifacts.download_artifacts("models:/{name}@champion/artifacts/arm")
-peft.PeftModel.from_pretrained(base, folder)                        # the adapter alone
+peft.PeftModel.from_pretrained(base, folder)
 ```
 """
 
 
 def version_page(card: ArmCard, metrics: Mapping[str, float], lineage: Mapping[str, str]) -> str:
     """The page of one version: what it is, how well it learned, where it comes from."""
-    facts = {
-        "base model": f"`{card.base_id}`" + (f" at `{card.base_revision}`" if card.base_revision else ""),
-        "beta (training)": f"{card.beta:g}",
-        "weight (decoding)": f"{card.weight:g}",
-        "adapter sha256": f"`{card.adapter_sha256[:16]}`",
-    }
-    parts = [
-        f"### ARM for **{card.dimension}**",
-        _table(("", ""), facts),
-        "#### How well it learned",
-        _table(("metric", "value"), {name: f"{value:.4g}" for name, value in sorted(metrics.items())}),
-        "#### Where it comes from",
-        _table(("", ""), {key.replace("_", " "): f"`{value}`" for key, value in lineage.items() if value}),
-    ]
-    return "\n\n".join(parts) + "\n"
+    at = f" at `{card.base_revision}`" if card.base_revision else ""
+    return "\n\n".join(
+        [
+            f"ARM for **{card.dimension}** on `{card.base_id}`{at}, to be used at weight {card.weight:g}",
+            "### How well it learned",
+            _bullets({name: f"{value:.4g}" for name, value in sorted(metrics.items())}),
+            "### Where it comes from",
+            _bullets({key.replace("_", " "): f"`{value}`" for key, value in lineage.items() if value}),
+        ]
+    )
 
 
 def decision_page(decision: Decision) -> str:
@@ -59,6 +56,6 @@ def decision_page(decision: Decision) -> str:
     )
 
 
-def _table(head: tuple[str, str], rows: Mapping[str, str]) -> str:
-    cells = (f"| {key} | {value.replace('|', '/')} |" for key, value in rows.items())
-    return "\n".join([f"| {head[0]} | {head[1]} |", "|---|---|", *cells])
+def _bullets(facts: Mapping[str, str]) -> str:
+    # Lists, since MLflow sets tables without any space between their cells.
+    return "\n".join(f"- {name}: {value}" for name, value in facts.items())
