@@ -179,12 +179,25 @@ def registry_show(dimension: Dimension, version: int, as_json: Json = False) -> 
 @registry_app.command("promote")
 def registry_promote(
     dimension: Dimension,
-    reason: Annotated[str | None, typer.Option(help="promote against the decision, and say why")] = None,
+    version: Annotated[int | None, typer.Option(help="another than the last decision's")] = None,
+    force: Annotated[str | None, typer.Option(help="the reason to act against the decision")] = None,
 ) -> None:
-    """Carry the last decision of a dimension out by hand."""
+    """Carry the last decision of a dimension out by hand, or choose a version and say why."""
     from genarm.operate import promote
 
-    out.print(promote(root(), dimension, reason))
+    out.print(promote(root(), dimension, version, force or ""))
+
+
+@registry_app.command("check")
+def registry_check() -> None:
+    """Compare mlflow/champions.json with the aliases; exit code 1 where they differ."""
+    from genarm.operate import drift
+
+    differences = drift(root())
+    for line in differences or ["mlflow/champions.json agrees with the registry"]:
+        out.print(line)
+    if differences:
+        raise typer.Exit(1)
 
 
 @registry_app.command("rollback")

@@ -15,23 +15,38 @@ def versions(root: Path) -> list[dict[str, Any]]:
     return registry.connect(root).list(load_params(root / "params.yaml").dimensions)
 
 
-def promote(root: Path, dimension: str, reason: str | None) -> str:
-    """Carry the last decision out; against a decision that is not `promote` only with a reason."""
-    layout = Layout(root)
-    decision = stages.read_decisions(root).get(load_params(layout.params).known(dimension))
-    if decision is None:
+def promote(root: Path, dimension: str, version: int | None, force: str) -> str:
+    """Carry the last decision out, or promote a version of one's choice; `force` is the reason for that."""
+    layout, store = Layout(root), registry.connect(root)
+    load_params(layout.params).known(dimension)
+    if version is not None:
+        if not force:
+            raise RegistryError(
+                f"version {version} of {dimension} is not what was decided on",
+                hint="give a reason: --force REASON",
+            )
+        decision = store.manual_decision(dimension, version, force)
+    elif layout.decisions.is_file() and dimension in (decisions := stages.read_decisions(root)):
+        decision = decisions[dimension]
+    else:
         raise RegistryError(f"nothing was decided on {dimension!r} yet", hint="genarm run --no-promote")
-    store = registry.connect(root)
-    version = store.promote(
+    report = layout.report / "report.json"
+    number = store.promote(
         dimension,
         decision,
         smoke_test=lambda folder: stages.smoke_test(root, dimension, folder),
         actor="operator",
-        report_sha256=sha256(layout.report / "report.json"),
-        force=reason or "",
+        report_sha256=sha256(report) if report.is_file() else "",
+        force=force,
     )
     _snapshot(store, root)
-    return f"{dimension}: version {version} is the champion"
+    return f"{dimension}: version {number} is the champion"
+
+
+def drift(root: Path) -> list[str]:
+    """Where the snapshot and the aliases differ."""
+    layout = Layout(root)
+    return registry.connect(root).drift(layout.champions, load_params(layout.params).dimensions)
 
 
 def rollback(root: Path, dimension: str, reason: str, to: int | None) -> str:
