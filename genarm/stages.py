@@ -13,6 +13,7 @@ from genarm.config import Params, load_params
 from genarm.errors import AdapterError, GenarmError
 from genarm.files import read_json, read_rows, sha256, write_json, write_rows
 from genarm.layout import Layout
+from genarm.progress import counting
 from genarm.types import (
     Champion,
     Decision,
@@ -97,8 +98,17 @@ def _answer(
     decoder = load_decoder(
         base, folders, dtype=params.base.dtype, strategy=sampling.strategy, batch_size=sampling.batch_size
     )
-    prompts = read_rows(layout.prompts, Prompt)
-    return answer(prompts, decoder, models.load_tokenizer(base), weights=weights, config=params.respond)
+    prompts = read_rows(layout.prompts, Prompt)[: params.respond.prompts]
+    title = f"respond, guided by {', '.join(folders)}" if folders else "respond, unguided"
+    with counting(title, len(prompts) * sampling.max_new_tokens, "tokens") as on_tokens:
+        return answer(
+            prompts,
+            decoder,
+            models.load_tokenizer(base),
+            weights=weights,
+            config=params.respond,
+            on_tokens=on_tokens,
+        )
 
 
 def judge(root: Path, dimension: str) -> list[Verdict]:
