@@ -1,4 +1,4 @@
-"""How far something long has come: a bar on a terminal, else a plain line every tenth of the way, on stderr."""
+"""How far something long has come: a bar on a terminal, else a line every tenth of the way, on stderr."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
