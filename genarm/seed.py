@@ -41,7 +41,7 @@ def write_seed(root: Path, base: str = models.EMBEDDED, settings: Settings | Non
     source = models.resolve(base)
     scorers = {d: load_scorer(ScorerConfig(scorer=d)) for d in settings.gaps}
     decoder = load_decoder(source, {}, dtype="bfloat16", batch_size=32)
-    with _progress(len(prompts) * settings.samples * settings.max_new_tokens) as on_tokens:
+    with _one_thread(), _progress(len(prompts) * settings.samples * settings.max_new_tokens) as on_tokens:
         made = synthesize(prompts, decoder, models.load_tokenizer(source), scorers, settings, on_tokens)
     if empty := [d for d, pairs in made.pairs.items() if not pairs]:
         raise DataError(
@@ -70,6 +70,19 @@ def _trl(pair: PreferencePair) -> dict[str, object]:
 
 
 @contextmanager
+def _one_thread() -> Iterator[None]:
+    """Two cores add up in another order than one, which rounds, and in the end draws, differently."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
 def _progress(tokens: int) -> Iterator[Callable[[int], None]]:
     """A bar on a terminal, else a plain line every tenth of the way; both on stderr."""
     console = Console(stderr=True)
@@ -93,8 +106,9 @@ def card(made: Synthesis, settings: Settings, source: ModelSource, prompts_sha25
     words = statistics.fmean(len(t.split()) for t in texts)
     return f"""# Seed preferences
 
-Preference pairs for the embedded default, made by `genarm synthesize`. Running it again gives the same bytes
-on the same kind of processor; another one may round differently and so draw other tokens.
+Preference pairs for the embedded default, made by `genarm synthesize`, on one thread since more would add up
+in another order. Running it again gives the same bytes on the same kind of processor; another one may round
+differently and so draw other tokens.
 
 | file | rows | what |
 |---|---|---|
@@ -109,7 +123,7 @@ Each pair is a line in TRL's format:
 1. **Sample.** Every prompt is answered {settings.samples} times by the base model, unguided and in bfloat16:
    temperature {settings.temperature}, top-p {settings.top_p}, at most {settings.max_new_tokens} new tokens.
    Sample k of a prompt, from 0, draws with seed {settings.seed} + k hashed with the prompt. Temperature 1 was
-   tried and left: a model of this size rambles there.
+   tried and left: a model of this size loses its thread there.
 2. **Trim.** A response that the length limit cut ends at its last whole sentence, so that an ARM does not
    learn to stop in the middle of one. A response that ended by itself is kept as it is.
 3. **Drop.** A response goes if it has fewer than {settings.min_words} words, if more than
@@ -138,8 +152,8 @@ it to have learned more than length. Responses have {words:.1f} words on average
 {_agreement(made)}
 ## Limits
 
-- The scorers are lexicons and formulas: they read words, not meaning. VADER takes "no pain" for less than
-  good, Flesch takes short words for clear thought. Both know English only.
+- The scorers are lexicons and formulas: they read words, not meaning. VADER takes "the pain is gone" for bad
+  news, Flesch takes short words for clear thought. Both know English only.
 - The responses are those of a model with 135 million parameters: fluent, often wrong, now and then odd. They
   show style; nothing in them is a fact to learn.
 - Labels and the default judges are the same scorers. That proves the machinery, not that people agree.
