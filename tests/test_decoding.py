@@ -78,6 +78,8 @@ def assert_equals_plain(answers, requests, base, arms, vocab=TOKENS):
         assert answer.tokens == tokens
         assert answer.base_logprob == pytest.approx(base_logprob, rel=1e-5, abs=1e-5 * len(tokens))
         assert answer.kl == pytest.approx(kl, rel=1e-5, abs=1e-5)
+        assert answer.kl > 0 or not any(request.weights.values())
+        assert answer.kl == 0 or any(request.weights.values())
 
 
 @pytest.mark.parametrize("strategy", ["shared", "separate"])

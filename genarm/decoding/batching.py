@@ -97,6 +97,7 @@ class Batch:
         self.base_logprob = torch.zeros(len(requests), dtype=torch.float64, device=device)
         self.kl = torch.zeros_like(self.base_logprob)
         self.running = torch.ones(len(requests), dtype=torch.bool, device=device)
+        self.guided = column([any(w > 0 for w in r.weights.values()) for r in requests], torch.bool)
         self.groups = [
             Group(arm, column(owner, torch.long), column([r.weights[arm] for r in users], torch.float32))
             for arm in arms
@@ -165,7 +166,7 @@ def _decode(
         batch.tokens[:, step] = token
         batch.base_logprob += base.gather(-1, token[:, None])[:, 0]
         if batch.groups:
-            batch.kl += divergence(scores, base)
+            batch.kl += divergence(scores, base) * batch.guided  # 0 where nothing guides, without rounding
         if on_tokens:
             on_tokens(int(batch.running.sum()))
         ended = torch.isin(token, ending.ids)

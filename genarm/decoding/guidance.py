@@ -151,7 +151,8 @@ def divergence(scores: Tensor, base: Tensor) -> Tensor:
     """KL(guided || base) at temperature 1, in nats; scores [b, v], base log-probabilities [b, v] -> [b]."""
     guided = scores.log_softmax(-1)
     terms = guided.exp() * (guided - base)
-    return terms.nan_to_num_(nan=0.0).sum(-1)  # 0 * (-inf + inf): a token that neither can give
+    total = terms.nan_to_num_(nan=0.0).sum(-1)  # 0 * (-inf + inf): a token that neither can give
+    return total.clamp_(min=0)  # two policies that are all but the same differ by rounding, to either side
 
 
 def narrow(scores: Tensor, top_k: Tensor, top_p: Tensor) -> Tensor:
