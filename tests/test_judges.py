@@ -36,7 +36,7 @@ def crashing(text: str) -> float:
 
 
 def boolean_text(text: str) -> str:
-    return "yes"
+    return f"yes: {text}"
 
 
 def test_positive_is_vaders_compound():
@@ -125,8 +125,9 @@ def test_a_scorer_that_cannot_be_loaded(config, message):
 @pytest.mark.parametrize("name", ["broken", "crashing", "boolean_text"])
 def test_a_score_that_is_no_number_names_the_prompt(name):
     bad = load_judge(ScorerConfig(scorer=f"{__name__}:{name}"))
-    with pytest.raises(JudgeError, match=P.id):
-        bad.compare(P, response(P, "x"), response(P, "y"))
+    with pytest.raises(JudgeError, match=P.id) as caught:
+        bad.compare(P, response(P, ""), response(P, "a text for no log"))
+    assert "log" not in str(caught.value)
 
 
 def test_the_higher_score_is_preferred_and_close_scores_tie():

@@ -51,19 +51,23 @@ class ScoreJudge:
 
 
 def rate(score: Scorer, text: str, prompt_id: str) -> float:
-    """The score of one response. Raises JudgeError naming the prompt where it is no finite number."""
+    """The score of one response. Raises JudgeError where it is no finite number.
+
+    The error names the prompt and the length; the text itself does not belong in logs.
+    """
     value: object
     try:
         value = score(text)
     except Exception as error:  # a user's scorer may raise anything; which text broke it must not be lost
         raise JudgeError(
             f"the scorer failed on the response to prompt {prompt_id}: {type(error).__name__}: {error}",
-            hint=f"a scorer takes any text, also an empty one; this one was {text[:60]!r}",
+            hint=f"a scorer takes any text, also an empty one; this one has {len(text)} characters",
         ) from error
     if not isinstance(value, Real) or not math.isfinite(value):
+        shown = repr(value) if isinstance(value, Real) else f"a {type(value).__name__}"
         raise JudgeError(
-            f"the scorer gave {value!r} for the response to prompt {prompt_id}",
-            hint=f"a scorer returns a finite number for any text; this one was {text[:60]!r}",
+            f"the scorer gave {shown} for the response to prompt {prompt_id}",
+            hint=f"a scorer returns a finite number for any text; this one has {len(text)} characters",
         )
     return float(value)
 
@@ -101,10 +105,10 @@ def _by_prompt(side: Side, prompts: Sequence[Prompt], rows: Sequence[Response]) 
         if row.prompt_id in found:
             raise DataError(f"{side} answered prompt {row.prompt_id} twice", hint=f"genarm respond {side}")
         found[row.prompt_id] = row
-    asked = [p.id for p in prompts]
+    asked = dict.fromkeys(p.id for p in prompts)
     if missing := next((i for i in asked if i not in found), None):
         raise DataError(f"{side} did not answer prompt {missing}", hint=f"genarm respond {side}")
-    if stranger := next((i for i in found if i not in set(asked)), None):
+    if stranger := next((i for i in found if i not in asked), None):
         raise DataError(
             f"{side} answered prompt {stranger}, which is not among the {len(asked)} asked",
             hint=f"genarm respond {side}",
