@@ -20,7 +20,7 @@ def adapter_hash(folder: Path) -> str:
     try:
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         weights = sha256(folder / WEIGHTS)
-    except (FileNotFoundError, json.JSONDecodeError) as error:
+    except (OSError, ValueError) as error:  # missing, unreadable, or no JSON
         raise AdapterError(
             f"{folder} is no PEFT folder: {error}", hint="train it again: genarm train"
         ) from None

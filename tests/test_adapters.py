@@ -34,6 +34,11 @@ def test_adapters_that_do_not_fit_or_were_altered_are_refused(toy, folder, tmp_p
     weights.write_bytes(weights.read_bytes()[:-4] + b"oops")
     with pytest.raises(AdapterError, match="was altered"):
         load_decoder(source, {"arm": tmp_path / "arm"}, dtype="float32")
+    config = tmp_path / "arm" / "adapter_config.json"
+    for damage in (lambda: config.write_bytes(b"\xff\xfe"), config.unlink):
+        damage()
+        with pytest.raises(AdapterError, match="is no PEFT folder"):
+            load_decoder(source, {"arm": tmp_path / "arm"}, dtype="float32")
 
 
 @pytest.mark.parametrize(

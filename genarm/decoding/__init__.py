@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from genarm.arms import CONFIG, check_fits, read_card
+from genarm.arms import CARD, CONFIG, check_fits, read_card
 from genarm.decoding.guidance import Generation, GuidedDecoder, GuidedRequest
 from genarm.errors import AdapterError
 from genarm.models import ModelSource
@@ -30,7 +30,9 @@ def load_decoder(
     """
     from genarm.decoding import separate, shared
 
-    cards = {name: read_card(folder) for name, folder in arms.items() if (folder / CONFIG).is_file()}
+    # Either file says that an adapter is meant, and read_card says what is missing of it.
+    adapters = {n: f for n, f in arms.items() if (f / CONFIG).is_file() or (f / CARD).is_file()}
+    cards = {name: read_card(folder) for name, folder in adapters.items()}
     if strategy == "auto":
         sharing = all(
             name in cards and cards[name].base_weights_sha256 == source.weights_sha256 for name in arms
