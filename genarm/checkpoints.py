@@ -82,7 +82,7 @@ def writing(path: Path) -> Iterator[None]:
     # torch.save reports a failed write as a RuntimeError
     except (OSError, SafetensorError, RuntimeError) as error:
         where = getattr(error, "filename", None) or path
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        reason = getattr(error, "strerror", None) or (str(error) or type(error).__name__).splitlines()[0]
         raise TrainingError(
             f"cannot write {where}: {reason}",
             hint="free some space or make the folder writable, then run again",

@@ -112,8 +112,7 @@ class ArmTrainer(Trainer):
                 f"of {self.state.max_steps}",
                 hint="run the same command to go on from there",
             )
-        if "eval/loss" not in self.state.log_history[-1]:
-            self.evaluate()
+        self.evaluate()
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Log accuracy, margin and log-probabilities on the validation pairs."""
@@ -184,7 +183,7 @@ class ArmTrainer(Trainer):
 
 
 class _Evaluate(TrainerCallback):
-    """Before the first step, and every so many steps."""
+    """Before the first step and every so many steps; `run` evaluates after the last one."""
 
     def __init__(self, trainer: ArmTrainer) -> None:
         self._trainer = trainer
@@ -198,4 +197,5 @@ class _Evaluate(TrainerCallback):
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        control.should_evaluate = state.global_step % STEPS_BETWEEN_EVALUATIONS == 0
+        due = state.global_step % STEPS_BETWEEN_EVALUATIONS == 0
+        control.should_evaluate = due and state.global_step < state.max_steps
