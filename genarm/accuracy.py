@@ -8,10 +8,11 @@ import torch
 
 from genarm.collate import TokenPair, collate, encode
 from genarm.errors import DataError
+from genarm.lengths import longer_is_chosen
 from genarm.logps import pair_logps, prepare
 from genarm.lora import fuse, load_adapter
 from genarm.loss import preference_loss
-from genarm.models import ModelSource, load_model, load_tokenizer
+from genarm.models import ModelSource, context_of, load_model, load_tokenizer
 from genarm.types import PreferencePair
 
 ROWS = 16  # pairs a forward pass without gradients
@@ -34,7 +35,7 @@ def evaluate_arm(
     found = measure(adapted.eval(), encoded, beta=1.0, shared=shared)
     return {
         "accuracy": found["rewards/accuracies"],
-        "longer_is_chosen": longer_is_chosen(encoded),
+        "longer_is_chosen": longer_is_chosen(response_lengths(encoded)),
         "margin": found["rewards/margins"],
         "n": float(len(encoded)),
     }
@@ -69,12 +70,6 @@ def totals(logps: torch.Tensor, *, beta: float) -> dict[str, float]:
     }
 
 
-def longer_is_chosen(pairs: Sequence[TokenPair]) -> float:
-    """Accuracy of choosing the response with more tokens; ties count half."""
-    gaps = [len(pair.chosen) - len(pair.rejected) for pair in pairs]
-    return sum(1.0 if gap > 0 else 0.5 if gap == 0 else 0.0 for gap in gaps) / len(gaps)
-
-
-def context_of(model: Any) -> int:
-    """The longest sequence the model was made for, in tokens."""
-    return int(getattr(model.config.get_text_config(), "max_position_embeddings", None) or 2**31)
+def response_lengths(pairs: Sequence[TokenPair]) -> list[tuple[int, int]]:
+    """Tokens of chosen and rejected, end token included."""
+    return [(len(pair.chosen), len(pair.rejected)) for pair in pairs]

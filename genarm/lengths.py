@@ -63,10 +63,13 @@ def token_stats(lengths: Sequence[int]) -> TokenStats:
     return TokenStats(round(float(np.mean(lengths)), 1), int(p50), int(p95), max(lengths))
 
 
-def longer_is_chosen(lengths: Sequence[Lengths]) -> float:
-    """How often a rule that prefers the longer response is right; equal lengths count half."""
-    right = sum(1.0 if n.chosen > n.rejected else 0.5 if n.chosen == n.rejected else 0.0 for n in lengths)
-    return round(right / len(lengths), 4) if lengths else 0.0
+def longer_is_chosen(lengths: Sequence[tuple[int, int]]) -> float:
+    """How often a rule that prefers the longer response is right; equal lengths count half.
+
+    A length is (chosen, rejected), in tokens or words; 0 where there is none.
+    """
+    right = sum(1.0 if chosen > rejected else 0.5 * (chosen == rejected) for chosen, rejected in lengths)
+    return right / len(lengths) if lengths else 0.0
 
 
 def _prompt_text(pair: PreferencePair, tokenizer: "PreTrainedTokenizerBase") -> str | None:

@@ -85,6 +85,11 @@ def load_model(source: ModelSource, dtype: str) -> "PreTrainedModel":
     return torch.nn.Module.to(model, device).eval() if device else model.eval()
 
 
+def context_of(model: "PreTrainedModel") -> int:
+    """The most tokens that the model was made for; very many where it does not say."""
+    return int(getattr(model.config.get_text_config(), "max_position_embeddings", None) or 2**31)
+
+
 def load_tokenizer(source: ModelSource) -> "PreTrainedTokenizerBase":
     """The tokenizer; ModelError where it has no chat template, since every prompt goes through it."""
     tokenizer = _tokenizer(source.path)

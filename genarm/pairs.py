@@ -209,7 +209,9 @@ def _result(
         rejected=token_stats([n.rejected for _, n in kept]),
         splits={
             split: SplitStats(
-                len(rows), len({p.prompt.id for p, _ in rows}), longer_is_chosen([n for _, n in rows])
+                pairs=len(rows),
+                prompts=len({p.prompt.id for p, _ in rows}),
+                longer_is_chosen=round(longer_is_chosen([(n.chosen, n.rejected) for _, n in rows]), 4),
             )
             for split, rows in members.items()
         },

@@ -4,20 +4,20 @@ Nothing of time, place or machine is written, so that the same responses give th
 """
 
 import statistics
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
-from rich.console import Console
-from rich.progress import Progress
 
 from genarm import models
 from genarm.config import ScorerConfig
 from genarm.errors import DataError
 from genarm.files import read_rows, sha256, write_rows, write_text
 from genarm.judges import load_scorer
+from genarm.lengths import longer_is_chosen
 from genarm.models import ModelSource
+from genarm.progress import counting
 from genarm.synthesize import Settings, Synthesis, synthesize
 from genarm.types import Message, PreferencePair, Prompt
 
@@ -41,7 +41,8 @@ def write_seed(root: Path, base: str = models.EMBEDDED, settings: Settings | Non
     source = models.resolve(base)
     scorers = {d: load_scorer(ScorerConfig(scorer=d)) for d in settings.gaps}
     decoder = load_decoder(source, {}, dtype="bfloat16", batch_size=32)
-    with _one_thread(), _progress(len(prompts) * settings.samples * settings.max_new_tokens) as on_tokens:
+    tokens = len(prompts) * settings.samples * settings.max_new_tokens
+    with _one_thread(), counting("sampling responses", tokens, "tokens") as on_tokens:
         made = synthesize(prompts, decoder, models.load_tokenizer(source), scorers, settings, on_tokens)
     if empty := [d for d, pairs in made.pairs.items() if not pairs]:
         raise DataError(
@@ -80,24 +81,6 @@ def _one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-@contextmanager
-def _progress(tokens: int) -> Iterator[Callable[[int], None]]:
-    """A bar on a terminal, else a plain line every tenth of the way; both on stderr."""
-    console = Console(stderr=True)
-    done = 0
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        bar = progress.add_task("sampling responses", total=tokens)
-
-        def on_tokens(count: int) -> None:
-            nonlocal done
-            if not console.is_terminal and done * 10 // tokens < (done + count) * 10 // tokens:
-                console.print(f"sampling responses: {done + count} of at most {tokens} tokens")
-            done += count
-            progress.advance(bar, count)
-
-        yield on_tokens
 
 
 def card(made: Synthesis, settings: Settings, source: ModelSource, prompts_sha256: str) -> str:
@@ -179,14 +162,10 @@ def _dimension_rows(made: Synthesis, settings: Settings) -> str:
         tenths = statistics.quantiles(scores, n=10)
         numbers = [statistics.fmean(scores), statistics.stdev(scores), tenths[0], tenths[4], tenths[8]]
         cells = [dimension, *(f"{x:.2f}" for x in numbers), f"{settings.gaps[dimension]:g}", str(len(pairs))]
-        cells += [str(len({p.prompt for p in pairs})), f"{_longer(pairs):.2f}"]
+        words = [(len(p.chosen.split()), len(p.rejected.split())) for p in pairs]
+        cells += [str(len({p.prompt for p in pairs})), f"{longer_is_chosen(words):.2f}"]
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
-
-
-def _longer(pairs: Sequence[PreferencePair]) -> float:
-    lengths = [(len(p.chosen.split()), len(p.rejected.split())) for p in pairs]
-    return statistics.fmean((c > r) + 0.5 * (c == r) for c, r in lengths) if lengths else 0.5
 
 
 def _agreement(made: Synthesis) -> str:

@@ -15,15 +15,16 @@ from typing import Any
 from transformers import set_seed
 
 from genarm import checkpoints as saved
-from genarm.accuracy import context_of, longer_is_chosen
+from genarm.accuracy import response_lengths
 from genarm.arms import CONFIG, write_card
 from genarm.collate import encode
 from genarm.config import TrainConfig
 from genarm.errors import DataError
 from genarm.files import write_json
+from genarm.lengths import longer_is_chosen
 from genarm.logps import prepare
 from genarm.lora import adapt, fuse
-from genarm.models import ModelSource, load_model, load_tokenizer
+from genarm.models import ModelSource, context_of, load_model, load_tokenizer
 from genarm.trainer import ArmTrainer
 from genarm.types import ArmCard, PreferencePair
 from genarm.watch import Watch
@@ -123,7 +124,7 @@ def _metrics(trainer: "ArmTrainer", seconds: float) -> dict[str, float]:
         "validation/pairs": float(len(trainer.held_out)),
         "validation/accuracy_before": before["eval/rewards/accuracies"],
         "validation/accuracy": after["eval/rewards/accuracies"],
-        "validation/longer_is_chosen": longer_is_chosen(trainer.held_out),
+        "validation/longer_is_chosen": longer_is_chosen(response_lengths(trainer.held_out)),
         "validation/margin_before": before["eval/rewards/margins"] / beta,
         "validation/margin": after["eval/rewards/margins"] / beta,
         "validation/loss": after["eval/loss"],

@@ -52,7 +52,7 @@ def test_lengths_counted_together_are_those_of_rendering_one_by_one(toy):
 
 def test_statistics_by_hand():
     assert token_stats([1, 2, 3, 10]) == TokenStats(mean=4.0, p50=3, p95=10, max=10)
-    assert longer_is_chosen([Lengths(1, 3, 2), Lengths(1, 2, 3), Lengths(1, 2, 2), Lengths(1, 9, 2)]) == 0.625
+    assert longer_is_chosen([(3, 2), (2, 3), (2, 2), (9, 2)]) == 0.625
 
 
 def test_every_format_of_file_gives_the_same_pairs(toy, tmp_path):

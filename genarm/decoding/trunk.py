@@ -11,6 +11,7 @@ from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 from genarm.decoding.guidance import survivors
 from genarm.decoding.rows import Adapter, RowPlan, install
 from genarm.decoding.walk import WalkedFlight, dissect
+from genarm.models import context_of
 
 Groups = Sequence[tuple[str | None, Tensor]]
 
@@ -38,8 +39,7 @@ class Trunk:
     @property
     def context(self) -> int:
         """Most tokens that the model was made for."""
-        config = self.model.config.get_text_config()
-        return int(getattr(config, "max_position_embeddings", 0) or 2**31)
+        return context_of(self.model)
 
     def start(self, groups: Groups, real: Tensor, capacity: int) -> Flight:
         """Begin a batch of left-padded prompts, real [b, s]; rows and groups as in `WalkedFlight`."""
