@@ -17,6 +17,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from genarm.errors import Busy, DataError, PipelineError
 from genarm.intake import HUB, gather_hub, gather_local
@@ -29,11 +30,18 @@ POINTER = "data.dvc"
 
 
 def data_version(root: Path) -> str | None:
-    """The md5 of what `data.dvc` points to, None where it points to nothing; no file is hashed for it."""
+    """The md5 of what `data.dvc` points to, None where it points to nothing; no file is hashed for it.
+
+    Raises DataError where the pointer cannot be read, such as after a merge.
+    """
     try:
         pointer = YAML(typ="safe").load((root / POINTER).read_text(encoding="utf-8")) or {}
     except FileNotFoundError:
         return None
+    except YAMLError:
+        raise DataError(
+            f"{POINTER} is not valid YAML", hint=f"take one side of a merge: git checkout --ours {POINTER}"
+        ) from None
     outs = pointer.get("outs") or [{}]
     return str(outs[0].get("md5", "")).removesuffix(".dir") or None
 
@@ -123,8 +131,11 @@ def set_data(root: Path, source: str, check: Callable[[Path], object] = lambda f
             else:
                 _must(root, "import-url", folder, "data")
                 _must(root, "unfreeze", POINTER)
+        shutil.rmtree(old, ignore_errors=True)
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        # Old data that could not be put back, as after a second interrupt, stays where it is.
+        if not old.exists():
+            shutil.rmtree(scratch, ignore_errors=True)
     version = data_version(root)
     assert version is not None, "DVC has just written it"
     return version
@@ -133,7 +144,7 @@ def set_data(root: Path, source: str, check: Callable[[Path], object] = lambda f
 def _gather(root: Path, source: str, folder: Path) -> None:
     if source.startswith(HUB):
         gather_hub(source, folder)
-    elif re.match(r"[a-z][a-z0-9+.-]*://", source):
+    elif re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", source):
         _gather_url(root, source, folder)
     else:
         gather_local(source, folder)

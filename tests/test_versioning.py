@@ -170,6 +170,7 @@ def test_the_same_files_are_the_same_version_from_anywhere(clone, source, web):
         ("{source}/one/notes.txt", DataError, "holds no data file"),
         ("{address}/absent.jsonl?signature=s3cr3t", DataError, "nothing there"),
         ("http://me:s3cr3t@example.org/a.jsonl", DataError, "carries a user name or password"),
+        ("HTTPS://me:s3cr3t@example.org/a.jsonl", DataError, "carries a user name or password"),
         ("s3://bucket/folder", DataError, "pip install dvc-s3"),
         ("hf://team/birds", DataError, "names no revision"),
         ("hf://birds@v1", DataError, "names no data set"),
@@ -197,6 +198,12 @@ def test_data_that_the_check_refuses_never_gets_there(clone, source):
     with pytest.raises(DataError, match="too few"):
         versioning.set_data(clone, str(source), refuse)
     assert not (clone / "data").exists() and git(clone, "status", "--porcelain") == ""
+
+
+def test_a_pointer_left_by_a_merge_is_named(tmp_path):
+    (tmp_path / "data.dvc").write_text("<<<<<<< ours\nouts: [{md5: a.dir}]\n=======\n")
+    with pytest.raises(DataError, match="data.dvc is not valid YAML.*git checkout"):
+        versioning.data_version(tmp_path)
 
 
 def test_a_lock_that_another_dvc_holds_is_named_and_nothing_is_lost(clone, source):
