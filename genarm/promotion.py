@@ -41,6 +41,7 @@ from genarm.types import Comparison, Decision, Scorecard, Side
 
 MAX_UNREAD = 0.1  # share of prompts; above, what could not be read might have turned the result
 REPETITION_FLOOR = 0.02
+NEAR = 1e-9  # nearer than that two rates are equal: 0.52 - 0.5 is not 0.02 in floating point
 POWER = 0.8  # of the number of prompts that a `hold` names
 Z = float(stats.norm.isf(0.05))  # one-sided 95% bounds
 Z_POWER = float(stats.norm.ppf(POWER))
@@ -133,7 +134,7 @@ def _win(card: Scorecard, rule: RuleConfig, p: float, family: int) -> Finding:
     if upper < 0.5 + rule.min_gain:
         return Finding("failed", f"{seen}, upper bound {upper:.2f} < {0.5 + rule.min_gain:g}")
     # A graded judge may see more wins than losses while the mean falls, or the reverse.
-    if gain <= rule.min_gain or comparison.wins <= comparison.losses:
+    if gain <= rule.min_gain + NEAR or comparison.wins <= comparison.losses:
         return Finding(
             "open",
             f"{seen}, adjusted p {p:.2g}, gain {gain:.3f} against the {rule.min_gain:g} it must exceed: "
@@ -174,7 +175,7 @@ def _guard(card: Scorecard, dimension: str, rule: RuleConfig) -> Finding:
         return Finding("passed", f"{seen}, lower bound {lower:.2f} > {least:g}")
     if upper < least:
         return Finding("failed", f"{seen}, upper bound {upper:.2f} < {least:g}")
-    if rate <= least:
+    if rate <= least + NEAR:
         return Finding("open", f"{seen}, not above {least:g}: more prompts would not decide for it")
     spread = Z * math.sqrt(least * (1 - least)) + Z_POWER * math.sqrt(rate * (1 - rate))
     needed = max(n + 1, math.ceil((spread / (rate - least)) ** 2))

@@ -135,6 +135,8 @@ def test_the_least_gain_is_met_exactly():
     rule = RULE.model_copy(update={"min_gain": 0.1})
     assert one((600, 0, 400), rule).outcome == "promote"  # 0.6 - 0.5 < 0.1 in floating point
     assert one((599, 0, 401), rule).outcome == "hold"
+    # 0.52 - 0.5 > 0.02 in floating point, by 2e-17, which would ask for 6e32 prompts
+    assert one((104, 0, 96)).prompts_needed is None
 
 
 def test_a_loss_is_rejected_and_a_draw_is_held():
