@@ -113,10 +113,10 @@ def _health(given: ReportInput) -> list[dict[str, Any]]:
 
 
 def _charts(rows: Sequence[Mapping[str, float]]) -> list[tuple[str, str]]:
-    """Name and picture of each curve; validation is logged under the same names after `eval_`."""
+    """Name and picture of each curve; validation is logged under the same names after `eval/`."""
     charts: list[tuple[str, str]] = []
     for name in CURVES:
-        keys = {"train": name, "validation": f"eval_{name}"}
+        keys = {"train": name, "validation": f"eval/{name}"}
         lines = {
             kind: [(r["step"], r[k]) for r in rows if "step" in r and k in r] for kind, k in keys.items()
         }

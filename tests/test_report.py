@@ -120,7 +120,7 @@ def _curves() -> list[dict[str, float]]:
         )
         if step % 10 == 0:
             rows.append(
-                {"step": step, "eval_loss": value + 0.02, "eval_rewards/accuracies": 0.5 + step / 240}
+                {"step": step, "eval/loss": value + 0.02, "eval/rewards/accuracies": 0.5 + step / 240}
             )
     return rows
 
@@ -179,6 +179,8 @@ def test_the_page_says_what_was_decided_and_why(tmp_path: Path):
         for reason in decision.reasons:
             assert reason in markdown
             assert reason.replace(" <= ", " ≤ ").replace(" >= ", " ≥ ") in seen
+    # five evaluations of two curves in each dimension, and one in the legend
+    assert page.read_text().count('<circle class="validation"') == 2 * 2 * 5 + 1
     first_screen = seen[: seen.index("Win rates")]
     assert all(d.dimension in first_screen and d.outcome in first_screen for d in given.decisions)
 

@@ -16,6 +16,7 @@ from genarm.accuracy import evaluate_arm
 from genarm.arms import read_card
 from genarm.config import TrainConfig
 from genarm.errors import DataError, TrainingError
+from genarm.report import CURVES
 from genarm.train import train_arm
 from genarm.trainer import ArmTrainer
 from genarm.types import Message, PreferencePair, Prompt
@@ -78,6 +79,9 @@ def test_the_curves_have_a_row_a_step_and_the_names_of_the_field(trained):
     names = {"rewards/accuracies", "rewards/margins", "logps/chosen", "logps/rejected", "grad_norm"}
     assert names | {"learning_rate"} <= set(steps[0])
     assert [row["step"] for row in result.curves if "eval/loss" in row] == [0, 9]
+    assert {f"eval/{name}" for name in CURVES} <= {*result.curves[0], *result.curves[-1]}, (
+        "as the report reads"
+    )
 
 
 def test_the_folder_is_plain_peft_and_names_no_path_of_this_machine(trained, toy):
