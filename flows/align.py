@@ -29,7 +29,8 @@ def align(root: str | None = None, promote: bool = True) -> list[Decision]:
     root: the project's folder. promote: carry the decision out, or only report it.
     """
     started, folder = time.monotonic(), env.project_root(Path(root) if root else None)
-    dimensions = load_params(folder / "params.yaml").dimensions
+    params = load_params(folder / "params.yaml")
+    dimensions, decided = params.dimensions, {}
     with alone(folder):
         champions = tasks.snapshot(folder, dimensions)
         run = Stages(folder)
@@ -43,19 +44,28 @@ def align(root: str | None = None, promote: bool = True) -> list[Decision]:
             for dimension in new:
                 run(*(f"{stage}@{dimension}" for stage in ("respond", "respond-champion", "judge")))
             run("decide", "report")
-            for dimension in new:
-                tasks.promote(folder, stages.read_decisions(folder)[dimension], carry_out=promote)
+            for dimension, decision in stages.read_decisions(folder).items():
+                if dimension in new:
+                    decided[dimension] = tasks.promote(folder, decision, carry_out=promote)
             tasks.snapshot(folder, dimensions)
-        decisions = [stages.read_decisions(folder)[d] if d in new else same(d, in_use[d]) for d in dimensions]
+        weights = params.respond.weights
+        decisions = [decided.get(d) or same(d, in_use[d], weights[d]) for d in dimensions]
         tasks.publish(folder, decisions)
     Console().print(closing_block(folder, decisions, time.monotonic() - started))
     return decisions
 
 
-def same(dimension: str, champion: Champion) -> Decision:
+def same(dimension: str, champion: Champion, weight: float) -> Decision:
     """Nothing to decide: the trained ARM is the version in use, byte for byte."""
-    reason = f"{dimension}: the adapter {champion.adapter_sha256[:12]} is version {champion.version} already"
-    return Decision(dimension, "same", [reason], champion.adapter_sha256, champion)
+    reasons = [
+        f"{dimension}: the adapter {champion.adapter_sha256[:12]} is version {champion.version} already"
+    ]
+    if champion.weight != weight:
+        reasons.append(
+            f"{dimension}: it stays at weight {champion.weight:g}; "
+            f"the {weight:g} of params.yaml is for the next ARM"
+        )
+    return Decision(dimension, "same", reasons, champion.adapter_sha256, champion)
 
 
 class Stages:

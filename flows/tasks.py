@@ -6,6 +6,7 @@ by itself.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -71,9 +72,16 @@ def register(root: Path, dimension: str) -> int:
 
 
 @asks_a_server
-def promote(root: Path, decision: Decision, *, carry_out: bool) -> None:
-    """Log the decision in the registry and, where it says so, move the champion alias."""
+def promote(root: Path, decision: Decision, *, carry_out: bool) -> Decision:
+    """Log the decision in the registry and, where it says so, move the champion alias; what it came to.
+
+    A version that was rolled back wins against the one before it as it did the first time: it is rejected.
+    """
     store, layout = registry.connect(root), Layout(root)
+    if decision.outcome == "promote" and (
+        why := store.blocked(decision.dimension, decision.challenger_sha256)
+    ):
+        decision = replace(decision, outcome="reject", reasons=[why, *decision.reasons])
     report = sha256(layout.report / "report.json")
     actor = server_ids().get("flow run", "flow")
     store.record_decision(decision, actor=actor, report_sha256=report, lineage=server_ids())
@@ -86,6 +94,7 @@ def promote(root: Path, decision: Decision, *, carry_out: bool) -> None:
             actor=actor,
             report_sha256=report,
         )
+    return decision
 
 
 @task(cache_policy=NO_CACHE)

@@ -68,8 +68,8 @@ def train(root: Path, dimension: str) -> dict[str, float]:
 def respond(root: Path, side: Side, dimension: str | None = None) -> list[Response]:
     """Answer the evaluation prompts as base, challenger or champion; no rows where there is no champion."""
     layout, params = Layout(root), load_params(root / "params.yaml")
-    out = layout.responses(side, dimension)
     if side == "base":
+        dimension = None  # one file for all
         answers = _answer(params, layout, {}, {})
     elif dimension is None:
         raise GenarmError(f"genarm respond {side} needs a dimension", hint=f"genarm respond {side} positive")
@@ -84,7 +84,7 @@ def respond(root: Path, side: Side, dimension: str | None = None) -> list[Respon
 
             folder = registry.connect(root).fetch(dimension, champion, layout.champion_arm(dimension))
             answers = _answer(params, layout, {dimension: folder}, {dimension: champion.weight})
-    write_rows(out, answers)
+    write_rows(layout.responses(side, dimension), answers)
     return answers
 
 
@@ -136,25 +136,26 @@ def responses(layout: Layout, dimension: str) -> dict[Side, list[Response]]:
 
 def decide(root: Path) -> list[Decision]:
     """All dimensions together, since the chance of a false promotion is shared among them."""
-    from genarm.evaluation import score
     from genarm.promotion import decide as rule
 
     layout, params = Layout(root), load_params(root / "params.yaml")
     champions = read_champions(root)
-    scorecards = [
-        score(
-            dimension,
-            arms.adapter_hash(layout.arm(dimension)),
-            champions.get(dimension),
-            responses(layout, dimension),
-            read_rows(layout.verdicts(dimension), Verdict),
-        )
-        for dimension in params.dimensions
-    ]
+    scorecards = [_scorecard(layout, d, champions.get(d)) for d in params.dimensions]
     decisions = rule(scorecards, params.decide)
     write_json(layout.scorecards, {s.dimension: s for s in scorecards})
     write_json(layout.decisions, {d.dimension: d for d in decisions})
     return decisions
+
+
+def _scorecard(layout: Layout, dimension: str, champion: Champion | None) -> Scorecard:
+    """What was measured; of an ARM that is in use already nothing, since no run keeps its answers in step."""
+    from genarm.evaluation import score
+
+    adapter = arms.adapter_hash(layout.arm(dimension))
+    if champion is not None and champion.adapter_sha256 == adapter:
+        return Scorecard(dimension, adapter, champion, [], [])
+    verdicts = read_rows(layout.verdicts(dimension), Verdict)
+    return score(dimension, adapter, champion, responses(layout, dimension), verdicts)
 
 
 def report(root: Path) -> Path:
@@ -163,16 +164,18 @@ def report(root: Path) -> Path:
 
     layout, params = Layout(root), load_params(root / "params.yaml")
     dimensions = params.dimensions
+    scorecards = list(read_json(layout.scorecards, dict[str, Scorecard]).values())
+    measured = [s.dimension for s in scorecards if s.comparisons]
     return build_report(
         ReportInput(
             decisions=list(read_decisions(root).values()),
-            scorecards=list(read_json(layout.scorecards, dict[str, Scorecard]).values()),
+            scorecards=scorecards,
             cards={d: arms.read_card(layout.arm(d)) for d in dimensions},
             train_metrics={d: read_json(layout.train_metrics(d), dict[str, float]) for d in dimensions},
             curves={d: read_curves(layout.train_curves(d)) for d in dimensions},
             prompts=read_rows(layout.prompts, Prompt),
-            responses={d: responses(layout, d) for d in dimensions},
-            verdicts={d: read_rows(layout.verdicts(d), Verdict) for d in dimensions},
+            responses={d: responses(layout, d) for d in measured},
+            verdicts={d: read_rows(layout.verdicts(d), Verdict) for d in measured},
             pair_stats=read_json(layout.pairs_stats, dict[str, object]),
             quarantine=read_rows(layout.quarantine, dict[str, object]),
             lineage=_lineage(root, layout),

@@ -33,6 +33,7 @@ class Registry(Store):
     record_decision = trail.record_decision
     manual_decision = promotion.manual_decision
     promote = promotion.promote
+    blocked = promotion.blocked
     rollback = promotion.rollback
     reconcile = promotion.reconcile
 

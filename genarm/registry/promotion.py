@@ -55,7 +55,7 @@ def promote(
         raise RegistryError(
             f"the decision on {dimension} is {decision.outcome!r}, not 'promote': "
             + "; ".join(decision.reasons),
-            hint="to promote all the same, give a reason: genarm registry promote --reason ...",
+            hint=f"to promote it all the same: genarm registry promote {dimension} --force REASON",
         )
     with store.lock():
         _reconcile(store, dimension)
@@ -69,10 +69,11 @@ def promote(
                 f"{decision.challenger_sha256[:12]}",
                 hint="register it first: genarm run",
             )
-        if (blocked := version.tags.get(BLOCKED)) and not force:
+        if (why := blocked(store, dimension, version.sha256)) and not force:
             raise RegistryError(
-                f"version {version.number} of {model_name(dimension)} is blocked: {blocked}",
-                hint="train another, or lift the block: genarm registry promote --reason ...",
+                why,
+                hint="train another, or lift the block: "
+                f"genarm registry promote {dimension} --version {version.number} --force REASON",
             )
         if _key(champion) != _key(decision.champion):
             raise StaleDecision(
@@ -126,6 +127,18 @@ def _promote(
 
 
 @asking
+def blocked(store: Store, dimension: str, sha256: str) -> str:
+    """Why an adapter must not be promoted; empty where nothing forbids it."""
+    version = find(store, dimension, sha256)
+    reason = version.tags.get(BLOCKED) if version else None
+    return (
+        f"version {version.number} of {model_name(dimension)} is blocked: {reason}"
+        if version and reason
+        else ""
+    )
+
+
+@asking
 def rollback(store: Store, dimension: str, reason: str, to: int | None = None, *, actor: str = "") -> int:
     """Put an earlier version back in use and block the present one; the version number now in use.
 
@@ -147,9 +160,9 @@ def rollback(store: Store, dimension: str, reason: str, to: int | None = None, *
             )
         if target == named["champion"]:
             raise RegistryError(f"version {target} of {model_name(dimension)} is the champion already")
-        if target and (blocked := get(store, dimension, target).tags.get(BLOCKED)):
+        if target and (why := blocked(store, dimension, get(store, dimension, target).sha256)):
             raise RegistryError(
-                f"version {target} of {model_name(dimension)} is blocked: {blocked}",
+                why,
                 hint="choose another with --to N: genarm registry list",
             )
         champion = get(store, dimension, named["champion"])
