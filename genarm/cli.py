@@ -1,5 +1,6 @@
 """The command line: one command a verb, no logic in it."""
 
+import errno
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,7 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from genarm import env
-from genarm.errors import Busy, GenarmError, StaleDecision
+from genarm.errors import Busy, GenarmError, StaleDecision, Unreachable
+from genarm.types import Side
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 registry_app = typer.Typer(no_args_is_help=True, help="Versions, champions, promotion and rollback.")
@@ -26,6 +28,17 @@ def root() -> Path:
     folder = env.project_root()
     env.prepare(folder)
     return folder
+
+
+def flow_root() -> Path:
+    """The project, for a command that runs a flow. Raises Unreachable where its Prefect server is away."""
+    project = root()
+    from genarm.doctor import servers
+
+    for finding in servers.prefect(project):
+        if finding.status == "fail":
+            raise Unreachable(finding.detail, hint=finding.fix)
+    return project
 
 
 def show(value: Any, as_json: bool) -> None:
@@ -56,16 +69,14 @@ def train(dimension: Dimension, as_json: Json = False) -> None:
 
 @app.command()
 def respond(
-    side: Annotated[str, typer.Argument(help="base, challenger or champion")],
+    side: Annotated[Side, typer.Argument(help="who answers")],
     dimension: Annotated[str | None, typer.Argument(help="whose challenger or champion")] = None,
     as_json: Json = False,
 ) -> None:
     """Answer the evaluation prompts."""
     from genarm import stages
 
-    if side not in ("base", "challenger", "champion"):
-        raise typer.BadParameter(f"{side!r} is not base, challenger or champion")
-    answers = stages.respond(root(), side, dimension)  # type: ignore[arg-type]
+    answers = stages.respond(root(), side, dimension)
     show(answers if as_json else f"{len(answers)} responses", as_json)
 
 
@@ -93,7 +104,7 @@ def report() -> None:
     """Write the report as HTML, Markdown and JSON."""
     from genarm import stages
 
-    out.print(stages.report(root()))
+    out.print(stages.report(root()), soft_wrap=True)  # a path that is cut in two cannot be opened
 
 
 @app.command()
@@ -101,7 +112,7 @@ def run(
     promote: Annotated[bool, typer.Option(help="carry the decision out, or only report it")] = True,
 ) -> None:
     """The whole pipeline, once: preference data in, promotion decision out."""
-    project = root()
+    project = flow_root()
     from flows.align import align
 
     align(root=str(project), promote=promote)
@@ -120,7 +131,7 @@ def plan(as_json: Json = False) -> None:
 @app.command()
 def data(source: Annotated[str, typer.Argument(help="path, glob, URL, or hf://owner/name@revision")]) -> None:
     """Make a source the version of the preference data."""
-    project = root()
+    project = flow_root()
     from flows.version_data import version_data
 
     version_data(source, root=str(project))
@@ -169,11 +180,15 @@ def registry_list(as_json: Json = False) -> None:
 
 
 @registry_app.command("show")
-def registry_show(dimension: Dimension, version: int, as_json: Json = False) -> None:
+def registry_show(
+    dimension: Dimension,
+    version: Annotated[str, typer.Argument(help="a number or an alias")] = "champion",
+    as_json: Json = False,
+) -> None:
     """One version: metrics, lineage, trail."""
-    from genarm import registry
+    from genarm.operate import version as find
 
-    show(registry.connect(root()).show(dimension, version), as_json)
+    show(find(root(), dimension, version), as_json)
 
 
 @registry_app.command("promote")
@@ -231,10 +246,20 @@ def main() -> None:
     except GenarmError as error:
         if debug:
             raise
-        err.print("[bold red]error[/]:", escape(error.message), highlight=False, soft_wrap=True)
-        if error.hint:
-            err.print("[bold]hint[/]:", escape(error.hint), highlight=False, soft_wrap=True)
+        _explain(error.message, error.hint)
         sys.exit(EXIT.get(type(error), 1))
+    except OSError as error:  # a read-only folder, a full disk
+        if debug or (error.filename is None and error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)):
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        _explain(f"{where}{error.strerror}", "check its permissions and the free space, then run again")
+        sys.exit(1)
     except KeyboardInterrupt:
         err.print("[bold red]stopped[/]: nothing is lost; the same command goes on where it was")
         sys.exit(130)
+
+
+def _explain(message: str, hint: str) -> None:
+    err.print("[bold red]error[/]:", escape(message), highlight=False, soft_wrap=True)
+    if hint:
+        err.print("[bold]hint[/]:", escape(hint), highlight=False, soft_wrap=True)

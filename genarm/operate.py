@@ -15,10 +15,16 @@ def versions(root: Path) -> list[dict[str, Any]]:
     return registry.connect(root).list(load_params(root / "params.yaml").dimensions)
 
 
+def version(root: Path, dimension: str, wanted: int | str) -> dict[str, Any]:
+    """All that is known of one version, by number or alias."""
+    known = load_params(root / "params.yaml").known(dimension)
+    return registry.connect(root).show(known, wanted)
+
+
 def promote(root: Path, dimension: str, version: int | None, force: str) -> str:
     """Carry the last decision out, or promote a version of one's choice; `force` is the reason for that."""
+    load_params(root / "params.yaml").known(dimension)
     layout, store = Layout(root), registry.connect(root)
-    load_params(layout.params).known(dimension)
     if version is not None:
         if not force:
             raise RegistryError(
@@ -51,10 +57,9 @@ def drift(root: Path) -> list[str]:
 
 def rollback(root: Path, dimension: str, reason: str, to: int | None) -> str:
     """Move the champion alias back and block the version that held it."""
+    load_params(root / "params.yaml").known(dimension)
     store = registry.connect(root)
-    version = store.rollback(
-        load_params(root / "params.yaml").known(dimension), reason, to=to, actor="operator"
-    )
+    version = store.rollback(dimension, reason, to=to, actor="operator")
     _snapshot(store, root)
     return f"{dimension}: " + (
         f"version {version} is the champion again" if version else "back to the base model"

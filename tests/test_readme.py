@@ -1,0 +1,110 @@
+"""What the README and the hints of errors tell people to type exists, and the tree and table are true."""
+
+import ast
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+from ruamel.yaml import YAML
+
+from genarm import cli
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+TARGETS = re.findall(r"^([a-z][\w-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+GENARM = typer.main.get_command(cli.app)
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+def commands() -> list[list[str]]:
+    lines = [line for block in blocks("sh") for line in block.splitlines()]
+    return [
+        words
+        for line in lines
+        for part in line.split("&&")
+        if (words := shlex.split(re.sub(r"<[^>]*>", "X", part), comments=True))
+    ]
+
+
+def leaf(words: list[str]):
+    """The genarm command that `words` lead to, and what is left of them."""
+    command, rest = GENARM, list(words)
+    while rest and hasattr(command, "commands"):
+        assert rest[0] in command.commands, f"genarm has no {' '.join(words)!r}"
+        command = command.commands[rest.pop(0)]
+    return command, rest
+
+
+@pytest.mark.parametrize("words", commands(), ids=" ".join)
+def test_every_command_of_the_readme_exists(words):
+    program, *rest = words
+    if program == "genarm":
+        command, arguments = leaf(rest)
+        command.make_context(command.name, arguments)  # an unknown option or a missing argument raises
+    elif program == "make":
+        assert set(rest) <= set(TARGETS)
+    elif program in ("python", "dvc"):
+        module, *arguments = rest[1:] if program == "python" else ["dvc", *rest]
+        verbs = [a for a in arguments if re.fullmatch("[a-z]+", a)]
+        done = subprocess.run(
+            [sys.executable, "-m", module, *verbs, "--help"], cwd=ROOT, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        assert all(a in done.stdout for a in arguments if a.startswith("--"))
+    else:
+        assert program in ("git", "cd"), f"the README types {program}, which this test does not know"
+
+
+def hints() -> list[tuple[str, str]]:
+    """Every literal `hint=` of the code; what is filled in at run time reads X."""
+    found = []
+    for path in sorted([*(ROOT / "genarm").rglob("*.py"), *(ROOT / "flows").rglob("*.py")]):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.keyword) and node.arg == "hint":
+                parts = node.value.values if isinstance(node.value, ast.JoinedStr) else [node.value]
+                text = "".join(p.value if isinstance(p, ast.Constant) else "X" for p in parts)
+                found.append((f"{path.name}:{node.value.lineno}", str(text)))
+    return found
+
+
+def test_every_command_of_a_hint_exists():
+    told = 0
+    for where, text in hints():
+        for typed in re.findall(r"(?<![\w-])genarm ([a-z][^;,()\n]*)", text):
+            words = typed.split()
+            if words[0] == "in":  # run genarm in the project's folder
+                continue
+            command, rest = leaf(words)
+            known = {o for p in command.params for o in (*p.opts, *p.secondary_opts)}
+            assert {w for w in rest if w.startswith("--")} <= known, f"{where}: genarm {typed}"
+            told += 1
+    assert told > 20
+
+
+def test_the_tree_is_true():
+    [tree] = [b for b in blocks("text") if b.startswith("README.md")]
+    shown = [line.split()[0] for line in tree.splitlines()]
+    assert not [name for name in shown if not (ROOT / name).exists()]
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    folders = {f"{Path(line).parts[0]}/" for line in tracked.splitlines() if "/" in line}
+    assert {f for f in folders if not f.startswith(".")} <= set(shown)
+
+
+def test_the_table_has_the_stages_of_dvc():
+    stages = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
+    wanted: dict[str, list[str]] = {}
+    for name, stage in stages.items():
+        command = stage["cmd"].replace("${item.dim}", "dim")
+        wanted.setdefault(name.partition("-")[0], []).append(command)
+    table: dict[str, list[str]] = {}
+    for name, cell in re.findall(r"^\| `([a-z]+)(?:@dim)?` \| (.*?) \|", README, re.MULTILINE):
+        first, *others = re.findall("`(.*?)`", cell)
+        table[name] = [first, *(f"genarm {name} {words}" for words in others)]
+    assert table == wanted
