@@ -174,6 +174,26 @@ def test_a_killed_training_goes_on_to_the_same_bytes(toy, tmp_path, monkeypatch,
     assert resumed.curves == straight.curves
 
 
+def test_killed_while_the_arm_was_saved_it_trains_no_step_again(toy, tmp_path, monkeypatch):
+    """With evaluations on the way, the last of which would fall on the last step: it is not done twice."""
+    monkeypatch.setattr("genarm.trainer.STEPS_BETWEEN_EVALUATIONS", 3)
+    config = CONFIG.model_copy(update={"checkpoint_minutes": 1e-6})
+    straight = run(toy, tmp_path / "straight", config)
+    assert [row["step"] for row in straight.curves if "eval/loss" in row] == [0, 3, 6, 9]
+
+    def dies(*_):
+        raise Killed
+
+    with monkeypatch.context() as saving:
+        saving.setattr("genarm.train._save", dies)
+        with pytest.raises(Killed):
+            run(toy, tmp_path / "killed", config)
+    monkeypatch.setattr(ArmTrainer, "compute_loss", dies)
+    resumed = run(toy, tmp_path / "killed", config)
+    assert resumed.card == straight.card
+    assert resumed.curves == straight.curves
+
+
 def test_checkpoints_of_another_training_are_removed_not_used(toy, tmp_path):
     other = tmp_path / "checkpoints" / "0123"
     other.mkdir(parents=True)
