@@ -29,10 +29,16 @@ class RawRow:
 
 
 def find_files(data: Path, pattern: str) -> list[Path]:
-    """The matching data files below `data` by name. Raises DataError where none matches."""
+    """The matching data files below `data` by name.
+
+    Raises DataError where none matches, ConfigError for what is no glob or leads out of `data`.
+    """
     if Path(pattern).is_absolute() or ".." in Path(pattern).parts:
         raise ConfigError(f"files: {pattern!r} leads out of data/", hint="name a glob below data/")
-    files = sorted(f for f in data.glob(pattern) if f.is_file())
+    try:
+        files = sorted(f for f in data.glob(pattern) if f.is_file())
+    except (ValueError, IndexError) as error:  # '', '.', and before Python 3.13 '**.jsonl'
+        raise ConfigError(f"files: {pattern!r} is no glob: {error}", hint="such as '**/*.jsonl'") from None
     if not files:
         there = sorted(f.relative_to(data).as_posix() for f in data.rglob("*") if f.is_file())
         raise DataError(

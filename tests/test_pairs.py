@@ -196,5 +196,6 @@ def test_a_glob_that_finds_nothing_says_what_there_is(toy, data):
     (data / "notes.txt").touch()
     with pytest.raises(DataError, match="notes.txt is no data file"):
         make(toy, data)
-    with pytest.raises(ConfigError, match="leads out of data"):
-        make(toy, data, "../*.jsonl")
+    for pattern, says in (("../*.jsonl", "leads out of data"), ("", "is no glob")):
+        with pytest.raises(ConfigError, match=says):
+            make(toy, data, pattern)
