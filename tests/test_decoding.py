@@ -12,6 +12,7 @@ from scipy.stats import chisquare
 from toy_arms import END, TOKENS, as_peft_loads_it, make_arm, other_model, plain_loop
 
 from genarm.decoding import GuidedRequest, load_decoder
+from genarm.decoding.rows import RowPlan
 from genarm.errors import RequestError, TokenizerMismatch
 from genarm.models import resolve
 
@@ -176,18 +177,14 @@ def test_a_row_that_finishes_harms_no_other(decoders, strategy):
             assert answer.finish_reason == ("length" if answer.tokens[-1] != END else "stop")
 
 
-def test_without_weight_no_arm_is_read_and_the_base_answers(toy, arms, decoders):
+def test_without_weight_no_arm_is_read_and_the_base_answers(toy, arms, decoders, monkeypatch):
     source, (folders, _) = resolve(str(toy.folder)), arms
     none = load_decoder(source, {}, dtype="float32")
     requests = mixed_requests([dict.fromkeys(folders, 0.0)])
-    plan = decoders["shared"].trunk.plan
-    laid = []
-    lay, plan_type = plan.lay, type(plan)
-    try:
-        plan_type.lay = lambda self, groups: (laid.append(groups), lay(groups))
-        answers = decoders["shared"].generate(requests)
-    finally:
-        plan_type.lay = lay.__func__
+    lay, laid = RowPlan.lay, []
+    monkeypatch.setattr(RowPlan, "lay", lambda plan, groups: (laid.append(groups), lay(plan, groups)))
+    answers = decoders["shared"].generate(requests)
+    monkeypatch.undo()
     assert answers == none.generate([dataclasses.replace(r, weights={}) for r in requests])
     assert {name for groups in laid for name, _ in groups} == {None}
     assert all(answer.kl == 0 for answer in answers)

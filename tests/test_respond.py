@@ -57,8 +57,3 @@ def test_a_prompt_without_room_for_a_response_is_named(toy, decoder):
     long = Prompt((Message("user", "x" * 600),))
     with pytest.raises(RequestError, match=rf"prompt {long.id} has 603 tokens.* 12 new .*context of 512"):
         respond([*PROMPTS, long], decoder, toy.tokenizer, weights={}, config=CONFIG)
-
-
-def test_an_unknown_arm_is_refused(toy, decoder):
-    with pytest.raises(RequestError, match="'cruel'.*loaded ARMs: kind"):
-        respond(PROMPTS, decoder, toy.tokenizer, weights={"cruel": 1.0}, config=CONFIG)

@@ -74,7 +74,11 @@ class Generation:
 
 
 class GuidedDecoder(Protocol):
-    """What every backend provides. The same request gives the same tokens in any batch and any order."""
+    """What every backend provides. The same request gives the same tokens in any batch and any order.
+
+    That holds as far as the model's arithmetic does: a batch of another size rounds its sums otherwise, which
+    may turn a draw that was close, in bfloat16 now and then, in float32 hardly ever.
+    """
 
     @property
     def context(self) -> int:
