@@ -1,11 +1,16 @@
 """What a run would do and why, before it does it: DVC's own view of what changed, carried downstream."""
 
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rich.table import Table
 
-from genarm import versioning
+from genarm import arms, stages, versioning
+from genarm.layout import Layout
+
+OF_A_CHALLENGER = ("respond", "respond-champion", "judge")
+OF_ANY_CHALLENGER = ("respond-base", "decide", "report")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +26,41 @@ def plan(root: Path) -> list[Step]:
     """Every stage in running order. A stage after one that runs is listed too, though DVC may find its inputs
     unchanged after all and skip it."""
     changed, upstream = versioning.status(root), versioning.graph(root)
-    steps: dict[str, Step] = {}
+    in_use = _in_use(root, steps(changed, upstream))
+    return list(steps(changed, upstream, in_use).values())
+
+
+def steps(
+    changed: Mapping[str, Sequence[object]],
+    upstream: Mapping[str, Sequence[str]],
+    in_use: Collection[str] = (),
+) -> dict[str, Step]:
+    """DVC's changes carried downstream; what would measure an ARM in use is left out, as a run does."""
+    left_out = {f"{verb}@{dimension}" for verb in OF_A_CHALLENGER for dimension in in_use}
+    if in_use and all(s.removeprefix("train@") in in_use for s in upstream if s.startswith("train@")):
+        left_out.update(OF_ANY_CHALLENGER)
+    found: dict[str, Step] = {}
     for stage, above in upstream.items():
-        reasons = [*_reasons(changed.get(stage, [])), *(f"after {s}" for s in above if steps[s].runs)]
-        steps[stage] = Step(stage, bool(reasons), ", ".join(reasons))
-    return list(steps.values())
+        reasons = [*_reasons(changed.get(stage, [])), *(f"after {s}" for s in above if found[s].runs)]
+        if reasons and stage in left_out:
+            found[stage] = Step(stage, False, "the ARM is in use already")
+        else:
+            found[stage] = Step(stage, bool(reasons), ", ".join(reasons))
+    return found
+
+
+def _in_use(root: Path, planned: Mapping[str, Step]) -> set[str]:
+    """The dimensions whose ARM is the champion and would not be trained again."""
+    layout = Layout(root)
+    champions = stages.read_champions(root) if layout.champions.is_file() else {}
+    return {
+        dimension
+        for dimension, champion in champions.items()
+        if champion
+        and (step := planned.get(f"train@{dimension}"))
+        and not step.runs
+        and arms.adapter_hash(layout.arm(dimension)) == champion.adapter_sha256
+    }
 
 
 def render(steps: list[Step]) -> Table:
@@ -38,7 +73,7 @@ def render(steps: list[Step]) -> Table:
     return table
 
 
-def _reasons(entries: list[object]) -> list[str]:
+def _reasons(entries: Sequence[object]) -> list[str]:
     """DVC's status entries as words: `artifacts/pairs modified`."""
     if any(isinstance(e, dict) and e.get("changed deps", {}).get("params.yaml") == "new" for e in entries):
         return ["never run here"]  # and so everything it reads is new, and everything it writes missing

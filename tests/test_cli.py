@@ -11,6 +11,7 @@ from genarm import arms, cli
 from genarm.errors import Busy, DataError, RegistryError, StaleDecision
 from genarm.files import write_json, write_rows
 from genarm.layout import Layout
+from genarm.plan import steps
 from genarm.types import ArmCard, Champion, Message, Prompt, Response
 
 PARAMS = """
@@ -172,6 +173,23 @@ def test_what_is_printed_for_machines_parses_and_is_what_the_stage_wrote(run, an
     assert code == 0 and out.strip().endswith("report.html")
     page = (answered.report / "report.html").read_text()
     assert "length rejected" in page and "brief unchanged" in page
+
+
+def test_the_plan_leaves_out_what_would_measure_an_arm_in_use():
+    upstream = {"pairs": [], "respond-champion@a": ["pairs"], "respond-champion@b": ["pairs"],
+                "train@a": ["pairs"], "train@b": ["pairs"], "judge@a": ["train@a", "respond-champion@a"],
+                "judge@b": ["train@b", "respond-champion@b"], "decide": ["judge@a", "judge@b"]}  # fmt: skip
+    promoted = {
+        f"respond-champion@{d}": [{"changed deps": {"mlflow/champions.json": "modified"}}] for d in "ab"
+    }
+
+    def running(*in_use: str) -> set[str]:
+        return {name for name, step in steps(promoted, upstream, in_use).items() if step.runs}
+
+    everything = {"respond-champion@a", "respond-champion@b", "judge@a", "judge@b", "decide"}
+    assert running() == everything
+    assert running("a") == {"respond-champion@b", "judge@b", "decide"}
+    assert running("a", "b") == set()
 
 
 def test_a_prefect_server_that_is_away_is_told_before_anything_starts(run, monkeypatch):
