@@ -17,7 +17,7 @@ from flows import tasks
 from genarm import env, stages, versioning
 from genarm.closing import closing_block
 from genarm.config import load_params
-from genarm.errors import Busy
+from genarm.errors import Busy, StaleDecision
 from genarm.layout import Layout
 from genarm.types import Champion, Decision
 
@@ -46,6 +46,7 @@ def align(root: str | None = None, promote: bool = True) -> list[Decision]:
             run("decide", "report")
             for dimension, decision in stages.read_decisions(folder).items():
                 if dimension in new:
+                    _same_champion(dimension, decision.champion, champions[dimension])
                     decided[dimension] = tasks.promote(folder, decision, carry_out=promote)
             tasks.snapshot(folder, dimensions)
         weights = params.respond.weights
@@ -66,6 +67,16 @@ def same(dimension: str, champion: Champion, weight: float) -> Decision:
             f"the {weight:g} of params.yaml is for the next ARM"
         )
     return Decision(dimension, "same", reasons, champion.adapter_sha256, champion)
+
+
+def _same_champion(dimension: str, now: Champion | None, then: Champion | None) -> None:
+    """Refuse a decision against another champion than the one whose answers this run may have judged."""
+    if now != then:
+        versions = [f"version {c.version}" if c else "the base model" for c in (then, now)]
+        raise StaleDecision(
+            f"{dimension}: the champion was {versions[0]} when this run began and is {versions[1]} now",
+            hint="somebody promoted or rolled back meanwhile; measure against that one: genarm run",
+        )
 
 
 class Stages:

@@ -105,7 +105,7 @@ def publish(root: Path, decisions: Sequence[Decision]) -> None:
     ]
     create_table_artifact(rows, key="decision", description="promote, hold, reject or same, and why")
     report = Layout(root).report / "report.md"
-    if report.is_file():
+    if any(d.outcome != "same" for d in decisions) and report.is_file():  # else it is that of an earlier run
         create_markdown_artifact(report.read_text(encoding="utf-8"), key="report")
 
 

@@ -408,7 +408,9 @@ def test_a_rolled_back_version_stays_out(store: Registry, make_arm: Make) -> Non
     with pytest.raises(RegistryError, match="version 3 .* is blocked"):
         store.rollback(DIMENSION, "forward?", to=3)
     by_hand = store.manual_decision(DIMENSION, 3, "length is fixed elsewhere")
+    assert "is blocked: answers too long" in store.blocked(DIMENSION, by_hand.challenger_sha256)
     promote(store, make_arm(2), decision=by_hand, force="length is fixed elsewhere")
+    assert store.blocked(DIMENSION, by_hand.challenger_sha256) == ""
     assert state(store)["aliases"] == {"champion": 3, "previous": 1}
     assert state(store)["marks"][3] == {"promotion": "done", "blocked": ""}
     with pytest.raises(RegistryError, match="needs a reason"):
