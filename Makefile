@@ -1,5 +1,6 @@
 # make run    trains, judges and promotes on the embedded default, from nothing
 # make test   the whole test suite
+# make clean  what a run made, but not the registry; the next run takes it from DVC's cache
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -29,4 +30,4 @@ lint: setup
 	$(BIN)/mypy
 
 clean:
-	rm -rf artifacts .cache .prefect mlflow/mlflow.db mlflow/store
+	rm -rf artifacts .cache
