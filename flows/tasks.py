@@ -84,7 +84,9 @@ def promote(root: Path, decision: Decision, *, carry_out: bool) -> Decision:
         decision = replace(decision, outcome="reject", reasons=[why, *decision.reasons])
     report = sha256(layout.report / "report.json")
     actor = server_ids().get("flow run", "flow")
-    store.record_decision(decision, actor=actor, report_sha256=report, lineage=server_ids())
+    store.record_decision(
+        decision, actor=actor, report_sha256=report, report=layout.report, lineage=server_ids()
+    )
     if decision.outcome == "promote" and carry_out:
         dimension = decision.dimension
         store.promote(

@@ -179,7 +179,8 @@ class Dying:
     """A client whose n-th write is the last thing that does not happen; and every write after it."""
 
     WRITES = (
-        "create_run", "log_batch", "log_inputs", "log_outputs", "log_text", "set_tag", "set_terminated",
+        "create_run", "log_batch", "log_inputs", "log_outputs", "log_text", "log_artifacts", "set_tag",
+        "set_terminated",
         "create_logged_model", "finalize_logged_model", "log_model_artifacts", "set_logged_model_tags",
         "create_registered_model", "create_model_version", "set_model_version_tag",
         "delete_model_version_tag", "set_registered_model_alias", "delete_registered_model_alias",
@@ -430,11 +431,14 @@ def test_an_alias_without_its_version_is_repaired(root: Path, store: Registry, m
     assert state(store)["aliases"] == {"champion": 1, "previous": 1}
 
 
-def test_decisions_are_logged_once_whatever_they_say(store: Registry, make_arm: Make) -> None:
+def test_decisions_are_logged_once_whatever_they_say(store: Registry, make_arm: Make, tmp_path: Path) -> None:
     register(store, make_arm(0))
+    report = tmp_path / "report"
+    report.mkdir()
+    (report / "report.html").write_text("<html>")
     held = decision(store, make_arm(0), "hold")
     runs = [
-        store.record_decision(d, report_sha256="r" * 64, lineage={"flow run": "f-1"})
+        store.record_decision(d, report_sha256="r" * 64, report=report, lineage={"flow run": "f-1"})
         for d in (held, held, dataclasses.replace(held, outcome="reject"))
     ]
     assert runs[0] == runs[1] != runs[2]
@@ -444,6 +448,8 @@ def test_decisions_are_logged_once_whatever_they_say(store: Registry, make_arm: 
         "1",
         "f-1",
     )
+    kept = [file.path for file in store.client.list_artifacts(runs[0], "report")]
+    assert kept == ["report/report.html"], "the next run writes another report over the one in artifacts/"
 
 
 def test_a_fetched_version_is_a_plain_peft_folder(

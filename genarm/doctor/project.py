@@ -104,11 +104,11 @@ def data_version(root: Path) -> list[Finding]:
 
 
 def dvc_status(root: Path) -> list[Finding]:
-    """What `dvc repro` would do; asks DVC, which takes seconds."""
-    from genarm.versioning import status
+    """What a run would do; asks DVC, which takes seconds."""
+    from genarm.plan import plan
 
     try:
-        changed = sorted(status(root))
+        changed = [step.stage for step in plan(root) if step.runs]
     except GenarmError as error:
         return [fail("dvc status", error.message, error.hint or "dvc doctor")]
     if changed:

@@ -6,6 +6,7 @@ A run is known by the hash of what it says, so that recording the same decision 
 import hashlib
 import json
 from collections.abc import Mapping
+from pathlib import Path
 
 from genarm.files import to_json
 from genarm.registry.pages import decision_page
@@ -24,11 +25,14 @@ def record_decision(
     *,
     actor: str = "",
     report_sha256: str = "",
+    report: Path | None = None,
     lineage: Mapping[str, str] | None = None,
 ) -> str:
-    """Log a decision with its reasons; the id of its run."""
+    """Log a decision with its reasons and the folder of its report; the id of its run."""
     with store.lock():
-        return log_decision(store, decision, actor=actor, report_sha256=report_sha256, lineage=lineage or {})
+        return log_decision(
+            store, decision, actor=actor, report_sha256=report_sha256, report=report, lineage=lineage
+        )
 
 
 def log_decision(
@@ -37,6 +41,7 @@ def log_decision(
     *,
     actor: str = "",
     report_sha256: str = "",
+    report: Path | None = None,
     force: str = "",
     lineage: Mapping[str, str] | None = None,
 ) -> str:
@@ -54,7 +59,7 @@ def log_decision(
         **{key.strip().replace(" ", "_"): value for key, value in (lineage or {}).items()},
     }
     content, page = to_json(decision), decision_page(decision)
-    return _log(store, decision.dimension, decision.outcome, content, tags, page)
+    return _log(store, decision.dimension, decision.outcome, content, tags, page, report)
 
 
 def log_rollback(store: Store, demoted: Version, target: int, reason: str, actor: str) -> str:
@@ -72,7 +77,15 @@ def log_rollback(store: Store, demoted: Version, target: int, reason: str, actor
     return _log(store, demoted.dimension, "rollback", json.dumps(what, indent=2), tags, page)
 
 
-def _log(store: Store, dimension: str, outcome: str, content: str, tags: Mapping[str, str], page: str) -> str:
+def _log(
+    store: Store,
+    dimension: str,
+    outcome: str,
+    content: str,
+    tags: Mapping[str, str],
+    page: str,
+    report: Path | None = None,
+) -> str:
     client, experiment = store.client, store.experiment(EXPERIMENT)
     key = hashlib.sha256(content.encode()).hexdigest()
     named = {f"genarm.{name}": value for name, value in tags.items() if value}
@@ -90,5 +103,7 @@ def _log(store: Store, dimension: str, outcome: str, content: str, tags: Mapping
             client.set_tag(run.info.run_id, name, value)
     if run.info.status == "RUNNING":
         client.log_text(run.info.run_id, content, "decision.json")
+        if report:
+            client.log_artifacts(run.info.run_id, str(report), "report")
         client.set_terminated(run.info.run_id, "FINISHED")
     return str(run.info.run_id)
