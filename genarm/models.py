@@ -82,7 +82,9 @@ def load_model(source: ModelSource, dtype: str) -> "PreTrainedModel":
         source.path, dtype=getattr(torch, dtype), trust_remote_code=False
     )
     device = torch.accelerator.current_accelerator()  # None on a machine without one
-    return torch.nn.Module.to(model, device).eval() if device else model.eval()
+    if device is None or device.type == "mps":  # which has no float64, and rewards are summed in it
+        return model.eval()
+    return torch.nn.Module.to(model, device).eval()
 
 
 def context_of(model: "PreTrainedModel") -> int:

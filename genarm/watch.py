@@ -82,7 +82,9 @@ class Watch(TrainerCallback):
             self._shown = now
             left = elapsed / (state.global_step - self._first_step) * (state.max_steps - state.global_step)
             self._console.print(
-                f"{self._title}: step {state.global_step} of {state.max_steps}  {note}  {left:.0f} s left"
+                f"{self._title}: step {state.global_step} of {state.max_steps}  {note}  {left:.0f} s left",
+                soft_wrap=True,
+                highlight=False,
             )
 
     @contextmanager

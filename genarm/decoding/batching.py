@@ -163,6 +163,7 @@ def _decode(
         base, arms = scorer.feed(ids)
         scores = combine(base, arms, batch.groups)
         token = draw(scores, batch.temperature, batch.top_k, batch.top_p, batch.noise[:, step])
+        token.clamp_(max=scores.shape[-1] - 1)  # scores that are no numbers; told when the row ends
         batch.tokens[:, step] = token
         batch.base_logprob += base.gather(-1, token[:, None])[:, 0]
         if batch.groups:
@@ -202,13 +203,14 @@ def _stop_strings(batch: Batch, ending: Ending, step: int) -> dict[int, str]:
 
 def _answer(batch: Batch, i: int, step: int, ended: bool, text: str | None, ending: Ending) -> Generation:
     tokens = tuple(batch.tokens[i, : step + 1].tolist())
-    base_logprob = float(batch.base_logprob[i])
-    if not isfinite(base_logprob):
+    base_logprob, kl = float(batch.base_logprob[i]), float(batch.kl[i]) / (step + 1)
+    if not (isfinite(base_logprob) and isfinite(kl)):
         raise ModelError(
-            f"the base model's log-probabilities sum to {base_logprob} after {step + 1} tokens",
-            hint="decode in another dtype, or check the weights",
+            f"the model's scores are no numbers: after {step + 1} tokens the base log-probability is "
+            f"{base_logprob}, the KL to the base {kl}",
+            hint="decode in another dtype, or check the weights of base and ARMs",
         )
     reason: Literal["stop", "length"] = "stop" if ended or text is not None else "length"
     if text is None:
         text = ending.text(tokens[:-1] if ended else tokens)
-    return Generation(tokens, text, reason, base_logprob, float(batch.kl[i]) / (step + 1))
+    return Generation(tokens, text, reason, base_logprob, kl)

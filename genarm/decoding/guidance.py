@@ -155,7 +155,7 @@ def divergence(scores: Tensor, base: Tensor) -> Tensor:
     """KL(guided || base) at temperature 1, in nats; scores [b, v], base log-probabilities [b, v] -> [b]."""
     guided = scores.log_softmax(-1)
     terms = guided.exp() * (guided - base)
-    total = terms.nan_to_num_(nan=0.0).sum(-1)  # 0 * (-inf + inf): a token that neither can give
+    total = terms.masked_fill_(guided == -torch.inf, 0).sum(-1)  # 0 * inf: a token that cannot be drawn
     return total.clamp_(min=0)  # two policies that are all but the same differ by rounding, to either side
 
 
