@@ -63,5 +63,6 @@ def check_fits(card: ArmCard, base: ModelSource, *, shares_weights: bool) -> Non
         raise AdapterError(
             f"ARM {card.dimension!r} adapts weights {card.base_weights_sha256[:12]} ({card.base_id}), "
             f"base {base.id!r} has {base.weights_sha256[:12]}",
-            hint="decode with strategy 'separate', or train an ARM on this base",
+            hint="train an ARM on this base; while the champion is of another one: "
+            f"genarm registry rollback {card.dimension} --to 0 --reason 'new base'",
         )

@@ -68,6 +68,18 @@ def train(dimension: Dimension, as_json: Json = False) -> None:
 
 
 @app.command()
+def accuracy(
+    dimension: Dimension,
+    file: Annotated[Path, typer.Argument(help="preference pairs in any known format", exists=True)],
+    as_json: Json = False,
+) -> None:
+    """How often the trained ARM prefers the chosen response, beside "longer is chosen"."""
+    from genarm.operate import accuracy as measure
+
+    show(measure(root(), dimension, file.resolve()), as_json)
+
+
+@app.command()
 def respond(
     side: Annotated[Side, typer.Argument(help="who answers")],
     dimension: Annotated[str | None, typer.Argument(help="whose challenger or champion")] = None,

@@ -3,11 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-from genarm import registry, stages
+from genarm import models, registry, stages
 from genarm.config import load_params
 from genarm.errors import RegistryError
 from genarm.files import sha256
+from genarm.formats import Refused, parse
 from genarm.layout import Layout
+from genarm.rows import read_file
 
 
 def versions(root: Path) -> list[dict[str, Any]]:
@@ -76,3 +78,23 @@ def reconcile(root: Path) -> list[str]:
 
 def _snapshot(store: "registry.Registry", root: Path) -> None:
     store.snapshot(Layout(root).champions, load_params(root / "params.yaml").dimensions)
+
+
+def accuracy(root: Path, dimension: str, file: Path) -> dict[str, float]:
+    """How often the trained ARM prefers the chosen response, on any file of preference pairs.
+
+    `refused` rows are no pairs of any known format; over-long pairs are an error, since none is ever cut.
+    """
+    from genarm.accuracy import evaluate_arm
+
+    params, layout = load_params(root / "params.yaml"), Layout(root)
+    preferred = params.pairs.sources[params.known(dimension)].preferred
+    pairs, refused = [], 0
+    for row in read_file(file, file.name):
+        try:
+            pairs.append(parse(row.value, preferred=preferred))
+        except Refused:
+            refused += 1
+    base = models.resolve(params.base.model, params.base.revision, params.base.chat_template)
+    found = evaluate_arm(base, layout.arm(dimension), pairs, dtype=params.base.dtype)
+    return found | {"refused": float(refused)}

@@ -9,6 +9,7 @@ A crash before 3 leaves a run and a model without a version: the next try discar
 A crash after 3 is completed by the next try.
 """
 
+import dataclasses
 import hashlib
 import json
 import time
@@ -53,15 +54,17 @@ def register(
             f"{arm_folder} holds an ARM for {card.dimension!r}, to be registered as {dimension!r}",
             hint=f"train it: genarm train {dimension}",
         )
+    if weight is not None:
+        card = dataclasses.replace(card, weight=weight)
     with store.lock():
         version = find(store, dimension, card.adapter_sha256)
         if version is None:
             number = _create(store, card, arm_folder, metrics, curves, params, _lineage(card, lineage or {}))
             version = find(store, dimension, card.adapter_sha256)
             assert version is not None, f"version {number} was made and is not found"
-        elif not has_files(store, version):
+        elif not has_files(store, version) or _tried_anew(store, version, card.weight):
             upload(store, card, arm_folder, version.model_id, version.run_id)
-        _put_on_trial(store, version, card.weight if weight is None else weight)
+        _put_on_trial(store, version, card.weight)
         if store.client.get_run(version.run_id).info.status == "RUNNING":
             # How MLflow's page of the model finds its version; and the mark that nothing is left to do.
             link = json.dumps([{"name": model_name(dimension), "version": version.number}])
@@ -196,6 +199,12 @@ def _registered_model(store: Store, dimension: str) -> None:
     name = model_name(dimension)
     if not store.client.search_registered_models(f"name = '{name}'", max_results=1):
         store.client.create_registered_model(name, {"genarm.dimension": dimension}, model_page(dimension))
+
+
+def _tried_anew(store: Store, version: Version, weight: float) -> bool:
+    """Whether the weight differs from the stored one; that of the champion is settled."""
+    settled = aliases(store, version.dimension).get("champion") == version.number
+    return not settled and version.tags.get(WEIGHT) != repr(weight)
 
 
 def _put_on_trial(store: Store, version: Version, weight: float) -> None:

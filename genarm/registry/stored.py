@@ -8,6 +8,7 @@ from pathlib import Path
 
 from genarm import arms
 from genarm.errors import RegistryError
+from genarm.files import write_json
 from genarm.registry.store import Store
 from genarm.registry.versions import Version, location, model_name
 from genarm.types import ArmCard
@@ -16,7 +17,6 @@ ARM = "artifacts/arm"  # the PEFT folder inside the stored model
 LOADER = Path(__file__).with_name("pyfunc.py")
 NEEDS = ("genarm", "mlflow", "torch", "transformers", "peft")
 SETTINGS = ("weight", "temperature", "max_new_tokens", "seed")  # of a request, where it gives them
-STORED = (arms.CONFIG, arms.WEIGHTS, arms.CARD)
 
 
 def upload(store: Store, card: ArmCard, folder: Path, model_id: str, run_id: str) -> None:
@@ -35,8 +35,9 @@ def upload(store: Store, card: ArmCard, folder: Path, model_id: str, run_id: str
     with tempfile.TemporaryDirectory() as place:
         arm, out = Path(place) / "arm", Path(place) / "model"
         arm.mkdir()
-        for name in STORED:
+        for name in (arms.CONFIG, arms.WEIGHTS):
             shutil.copyfile(folder / name, arm / name)
+        write_json(arm / arms.CARD, card)  # with the weight it is tried at, which the folder's may not be
         mlflow.pyfunc.save_model(
             str(out),
             mlflow_model=Model(
