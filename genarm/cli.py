@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.table import Table
 
 from genarm import env
 from genarm.errors import Busy, GenarmError, StaleDecision, Unreachable
@@ -47,6 +48,11 @@ def show(value: Any, as_json: bool) -> None:
 
     if as_json:
         print(to_json(value))
+    elif isinstance(value, list) and value and isinstance(value[0], dict):
+        table = Table(*value[0], show_edge=False, pad_edge=False)
+        for row in value:
+            table.add_row(*(", ".join(v) if isinstance(v, list) else str(v) for v in row.values()))
+        out.print(table)
     else:
         out.print(value)
 
