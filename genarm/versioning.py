@@ -27,6 +27,7 @@ from genarm.rows import SUFFIXES
 Outcome = Literal["ran", "restored", "unchanged"]
 
 POINTER = "data.dvc"
+ADVICE = ("To track the changes", "git add", "To enable auto staging", "dvc config", "Use `dvc push`")  # DVC's
 
 
 def data_version(root: Path) -> str | None:
@@ -258,4 +259,8 @@ def _environment() -> dict[str, str]:
 
 
 def _run(root: Path, *arguments: str, on_line: OnLine = ignore) -> tuple[int, list[str]]:
-    return run(_command(*arguments), root, _environment(), on_line)
+    def pass_on(line: str) -> None:
+        if line.strip() and not line.strip().startswith(ADVICE):
+            on_line(line)
+
+    return run(_command(*arguments), root, _environment(), pass_on)
