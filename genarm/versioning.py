@@ -27,7 +27,8 @@ from genarm.rows import SUFFIXES
 Outcome = Literal["ran", "restored", "unchanged"]
 
 POINTER = "data.dvc"
-ADVICE = ("To track the changes", "git add", "To enable auto staging", "dvc config", "Use `dvc push`")  # DVC's
+# What DVC tells a person at its prompt, and no reader of a log.
+ADVICE = ("To track the changes", "git add", "To enable auto staging", "dvc config", "Use `dvc push`")
 
 
 def data_version(root: Path) -> str | None:
