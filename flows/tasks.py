@@ -31,9 +31,12 @@ def worth_retrying(_task: Any, _run: Any, state: Any) -> bool:
     return isinstance(error, GenarmError) and error.retryable
 
 
-asks_a_server = task(
-    cache_policy=NO_CACHE, retries=3, retry_delay_seconds=[2, 10, 30], retry_condition_fn=worth_retrying
-)
+ASKS_A_SERVER: dict[str, Any] = {
+    "cache_policy": NO_CACHE,
+    "retries": 3,
+    "retry_delay_seconds": [2, 10, 30],
+    "retry_condition_fn": worth_retrying,
+}
 
 
 @task(cache_policy=NO_CACHE, task_run_name="{name}")
@@ -45,7 +48,7 @@ def stage(root: Path, name: str) -> Outcome:
     return outcome
 
 
-@asks_a_server
+@task(**ASKS_A_SERVER)
 def snapshot(root: Path, dimensions: Sequence[str]) -> dict[str, Champion | None]:
     """Mend what a killed run left half done, then write the champion aliases to mlflow/champions.json."""
     store = registry.connect(root)
@@ -54,7 +57,7 @@ def snapshot(root: Path, dimensions: Sequence[str]) -> dict[str, Champion | None
     return store.snapshot(Layout(root).champions, dimensions)
 
 
-@asks_a_server
+@task(task_run_name="register {dimension}", **ASKS_A_SERVER)
 def register(root: Path, dimension: str) -> int:
     """Make the trained ARM a version and the challenger; the same adapter is registered once."""
     layout = Layout(root)
@@ -71,7 +74,7 @@ def register(root: Path, dimension: str) -> int:
     return version
 
 
-@asks_a_server
+@task(task_run_name="promote {decision.dimension}", **ASKS_A_SERVER)
 def promote(root: Path, decision: Decision, *, carry_out: bool) -> Decision:
     """Log the decision in the registry and, where it says so, move the champion alias; what it came to.
 

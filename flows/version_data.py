@@ -8,7 +8,7 @@ from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
 from flows.align import alone
-from flows.tasks import asks_a_server
+from flows.tasks import ASKS_A_SERVER
 from genarm import env, models, versioning
 from genarm.config import load_params
 from genarm.files import write_rows
@@ -30,7 +30,7 @@ def version_data(source: str, root: str | None = None, check: bool = True) -> st
     return version
 
 
-@asks_a_server
+@task(**ASKS_A_SERVER)
 def set_data(root: Path, source: str, check: bool) -> tuple[str, dict[str, PairStats]]:
     """Fetch, check, replace; where a step fails, the data is what it was."""
     stats: dict[str, PairStats] = {}

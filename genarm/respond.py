@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from genarm.config import RespondConfig
+from genarm.config import SamplingConfig
 from genarm.decoding.guidance import GuidedDecoder, GuidedRequest
 from genarm.errors import RequestError
 from genarm.models import render
@@ -24,18 +24,16 @@ def respond(
     tokenizer: "PreTrainedTokenizerBase",
     *,
     weights: Mapping[str, float],
-    config: RespondConfig,
+    sampling: SamplingConfig,
     on_tokens: Callable[[int], None] | None = None,
 ) -> list[Response]:
-    """Responses in the order of the prompts, of which `config.prompts` may take only the first.
+    """One response a prompt, in their order.
 
     `weights` are those of this side, by ARM name (none for the base model); `on_tokens` hears of progress.
     Raises RequestError naming the prompt that leaves no room for a response.
     """
-    sampling = config.sampling
-    chosen = prompts[: config.prompts]
     requests = []
-    for prompt in chosen:
+    for prompt in prompts:
         ids = tuple(render(tokenizer, prompt.messages))
         if len(ids) + sampling.max_new_tokens > decoder.context:
             raise RequestError(
@@ -64,7 +62,7 @@ def respond(
             base_logprob=answer.base_logprob,
             kl=answer.kl,
         )
-        for prompt, answer in zip(chosen, answers, strict=True)
+        for prompt, answer in zip(prompts, answers, strict=True)
     ]
 
 

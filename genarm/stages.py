@@ -106,7 +106,7 @@ def _answer(
             decoder,
             models.load_tokenizer(base),
             weights=weights,
-            config=params.respond,
+            sampling=sampling,
             on_tokens=on_tokens,
         )
 
@@ -173,7 +173,7 @@ def report(root: Path) -> Path:
             cards={d: arms.read_card(layout.arm(d)) for d in dimensions},
             train_metrics={d: read_json(layout.train_metrics(d), dict[str, float]) for d in dimensions},
             curves={d: read_curves(layout.train_curves(d)) for d in dimensions},
-            prompts=read_rows(layout.prompts, Prompt),
+            prompts=read_rows(layout.prompts, Prompt)[: params.respond.prompts],
             responses={d: responses(layout, d) for d in measured},
             verdicts={d: read_rows(layout.verdicts(d), Verdict) for d in measured},
             pair_stats=read_json(layout.pairs_stats, dict[str, object]),

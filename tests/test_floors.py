@@ -22,8 +22,8 @@ FLOORS = {
                 "registry.store", "registry.versions", "registry.stored", "registry.champions",
                 "registry.pages", "registry.registering", "registry.trail", "registry.promotion",
                 "registry.pyfunc", "registry"],
-    "doors": ["stages", "plan", "doctor.finding", "doctor.machine", "doctor.project", "doctor.servers", "doctor",
-              "conversation", "chat", "closing", "operate", "flows.tasks", "flows.align",
+    "doors": ["stages", "plan", "doctor.finding", "doctor.machine", "doctor.project", "doctor.servers",
+              "doctor", "conversation", "chat", "closing", "operate", "flows.tasks", "flows.align",
               "flows.version_data", "flows.deploy", "cli"],
 }  # fmt: skip
 READING_ORDER = [name for floor in FLOORS.values() for name in floor]

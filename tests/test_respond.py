@@ -4,7 +4,7 @@ import pytest
 import torch
 from toy_arms import make_arm
 
-from genarm.config import RespondConfig
+from genarm.config import SamplingConfig
 from genarm.decoding import load_decoder
 from genarm.errors import RequestError
 from genarm.models import resolve
@@ -15,7 +15,7 @@ torch.set_num_threads(1)
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 
 PROMPTS = [Prompt((Message("user", text),)) for text in ("hi", "what is a lighthouse for?", "ok")]
-CONFIG = RespondConfig(weights={"kind": 1.0}, sampling={"max_new_tokens": 12, "seed": 4})
+SAMPLING = SamplingConfig(max_new_tokens=12, seed=4)
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +29,8 @@ def decoder(toy, tmp_path_factory):
 
 
 def test_responses_answer_the_prompts_in_order_and_say_how_far_they_were_guided(toy, decoder):
-    guided = respond(PROMPTS, decoder, toy.tokenizer, weights={"kind": 1.0}, config=CONFIG)
-    base = respond(PROMPTS, decoder, toy.tokenizer, weights={}, config=CONFIG)
+    guided = respond(PROMPTS, decoder, toy.tokenizer, weights={"kind": 1.0}, sampling=SAMPLING)
+    base = respond(PROMPTS, decoder, toy.tokenizer, weights={}, sampling=SAMPLING)
     assert [r.prompt_id for r in guided] == [p.id for p in PROMPTS]
     assert all(r.kl > 0 and r.base_logprob < 0 and 1 <= r.tokens <= 12 for r in guided)
     assert all(r.kl == 0 for r in base)
@@ -38,22 +38,16 @@ def test_responses_answer_the_prompts_in_order_and_say_how_far_they_were_guided(
 
 def test_a_prompt_draws_the_same_in_any_file_and_another_seed_changes_it(toy, decoder):
     heard = []
-    base = respond(PROMPTS, decoder, toy.tokenizer, weights={}, config=CONFIG, on_tokens=heard.append)
-    again = respond(PROMPTS[::-1], decoder, toy.tokenizer, weights={"kind": 0.0}, config=CONFIG)
+    base = respond(PROMPTS, decoder, toy.tokenizer, weights={}, sampling=SAMPLING, on_tokens=heard.append)
+    again = respond(PROMPTS[::-1], decoder, toy.tokenizer, weights={"kind": 0.0}, sampling=SAMPLING)
     assert {r.prompt_id: r.text for r in base} == {r.prompt_id: r.text for r in again}
     assert sum(heard) == sum(r.tokens for r in base)
-    other = CONFIG.model_copy(update={"sampling": CONFIG.sampling.model_copy(update={"seed": 5})})
-    assert respond(PROMPTS, decoder, toy.tokenizer, weights={}, config=other) != base
+    other = SAMPLING.model_copy(update={"seed": 5})
+    assert respond(PROMPTS, decoder, toy.tokenizer, weights={}, sampling=other) != base
     assert len({prompt_seed(s, p) for s in (4, 5) for p in PROMPTS}) == 6
-
-
-def test_only_the_first_prompts_are_answered_where_the_config_says_so(toy, decoder):
-    few = CONFIG.model_copy(update={"prompts": 2})
-    answers = respond(PROMPTS, decoder, toy.tokenizer, weights={}, config=few)
-    assert [r.prompt_id for r in answers] == [p.id for p in PROMPTS[:2]]
 
 
 def test_a_prompt_without_room_for_a_response_is_named(toy, decoder):
     long = Prompt((Message("user", "x" * 600),))
     with pytest.raises(RequestError, match=rf"prompt {long.id} has 603 tokens.* 12 new .*context of 512"):
-        respond([*PROMPTS, long], decoder, toy.tokenizer, weights={}, config=CONFIG)
+        respond([*PROMPTS, long], decoder, toy.tokenizer, weights={}, sampling=SAMPLING)
