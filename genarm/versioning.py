@@ -261,7 +261,8 @@ def _environment() -> dict[str, str]:
 
 def _run(root: Path, *arguments: str, on_line: OnLine = ignore) -> tuple[int, list[str]]:
     def pass_on(line: str) -> None:
-        if line.strip() and not line.strip().startswith(ADVICE):
+        no_champion_yet = line.startswith("WARNING") and line.rstrip().endswith("is empty.")
+        if line.strip() and not line.strip().startswith(ADVICE) and not no_champion_yet:
             on_line(line)
 
     return run(_command(*arguments), root, _environment(), pass_on)
