@@ -12,7 +12,8 @@ from scipy.stats import chisquare
 from toy_arms import END, TOKENS, as_peft_loads_it, make_arm, other_model, plain_loop
 
 from genarm.decoding import GuidedRequest, load_decoder
-from genarm.decoding.rows import RowPlan
+from genarm.decoding.flight import Flight
+from genarm.decoding.walk import Walk
 from genarm.errors import RequestError, TokenizerMismatch
 from genarm.models import resolve
 
@@ -59,8 +60,9 @@ def decoders(toy, arms):
         strategy: load_decoder(source, folders, dtype="float32", strategy=strategy, batch_size=8)
         for strategy in ("shared", "separate")
     }
-    assert found["shared"].trunk.anatomy is not None  # else the split would go untested
-    assert list(found["shared"].trunk.lowest.values()) == [0, 2, 3, 1]
+    trunk = found["shared"].parts[0].trunk
+    assert isinstance(trunk.body, Walk)  # else the split would go untested
+    assert list(trunk.entry.values()) == [0, 2, 3, 1]
     return found
 
 
@@ -181,12 +183,14 @@ def test_without_weight_no_arm_is_read_and_the_base_answers(toy, arms, decoders,
     source, (folders, _) = resolve(str(toy.folder)), arms
     none = load_decoder(source, {}, dtype="float32")
     requests = mixed_requests([dict.fromkeys(folders, 0.0)])
-    lay, laid = RowPlan.lay, []
-    monkeypatch.setattr(RowPlan, "lay", lambda plan, groups: (laid.append(groups), lay(plan, groups)))
+    feed, read = Flight.feed, []
+    monkeypatch.setattr(
+        Flight, "feed", lambda self, *a, **k: (read.append(len(self.owners) - self.n), feed(self, *a, **k))[1]
+    )
     answers = decoders["shared"].generate(requests)
     monkeypatch.undo()
     assert answers == none.generate([dataclasses.replace(r, weights={}) for r in requests])
-    assert {name for groups in laid for name, _ in groups} == {None}
+    assert set(read) == {0}  # rows beyond the base's own
     assert all(answer.kl == 0 for answer in answers)
 
 

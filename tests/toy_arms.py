@@ -62,7 +62,7 @@ def as_peft_loads_it(model, folder: Path):
 @torch.no_grad()
 def plain_loop(base, arms: Mapping[str, torch.nn.Module], request: GuidedRequest, vocab: int = TOKENS):
     """(tokens, base_logprob, mean kl) of one request."""
-    uniforms = np.random.Generator(np.random.Philox(key=request.seed)).random(request.max_new_tokens)
+    uniforms = np.random.Generator(np.random.Philox(key=request.seed)).random((request.max_new_tokens, 3))[:, 2]
     tokens: list[int] = []
     base_logprob, kl = 0.0, 0.0
     for u in uniforms:

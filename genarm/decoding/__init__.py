@@ -6,11 +6,22 @@ from pathlib import Path
 from typing import Literal
 
 from genarm.arms import CARD, CONFIG, check_fits, read_card
-from genarm.decoding.guidance import Generation, GuidedDecoder, GuidedRequest
+from genarm.decoding.guidance import (
+    GuidedDecoder,
+    GuidedRequest,
+    GuidedResponse,
+    Piece,
+    Session,
+    Stream,
+    TokenRewards,
+)
 from genarm.errors import AdapterError
 from genarm.models import ModelSource
 
-__all__ = ["Generation", "GuidedDecoder", "GuidedRequest", "load_decoder"]
+__all__ = [
+    "GuidedDecoder", "GuidedRequest", "GuidedResponse", "Piece", "Session", "Stream", "TokenRewards",
+    "load_decoder",
+]  # fmt: skip
 log = logging.getLogger(__name__)
 
 
@@ -22,30 +33,36 @@ def load_decoder(
     strategy: Literal["auto", "shared", "separate"] = "auto",
     batch_size: int = 32,
 ) -> GuidedDecoder:
-    """A decoder for a base model and the ARMs in these folders.
+    """A decoder for a base model and the ARMs in these folders, `batch_size` requests at a time.
 
     `shared` wants LoRAs on the base's own weights, `separate` takes any model or LoRA with the base's
-    tokenizer, `auto` shares where it can. Raises AdapterError or TokenizerMismatch for an ARM that is altered
-    or does not fit, before the base's weights are loaded.
+    tokenizer, `auto` shares where it can, ARM by ARM. Raises AdapterError or TokenizerMismatch for an ARM that
+    is altered or does not fit, before the base's weights are loaded.
     """
-    from genarm.decoding import separate, shared
+    from genarm.decoding.adapters import read_adapter
+    from genarm.decoding.engine import Engine
+    from genarm.decoding.ensemble import Part
+    from genarm.decoding.separate import load_parts
+    from genarm.decoding.trunk import Trunk, vocabulary
+    from genarm.models import load_model, load_tokenizer
 
     # Either file says that an adapter is meant, and read_card says what is missing of it.
     adapters = {n: f for n, f in arms.items() if (f / CONFIG).is_file() or (f / CARD).is_file()}
     cards = {name: read_card(folder) for name, folder in adapters.items()}
-    if strategy == "auto":
-        sharing = all(
-            name in cards and cards[name].base_weights_sha256 == source.weights_sha256 for name in arms
-        )
-        strategy = "shared" if sharing else "separate"
-        log.info("decoding with strategy %r", strategy)
-    if strategy == "separate":
-        return separate.load(source, arms, cards, dtype=dtype, batch_size=batch_size)
-    for name, folder in arms.items():
+    fitting = {n for n, card in cards.items() if card.base_weights_sha256 == source.weights_sha256}
+    shared = {n: f for n, f in arms.items() if strategy == "shared" or (strategy == "auto" and n in fitting)}
+    for name, folder in shared.items():
         if name not in cards:
             raise AdapterError(
                 f"ARM {name!r} at {folder} is no PEFT folder, so it shares no weights with the base",
                 hint="decode with strategy 'separate'",
             )
         check_fits(cards[name], source, shares_weights=True)
-    return shared.load(source, arms, dtype=dtype, batch_size=batch_size)
+    others = {name: folder for name, folder in arms.items() if name not in shared}
+    log.info("sharing the base's weights: %s; models of their own: %s", list(shared), list(others))
+    factors = [read_adapter(name, folder) for name, folder in shared.items()]
+    tokenizer, model = load_tokenizer(source), load_model(source, dtype)
+    vocab = vocabulary(model, tokenizer)
+    parts = load_parts(source, others, cards, tokenizer, dtype=dtype, vocab=vocab)
+    base = Part(Trunk(model, factors, vocab), {name: name for name in shared}, base=True)
+    return Engine([base, *parts], tokenizer, slots=batch_size)

@@ -1,6 +1,8 @@
-"""Keys and values of the tokens read so far, in memory that is allocated once a batch.
+"""Keys and values of the tokens read so far, in memory that is allocated once and written in place.
 
-It stands where transformers' attention modules expect a cache: they call `update` and nothing else.
+It stands where transformers' attention modules expect a cache. All rows write the same columns, so a step
+stores its keys with one slice; a row that came later, or whose draft was refused, has columns that its mask
+hides.
 """
 
 import torch
@@ -8,33 +10,41 @@ from torch import Tensor
 
 
 class KeyValues:
-    """For each layer two tensors [rows, heads, capacity, head width], filled from the left."""
+    """For each layer two tensors [rows, heads, capacity, head width]; the columns in use are [first, end)."""
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
-        self.length = 0  # tokens that all layers have read
+        self.first = 0
+        self.end = 0
         self.layers: dict[int, tuple[Tensor, Tensor]] = {}
 
     def update(
         self, keys: Tensor, values: Tensor, layer: int, *_: object, **__: object
     ) -> tuple[Tensor, Tensor]:
         """Store what a layer computed for its newest tokens; return all it has [rows, heads, s, width]."""
+        stop = self.end + keys.shape[2]
         if layer not in self.layers:
-            self.layers[layer] = self._room(keys), self._room(values)
-        end = self.length + keys.shape[2]
+            self.layers[layer] = self.room(keys), self.room(values)
         stored_keys, stored_values = self.layers[layer]
-        stored_keys[:, :, self.length : end] = keys
-        stored_values[:, :, self.length : end] = values
-        return stored_keys[:, :, :end], stored_values[:, :, :end]
+        stored_keys[:, :, self.end : stop] = keys
+        stored_values[:, :, self.end : stop] = values
+        return stored_keys[:, :, self.first : stop], stored_values[:, :, self.first : stop]
 
-    def _room(self, like: Tensor) -> Tensor:
-        return like.new_zeros(like.shape[0], like.shape[1], self.capacity, like.shape[3])
+    def room(self, like: Tensor, rows: int | None = None) -> Tensor:
+        """Empty columns of the shape of a layer's keys; zeros, as what is hidden must still be finite."""
+        return like.new_zeros(
+            like.shape[0] if rows is None else rows, like.shape[1], self.capacity, like.shape[3]
+        )
 
-    def keep(self, below: Tensor, above: Tensor, split: int) -> None:
-        """Drop all rows but `below` in the layers under the split and all but `above` in the others."""
+    def get_seq_length(self, *_: object) -> int:
+        """How many columns there are; asked by models that are run whole."""
+        return self.end - self.first
+
+    def wipe(self, rows: dict[int, Tensor]) -> None:
+        """Zero these rows of each layer: what is not a number would be seen through any mask."""
         for layer, (keys, values) in self.layers.items():
-            rows = below if layer < split else above
-            self.layers[layer] = keys.index_select(0, rows), values.index_select(0, rows)
+            keys[rows[layer]] = 0
+            values[rows[layer]] = 0
 
 
 def hiding(dtype: torch.dtype) -> float:

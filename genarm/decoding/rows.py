@@ -1,155 +1,180 @@
 """LoRA by rows: the frozen linear modules of one model serve the base and its ARMs in one batch.
 
-A batch is laid out group by group, [base rows | rows of ARM 1 | rows of ARM 2 | ...], so an adapter is two
-small products on a slice: no merging, no copy of a weight. Ranks, scales and adapted modules may differ.
+    y = x W^T + b                    all rows, and all modules that read the same x, in one product
+    y += ((x A^T) * mine) B^T        A and B hold the factors of all adapters one after the other; `mine`
+                                     [rows, sum of ranks] is 1 where a column belongs to the row's adapter
+
+So any number of adapters, of any rank and on any modules, costs two small products, and no weight is merged
+or copied: the modules' weights become slices of the joined one.
 """
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Sequence
 
-from peft.utils.other import get_pattern_key
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genarm.arms import CONFIG, WEIGHTS
+from genarm.decoding.adapters import Adapter
 from genarm.errors import AdapterError
 
-PREFIX = "base_model.model."
-# What plain LoRA says of itself. Any other setting that is switched on asks for a product made otherwise.
-PLAIN = {
-    "auto_mapping", "base_model_name_or_path", "exclude_modules", "inference_mode", "init_lora_weights",
-    "layers_pattern", "layers_to_transform", "lora_alpha", "lora_dropout", "peft_type", "peft_version", "r",
-    "alpha_pattern", "rank_pattern", "revision", "runtime_config", "target_modules", "task_type",
-    "use_rslora", "megatron_core", "qalora_group_size", "eva_config",
-}  # fmt: skip
-PLAIN_STARTS = (True, False, "gaussian", "orthogonal", "eva")  # the others move the base's own weights
+SIBLINGS = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))  # modules that read one input
 
 
-@dataclass(frozen=True, slots=True)
-class Adapter:
-    """A LoRA: for the path of each adapted module, down [rank, in] and up [out, rank] scale included."""
+class Rows:
+    """Whose the rows of a pass are: the index of each row's adapter, -1 for the bare model's, which come first."""
 
-    name: str
-    factors: Mapping[str, tuple[Tensor, Tensor]]
+    def __init__(self, adapter: Tensor, bare: int) -> None:
+        self.adapter, self.bare = adapter, bare
+        self.mine: dict[Product, Tensor | None] = {}
 
-
-@dataclass(slots=True)
-class RowPlan:
-    """Which rows of the batch now in flight belong to which adapter; None stands for the bare model."""
-
-    total: int = 0
-    slices: Sequence[tuple[str | None, int, int]] = field(default_factory=list)
-
-    def lay(self, groups: Sequence[tuple[str | None, int]]) -> None:
-        """Lay the groups (adapter, rows) one after the other."""
-        self.slices, self.total = [], 0
-        for name, rows in groups:
-            self.slices.append((name, self.total, self.total + rows))
-            self.total += rows
+    def mask(self, product: "Product") -> Tensor | None:
+        """`mine` for the rows that are not bare; None where none of their adapters is on this product."""
+        if product not in self.mine:
+            found = None
+            if product.column is not None and self.bare < len(self.adapter):
+                mine = self.adapter[self.bare :, None] == product.column
+                found = mine.to(product.weight.dtype) if bool(mine.any()) else None
+            self.mine[product] = found
+        return self.mine[product]
 
 
-class RowLinear(nn.Module):
-    """A linear module whose rows may each be adapted: y = x W^T + b, + (x A^T) B^T on an adapter's rows."""
+class Pass:
+    """What is on its way through a model now; set before each layer whose rows differ from the last."""
 
-    def __init__(self, linear: nn.Linear, plan: RowPlan) -> None:
-        super().__init__()
-        self.weight, self.bias = linear.weight, linear.bias
-        self.in_features, self.out_features = linear.in_features, linear.out_features
-        self.plan = plan
-        self.factors: dict[str, tuple[Tensor, Tensor]] = {}
+    rows: Rows | None = None
 
-    def forward(self, x: Tensor) -> Tensor:
+
+class Product:
+    """Linear modules that read one input, as one product."""
+
+    def __init__(self, modules: Sequence[nn.Linear], now: Pass) -> None:
+        self.now = now
+        self.widths = [module.out_features for module in modules]
+        self.weight, self.bias = modules[0].weight, modules[0].bias
+        if len(modules) > 1:
+            self.weight = nn.Parameter(torch.cat([m.weight for m in modules]), requires_grad=False)
+            if any(m.bias is not None for m in modules):
+                zeros = [m.weight.new_zeros(m.out_features) if m.bias is None else m.bias for m in modules]
+                self.bias = nn.Parameter(torch.cat(zeros), requires_grad=False)
+        self.down: Tensor | None = None  # [n, in]
+        self.up: Tensor | None = None  # [out, n], scale included
+        self.column: Tensor | None = None  # [n] the adapter of each column
+        self._read: Tensor | None = None
+        self._made: Tensor | None = None
+
+    def adapt(self, factors: Sequence[tuple[int, int, Tensor, Tensor]]) -> None:
+        """Take (module, adapter, down, up) of every adapter on these modules, both by their index."""
+        ranks = [down.shape[0] for _, _, down, _ in factors]
+        self.down = torch.cat([down.to(self.weight) for _, _, down, _ in factors])
+        self.up = self.weight.new_zeros(sum(self.widths), sum(ranks))
+        column = 0
+        for (module, _, _, up), rank in zip(factors, ranks, strict=True):
+            start = sum(self.widths[:module])
+            self.up[start : start + self.widths[module], column : column + rank] = up.to(self.weight)
+            column += rank
+        owners = torch.tensor([adapter for _, adapter, _, _ in factors])
+        self.column = owners.repeat_interleave(torch.tensor(ranks)).to(self.weight.device)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """All modules' outputs side by side; the siblings of the first to ask get what it got."""
+        if x is not self._read:
+            self._read, self._made = x, self._multiply(x)
+        assert self._made is not None
+        return self._made
+
+    def forget(self) -> None:
+        self._read = self._made = None
+
+    def _multiply(self, x: Tensor) -> Tensor:
         y = F.linear(x, self.weight, self.bias)
-        if not any(name in self.factors for name, _, _ in self.plan.slices):
+        mine = None if self.now.rows is None else self.now.rows.mask(self)
+        if mine is None:
             return y
+        assert self.now.rows is not None and self.down is not None and self.up is not None
         flat_x, flat_y = x.reshape(-1, x.shape[-1]), y.view(-1, y.shape[-1])
-        each = flat_x.shape[0] // self.plan.total  # positions a row: x is [r, s, d] or already [r * s, d]
-        for name, start, stop in self.plan.slices:
-            if name in self.factors and stop > start:
-                down, up = self.factors[name]
-                part = slice(start * each, stop * each)
-                flat_y[part].addmm_(flat_x[part] @ down.T, up.T)
+        each = flat_x.shape[0] // len(self.now.rows.adapter)  # positions a row: x is [r, q, d] or [r * q, d]
+        start = self.now.rows.bare * each
+        read = F.linear(flat_x[start:], self.down)
+        read *= mine if each == 1 else mine.repeat_interleave(each, 0)
+        flat_y[start:].addmm_(read, self.up.T)
         return y
 
 
-def read_adapter(name: str, folder: Path) -> Adapter:
-    """Read a PEFT LoRA folder. Raises AdapterError for a feature that plain row products would get wrong."""
-    try:
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        tensors = load_file(folder / WEIGHTS)
-    except (OSError, json.JSONDecodeError, SafetensorError) as error:
-        raise AdapterError(f"ARM {name!r}: {folder} cannot be read: {error}", hint="train it again") from None
-    _check_plain(name, folder, config)
-    factors = {}
-    for key in sorted(tensors):
-        path, _, kind = key.removeprefix(PREFIX).rpartition(".lora_")
-        if kind == "A.weight" and (up := tensors.get(f"{PREFIX}{path}.lora_B.weight")) is not None:
-            down = tensors[key]
-            factors[path] = down, up.float() * _scale(config, path, down.shape[0])
-        elif kind != "B.weight" or f"{PREFIX}{path}.lora_A.weight" not in tensors:
-            raise AdapterError(
-                f"ARM {name!r}: {folder / WEIGHTS} holds {key!r}, which is no LoRA factor of a linear module",
-                hint="decode with a plain LoRA: no bias, embedding, DoRA or fully trained module",
-            )
-    if not factors:
-        raise AdapterError(f"ARM {name!r}: {folder / WEIGHTS} adapts nothing", hint="train it again")
-    return Adapter(name, factors)
+class Part(nn.Module):
+    """Stands where a linear module stood: its slice of the product."""
+
+    def __init__(self, linear: nn.Linear, product: Product, index: int) -> None:
+        super().__init__()
+        self.in_features, self.out_features = linear.in_features, linear.out_features
+        self.product, self.index = product, index
+        self.start = sum(product.widths[:index])
+        self.whole, self.last = len(product.widths) == 1, index == len(product.widths) - 1
+        stop = self.start + self.out_features
+        self.weight = linear.weight if self.whole else nn.Parameter(product.weight[self.start : stop], False)
+        self.bias = linear.bias
+        if not self.whole and product.bias is not None:
+            self.bias = nn.Parameter(product.bias[self.start : stop], False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.product(x)
+        if self.last:
+            self.product.forget()
+        return y if self.whole else y[..., self.start : self.start + self.out_features]
 
 
-def _check_plain(name: str, folder: Path, config: Mapping[str, object]) -> None:
-    used = {key: value for key, value in config.items() if value and key not in PLAIN and value != "none"}
-    if config.get("peft_type") != "LORA":
-        used["peft_type"] = config.get("peft_type")
-    if config.get("init_lora_weights", True) not in PLAIN_STARTS:
-        used["init_lora_weights"] = config["init_lora_weights"]
-    if used:
-        key, value = next(iter(used.items()))
+def install(model: nn.Module, adapters: Sequence[Adapter], now: Pass) -> None:
+    """Join the model's siblings and let its linear modules serve these adapters by rows.
+
+    Raises AdapterError where one does not fit.
+    """
+    for adapter in adapters:
+        for path, (down, up) in adapter.factors.items():
+            _check_fits(_linear(model, adapter.name, path), adapter.name, path, down, up)
+    adapted = {path for adapter in adapters for path in adapter.factors}
+    for name, parent in list(model.named_modules()):
+        for group in SIBLINGS:
+            if all(_joinable(getattr(parent, leaf, None)) for leaf in group):
+                _join(model, [f"{name}.{leaf}" for leaf in group], adapters, now)
+                adapted -= {f"{name}.{leaf}" for leaf in group}
+    for path in sorted(adapted):
+        _join(model, [path], adapters, now)
+
+
+def _joinable(module: object) -> bool:
+    return type(module) is nn.Linear  # a quantised one has its own product
+
+
+def _join(model: nn.Module, paths: Sequence[str], adapters: Sequence[Adapter], now: Pass) -> None:
+    linears = [model.get_submodule(path) for path in paths]
+    product = Product(linears, now)  # type: ignore[arg-type]
+    factors = [
+        (i, index, *adapter.factors[path])
+        for index, adapter in enumerate(adapters)
+        for i, path in enumerate(paths)
+        if path in adapter.factors
+    ]
+    if factors:
+        product.adapt(factors)
+    for i, path in enumerate(paths):
+        parent, _, leaf = path.rpartition(".")
+        setattr(model.get_submodule(parent), leaf, Part(linears[i], product, i))  # type: ignore[arg-type]
+
+
+def _check_fits(module: nn.Linear, name: str, path: str, down: Tensor, up: Tensor) -> None:
+    if (up.shape[0], down.shape[1]) != (module.out_features, module.in_features):
         raise AdapterError(
-            f"ARM {name!r}: {folder / CONFIG} sets {key}={value!r}, which decoding does not support",
-            hint="train a plain LoRA, or merge it into a full model and decode with strategy 'separate'",
+            f"ARM {name!r} adapts {path!r} as [{up.shape[0]}, {down.shape[1]}], "
+            f"the model has [{module.out_features}, {module.in_features}]",
+            hint="train an ARM on this base",
         )
 
 
-def _scale(config: Mapping[str, object], path: str, rank: int) -> float:
-    patterns = config.get("alpha_pattern") or {}
-    assert isinstance(patterns, dict)
-    alpha = patterns.get(get_pattern_key(list(patterns), path), config["lora_alpha"])
-    return float(alpha) / (rank**0.5 if config.get("use_rslora") else rank)
-
-
-def install(model: nn.Module, adapters: Sequence[Adapter]) -> RowPlan:
-    """Let the model's linear modules serve these adapters by rows; AdapterError where one does not fit.
-
-    The weights stay where they are. The plan says whose each row is; it is laid before each pass.
-    """
-    plan = RowPlan()
-    for adapter in adapters:
-        for path, (down, up) in adapter.factors.items():
-            module = _linear(model, adapter.name, path)
-            if (up.shape[0], down.shape[1]) != (module.out_features, module.in_features):
-                raise AdapterError(
-                    f"ARM {adapter.name!r} adapts {path!r} as [{up.shape[0]}, {down.shape[1]}], "
-                    f"the model has [{module.out_features}, {module.in_features}]",
-                    hint="train an ARM on this base",
-                )
-            if not isinstance(module, RowLinear):
-                module = RowLinear(module, plan)
-                parent, _, leaf = path.rpartition(".")
-                setattr(model.get_submodule(parent), leaf, module)
-            module.factors[adapter.name] = down.to(module.weight), up.to(module.weight)
-    return plan
-
-
-def _linear(model: nn.Module, name: str, path: str) -> nn.Linear | RowLinear:
+def _linear(model: nn.Module, name: str, path: str) -> nn.Linear:
     try:
         module = model.get_submodule(path)
     except AttributeError:
         module = None
-    if not isinstance(module, (nn.Linear, RowLinear)):
+    if not isinstance(module, nn.Linear):
         raise AdapterError(
             f"ARM {name!r} adapts {path!r}, which is no linear module of the model",
             hint="train an ARM on this base",

@@ -1,29 +1,25 @@
-"""One model with its adapters, ready to score batches: walked where it can be, whole where it cannot."""
+"""One model with its adapters, ready to score rows: walked where it can be, run whole where it cannot."""
 
+import logging
 import re
 from collections.abc import Sequence
-from typing import Protocol
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from genarm.decoding.guidance import survivors
-from genarm.decoding.rows import Adapter, RowPlan, install
-from genarm.decoding.walk import WalkedFlight, dissect
+from genarm.decoding import attention
+from genarm.decoding.adapters import Adapter
+from genarm.decoding.flight import Flight
+from genarm.decoding.rows import Pass, install
+from genarm.decoding.walk import Body, as_a_whole, take_apart
+from genarm.errors import ModelError
 from genarm.models import context_of
 
-Groups = Sequence[tuple[str | None, Tensor]]
-
-
-class Flight(Protocol):
-    """A batch in one model: tokens in, logits out."""
-
-    def feed(self, ids: Tensor) -> Tensor:
-        """Read the next tokens of every request, ids [b, q]; the logits after the last of them [r, v]."""
-
-    def keep(self, alive: Tensor) -> None:
-        """Go on with these requests only, alive [a]."""
+PROBE = 12  # tokens of the trial
+TOLERANCE = {torch.float32: 1e-4, torch.float16: 0.02, torch.bfloat16: 0.05}  # of the logits' norm
+MISFITS = (AttributeError, TypeError, ValueError, RuntimeError, KeyError, IndexError)
+log = logging.getLogger(__name__)
 
 
 class Trunk:
@@ -32,72 +28,91 @@ class Trunk:
     def __init__(self, model: PreTrainedModel, adapters: Sequence[Adapter], vocab: int) -> None:
         self.model = model
         self.vocab = vocab  # of the tokenizer: what the model has beyond it is padding, never a token
-        self.anatomy = dissect(model)
-        self.plan = install(model, adapters)
-        self.lowest = {adapter.name: self._lowest(adapter) for adapter in adapters}
+        self.now = Pass()
+        self.always_mask = False
+        self.index = {adapter.name: i for i, adapter in enumerate(adapters)}
+        self.entry = dict.fromkeys(self.index, 0)
+        own = self._own_logits()
+        install(model, adapters, self.now)
+        self.body = self._found(own)
+        self.entry = {adapter.name: self._lowest(adapter) for adapter in adapters}
+
+    @property
+    def device(self) -> torch.device:
+        return self.model.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.model.dtype
 
     @property
     def context(self) -> int:
         """Most tokens that the model was made for."""
         return context_of(self.model)
 
-    def start(self, groups: Groups, real: Tensor, capacity: int) -> Flight:
-        """Begin a batch of left-padded prompts, real [b, s]; rows and groups as in `WalkedFlight`."""
-        if self.anatomy is None:
-            return WholeFlight(self.model, self.plan, groups, real)
-        split = min(
-            (self.lowest[name] for name, _ in groups if name is not None),
-            default=len(self.anatomy.layers),
-        )
-        return WalkedFlight(self.anatomy, self.plan, groups, real, capacity, split)
-
-    def logprobs(self, logits: Tensor) -> Tensor:
-        """Log-probabilities of the tokenizer's tokens, in float32 whatever the model computes in; [r, v]."""
-        return torch.log_softmax(logits[:, : self.vocab], dim=-1, dtype=torch.float32)
+    @property
+    def parameters(self) -> int:
+        """Weights that a token meets, embeddings apart: what a pass costs."""
+        return sum(p.numel() for p in self.model.parameters())
 
     def _lowest(self, adapter: Adapter) -> int:
-        """The split of an adapter: its lowest layer, or all layers where it adapts the output head alone."""
+        """Where an adapter's rows join: its lowest layer, or the output head where it adapts nothing else."""
         found = [re.search(r"\blayers\.(\d+)\.", path) for path in adapter.factors]
-        beyond = len(self.anatomy.layers) if self.anatomy else 0
-        return min(int(match[1]) if match else beyond for match in found)
+        return min(min(int(match[1]), self.body.depth) if match else self.body.depth for match in found)
 
+    def _probe(self) -> tuple[Tensor, Tensor]:
+        vocab = self.model.config.get_text_config().vocab_size
+        ids = (torch.arange(2 * PROBE, device=self.device).view(2, PROBE) * 7919 + 11) % vocab
+        real = torch.ones_like(ids, dtype=torch.bool)
+        real[0, : PROBE // 3] = False
+        return ids, real
 
-class WholeFlight:
-    """Rows of one batch from the first layer on, through the model's own forward pass."""
+    @torch.inference_mode()
+    def _own_logits(self) -> Tensor:
+        ids, real = self._probe()
+        positions = (real.cumsum(-1) - 1).clamp(min=0)
+        out = self.model(input_ids=ids, attention_mask=real.long(), position_ids=positions, use_cache=False)
+        return out.logits[:, -1].float()
 
-    def __init__(self, model: PreTrainedModel, plan: RowPlan, groups: Groups, real: Tensor) -> None:
-        self.model, self.plan = model, plan
-        self.names = [name for name, _ in groups]
-        self.owners = [owner for _, owner in groups]
-        self.real = real
-        self.read = 0
-        self.cache = DynamicCache(config=model.config)
-
-    def feed(self, ids: Tensor) -> Tensor:
-        self.plan.lay(list(zip(self.names, map(len, self.owners), strict=True)))
-        if self.read:
-            self.real = torch.cat((self.real, self.real.new_ones(ids.shape)), dim=-1)
-        positions = (self.real.cumsum(-1) - 1).clamp(min=0)[:, self.read :]
-        self.read += ids.shape[1]
-        owner = torch.cat(self.owners)
-        out = self.model(
-            input_ids=ids[owner],
-            attention_mask=self.real[owner].long(),
-            position_ids=positions[owner],
-            past_key_values=self.cache,
-            use_cache=True,
-            logits_to_keep=1,
+    def _found(self, own: Tensor) -> Body:
+        """The fastest way to run the model that gives its own logits; ModelError where there is none."""
+        before, reasons = self.model.config._attn_implementation, []
+        for take, implementation in (
+            (take_apart, attention.NAME),
+            (as_a_whole, attention.NAME),
+            (as_a_whole, before),
+        ):
+            self.always_mask = take is as_a_whole  # it would make one itself, of a cache it does not know
+            try:
+                self.model.set_attn_implementation(implementation)
+                self.body = take(self.model)
+                reason = self._differs(own)
+            except MISFITS as error:
+                reason = f"{type(error).__name__}: {error}"
+            if not reason:
+                if reasons:
+                    log.warning(
+                        "%s cannot be walked (%s): every ARM costs a whole pass",
+                        type(self.model).__name__,
+                        reasons[0],
+                    )
+                return self.body
+            reasons.append(reason)
+        raise ModelError(
+            f"{type(self.model).__name__} cannot be decoded with a cache of keys and values: {reasons[-1]}",
+            hint="take a decoder-only model whose layers are attention",
         )
-        return out.logits[:, -1]
 
-    def keep(self, alive: Tensor) -> None:
-        rows, start = [], 0
-        for index, owner in enumerate(self.owners):
-            kept, self.owners[index] = survivors(owner, alive, len(self.real))
-            rows.append(kept + start)
-            start += len(owner)
-        self.cache.batch_select_indices(torch.cat(rows))
-        self.real = self.real[alive]
+    @torch.inference_mode()
+    def _differs(self, own: Tensor) -> str:
+        """Why a trial in two passes gives other logits than the model; empty where it does not."""
+        ids, real = self._probe()
+        trial = Flight(self, len(ids), {}, PROBE, bare=True)
+        trial.feed(ids[:, :-1], real[:, :-1].sum(-1).cpu().numpy(), head=None)
+        logits = trial.feed(ids[:, -1:], head=slice(-1, None))
+        assert logits is not None
+        off = float((logits[:, -1].float() - own).norm() / own.norm())
+        return "" if off <= TOLERANCE[self.dtype] else f"its logits would be off by {off:.1%}"
 
 
 def vocabulary(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:

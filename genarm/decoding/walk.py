@@ -1,31 +1,55 @@
-"""A decoder-only transformers model, walked layer by layer, so that its rows may multiply half-way up.
+"""A decoder-only transformers model, taken apart into the layers that a token meets.
 
-Layers below the split see one row a request. There the rows fan out: base and ARMs are rows of one batch from
-the split to the output head. Which models can be walked is found out, not listed: the parts have to be where
-Llama has them, and the walk has to give the logits of the model's own forward pass.
+Walking the layers oneself lets rows multiply half-way up. Which models can be walked is found out, not listed:
+the parts have to be where Llama has them, and a trial walk has to give the model's own logits. A model that
+cannot be walked is run whole, through its own forward pass.
 """
 
 import inspect
-import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from genarm.decoding.cache import KeyValues, hiding
-from genarm.decoding.guidance import survivors
-from genarm.decoding.rows import RowPlan
+from genarm.decoding.cache import KeyValues
 
 KINDS = ("full_attention", "sliding_attention")
-PROBE = 12  # tokens of the trial walk
-TOLERANCE = {torch.float32: 1e-4, torch.float16: 0.02, torch.bfloat16: 0.05}  # of the logits' norm
-log = logging.getLogger(__name__)
+
+
+class Inputs(NamedTuple):
+    """What a pass reads beside the cache: for r rows and q new tokens."""
+
+    ids: Tensor  # [n, q] of the stem
+    positions: Tensor  # [n, q]
+    mask: Callable[[int | None], Tensor | None]  # by window: what to add to the scores [n, 1, q, s]
+
+
+class Course(Protocol):
+    """How the rows of a pass change on the way up; n stem rows enter the first layer."""
+
+    owners: Tensor  # [r] the stem row of every row, the stem's own first
+
+    def span(self, layer: int) -> tuple[int, int]:
+        """Rows [from, to) that go through this layer; `len(layers)` stands for the output head."""
+
+    def entering(self, layer: int) -> None:
+        """Told before a layer whose span differs from the last one's."""
+
+
+class Body(Protocol):
+    """The layers of a model, however they are run."""
+
+    depth: int  # layers, of which rows may join at any
+
+    def run(self, inputs: Inputs, course: Course, cache: KeyValues, head: slice | None) -> Tensor | None:
+        """One pass. Logits [rows at the top, positions of `head`, v]; None and no product for no head."""
 
 
 @dataclass(frozen=True)
-class Anatomy:
+class Walk:
     """The parts of a model in the order in which a token meets them."""
 
     embed: nn.Module
@@ -36,162 +60,116 @@ class Anatomy:
     norm: nn.Module
     head: nn.Module
     softcap: float | None
-    dtype: torch.dtype
-    always_mask: bool  # eager attention is causal only through its mask
+
+    @property
+    def depth(self) -> int:
+        return len(self.layers)
+
+    def run(self, inputs: Inputs, course: Course, cache: KeyValues, head: slice | None) -> Tensor | None:
+        stem = hidden = self.embed(inputs.ids)
+        turns = {kind: self._turn(stem, inputs.positions, kind) for kind in set(self.kinds)}
+        stem_masks = {window: inputs.mask(window) for window in set(self.windows)}
+        n, span = len(stem), (0, len(stem))
+        own_turns, masks, positions = turns, stem_masks, inputs.positions
+        for index in range(self.depth + 1):
+            if index == 0 or course.span(index) != span:
+                hidden = _grown(hidden, span, course.span(index), course.owners, n)
+                span = course.span(index)
+                course.entering(index)
+                if span != (0, n):
+                    owners = course.owners[span[0] : span[1]]
+                    positions = inputs.positions[owners]
+                    own_turns = {kind: (cos[owners], sin[owners]) for kind, (cos, sin) in turns.items()}
+                    masks = {w: m if m is None else m[owners] for w, m in stem_masks.items()}
+            if index == self.depth:
+                break
+            out = self.layers[index](
+                hidden,
+                attention_mask=masks[self.windows[index]],
+                position_ids=positions,
+                past_key_values=cache,
+                use_cache=True,
+                position_embeddings=own_turns[self.kinds[index]],
+            )
+            hidden = out[0] if isinstance(out, tuple) else out
+        if head is None:
+            return None
+        logits = self.head(self.norm(hidden[:, head]))
+        return logits if self.softcap is None else (logits / self.softcap).tanh() * self.softcap
+
+    def _turn(self, hidden: Tensor, positions: Tensor, kind: str | None) -> tuple[Tensor, Tensor]:
+        named = {} if kind is None else {"layer_type": kind}
+        return self.rotary(hidden, positions, **named)
 
 
-def dissect(model: PreTrainedModel) -> Anatomy | None:
-    """The parts of a model that can be walked; None, with the reason in the log, where that would differ."""
-    try:
-        anatomy = _parts(model)
-        reason = _trial(model, anatomy)
-    except (AttributeError, TypeError, ValueError, RuntimeError, KeyError, IndexError) as error:
-        reason = f"{type(error).__name__}: {error}"
-    if reason:
-        log.warning("%s cannot be walked (%s): every ARM costs a whole pass", type(model).__name__, reason)
-        return None
-    return anatomy
+def _grown(hidden: Tensor, old: tuple[int, int], new: tuple[int, int], owners: Tensor, n: int) -> Tensor:
+    """Rows `new` from rows `old`: those that join copy their stem row, which is still there as they do."""
+    if new[1] > old[1]:
+        joining = owners[old[1] : new[1]]
+        same = len(joining) == n  # one ARM for all, the common case
+        hidden = torch.cat((hidden, hidden[:n] if same else hidden[joining]))
+    return hidden[new[0] - old[0] :]
 
 
-def _parts(model: PreTrainedModel) -> Anatomy:
-    decoder, config = model.get_decoder(), model.config.get_text_config()
-    layers = decoder.layers
+@dataclass(frozen=True)
+class Whole:
+    """A model run by its own forward pass: every row goes through all of it."""
+
+    model: PreTrainedModel
+    windows: Mapping[str, int | None]  # by kind of layer; one kind for most models
+    depth: int = 0
+
+    def run(self, inputs: Inputs, course: Course, cache: KeyValues, head: slice | None) -> Tensor | None:
+        start, stop = course.span(0)
+        owners = course.owners[start:stop]
+        course.entering(0)
+        masks = {kind: inputs.mask(window) for kind, window in self.windows.items()}
+        own = {kind: mask if mask is None else mask[owners] for kind, mask in masks.items()}
+        logits = self.model(
+            input_ids=inputs.ids[owners],
+            attention_mask=own if len(own) > 1 else next(iter(own.values())),
+            position_ids=inputs.positions[owners],
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=1 if head is None or head.start == -1 else 0,
+        ).logits
+        return None if head is None else logits[:, head]
+
+
+def windows_of(model: PreTrainedModel, layers: int) -> tuple[list[str], list[int | None]]:
+    """Kind and window of each layer. Raises ValueError for attention that is neither full nor sliding."""
+    config = model.config.get_text_config()
     kinds = getattr(config, "layer_types", None)
     window = getattr(config, "sliding_window", None)
     if kinds is None:  # one kind for all: Mistral slides wherever a window is set
-        kinds = ["full_attention" if window is None else "sliding_attention"] * len(layers)
+        kinds = ["full_attention" if window is None else "sliding_attention"] * layers
     if strange := [kind for kind in kinds if kind not in KINDS]:
         raise ValueError(f"its layers use {strange[0]}")
-    if config._attn_implementation not in ("sdpa", "eager"):
-        raise ValueError(f"its attention is {config._attn_implementation}")
     if getattr(config, "use_bidirectional_attention", False) or not getattr(config, "is_causal", True):
         raise ValueError("its attention is not causal")
+    return list(kinds), [window if kind == "sliding_attention" else None for kind in kinds]
+
+
+def take_apart(model: PreTrainedModel) -> Walk:
+    """The parts of a model; AttributeError and its like where they are not where Llama has them."""
+    decoder, config = model.get_decoder(), model.config.get_text_config()
+    if len(set(getattr(model, "hf_device_map", {}).values())) > 1:
+        raise ValueError("its layers are on several devices")
+    kinds, windows = windows_of(model, len(decoder.layers))
     by_kind = "layer_type" in inspect.signature(decoder.rotary_emb.forward).parameters
-    head = model.get_output_embeddings()
-    return Anatomy(
+    return Walk(
         embed=decoder.embed_tokens,
         rotary=decoder.rotary_emb,
-        layers=list(layers),
-        windows=[window if kind == "sliding_attention" else None for kind in kinds],
+        layers=list(decoder.layers),
+        windows=windows,
         kinds=[kind if by_kind else None for kind in kinds],
         norm=decoder.norm,
-        head=head,
+        head=model.get_output_embeddings(),
         softcap=getattr(config, "final_logit_softcapping", None),
-        dtype=next(layers.parameters()).dtype,
-        always_mask=config._attn_implementation == "eager",
     )
 
 
-@torch.inference_mode()
-def _trial(model: PreTrainedModel, anatomy: Anatomy) -> str:
-    """Why the walk differs from the model's own pass; empty where it does not."""
-    vocab = model.config.get_text_config().vocab_size
-    device = model.device
-    ids = (torch.arange(2 * PROBE, device=device).view(2, PROBE) * 7919 + 11) % vocab
-    real = torch.ones_like(ids, dtype=torch.bool)
-    real[0, : PROBE // 3] = False
-    owner = torch.arange(2, device=device)
-    walk = WalkedFlight(anatomy, RowPlan(), [(None, owner)], real[:, :-1], PROBE, len(anatomy.layers))
-    walk.feed(ids[:, :-1])
-    walked = walk.feed(ids[:, -1:]).float()
-    positions = (real.cumsum(-1) - 1).clamp(min=0)
-    own = model(input_ids=ids, attention_mask=real.long(), position_ids=positions, use_cache=False).logits
-    own = own[:, -1].float()
-    off = float((walked - own).norm() / own.norm())
-    return "" if off <= TOLERANCE[anatomy.dtype] else f"its logits would be off by {off:.1%}"
-
-
-class WalkedFlight:
-    """One batch on its way through the layers.
-
-    b requests fan out to r rows at the layer `split`: group by group, `groups` naming the adapter (None for
-    the bare model) and the request of each row. `real` [b, s] marks the tokens that are no left padding.
-    """
-
-    def __init__(
-        self,
-        anatomy: Anatomy,
-        plan: RowPlan,
-        groups: Sequence[tuple[str | None, Tensor]],
-        real: Tensor,
-        capacity: int,
-        split: int,
-    ) -> None:
-        self.anatomy, self.plan, self.split = anatomy, plan, split
-        self.names = [name for name, _ in groups]
-        self.owners = [owner for _, owner in groups]
-        self.cache = KeyValues(capacity)
-        self.positions = (real.cumsum(-1) - 1).clamp(min=0)  # [b, s], then the next one of each [b, 1]
-        self.padding: Tensor | None = None
-        if not bool(real.all()):
-            self.padding = torch.zeros(len(real), capacity, dtype=anatomy.dtype, device=real.device)
-            self.padding[:, : real.shape[1]].masked_fill_(~real, hiding(anatomy.dtype))
-
-    def feed(self, ids: Tensor) -> Tensor:
-        """Read the next tokens of every request, ids [b, q]; the logits after the last of them [r, v]."""
-        parts = self.anatomy
-        self.plan.lay(list(zip(self.names, map(len, self.owners), strict=True)))
-        fans_out = len(self.names) > 1
-        owner = torch.cat(self.owners) if fans_out else None
-        hidden = parts.embed(ids)
-        masks = {window: self._mask(ids.shape[1], window) for window in set(parts.windows)}
-        turns = {kind: self._turn(hidden, kind) for kind in set(parts.kinds)}
-        positions = self.positions
-        for index, layer in enumerate(parts.layers):
-            if index == self.split and owner is not None:
-                hidden, positions = hidden[owner], positions[owner]
-                masks = {w: mask if mask is None else mask[owner] for w, mask in masks.items()}
-                turns = {kind: (cos[owner], sin[owner]) for kind, (cos, sin) in turns.items()}
-            out = layer(
-                hidden,
-                attention_mask=masks[parts.windows[index]],
-                position_ids=positions,
-                past_key_values=self.cache,
-                use_cache=True,
-                position_embeddings=turns[parts.kinds[index]],
-            )
-            hidden = out[0] if isinstance(out, tuple) else out
-        if owner is not None and self.split >= len(parts.layers):
-            hidden = hidden[owner]
-        self.cache.length += ids.shape[1]
-        self.positions = self.positions[:, -1:] + 1
-        logits = parts.head(parts.norm(hidden[:, -1:]))[:, 0]
-        return logits if parts.softcap is None else (logits / parts.softcap).tanh() * parts.softcap
-
-    def keep(self, alive: Tensor) -> None:
-        """Go on with these requests only, alive [a]."""
-        rows, start = [], 0
-        for index, owner in enumerate(self.owners):
-            kept, self.owners[index] = survivors(owner, alive, len(self.positions))
-            rows.append(kept + start)
-            start += len(owner)
-        self.cache.keep(alive, torch.cat(rows), self.split)
-        self.positions = self.positions[alive]
-        if self.padding is not None:
-            self.padding = self.padding[alive]
-
-    def _turn(self, hidden: Tensor, kind: str | None) -> tuple[Tensor, Tensor]:
-        named = {} if kind is None else {"layer_type": kind}
-        return self.anatomy.rotary(hidden, self.positions, **named)
-
-    def _mask(self, q: int, window: int | None) -> Tensor | None:
-        """What to add to the scores of keys [b, 1, q, s]; None where all before a token is seen."""
-        end = self.cache.length + q
-        slides = window is not None and end > window
-        if self.padding is None and not slides and (q == 1 or not self.anatomy.always_mask):
-            return None
-        b, device = len(self.positions), self.positions.device
-        if q == 1 and not slides and self.padding is not None:
-            return self.padding[:, None, None, :end]
-        query = torch.arange(end - q, end, device=device)[:, None]
-        key = torch.arange(end, device=device)[None]
-        unseen = key > query
-        if window is not None:
-            unseen = unseen | (key <= query - window)
-        mask = torch.zeros(q, end, dtype=self.anatomy.dtype, device=device)
-        mask = mask.masked_fill_(unseen, hiding(self.anatomy.dtype)).expand(b, 1, q, end)
-        if self.padding is None:
-            return mask
-        # The smaller of the two, not their sum, which would overflow to -inf; a padding token has only such
-        # keys, so its own result means nothing but is finite.
-        return torch.minimum(mask, self.padding[:, None, None, :end])
+def as_a_whole(model: PreTrainedModel) -> Whole:
+    """A model that is run by its own forward pass. Raises ValueError for attention without a plain cache."""
+    kinds, windows = windows_of(model, int(model.config.get_text_config().num_hidden_layers))
+    return Whole(model, dict(zip(kinds, windows, strict=True)))

@@ -1,0 +1,138 @@
+"""From the guided policy's scores to a token: temperature, top-k, top-p, one uniform number a draw.
+
+    p(v) = softmax(scores / temperature), narrowed by top-k and then top-p
+    token = first v with p(0) + ... + p(v) > u * total         u depends on (seed, t) and nothing else
+
+Probabilities here need not sum to 1: a draw divides by their sum. Every row is worked on by itself, so its
+token does not depend on the other rows.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+WIDTHS = (64, 1024)  # tokens looked at before top-p sorts the whole vocabulary
+BLOCK = 128  # tokens that are summed first, so that only one block of a row is searched token by token
+DRAWS = 3  # uniform numbers a position: a drafted token, its acceptance, and the token of the guided policy
+
+
+class Knobs(NamedTuple):
+    """How each of b requests samples; the flags say on the host what no request asks for."""
+
+    temperature: Tensor  # [b] 0 takes the best token
+    top_k: Tensor  # [b] 0 keeps all
+    top_p: Tensor  # [b] 1 keeps all
+    greedy: bool  # some
+    tempered: bool  # some are neither 0 nor 1
+    cut_k: bool
+    cut_p: bool
+
+    @classmethod
+    def of(
+        cls, temperature: np.ndarray, top_k: np.ndarray, top_p: np.ndarray, device: torch.device
+    ) -> "Knobs":
+        return cls(
+            torch.from_numpy(temperature).to(device),
+            torch.from_numpy(top_k).to(device),
+            torch.from_numpy(top_p).to(device),
+            greedy=bool((temperature == 0).any()),
+            tempered=bool(((temperature != 0) & (temperature != 1)).any()),
+            cut_k=bool((top_k > 0).any()),
+            cut_p=bool((top_p < 1).any()),
+        )
+
+
+def distribution(scores: Tensor, knobs: Knobs, full: Tensor | None = None) -> Tensor:
+    """What a request draws from: scores [b, v] -> probabilities [b, v], not normalised after a cut.
+
+    `full` is softmax(scores) where it is at hand.
+    """
+    if knobs.tempered or full is None:
+        # A temperature of 0 leaves one token, whatever the scores are divided by.
+        divisor = knobs.temperature.masked_fill(knobs.temperature == 0, 1)[:, None]
+        full = (scores / divisor if knobs.tempered else scores).softmax(-1)
+    chances = narrow(full, knobs) if knobs.cut_k or knobs.cut_p else full
+    if knobs.greedy:
+        best = torch.zeros_like(chances).scatter_(-1, scores.argmax(-1, keepdim=True), 1)
+        chances = torch.where((knobs.temperature == 0)[:, None], best, chances)
+    return chances
+
+
+def narrow(chances: Tensor, knobs: Knobs) -> Tensor:
+    """Mute all but the k best tokens, then all but the fewest best that reach p of what those have together.
+
+    Tokens that tie with the last one kept stay, so the result does not depend on the order in which a sort
+    meets them.
+    """
+    vocab = chances.shape[-1]
+    if knobs.cut_k:
+        k = torch.where(knobs.top_k > 0, knobs.top_k, vocab).clamp(max=vocab)
+        best = chances.topk(int(torch.where(k < vocab, k, 1).max()), dim=-1).values
+        least = best.gather(-1, (k.clamp(max=best.shape[-1]) - 1)[:, None])
+        chances = chances.masked_fill((chances < least) & (k < vocab)[:, None], 0)
+    limited = (knobs.top_p < 1).nonzero().flatten() if knobs.cut_p else ()
+    if len(limited) == len(chances):
+        return chances.masked_fill(chances < _nucleus(chances, knobs.top_p[:, None]), 0)
+    if len(limited):
+        some = chances[limited]
+        least = _nucleus(some, knobs.top_p[limited, None])
+        chances = chances.index_copy(0, limited, some.masked_fill(some < least, 0))
+    return chances
+
+
+def _nucleus(chances: Tensor, top_p: Tensor) -> Tensor:
+    """The chance of the last token that top-p keeps; chances [b, v], top_p [b, 1] -> [b, 1].
+
+    The best few tokens decide for most rows; the vocabulary is sorted for those that need it alone.
+    """
+    vocab = chances.shape[-1]
+    wanted = top_p * chances.sum(-1, keepdim=True, dtype=torch.float64)
+    least = torch.zeros_like(top_p)
+    rows = torch.arange(len(chances), device=chances.device)
+    for width in (*(w for w in WIDTHS if w < vocab), vocab):
+        best = (chances if len(rows) == len(chances) else chances[rows]).topk(width, dim=-1).values
+        reached = best.cumsum(-1, dtype=torch.float64)
+        kept = (reached < wanted[rows]).sum(-1, keepdim=True)  # stay below p; the next one reaches it
+        least[rows] = best.gather(-1, kept.clamp(max=width - 1))
+        rows = rows[kept[:, 0] == width]
+        if not len(rows):
+            break
+    return least
+
+
+def draw(chances: Tensor, uniform: Tensor) -> Tensor:
+    """One token a row by inverting the cumulative distribution; chances [b, v], uniform [b] in [0, 1) -> [b].
+
+    Tokens are summed in the order of their ids, blocks first.
+    """
+    b, vocab = chances.shape
+    blocks = -(-vocab // BLOCK)
+    if vocab % BLOCK:
+        chances = torch.nn.functional.pad(chances, (0, blocks * BLOCK - vocab))
+    parts = chances.view(b, blocks, BLOCK)
+    block, left = _find(parts.sum(-1), uniform, None)
+    inside, _ = _find(parts[torch.arange(b, device=block.device), block], None, left)
+    return (block * BLOCK + inside).clamp_(
+        max=vocab - 1
+    )  # scores that are no numbers; told by who reads them
+
+
+def _find(chances: Tensor, uniform: Tensor | None, target: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Where the cumulative sum first exceeds uniform * total, or target, and what is left of it there."""
+    reached = chances.cumsum(-1, dtype=torch.float64)
+    total = reached[:, -1]
+    target = total * uniform if target is None else target
+    # Rounding may lift the target up to the total, which no token exceeds.
+    target = torch.minimum(target, total.nextafter(torch.zeros_like(total)))
+    place = torch.searchsorted(reached, target[:, None], right=True).clamp_(max=chances.shape[-1] - 1)
+    return place[:, 0], target - (reached - chances).gather(-1, place)[:, 0]
+
+
+def random_stream(seed: int, length: int) -> np.ndarray:
+    """The uniform numbers of a request, [length, DRAWS] float64 in [0, 1): Philox keyed by the seed.
+
+    A longer stream starts with the shorter one.
+    """
+    return np.random.Generator(np.random.Philox(key=seed)).random((length, DRAWS))
