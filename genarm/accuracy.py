@@ -4,18 +4,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
-from genarm.collate import TokenPair, collate, encode
+from genarm.collate import collate
 from genarm.errors import DataError
 from genarm.lengths import longer_is_chosen
 from genarm.logps import pair_logps, prepare
 from genarm.lora import fuse, load_adapter
 from genarm.loss import preference_loss
 from genarm.models import ModelSource, context_of, load_model, load_tokenizer
+from genarm.packing import pack
+from genarm.tokens import TokenPair, encode
 from genarm.types import PreferencePair
 
-ROWS = 16  # pairs a forward pass without gradients
+TOKENS = 4096  # of a forward pass without gradients
 
 
 def evaluate_arm(
@@ -28,29 +32,33 @@ def evaluate_arm(
     if not pairs:
         raise DataError("no pairs to evaluate on", hint="name a file with at least one preference pair")
     model = load_model(source, dtype)
-    encoded = encode(pairs, load_tokenizer(source), context=context_of(model))
-    shared = prepare(model, encoded)
+    encoded = encode(pairs, load_tokenizer(source))
+    _check_context(encoded, context_of(model))
+    packed = prepare(model, encoded)
     adapted = load_adapter(model, arm)
     fuse(adapted)
-    found = measure(adapted.eval(), encoded, beta=1.0, shared=shared)
+    lengths = np.array([(len(p.prompt), len(p.chosen), len(p.rejected)) for p in encoded])
+    found = measure(adapted.eval(), encoded, lengths.sum(1) - 2, beta=1.0, packed=packed)
     return {
         "accuracy": found["rewards/accuracies"],
-        "longer_is_chosen": longer_is_chosen(response_lengths(encoded)),
+        "longer_is_chosen": longer_is_chosen(lengths[:, 1:].tolist()),
         "margin": found["rewards/margins"],
         "n": float(len(encoded)),
     }
 
 
-def measure(model: Any, pairs: Sequence[TokenPair], *, beta: float, shared: bool) -> dict[str, float]:
-    """Loss, accuracy, reward margin and mean log-probabilities over pairs, with the names of TRL."""
-    by_length = sorted(pairs, key=lambda pair: pair.row_tokens)
+def measure(
+    model: Any, pairs: Sequence[TokenPair], tokens: npt.NDArray[np.int64], *, beta: float, packed: bool
+) -> dict[str, float]:
+    """Loss, accuracy, reward margin and mean log-probabilities over pairs, with the names of TRL.
+
+    `tokens` [p] says how long each pair is, so that pairs are read only when their turn comes.
+    """
     device = next(model.parameters()).device
+    packs = pack(tokens.tolist(), max(TOKENS, int(tokens.max())))
     with torch.no_grad():
         logps = torch.cat(
-            [
-                pair_logps(model, collate(by_length[i : i + ROWS], shared=shared).to(device))
-                for i in range(0, len(by_length), ROWS)
-            ]
+            [pair_logps(model, collate([pairs[i] for i in p], packed=packed).to(device)) for p in packs]
         )
     return {name: total / len(pairs) for name, total in totals(logps.double(), beta=beta).items()}
 
@@ -70,6 +78,12 @@ def totals(logps: torch.Tensor, *, beta: float) -> dict[str, float]:
     }
 
 
-def response_lengths(pairs: Sequence[TokenPair]) -> list[tuple[int, int]]:
-    """Tokens of chosen and rejected, end token included."""
-    return [(len(pair.chosen), len(pair.rejected)) for pair in pairs]
+def _check_context(pairs: Sequence[TokenPair], context: int) -> None:
+    for pair in pairs:
+        longest = max(len(pair.chosen), len(pair.rejected))
+        if len(pair.prompt) + longest > context:
+            raise DataError(
+                f"prompt {pair.prompt_id} has {len(pair.prompt)} tokens and a response of {longest}, "
+                f"the model reads at most {context}",
+                hint="leave that pair out",
+            )

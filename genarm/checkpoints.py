@@ -1,36 +1,32 @@
 """Checkpoints of one training: kept apart from those of any other, and used only when whole."""
 
-import dataclasses
 import hashlib
 import json
 import logging
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
-from genarm.collate import TokenPair
 from genarm.errors import DataError, TrainingError
 from genarm.files import read_json, sha256, write_json
 
 MARKER = "complete.json"
 PREFIX = "checkpoint-"  # as transformers names them
-FORMAT = 1  # raised when an older checkpoint would go on differently
+FORMAT = 2  # raised when an older checkpoint would go on differently
 
 log = logging.getLogger(__name__)
 
 
-def training_key(weights: str, settings: object, *data: Sequence[TokenPair]) -> str:
-    """One name for all that decides the result: weights, settings, token ids, and the libraries' versions."""
-    digest = hashlib.sha256()
+def training_key(weights: str, settings: object, *data: str) -> str:
+    """One name for all that decides the result: weights, settings, token ids, and the libraries' versions.
+
+    `data` are the fingerprints of the token ids.
+    """
     libraries = {name: version(name) for name in ("torch", "transformers", "peft")}
-    digest.update(json.dumps([FORMAT, weights, settings, libraries], sort_keys=True).encode())
-    for pairs in data:
-        digest.update(f"\n{len(pairs)}\n".encode())
-        for pair in pairs:
-            digest.update(json.dumps(dataclasses.astuple(pair)).encode())
-    return digest.hexdigest()[:16]
+    said = json.dumps([FORMAT, weights, settings, libraries, data], sort_keys=True)
+    return hashlib.sha256(said.encode()).hexdigest()[:16]
 
 
 def open_folder(root: Path, key: str) -> Path:

@@ -84,7 +84,12 @@ class TrainConfig(Section):
     epochs: float = Field(1.0, gt=0)
     max_pairs: int | None = Field(None, ge=1, description="train on at most this many pairs, in seeded order")
     batch_pairs: int = Field(16, ge=1, description="pairs an optimiser step")
-    micro_batch_pairs: int = Field(8, ge=1, description="pairs a forward pass; the rest is accumulated")
+    batch_tokens: int = Field(
+        2048, ge=8, description="tokens a forward pass, at most; the rest of a step is accumulated"
+    )
+    truncate: Literal["prompt_start"] | None = Field(
+        None, description="cut a pair beyond the model's context there; null leaves it out and names it"
+    )
     warmup: float = Field(0.1, ge=0, lt=1, description="share of steps")
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     weight_decay: float = Field(0.0, ge=0)

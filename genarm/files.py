@@ -64,10 +64,11 @@ def write_rows(path: Path, rows: Iterable[Any]) -> None:
 
 def read_rows(path: Path, kind: type[T]) -> list[T]:
     """The rows of a JSON-lines file as nouns. Raises DataError naming file, row (from 1) and field."""
-    return list(_rows(path, kind))
+    return list(iter_rows(path, kind))
 
 
-def _rows(path: Path, kind: type[T]) -> Iterator[T]:
+def iter_rows(path: Path, kind: type[T]) -> Iterator[T]:
+    """The same one at a time, for files that are larger than memory should be."""
     adapter = TypeAdapter(kind)
     try:
         with path.open(encoding="utf-8", newline="\n") as file:

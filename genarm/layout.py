@@ -61,6 +61,10 @@ class Layout:
     def train_curves(self, dimension: str) -> Path:
         return self.artifacts / "train" / dimension / "curves.csv"
 
+    def train_quarantine(self, dimension: str) -> Path:
+        """The pairs that were too long for the model."""
+        return self.artifacts / "train" / dimension / "quarantine.jsonl"
+
     def responses(self, side: Side, dimension: str | None = None) -> Path:
         """One JSON line a prompt; the base has one file, the others one a dimension."""
         name = "base" if dimension is None else f"{side}/{dimension}"

@@ -1,26 +1,29 @@
 """Response log-probabilities of preference pairs under a causal LM: the fast way, and the model's own.
 
-fast   one row a pair, the prompt once; logits only where a response token is predicted, a few at a time, and
-       never kept: the gradient of each log-probability is taken while its logits exist
+fast   many pairs in one row, each prompt once; logits only where a response token is predicted, a few at a
+       time, and never kept: the gradient of each log-probability is taken while its logits exist
 plain  two padded rows a pair through the model's own forward; for models the fast way does not fit
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from genarm.collate import PADDING, PairBatch, TokenPair, block_mask, collate
+from genarm import attention
+from genarm.collate import PADDING, PairBatch, collate
 from genarm.loss import response_logps, token_logps
+from genarm.tokens import TokenPair
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 CHUNK = 128  # predicted tokens whose logits exist at one time
 TOLERANCE = 0.1  # nats a token; rounding in bfloat16 moves 0.01, a wrong mask or head moves whole nats
-EAGER_TOKENS = 512  # longest row for which plain matrix products beat the fused kernel on a CPU
-FULL, SLIDING = "full_attention", "sliding_attention"
+
+log = logging.getLogger(__name__)
 
 
 def pair_logps(model: Any, batch: PairBatch) -> Tensor:
@@ -28,7 +31,7 @@ def pair_logps(model: Any, batch: PairBatch) -> Tensor:
 
     `model` is a causal LM, or a PEFT model around one.
     """
-    if not batch.shared:
+    if not batch.packed:
         real = (batch.part != PADDING).long()
         logits = model(
             input_ids=batch.input_ids, attention_mask=real, logits_to_keep=batch.predicts, use_cache=False
@@ -39,9 +42,9 @@ def pair_logps(model: Any, batch: PairBatch) -> Tensor:
         hidden = base.get_decoder()(
             input_ids=batch.input_ids,
             position_ids=batch.position_ids,
-            attention_mask=_masks(base, batch),
             use_cache=False,
-        ).last_hidden_state  # [p, s, d]
+            **attention.inputs(base, batch),
+        ).last_hidden_state  # [1, s, d]
         predicting = hidden[batch.predicts][batch.source]  # [t, d]
         logps = _HeadLogps.apply(predicting, batch.target, _head(base), CHUNK)
     return response_logps(logps, batch.owner, 2 * len(batch)).view(-1, 2)
@@ -53,43 +56,46 @@ def causal_lm(model: Any) -> "PreTrainedModel":
 
 
 def prepare(model: "PreTrainedModel", pairs: Sequence[TokenPair]) -> bool:
-    """Set the attention kernel that suits the rows, and say whether the fast way gives this model's numbers.
+    """Set the fastest attention that gives this model's own numbers, and say whether rows may be packed.
 
-    It is tried on one short pair against the model's own forward, so a model with a head, a mask or layers of
-    its own kind is found out before it trains.
+    Each is tried on two short pairs against the model's own forward, so a model with a head, a mask or layers
+    of its own kind is found out before it trains. False leaves the model as it was: rows are plain then.
     """
     config = model.config.get_text_config()
-    longest = max(pair.row_tokens for pair in pairs)
-    short_on_cpu = model.device.type == "cpu" and longest <= EAGER_TOKENS
-    if short_on_cpu or getattr(config, "attn_logit_softcapping", None):
-        model.set_attn_implementation("eager")
-    kinds = set(getattr(config, "layer_types", None) or ())
-    if not getattr(model, "_supports_attention_backend", False) or kinds - {FULL, SLIDING}:
-        return False
-    first = pairs[0]
-    words = [*first.chosen, *first.rejected]
-    trial = TokenPair(first.prompt_id, first.prompt[-16:], words[:16], words[-12:])
+    own, cap = config._attn_implementation, getattr(config, "attn_logit_softcapping", None)
+    trial = [_short(pair) for pair in (pairs[0], pairs[-1])]
     with torch.no_grad():
-        fast, plain = (
-            pair_logps(model, collate([trial], shared=shared).to(model.device)) for shared in (True, False)
-        )
-    tokens = torch.tensor([[len(trial.chosen), len(trial.rejected)]], device=fast.device)
+        plain = pair_logps(model, collate(trial, packed=False).to(model.device))
+    kinds = set(getattr(config, "layer_types", None) or ())
+    ways = [attention.FLEX if model.device.type == "cuda" else attention.BLOCKS]
+    if cap is not None and ways == [attention.BLOCKS]:
+        ways = []  # a cap on the scores, which the blocks do not know
+    if kinds <= {attention.FULL, attention.SLIDING} and getattr(model, "_supports_attention_backend", False):
+        for way in [*ways, "eager" if cap is not None else own]:
+            if _agrees(model, way, trial, plain):
+                if way not in ways[:1]:
+                    log.warning("%s: attention by a dense mask (%s), slower", type(model).__name__, way)
+                return True
+    log.warning("%s: each response in a padded row of its own, slower", type(model).__name__)
+    model.set_attn_implementation(own)
+    return False
+
+
+def _short(pair: TokenPair) -> TokenPair:
+    words = [*pair.chosen, *pair.rejected]
+    return TokenPair(pair.prompt_id, pair.prompt[-16:], words[:16], words[-12:])
+
+
+def _agrees(model: "PreTrainedModel", way: str, trial: Sequence[TokenPair], plain: Tensor) -> bool:
+    try:
+        model.set_attn_implementation(way)
+        with torch.no_grad():
+            fast = pair_logps(model, collate(trial).to(model.device))
+    except (KeyError, TypeError, ValueError, RuntimeError, ImportError) as error:
+        log.info("%s does not serve %s: %s", way, type(model).__name__, error)
+        return False
+    tokens = torch.tensor([[len(p.chosen), len(p.rejected)] for p in trial], device=fast.device)
     return bool(((fast - plain).abs() / tokens < TOLERANCE).all())
-
-
-def _masks(model: "PreTrainedModel", batch: PairBatch) -> Tensor | dict[str, Tensor]:
-    config = model.config.get_text_config()
-    window = getattr(config, "sliding_window", None)
-
-    def mask(window: int | None) -> Tensor:
-        return block_mask(batch.part, batch.position_ids, model.dtype, window)
-
-    kinds = getattr(config, "layer_types", None)
-    if kinds is None:
-        return mask(window)
-    if SLIDING in kinds:
-        return {FULL: mask(None), SLIDING: mask(window)}
-    return mask(None)
 
 
 def _head(model: "PreTrainedModel") -> Callable[[Tensor], Tensor]:

@@ -11,14 +11,13 @@ from pathlib import Path
 from genarm import arms, models
 from genarm.config import Params, load_params
 from genarm.errors import AdapterError, GenarmError
-from genarm.files import read_json, read_rows, sha256, write_json, write_rows
+from genarm.files import read_json, read_rows, write_json, write_rows
 from genarm.layout import Layout
 from genarm.progress import counting
 from genarm.types import (
     Champion,
     Decision,
     Message,
-    PreferencePair,
     Prompt,
     Response,
     Scorecard,
@@ -45,10 +44,9 @@ def train(root: Path, dimension: str) -> dict[str, float]:
 
     layout, params = Layout(root), load_params(root / "params.yaml")
     config = params.train_config(dimension)
-    rows = {s: read_rows(layout.pairs(dimension, s), PreferencePair) for s in ("train", "validation")}
     result = train_arm(
-        rows["train"],
-        rows["validation"],
+        layout.pairs(dimension, "train"),
+        layout.pairs(dimension, "validation"),
         dimension=dimension,
         base=_base(params),
         dtype=params.base.dtype,
@@ -56,12 +54,12 @@ def train(root: Path, dimension: str) -> dict[str, float]:
         out=layout.arm(dimension),
         checkpoints=layout.checkpoints(dimension),
         weight=params.respond.weights[dimension],
-        pairs_sha256=sha256(layout.pairs(dimension, "train")),
         data_md5=_data_md5(root),
         git_commit=_git_commit(root),
     )
     write_json(layout.train_metrics(dimension), result.metrics)
     _write_csv(layout.train_curves(dimension), result.curves)
+    write_rows(layout.train_quarantine(dimension), result.refused)
     return dict(result.metrics)
 
 

@@ -19,11 +19,13 @@ from transformers.utils import logging
 
 from genarm import checkpoints as saved
 from genarm.accuracy import measure, totals
-from genarm.collate import PairBatch, TokenPair, collate, plan
+from genarm.collate import PairBatch, collate
 from genarm.config import TrainConfig
 from genarm.errors import TrainingError
 from genarm.logps import pair_logps
 from genarm.loss import preference_loss
+from genarm.packing import Plan
+from genarm.tokenised import TokenPairs
 from genarm.watch import Watch
 
 STEPS_BETWEEN_EVALUATIONS = 100
@@ -32,32 +34,31 @@ SCHEDULES = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_
 
 
 class ArmTrainer(Trainer):
-    """transformers.Trainer over whole micro-batches: our loss, our order, our evaluation; its loop."""
+    """transformers.Trainer over whole steps: our packs, our loss, our evaluation; its loop and optimiser."""
 
     def __init__(
         self,
         model: Any,
         config: TrainConfig,
-        data: list[TokenPair],
-        held_out: list[TokenPair],
+        data: TokenPairs,
+        held_out: TokenPairs,
         folder: Path,
         watch: Watch,
-        shared: bool,
+        packed: bool,
     ) -> None:
         self.adapted, self.config, self.data, self.held_out = model, config, data, held_out
-        self.folder, self.watch, self.shared = folder, watch, shared
-        self.batches = plan(
-            [pair.row_tokens for pair in data],
+        self.folder, self.watch, self.packed = folder, watch, packed
+        self.plan = Plan(
+            data.row_tokens,
             epochs=config.epochs,
             batch_pairs=config.batch_pairs,
-            micro_batch_pairs=config.micro_batch_pairs,
+            batch_tokens=config.batch_tokens,
             seed=config.seed,
         )
         self._sums: Counter[str] = Counter()
         arguments = TrainingArguments(
             output_dir=str(folder),
-            per_device_train_batch_size=1,  # one micro-batch, already put together
-            gradient_accumulation_steps=-(-config.batch_pairs // config.micro_batch_pairs),
+            per_device_train_batch_size=1,  # one step: all its packs, of which there may be any number
             train_sampling_strategy="sequential",  # the plan is the order, all epochs of it
             num_train_epochs=1,
             learning_rate=config.learning_rate,
@@ -80,11 +81,10 @@ class ArmTrainer(Trainer):
         super().__init__(
             model=model,
             args=arguments,
-            train_dataset=self.batches,
+            train_dataset=self.plan,
             data_collator=self._collate,
             callbacks=[watch],
         )
-        self.model_accepts_loss_kwargs = True  # compute_loss divides by all pairs of the step
         self.add_callback(_Evaluate(self))
         self.remove_callback(PrinterCallback)
 
@@ -117,16 +117,24 @@ class ArmTrainer(Trainer):
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Log accuracy, margin and log-probabilities on the validation pairs."""
         self.adapted.eval()
-        found = measure(self.adapted, self.held_out, beta=self.config.beta, shared=self.shared)
+        tokens, beta = self.held_out.row_tokens, self.config.beta
+        found = measure(self.adapted, self.held_out, tokens, beta=beta, packed=self.packed)
         logs = {f"eval/{name}": value for name, value in found.items()}
         self.log(dict(logs))
         return logs
 
-    def get_batch_samples(
-        self, epoch_iterator: Any, num_batches: int, device: torch.device
-    ) -> tuple[list[Any], int | None]:
-        batches, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
-        return batches, sum(len(batch["pairs"]) for batch in batches)
+    def training_step(
+        self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None
+    ) -> torch.Tensor:
+        """Loss and gradient of one step: the mean over its pairs, however they are packed."""
+        self._freeze_dropout()
+        packs = self._prepare_inputs(inputs)["packs"]
+        pairs, total = sum(map(len, packs)), torch.zeros((), device=self.args.device)
+        for batch in packs:
+            loss = self.compute_loss(model, {"pairs": batch}) / pairs
+            self.accelerator.backward(loss)
+            total += loss.detach()
+        return total
 
     def compute_loss(
         self,
@@ -135,10 +143,9 @@ class ArmTrainer(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: Any = None,
     ) -> Any:
+        """The sum of the losses of one pack."""
         batch: PairBatch = inputs["pairs"]
-        self._freeze_dropout()
         logps = pair_logps(model, batch)
-        # A sum over the micro-batch by the pairs of the whole step: their mean, however the step was cut.
         losses = preference_loss(logps[:, 0], logps[:, 1], beta=self.config.beta)
         if not torch.isfinite(losses).all():
             raise TrainingError(
@@ -148,7 +155,7 @@ class ArmTrainer(Trainer):
             )
         self._sums.update({**totals(logps, beta=self.config.beta), "pairs": len(batch)})
         self.watch.saw(len(batch))
-        return losses.sum() / num_items_in_batch
+        return losses.sum()
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         if "loss" in logs:
@@ -170,8 +177,8 @@ class ArmTrainer(Trainer):
             super()._save_checkpoint(model, trial)
             saved.seal(self.folder / f"{saved.PREFIX}{self.state.global_step}")
 
-    def _collate(self, items: list[list[int]]) -> dict[str, PairBatch]:
-        return {"pairs": collate([self.data[i] for i in items[0]], shared=self.shared)}
+    def _collate(self, items: list[list[list[int]]]) -> dict[str, list[PairBatch]]:
+        return {"packs": [collate([self.data[i] for i in p], packed=self.packed) for p in items[0]]}
 
     def _freeze_dropout(self) -> None:
         """Only the adapters train: the base acts as it will in decoding, without dropout."""

@@ -12,8 +12,8 @@ FLOORS = {
     "words": ["types", "errors", "config", "files", "layout", "env"],
     "arithmetic": ["loss", "length_control", "evaluation", "promotion", "decoding.guidance"],
     "work": [
-        "progress", "models", "arms", "formats", "rows", "lengths", "pairs", "collate", "lora", "logps",
-        "accuracy", "checkpoints", "watch", "trainer", "train",
+        "progress", "models", "arms", "formats", "rows", "lengths", "pairs", "tokens", "tokenised",
+        "packing", "collate", "attention", "lora", "logps", "accuracy", "checkpoints", "watch", "trainer", "train",
         "decoding.cache", "decoding.rows", "decoding.walk", "decoding.trunk", "decoding.batching",
         "decoding.separate", "decoding.shared", "decoding", "respond",
         "judges.base", "judges.programmatic", "judges", "synthesize", "seed",

@@ -15,7 +15,8 @@ from genarm import models
 from genarm.accuracy import evaluate_arm
 from genarm.arms import read_card
 from genarm.config import TrainConfig
-from genarm.errors import DataError, TrainingError
+from genarm.errors import ConfigError, DataError, TrainingError
+from genarm.files import write_rows
 from genarm.report import CURVES
 from genarm.train import train_arm
 from genarm.trainer import ArmTrainer
@@ -24,7 +25,7 @@ from genarm.types import Message, PreferencePair, Prompt
 CONFIG = TrainConfig(
     learning_rate=0.02,
     batch_pairs=4,
-    micro_batch_pairs=3,
+    batch_tokens=64,  # of pairs of 20 to 34: one or two packs a step
     epochs=2,
     checkpoint_minutes=60,
     lora={"layers": 2, "rank": 2},
@@ -50,12 +51,23 @@ def run(toy, folder: Path, config: TrainConfig = CONFIG, **changes):
         out=folder / "arm",
         checkpoints=folder / "checkpoints",
         weight=1.0,
-        pairs_sha256="p",
         data_md5=None,
         git_commit=None,
     )
-    pairs = changes.pop("train", preferences(18)), changes.pop("validation", preferences(9, seed=1))
-    return train_arm(*pairs, **(arguments | changes))
+    rows = {
+        "train": changes.pop("train", preferences(18)),
+        "validation": changes.pop("validation", preferences(9, seed=1)),
+    }
+    for split, pairs in rows.items():
+        write_rows(folder / f"{split}.jsonl", pairs)
+    return train_arm(*(folder / f"{split}.jsonl" for split in rows), **(arguments | changes))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def cache(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GENARM_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -125,21 +137,18 @@ def test_the_same_inputs_give_the_same_bytes(trained, toy, tmp_path):
     assert other.card.adapter_sha256 != result.card.adapter_sha256
 
 
-@pytest.mark.parametrize("cut", [[[0], [1], [2], [3]], [[0, 1, 2], [3]]])
-def test_micro_batches_change_nothing_but_rounding(toy, tmp_path, monkeypatch, cut):
-    """Steps of 4, 4 and 2 pairs: loss and gradient are the mean over a step's pairs, however it is cut."""
+def test_packs_change_nothing_but_rounding(toy, tmp_path):
+    """Steps of 4, 4 and 2 pairs: loss and gradient are the mean over a step's pairs, however it is packed."""
 
-    def curves(cut: list[list[int]]) -> list[dict[str, float]]:
-        steps = [[[4 * step + i for i in part if 4 * step + i < 10] for part in cut] for step in range(3)]
-        batches = [part for step in steps for part in step if part]
-        monkeypatch.setattr("genarm.trainer.plan", lambda *args, **kwargs: batches)
-        config = CONFIG.model_copy(update={"micro_batch_pairs": max(map(len, cut))})
-        return run(toy, tmp_path / str(len(cut)), config, train=preferences(10)).curves
+    def curves(tokens: int) -> list[dict[str, float]]:
+        config = CONFIG.model_copy(update={"batch_tokens": tokens, "epochs": 1})
+        return run(toy, tmp_path, config, train=preferences(10)).curves
 
-    whole, parts = curves([[0, 1, 2, 3]]), curves(cut)
+    whole, *others = (curves(tokens) for tokens in (999, 64, 40))
     assert len(whole) == 5  # three steps between two evaluations
-    for a, b in zip(whole, parts, strict=True):
-        assert a == pytest.approx(b, rel=1e-3, abs=1e-3)
+    for other in others:
+        for a, b in zip(whole, other, strict=True):
+            assert a == pytest.approx(b, rel=1e-3, abs=1e-3)
 
 
 class Killed(Exception):
@@ -259,3 +268,30 @@ def test_a_full_disk_ends_with_the_old_arm_in_place(toy, tmp_path, trained):
 def test_at_most_so_many_pairs_are_taken_by_the_seed(toy, tmp_path):
     few = run(toy, tmp_path, CONFIG.model_copy(update={"max_pairs": 5, "epochs": 1}))
     assert few.metrics["train/pairs"] == 5
+
+
+def test_a_pack_that_cannot_hold_the_longest_pair_is_refused_before_training(toy, tmp_path):
+    with pytest.raises(ConfigError, match=r"batch_tokens = 9, but the longest pair has \d\d tokens"):
+        run(toy, tmp_path, CONFIG.model_copy(update={"batch_tokens": 9}))
+    assert not (tmp_path / "arm").exists()
+
+
+def test_a_pair_beyond_the_models_context_is_left_out_by_name_or_cut_as_asked(toy, tmp_path, caplog):
+    """The toy reads 512 tokens: a prompt of 600 letters is too long, a response of 600 always is."""
+
+    def long(prompt: int, chosen: int) -> PreferencePair:
+        return PreferencePair(Prompt((Message("user", "a" * prompt),)), "b" * chosen, "c")
+
+    pairs = [*preferences(5), long(600, 9), long(9, 600)]
+    config = CONFIG.model_copy(update={"batch_tokens": 600, "epochs": 1})
+    result = run(toy, tmp_path, config, train=pairs)
+    assert result.metrics["train/pairs"] == 5
+    assert [(r.prompt_id, r.row, r.prompt, r.response) for r in result.refused] == [
+        (pairs[5].prompt.id, 6, 603, 10),
+        (pairs[6].prompt.id, 7, 12, 601),
+    ]
+    assert "2 of 7 training pairs are left out, longer than the model's context of 512" in caplog.text
+    cut = run(toy, tmp_path, config.model_copy(update={"truncate": "prompt_start"}), train=pairs)
+    assert (cut.metrics["train/pairs"], [r.row for r in cut.refused]) == (6, [7])
+    with pytest.raises(DataError, match="no training pairs, all 1 are over-long.*train.truncate"):
+        run(toy, tmp_path, config, train=pairs[5:6])
