@@ -146,7 +146,9 @@ def _make(file: Path, tokenizer: "PreTrainedTokenizerBase", folder: Path) -> Non
     for left in (beside, folder):
         shutil.rmtree(left, ignore_errors=True)
     beside.mkdir()
-    features = Features({"prompt_id": Value("string"), **{side: List(Value("int32")) for side in SIDES}})
+    # Mapped pages count as this process's memory while they are read, so they are kept few.
+    token = Value("uint16" if len(tokenizer) <= 2**16 else "int32")
+    features = Features({"prompt_id": Value("string"), **{side: List(token) for side in SIDES}})
     rows = iter_rows(file, PreferencePair)
     with ArrowWriter(path=str(beside / ROWS), features=features, writer_batch_size=BATCH) as writer:
         while pairs := list(islice(rows, BATCH)):

@@ -13,7 +13,8 @@ FLOORS = {
     "arithmetic": ["loss", "length_control", "evaluation", "promotion", "decoding.guidance"],
     "work": [
         "progress", "models", "arms", "formats", "rows", "lengths", "pairs", "tokens", "tokenised",
-        "packing", "collate", "attention", "lora", "logps", "accuracy", "checkpoints", "watch", "trainer", "train",
+        "packing", "collate", "attention", "lora", "logps", "accuracy", "checkpoints", "watch",
+        "trainer", "train",
         "decoding.cache", "decoding.rows", "decoding.walk", "decoding.trunk", "decoding.batching",
         "decoding.separate", "decoding.shared", "decoding", "respond",
         "judges.base", "judges.programmatic", "judges", "synthesize", "seed",

@@ -1,7 +1,11 @@
 """Token ids on disk: made once, the same as in memory, and never trusted when broken."""
 
+import json
 import multiprocessing
+import os
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -116,3 +120,52 @@ def test_over_long_pairs_are_left_out_by_name_or_lose_the_start_of_their_prompt(
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(DataError, match="no file at .*train.jsonl.*dvc repro"):
         tokenise(tmp_path / "train.jsonl", byte_tokenizer())
+
+
+READ_ALL = """
+import json, resource, sys
+from pathlib import Path
+
+sys.path.insert(0, "tests")
+from conftest import byte_tokenizer
+
+from genarm.collate import collate
+from genarm.packing import Plan
+from genarm.tokenised import tokenise
+
+pairs = tokenise(Path(sys.argv[1]), byte_tokenizer())
+plan = Plan(pairs.row_tokens, epochs=1, batch_pairs=16, batch_tokens=2048, seed=0)
+read = sum(len(collate([pairs[i] for i in pack])) for step in plan for pack in step)
+print(json.dumps([read, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss]))
+"""
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_the_pairs(tmp_path):
+    """Preparing and reading 20,000 pairs of some 400 tokens peaks within 5% of what 2,000 take."""
+
+    def peak(n: int) -> int:
+        rng = random.Random(n)
+        text = "".join(rng.choice("abcdefgh ") for _ in range(9999))
+
+        def piece() -> str:
+            start, length = rng.randrange(9000), rng.randint(50, 220)
+            return text[start : start + length]
+
+        file = tmp_path / f"{n}.jsonl"
+        prompts = (Prompt((Message("user", piece()),)) for _ in range(n))
+        write_rows(file, (PreferencePair(prompt, piece(), piece()) for prompt in prompts))
+        done = subprocess.run(
+            [sys.executable, "-c", READ_ALL, str(file)],
+            env={**os.environ, "GENARM_CACHE": str(tmp_path / "cache")},
+            cwd=Path(__file__).parent.parent,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        read, kilobytes = json.loads(done.stdout)
+        assert read == n
+        return kilobytes
+
+    few, many = peak(2000), peak(20000)
+    assert many < 1.05 * few, f"{few} kB for 2,000 pairs, {many} kB for 20,000"

@@ -1,4 +1,4 @@
-"""The same loss and gradient as TRL's CPO trainer with the sigmoid loss and no SFT term, on the same tensors."""
+"""The same loss and gradient as TRL's CPO trainer without its SFT term, on the same tensors."""
 
 import pytest
 import torch
