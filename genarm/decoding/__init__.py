@@ -15,7 +15,7 @@ from genarm.decoding.guidance import (
     Stream,
     TokenRewards,
 )
-from genarm.errors import AdapterError
+from genarm.errors import AdapterError, ConfigError
 from genarm.models import ModelSource
 
 __all__ = [
@@ -32,12 +32,14 @@ def load_decoder(
     dtype: str,
     strategy: Literal["auto", "shared", "separate"] = "auto",
     batch_size: int = 32,
+    speculate: bool = False,
 ) -> GuidedDecoder:
     """A decoder for a base model and the ARMs in these folders, `batch_size` requests at a time.
 
     `shared` wants LoRAs on the base's own weights, `separate` takes any model or LoRA with the base's
-    tokenizer, `auto` shares where it can, ARM by ARM. Raises AdapterError or TokenizerMismatch for an ARM that
-    is altered or does not fit, before the base's weights are loaded.
+    tokenizer, `auto` shares where it can, ARM by ARM. With `speculate` the first ARM of other weights drafts
+    and the guided policy verifies. Raises AdapterError or TokenizerMismatch for an ARM that is altered or does
+    not fit, before the base's weights are loaded, and ConfigError where no ARM could draft.
     """
     from genarm.decoding.adapters import read_adapter
     from genarm.decoding.engine import Engine
@@ -59,10 +61,15 @@ def load_decoder(
             )
         check_fits(cards[name], source, shares_weights=True)
     others = {name: folder for name, folder in arms.items() if name not in shared}
+    if speculate and not others:
+        raise ConfigError(
+            "speculation needs an ARM with a model of its own, smaller than the base, and here is none",
+            hint="leave `speculate` out: ARMs on the base's own weights cost little",
+        )
     log.info("sharing the base's weights: %s; models of their own: %s", list(shared), list(others))
     factors = [read_adapter(name, folder) for name, folder in shared.items()]
     tokenizer, model = load_tokenizer(source), load_model(source, dtype)
     vocab = vocabulary(model, tokenizer)
-    parts = load_parts(source, others, cards, tokenizer, dtype=dtype, vocab=vocab)
+    parts = load_parts(source, others, cards, tokenizer, dtype=dtype, vocab=vocab, speculate=speculate)
     base = Part(Trunk(model, factors, vocab), {name: name for name in shared}, base=True)
-    return Engine([base, *parts], tokenizer, slots=batch_size)
+    return Engine([base, *parts], tokenizer, slots=batch_size, speculate=speculate)

@@ -10,19 +10,27 @@ from genarm.decoding.ensemble import Part
 from genarm.decoding.guidance import GuidedRequest, GuidedResponse, check_servable
 from genarm.decoding.policy import PlainPolicy
 from genarm.decoding.session import EngineSession
+from genarm.decoding.speculative import SpeculativePolicy
 
 
 class Engine:
     """Base and ARMs, and how many requests they serve at a time."""
 
-    def __init__(self, parts: Sequence[Part], tokenizer: PreTrainedTokenizerBase, *, slots: int = 32) -> None:
+    def __init__(
+        self,
+        parts: Sequence[Part],
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        slots: int = 32,
+        speculate: bool = False,
+    ) -> None:
         base = next(part for part in parts if part.base)
         self.parts, self.slots = list(parts), slots
         self.arms = [arm for part in parts for arm in part.arms]
         self.ending = Ending(tokenizer, base.trunk.model)
         self.device: torch.device = base.trunk.device
         self.vocab = base.trunk.vocab
-        self.policy = PlainPolicy()
+        self.policy = SpeculativePolicy(parts) if speculate else PlainPolicy()
 
     @property
     def context(self) -> int:

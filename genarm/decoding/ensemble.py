@@ -158,7 +158,7 @@ class Ensemble:
         """Let `theirs` of another ensemble have the rows of `places`, which the same ARMs speak for."""
         of = {id(seat.part): seat for seat in other.seats}
         for seat in self.seats:
-            its = of[id(seat.part)] if id(seat.part) in of else None
+            its = of.get(id(seat.part))
             pairs = [
                 (seat.sequences.index(mine), its.sequences.index(their))
                 for mine, their in zip(places, theirs, strict=True)

@@ -187,6 +187,7 @@ class Scores:
                 guidance.addcmul_(opinion.logits.float(), opinion.weights[:, None])
             else:
                 guidance.index_add_(0, opinion.owner, opinion.logits.float() * opinion.weights[:, None])
+        guidance.clamp_(min=-1e30)  # a token that is ruled out has no part in the KL: 0 * -inf is no number
         total = base + guidance
         return cls(base, guidance, total, total.softmax(-1))
 
@@ -202,8 +203,7 @@ class Scores:
             return own, own, torch.zeros_like(own)
         normaliser = self.total.amax(-1) - self.full.amax(-1).log()
         own = self.base.log_softmax(-1).gather(-1, place)[:, 0]
-        ruled_out = self.guidance.masked_fill(self.full == 0, 0)  # 0 * -inf: a token that cannot be drawn
-        shift = torch.linalg.vecdot(self.full, ruled_out)
+        shift = torch.linalg.vecdot(self.full, self.guidance)
         divergence = shift - normaliser + self.base.gather(-1, place)[:, 0] - own
         # Two policies that are all but the same differ by rounding, to either side.
         return own, self.total.gather(-1, place)[:, 0] - normaliser, divergence.clamp_(min=0)

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from genarm.decoding.adapters import Adapter
 from genarm.errors import AdapterError
 
+FEW = 8  # rows for which two products in float32 took a third of the time of two in bfloat16 (2026-11-22)
 SIBLINGS = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))  # modules that read one input
 
 
@@ -58,6 +59,7 @@ class Product:
                 self.bias = nn.Parameter(torch.cat(zeros), requires_grad=False)
         self.down: Tensor | None = None  # [n, in]
         self.up: Tensor | None = None  # [out, n], scale included
+        self.exact: tuple[Tensor, Tensor] | None = None  # both in float32
         self.column: Tensor | None = None  # [n] the adapter of each column
         self._read: Tensor | None = None
         self._made: Tensor | None = None
@@ -72,6 +74,8 @@ class Product:
             start = sum(self.widths[:module])
             self.up[start : start + self.widths[module], column : column + rank] = up.to(self.weight)
             column += rank
+        if self.weight.dtype == torch.bfloat16 and self.weight.device.type == "cpu":
+            self.exact = self.down.float(), self.up.float()
         owners = torch.tensor([adapter for _, adapter, _, _ in factors])
         self.column = owners.repeat_interleave(torch.tensor(ranks)).to(self.weight.device)
 
@@ -94,9 +98,12 @@ class Product:
         flat_x, flat_y = x.reshape(-1, x.shape[-1]), y.view(-1, y.shape[-1])
         each = flat_x.shape[0] // len(self.now.rows.adapter)  # positions a row: x is [r, q, d] or [r * q, d]
         start = self.now.rows.bare * each
-        read = F.linear(flat_x[start:], self.down)
-        read *= mine if each == 1 else mine.repeat_interleave(each, 0)
-        flat_y[start:].addmm_(read, self.up.T)
+        mine = mine if each == 1 else mine.repeat_interleave(each, 0)
+        if len(mine) <= FEW and self.exact is not None:
+            down, up = self.exact
+            flat_y[start:].add_(F.linear(F.linear(flat_x[start:].float(), down) * mine, up))
+        else:
+            flat_y[start:].addmm_(F.linear(flat_x[start:], self.down) * mine, self.up.T)
         return y
 
 

@@ -45,6 +45,7 @@ def load_parts(
     *,
     dtype: str,
     vocab: int,
+    speculate: bool,
 ) -> list[Part]:
     """A part for each set of weights: full models, or LoRAs (those with a card) on the model of their card.
 
@@ -61,7 +62,8 @@ def load_parts(
     parts = []
     for weights in dict.fromkeys(theirs.weights_sha256 for theirs in own.values()):
         names = [name for name, theirs in own.items() if theirs.weights_sha256 == weights]
-        parts.append(_part(own[names[0]], {n: arms[n] for n in names}, cards, source, dtype, vocab))
+        proxy = speculate and not parts  # the first drafts
+        parts.append(_part(own[names[0]], {n: arms[n] for n in names}, cards, source, dtype, vocab, proxy))
     return parts
 
 
@@ -72,6 +74,7 @@ def _part(
     source: ModelSource,
     dtype: str,
     vocab: int,
+    proxy: bool,
 ) -> Part:
     adapters = [read_adapter(name, folder) for name, folder in arms.items() if name in cards]
     model = load_model(theirs, dtype)
@@ -81,7 +84,7 @@ def _part(
             hint="train an ARM on this base's tokenizer",
         )
     speaks = {name: name if name in cards else None for name in arms}
-    return Part(Trunk(model, adapters, vocab), speaks, proxy=None not in speaks.values())
+    return Part(Trunk(model, adapters, vocab), speaks, proxy=proxy)
 
 
 def _own_source(folder: Path, card: ArmCard | None, base: ModelSource) -> ModelSource:

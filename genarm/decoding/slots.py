@@ -60,6 +60,8 @@ class Slots:
         self.limit = np.zeros(n, dtype=np.int64)
         self.live, self.guided = np.zeros(n, dtype=bool), np.zeros(n, dtype=bool)
         self.base_logprob, self.kl = np.zeros(n), np.zeros(n)
+        # Of the drafted tokens tested lately; a new request starts as one of which 3 of 4 stayed.
+        self.tested, self.accepted = np.full(n, 4.0), np.full(n, 3.0)
         self.temperature, self.top_p = np.ones(n, dtype=np.float32), np.ones(n, dtype=np.float32)
         self.top_k = np.zeros(n, dtype=np.int64)
         longest = max((ticket.request.max_new_tokens for ticket in tickets), default=0)
@@ -89,6 +91,7 @@ class Slots:
         self.base_logprob[place], self.kl[place] = ticket.base_logprob, ticket.kl
         self.temperature[place], self.top_k[place] = request.temperature, request.top_k
         self.top_p[place] = request.top_p
+        self.tested[place], self.accepted[place] = 4, 3
         self.tokens[place, :drawn] = ticket.tokens
         self.uniform[place, : request.max_new_tokens] = random_stream(request.seed, request.max_new_tokens)
         self._forget()
