@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from genarm.errors import DataError
-from genarm.models import Turn, assistant_turn
+from genarm.turns import Turn, assistant_turn
 from genarm.types import PreferencePair
 
 if TYPE_CHECKING:

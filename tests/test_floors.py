@@ -12,7 +12,7 @@ FLOORS = {
     "words": ["types", "errors", "config", "files", "layout", "env"],
     "arithmetic": ["loss", "length_control", "evaluation", "promotion", "decoding.guidance"],
     "work": [
-        "progress", "models", "arms", "formats", "rows", "lengths", "pairs", "tokens", "tokenised",
+        "progress", "models", "turns", "arms", "formats", "rows", "lengths", "pairs", "tokens", "tokenised",
         "packing", "collate", "attention", "lora", "logps", "accuracy", "checkpoints", "watch",
         "trainer", "train",
         "decoding.cache", "decoding.rows", "decoding.walk", "decoding.trunk", "decoding.batching",

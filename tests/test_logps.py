@@ -20,7 +20,7 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
-from genarm.attention import BLOCKS
+from genarm.attention import BLOCKS, FLEX
 from genarm.collate import collate
 from genarm.config import LoraConfig
 from genarm.errors import ConfigError
@@ -132,6 +132,18 @@ def test_packed_and_padded_rows_equal_one_response_at_a_time(shape, layers, dtyp
         found, its_slope = slope_of(adapted, fast)
         assert_close(found, loss, rtol=1e-5, atol=1e-5)
         assert (its_slope - slope).norm() < TOLERANCE[dtype] * slope.norm()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", ["llama", "gemma3, window 4"])
+def test_flex_attention_gives_the_same_numbers(shape):
+    """Forward only, since on a CPU it has no backward pass; it compiles for some ten seconds."""
+    torch.manual_seed(0)
+    model, pairs = SHAPES[shape]().eval(), token_pairs()
+    with torch.no_grad():
+        slow = slow_logps(model, pairs)
+        model.set_attn_implementation(FLEX)
+        assert_close(pair_logps(model, collate(pairs)), slow, rtol=1e-5, atol=1e-4)
 
 
 def test_a_response_sees_neither_its_rival_nor_another_pair():

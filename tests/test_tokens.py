@@ -7,8 +7,9 @@ from tokenizers import models as vocabularies
 from transformers import PreTrainedTokenizerFast
 
 from genarm.errors import DataError
-from genarm.models import assistant_turn, end_tokens, render
+from genarm.models import render
 from genarm.tokens import encode
+from genarm.turns import assistant_turn, end_tokens
 from genarm.types import Message, PreferencePair, Prompt
 
 GEMMA = (
