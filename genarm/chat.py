@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from rich.console import Console, Group, RenderableType
+from rich.live import Live
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -22,6 +23,9 @@ HELP = """\
 /reset                        forget the conversation
 /help                         this text
 /quit                         leave (or end of input)"""
+
+
+SHIFT = 1.0  # nats by which a token's log-probability moves before its colour says so
 
 
 def arms_in_use(root: Path) -> tuple[dict[str, Path], list[str]]:
@@ -59,7 +63,14 @@ def open_chat(root: Path, folders: Mapping[str, Path], weights: str) -> Chat:
     chosen = parse_weights(weights, folders) if weights else own
     base = models.resolve(params.base.model, params.base.revision, params.base.chat_template)
     sampling = params.respond.sampling
-    decoder = load_decoder(base, folders, dtype=params.base.dtype, strategy=sampling.strategy, batch_size=2)
+    decoder = load_decoder(
+        base,
+        folders,
+        dtype=params.base.dtype,
+        strategy=sampling.strategy,
+        batch_size=2,
+        speculate=sampling.speculate,
+    )
     return Chat(decoder, models.load_tokenizer(base), sampling, tuple(folders), chosen)
 
 
@@ -131,30 +142,44 @@ def _lines(err: Console) -> Iterator[str]:
 
 
 def _answer(chat: Chat, text: str, out: Console, err: Console, as_json: bool) -> None:
-    told_so_far = 0
-    with err.status("answering") as status:
-
-        def count(tokens: int) -> None:
-            nonlocal told_so_far
-            told_so_far += tokens
-            status.update(f"answering, {told_so_far} tokens")
-
-        exchange = chat.say(text, count)
+    guide = f"guided by {told(chat.weights)}"
     if as_json:
-        print(json.dumps(plain(exchange), ensure_ascii=False), flush=True)
+        print(json.dumps(plain(chat.say(text)), ensure_ascii=False), flush=True)
+    elif not out.is_terminal:
+        with err.status("answering"):
+            exchange = chat.say(text)
+        out.print(finished(exchange))
     else:
-        out.print(side_by_side(exchange))
+        with Live(console=out, transient=True, refresh_per_second=12) as live:
+            exchange = chat.say(
+                text, lambda base, guided: live.update(side_by_side(Text(base), Text(guided), guide))
+            )
+        out.print(finished(exchange))
 
 
-def side_by_side(exchange: Exchange) -> RenderableType:
-    """Base left, guided right; below them how far the guided policy moved from the base."""
+def side_by_side(base: Text, guided: Text, guide: str) -> Table:
+    """Base left, guided right."""
     both = Table.grid(expand=True)
     both.add_column(ratio=1)
     both.add_column(ratio=1)
     both.add_row(
-        Panel(Text(exchange.base.text), title="base", title_align="left"),
-        Panel(Text(exchange.guided.text), title=f"guided by {told(exchange.weights)}", title_align="left"),
+        Panel(base, title="base", title_align="left"), Panel(guided, title=guide, title_align="left")
     )
+    return both
+
+
+def finished(exchange: Exchange) -> RenderableType:
+    """Both answers, the guided one coloured where guidance acted, and how far it moved from the base."""
+    both = side_by_side(Text(exchange.base.text), coloured(exchange), f"guided by {told(exchange.weights)}")
     tokens = len(exchange.base.tokens), len(exchange.guided.tokens)
     last = f"KL(guided || base) {exchange.guided.kl:.3f} nats a token; {tokens[0]} and {tokens[1]} tokens"
     return Group(both, Text(last, style="dim"))
+
+
+def coloured(exchange: Exchange) -> Text:
+    """The guided answer: green where the ARMs made a token likelier than the base has it, red where less."""
+    text = Text()
+    for piece in exchange.pieces:
+        shift = piece.rewards.guided - piece.rewards.base if piece.rewards else 0.0
+        text.append(piece.text, style="green" if shift > SHIFT else "red" if shift < -SHIFT else "")
+    return text

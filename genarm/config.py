@@ -106,8 +106,10 @@ class SamplingConfig(Section):
     top_k: int = Field(0, ge=0, description="0 keeps all")
     top_p: float = Field(1.0, gt=0, le=1)
     max_new_tokens: int = Field(64, ge=1)
+    stop: tuple[Annotated[str, Field(min_length=1)], ...] = Field((), description="strings that end it")
     batch_size: int = Field(32, ge=1, description="requests decoded together")
     strategy: Literal["auto", "shared", "separate"] = "auto"
+    speculate: bool = Field(False, description="an ARM smaller than the base drafts, guided policy verifies")
     seed: int = 0
 
 

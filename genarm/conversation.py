@@ -1,18 +1,20 @@
 """One conversation, answered by the base model alone and by base plus ARMs.
 
-Both answers are two requests of one batch: same prompt, same seed, and no weights for the base. The
+Both answers are two streams of one session: same prompt, same seed, and no weights for the base. The
 conversation goes on from the guided answer.
 """
 
 import math
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from genarm import models
 from genarm.config import SamplingConfig
-from genarm.decoding.guidance import Generation, GuidedDecoder, GuidedRequest
+from genarm.decoding.guidance import GuidedDecoder, GuidedResponse, Piece
 from genarm.errors import ConfigError, RequestError
+from genarm.respond import request
 from genarm.types import Message
 
 if TYPE_CHECKING:
@@ -50,14 +52,18 @@ def told(weights: Mapping[str, float]) -> str:
     return ", ".join(f"{name}={weight:g}" for name, weight in weights.items() if weight) or "nothing"
 
 
+OnText = Callable[[str, str], None]  # hears what base and guided policy have said so far
+
+
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """What was said, and both answers."""
+    """What was said, and both answers; `pieces` are the guided answer's, with rewards, token by token."""
 
     prompt: str
     weights: Mapping[str, float]
-    base: Generation
-    guided: Generation
+    base: GuidedResponse
+    guided: GuidedResponse
+    pieces: tuple[Piece, ...]
 
 
 def reply(
@@ -66,35 +72,32 @@ def reply(
     history: list[Message],
     weights: Mapping[str, float],
     sampling: SamplingConfig,
-    on_tokens: Callable[[int], None] | None = None,
-) -> tuple[Generation, Generation]:
+    on_text: OnText | None = None,
+) -> Exchange:
     """The answer of the base alone and the guided one, drawn from one stream of random numbers.
 
-    `on_tokens` hears how many tokens each step gave. Raises RequestError where conversation and answer
-    together are longer than what the model reads.
+    Raises RequestError where conversation and answer together are longer than what the model reads.
     """
-    prompt = tuple(models.render(tokenizer, history))
+    prompt = models.render(tokenizer, history)
     if len(prompt) + sampling.max_new_tokens > decoder.context:
         raise RequestError(
             f"the conversation has {len(prompt)} tokens: with up to {sampling.max_new_tokens} of an answer "
             f"that is more than the {decoder.context} which the model reads",
             hint="say it shorter, or forget the conversation with /reset; it is kept until then",
         )
-    base, guided = (
-        GuidedRequest(
-            prompt=prompt,
-            weights=side,
-            temperature=sampling.temperature,
-            top_k=sampling.top_k,
-            top_p=sampling.top_p,
-            max_new_tokens=sampling.max_new_tokens,
-            # Each turn has a seed of its own, so that a question asked twice may be answered in two ways.
-            seed=sampling.seed + len(history),
-        )
-        for side in ({}, dict(weights))
-    )
-    answers = decoder.generate([base, guided], on_tokens)
-    return answers[0], answers[1]
+    # Each turn has a seed of its own, so that a question asked twice may be answered in two ways.
+    seed, session = sampling.seed + len(history), decoder.session()
+    base = session.submit(request(prompt, {}, sampling, seed))
+    guided = session.submit(replace(request(prompt, weights, sampling, seed), return_rewards=True))
+    said, pieces = ["", ""], []
+    for both in zip_longest(base, guided):
+        for side, piece in enumerate(both):
+            said[side] += piece.text if piece else ""
+        if both[1]:
+            pieces.append(both[1])
+        if on_text:
+            on_text(*said)
+    return Exchange(history[-1].content, dict(weights), base.response(), guided.response(), tuple(pieces))
 
 
 @dataclass(slots=True)
@@ -108,12 +111,12 @@ class Chat:
     weights: dict[str, float]
     history: list[Message] = field(default_factory=list)
 
-    def say(self, text: str, on_tokens: Callable[[int], None] | None = None) -> Exchange:
+    def say(self, text: str, on_text: OnText | None = None) -> Exchange:
         """Answer, and remember the guided answer. Whatever is raised, the conversation stays as it was."""
         asked = [*self.history, Message("user", text)]
-        base, guided = reply(self.decoder, self.tokenizer, asked, self.weights, self.sampling, on_tokens)
-        self.history = [*asked, Message("assistant", guided.text)]
-        return Exchange(text, dict(self.weights), base, guided)
+        exchange = reply(self.decoder, self.tokenizer, asked, self.weights, self.sampling, on_text)
+        self.history = [*asked, Message("assistant", exchange.guided.text)]
+        return exchange
 
 
 def plain(exchange: Exchange) -> dict[str, object]:
@@ -132,4 +135,9 @@ def plain(exchange: Exchange) -> dict[str, object]:
             }
             for side, answer in sides.items()
         },
+        "rewards": [
+            {"text": piece.text, "base": r.base, "guided": r.guided, "arms": dict(r.arms)}
+            for piece in exchange.pieces
+            if (r := piece.rewards)
+        ],
     }

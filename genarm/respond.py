@@ -34,36 +34,42 @@ def respond(
     """
     requests = []
     for prompt in prompts:
-        ids = tuple(render(tokenizer, prompt.messages))
+        ids = render(tokenizer, prompt.messages)
         if len(ids) + sampling.max_new_tokens > decoder.context:
             raise RequestError(
                 f"prompt {prompt.id} has {len(ids)} tokens, which with {sampling.max_new_tokens} new ones "
                 f"exceed the context of {decoder.context}",
                 hint="lower max_new_tokens in params.yaml, or leave the prompt out",
             )
-        requests.append(
-            GuidedRequest(
-                prompt=ids,
-                weights=weights,
-                temperature=sampling.temperature,
-                top_k=sampling.top_k,
-                top_p=sampling.top_p,
-                max_new_tokens=sampling.max_new_tokens,
-                seed=prompt_seed(sampling.seed, prompt),
-            )
-        )
+        requests.append(request(ids, weights, sampling, prompt_seed(sampling.seed, prompt)))
     answers = decoder.generate(requests, on_tokens)
     return [
         Response(
             prompt_id=prompt.id,
             text=answer.text,
             tokens=len(answer.tokens),
-            finish_reason=answer.finish_reason,
+            finish_reason="length" if answer.finish_reason == "length" else "stop",
             base_logprob=answer.base_logprob,
             kl=answer.kl,
         )
         for prompt, answer in zip(prompts, answers, strict=True)
     ]
+
+
+def request(
+    ids: Sequence[int], weights: Mapping[str, float], sampling: SamplingConfig, seed: int
+) -> GuidedRequest:
+    """A prompt's ids as a request under the configured sampling."""
+    return GuidedRequest(
+        prompt=tuple(ids),
+        weights=dict(weights),
+        temperature=sampling.temperature,
+        top_k=sampling.top_k,
+        top_p=sampling.top_p,
+        max_new_tokens=sampling.max_new_tokens,
+        stop=sampling.stop,
+        seed=seed,
+    )
 
 
 def prompt_seed(seed: int, prompt: Prompt) -> int:

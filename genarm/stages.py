@@ -94,7 +94,13 @@ def _answer(
 
     base, sampling = _base(params), params.respond.sampling
     decoder = load_decoder(
-        base, folders, dtype=params.base.dtype, strategy=sampling.strategy, batch_size=sampling.batch_size
+        base,
+        folders,
+        dtype=params.base.dtype,
+        strategy=sampling.strategy,
+        batch_size=sampling.batch_size,
+        # The base answers alone before it is guided; then there is nothing that could draft.
+        speculate=sampling.speculate and bool(folders),
     )
     prompts = read_rows(layout.prompts, Prompt)[: params.respond.prompts]
     title = f"respond, guided by {', '.join(folders)}" if folders else "respond, unguided"

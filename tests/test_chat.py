@@ -81,7 +81,10 @@ def test_a_weight_that_cannot_be_used_is_named_with_the_known_arms(part):
 
 def test_both_answers_are_what_the_plain_loop_gives(toy, arms, decoder):
     weights, history = {"kind": 1.5, "curt": 0.5}, [Message("user", "hello")]
-    base, guided = reply(decoder, toy.tokenizer, history, weights, SAMPLING)
+    heard = []
+    exchange = reply(decoder, toy.tokenizer, history, weights, SAMPLING, lambda *said: heard.append(said))
+    base, guided = exchange.base, exchange.guided
+    assert heard[-1] == (base.text, guided.text) and len(heard) > 2
     loaded = {name: as_peft_loads_it(toy.model, folder) for name, folder in arms.items()}
     prompt = tuple(models.render(toy.tokenizer, history))
     for answer, used in ((base, {}), (guided, weights)):
@@ -131,6 +134,10 @@ def test_a_program_gets_one_json_object_a_line(project, monkeypatch, capsys):
     assert first["base"]["kl"] == 0 and first["guided"]["kl"] > 0
     assert first["base"]["text"] != first["guided"]["text"]
     assert muted["base"] == muted["guided"]
+    rewards = first["rewards"]
+    assert "".join(r["text"] for r in rewards) == first["guided"]["text"]
+    assert len(rewards) == first["guided"]["tokens"] and set(rewards[0]["arms"]) == {"kind", "curt"}
+    assert sum(r["base"] for r in rewards) == pytest.approx(first["guided"]["base_logprob"])
     assert "there is no ARM of that name" in printed.err and "which the model reads" in printed.err
 
 

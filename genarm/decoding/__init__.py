@@ -38,8 +38,8 @@ def load_decoder(
 
     `shared` wants LoRAs on the base's own weights, `separate` takes any model or LoRA with the base's
     tokenizer, `auto` shares where it can, ARM by ARM. With `speculate` the first ARM of other weights drafts
-    and the guided policy verifies. Raises AdapterError or TokenizerMismatch for an ARM that is altered or does
-    not fit, before the base's weights are loaded, and ConfigError where no ARM could draft.
+    and the guided policy verifies. Raises AdapterError or TokenizerMismatch for an ARM that is altered or
+    does not fit, before the base's weights are loaded, and ConfigError where no ARM could draft.
     """
     from genarm.decoding.adapters import read_adapter
     from genarm.decoding.engine import Engine

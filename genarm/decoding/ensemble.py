@@ -31,11 +31,11 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Logits of one pass. `arms` has for each ARM the sequences it speaks for [m] and their logits [m, q, v]."""
+    """Logits of one pass. `arms` has for each ARM the sequences it speaks for [m] and its logits there."""
 
     base: Tensor | None  # [n, q, v]
     proxy: Tensor | None  # [n, q, v]
-    arms: Mapping[str, tuple[Tensor, Tensor]]
+    arms: Mapping[str, tuple[Tensor, Tensor]]  # [m], [m, q, v]
 
 
 @dataclass

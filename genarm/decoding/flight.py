@@ -1,9 +1,9 @@
 """Sequences on their way through one model, as rows of one batch that come and go.
 
-A member is a sequence; its voices are the bare model and adapters that speak for it, a row each. Rows are laid
-out [bare, of every member | first voice | second voice | ...], voices in the order of their lowest adapted
-layer, which is where their rows join. All rows write the same columns of the cache; a position of -1 marks a
-column that is no token of that member: padding, what was there before it, or a refused draft.
+A member is a sequence; its voices are the bare model and adapters that speak for it, a row each. Rows are
+laid out [bare, of every member | first voice | second voice | ...], voices in the order of their lowest
+adapted layer, which is where their rows join. All rows write the same columns of the cache; a position of -1
+marks a column that is no token of that member: padding, what was there before it, or a refused draft.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -112,7 +112,7 @@ class Flight:
         unseen = key < 0
         if q > 1:
             unseen = unseen | (key > query)
-        if slides:
+        if window is not None and slides:
             unseen = unseen | (key <= query - window)
         mask = torch.zeros(unseen.shape, dtype=self.trunk.dtype, device=unseen.device)
         return mask.masked_fill_(unseen, hiding(self.trunk.dtype))[:, None]

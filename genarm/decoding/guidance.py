@@ -4,8 +4,9 @@ Only token ids and log-probabilities pass through here. No tokenizer, no checkpo
 
     scores(v) = log p_base(v) + sum_i w_i * log p_arm_i(v)      the guided policy, at temperature 1
 
-The temperature is that of the sum (`sampling.py` draws from it). Applied token by token, this approximates the
-KL-optimal policy over whole responses (GenARM, arXiv 2410.08193, equation 6), as every product of experts does.
+The temperature is that of the sum (`sampling.py` draws from it). Applied token by token, this approximates
+the KL-optimal policy over whole responses (GenARM, arXiv 2410.08193, equation 6), as every product of experts
+does.
 """
 
 import math
@@ -56,10 +57,10 @@ class GuidedRequest:
 
 @dataclass(frozen=True, slots=True)
 class TokenRewards:
-    """Where guidance acts, for one token: log p_base, log of the guided policy at temperature 1, each log p_arm."""
+    """Log-probabilities of one token, which show where guidance acts; those of the ARMs are its rewards."""
 
     base: float
-    guided: float
+    guided: float  # at temperature 1
     arms: Mapping[str, float]
 
 
@@ -90,7 +91,7 @@ class Piece:
 
 
 class Stream(Protocol):
-    """One request under way: an iterator of its pieces. Reading one stream moves all streams of its session on."""
+    """One request under way: an iterator of its pieces. Reading one stream moves its whole session on."""
 
     def __iter__(self) -> Iterator[Piece]: ...
     def cancel(self) -> None:
@@ -175,7 +176,7 @@ class Scores:
     def of(cls, base: Tensor, opinions: Sequence[Opinion]) -> "Scores":
         """Combine the logits of base [b, v] and ARMs.
 
-        Logits stand for log-probabilities: what they lack, each model's normaliser, is the same for all tokens.
+        Logits stand for log-probabilities: what they lack, a model's normaliser, is the same for all tokens.
         A request that no ARM speaks for keeps the base's very numbers, so 0 * -inf cannot arise.
         """
         base = base.float()

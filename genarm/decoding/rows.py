@@ -22,7 +22,7 @@ SIBLINGS = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))  # modules
 
 
 class Rows:
-    """Whose the rows of a pass are: the index of each row's adapter, -1 for the bare model's, which come first."""
+    """Whose the rows of a pass are: each one's adapter by index, -1 for the bare ones, which come first."""
 
     def __init__(self, adapter: Tensor, bare: int) -> None:
         self.adapter, self.bare = adapter, bare
@@ -53,7 +53,8 @@ class Product:
         self.widths = [module.out_features for module in modules]
         self.weight, self.bias = modules[0].weight, modules[0].bias
         if len(modules) > 1:
-            self.weight = nn.Parameter(torch.cat([m.weight for m in modules]), requires_grad=False)
+            joined = torch.cat(list[Tensor](m.weight for m in modules))
+            self.weight = nn.Parameter(joined, requires_grad=False)
             if any(m.bias is not None for m in modules):
                 zeros = [m.weight.new_zeros(m.out_features) if m.bias is None else m.bias for m in modules]
                 self.bias = nn.Parameter(torch.cat(zeros), requires_grad=False)

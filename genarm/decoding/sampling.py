@@ -72,13 +72,11 @@ def narrow(chances: Tensor, knobs: Knobs) -> Tensor:
         best = chances.topk(int(torch.where(k < vocab, k, 1).max()), dim=-1).values
         least = best.gather(-1, (k.clamp(max=best.shape[-1]) - 1)[:, None])
         chances = chances.masked_fill((chances < least) & (k < vocab)[:, None], 0)
-    limited = (knobs.top_p < 1).nonzero().flatten() if knobs.cut_p else ()
-    if len(limited) == len(chances):
-        return chances.masked_fill(chances < _nucleus(chances, knobs.top_p[:, None]), 0)
-    if len(limited):
-        some = chances[limited]
-        least = _nucleus(some, knobs.top_p[limited, None])
-        chances = chances.index_copy(0, limited, some.masked_fill(some < least, 0))
+    if knobs.cut_p:
+        limited = (knobs.top_p < 1).nonzero().flatten()
+        some = chances if len(limited) == len(chances) else chances[limited]
+        some = some.masked_fill(some < _nucleus(some, knobs.top_p[limited, None]), 0)
+        chances = some if len(limited) == len(chances) else chances.index_copy(0, limited, some)
     return chances
 
 
@@ -112,18 +110,17 @@ def draw(chances: Tensor, uniform: Tensor) -> Tensor:
     if vocab % BLOCK:
         chances = torch.nn.functional.pad(chances, (0, blocks * BLOCK - vocab))
     parts = chances.view(b, blocks, BLOCK)
-    block, left = _find(parts.sum(-1), uniform, None)
-    inside, _ = _find(parts[torch.arange(b, device=block.device), block], None, left)
-    return (block * BLOCK + inside).clamp_(
-        max=vocab - 1
-    )  # scores that are no numbers; told by who reads them
+    sums = parts.sum(-1)
+    total = sums.sum(-1, dtype=torch.float64)
+    block, left = _find(sums, total * uniform)
+    inside, _ = _find(parts[torch.arange(b, device=block.device), block], left)
+    return (block * BLOCK + inside).clamp_(max=vocab - 1)  # if they are no numbers
 
 
-def _find(chances: Tensor, uniform: Tensor | None, target: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Where the cumulative sum first exceeds uniform * total, or target, and what is left of it there."""
+def _find(chances: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Where the cumulative sum first exceeds the target, and how much of the target is left there."""
     reached = chances.cumsum(-1, dtype=torch.float64)
     total = reached[:, -1]
-    target = total * uniform if target is None else target
     # Rounding may lift the target up to the total, which no token exceeds.
     target = torch.minimum(target, total.nextafter(torch.zeros_like(total)))
     place = torch.searchsorted(reached, target[:, None], right=True).clamp_(max=chances.shape[-1] - 1)

@@ -59,7 +59,7 @@ def load_parts(
         if name in cards:
             check_fits(cards[name], source, shares_weights=False)
             check_fits(cards[name], theirs, shares_weights=True)
-    parts = []
+    parts: list[Part] = []
     for weights in dict.fromkeys(theirs.weights_sha256 for theirs in own.values()):
         names = [name for name, theirs in own.items() if theirs.weights_sha256 == weights]
         proxy = speculate and not parts  # the first drafts

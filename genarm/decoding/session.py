@@ -7,7 +7,7 @@ account  end token, stop string or length; the slot is free; a slot that nobody 
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -16,9 +16,10 @@ import torch
 
 from genarm.decoding.ending import Telling
 from genarm.decoding.ensemble import Ensemble, assembled
-from genarm.decoding.guidance import GuidedRequest, GuidedResponse, Piece, check_servable
+from genarm.decoding.guidance import GuidedRequest, GuidedResponse, check_servable
 from genarm.decoding.policy import Drawn
 from genarm.decoding.slots import Slots, Ticket
+from genarm.decoding.streams import EngineStream, tell
 from genarm.errors import ModelError
 
 if TYPE_CHECKING:
@@ -34,36 +35,6 @@ class Ahead:
 
     ensemble: Ensemble
     tickets: deque[tuple[Ticket, int]]  # a request and which sequence is its prompt
-
-
-class EngineStream:
-    """A request under way in a session."""
-
-    def __init__(self, session: "EngineSession", ticket: Ticket) -> None:
-        self._session, self._ticket = session, ticket
-
-    def __iter__(self) -> Iterator[Piece]:
-        assert self._ticket.pieces is not None
-        while True:
-            while self._ticket.pieces:
-                yield self._ticket.pieces.popleft()
-            if self._ticket.error:
-                raise self._ticket.error
-            if self._ticket.done:
-                return
-            self._session.step()
-
-    def cancel(self) -> None:
-        if not self._ticket.done:
-            self._session.cancel(self._ticket)
-
-    def response(self) -> GuidedResponse:
-        while not self._ticket.done:
-            self._session.step()
-        if self._ticket.error:
-            raise self._ticket.error
-        assert self._ticket.response is not None
-        return self._ticket.response
 
 
 class EngineSession:
@@ -253,7 +224,7 @@ class EngineSession:
                     stopped = bool(ended[k]) or place in texts
                     self._end(place, "stop" if stopped else "length", texts.get(place), ended=bool(ended[k]))
             for place, ticket in heard:
-                _tell(ticket, int(drawn.tokens[place, column]))
+                tell(ticket, int(drawn.tokens[place, column]))
         if self.on_tokens and total:
             self.on_tokens(total)
 
@@ -294,24 +265,12 @@ class EngineSession:
         slots, ticket = self.slots, self.slots.tickets[place]
         assert ticket is not None and self.ensemble is not None
         ticket.error = ModelError(
-            f"request {ticket.number}: the model's scores are no numbers: after {int(slots.count[place])} tokens "
+            f"request {ticket.number}: the model's scores are no numbers: after {slots.count[place]} tokens "
             f"the base log-probability is {slots.base_logprob[place]}, the KL to the base {slots.kl[place]}",
             hint="decode in another dtype, or check the weights of base and ARMs",
         )
         self.ensemble.leave([place], wipe=True)
         slots.free(place)
-
-
-def _tell(ticket: Ticket, token: int) -> None:
-    """Let a listener have its newest token, and with the last one all text that was held back."""
-    if ticket.pieces is None or ticket.telling is None or ticket.error:
-        return
-    if ticket.response is not None:
-        text = ticket.telling.finish(ticket.response.text)
-    else:
-        text = ticket.telling.add(token)
-    rewards = ticket.rewards[-1] if ticket.rewards else None
-    ticket.pieces.append(Piece(token, text, rewards))
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

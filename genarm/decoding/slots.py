@@ -1,4 +1,4 @@
-"""What is known of the requests in flight, a slot each: arrays, so that a step works on all of them at once."""
+"""What is known of the requests in flight, a slot each: arrays, so that a step works on all at once."""
 
 from collections import deque
 from collections.abc import Sequence

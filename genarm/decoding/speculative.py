@@ -8,8 +8,8 @@ top-k and top-p:
     bonus       where all stay, one more token is drawn from p
 
 The tokens are distributed as plain sampling distributes them (Leviathan et al., arXiv 2211.17192), and
-P(accepted) = 1 - TV(p, q). The draft is the ARM's own model: bare, standing in for the base, and guided by the
-same ARMs. What the ARMs say of the drafted tokens is known by then, so verifying costs them nothing.
+P(accepted) = 1 - TV(p, q). The draft is the ARM's own model: bare, standing in for the base, and guided by
+the same ARMs. What the ARMs say of the drafted tokens is known by then, so verifying costs them nothing.
 """
 
 from collections.abc import Sequence

@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -76,12 +76,14 @@ class Trunk:
 
     def _found(self, own: Tensor) -> Body:
         """The fastest way to run the model that gives its own logits; ModelError where there is none."""
-        before, reasons = self.model.config._attn_implementation, []
-        for take, implementation in (
+        before = self.model.config._attn_implementation
+        reasons: list[str] = []
+        ways: list[tuple[Callable[[PreTrainedModel], Body], str]] = [
             (take_apart, attention.NAME),
             (as_a_whole, attention.NAME),
             (as_a_whole, before),
-        ):
+        ]
+        for take, implementation in ways:
             self.always_mask = take is as_a_whole  # it would make one itself, of a cache it does not know
             try:
                 self.model.set_attn_implementation(implementation)

@@ -1,8 +1,8 @@
 """A decoder-only transformers model, taken apart into the layers that a token meets.
 
-Walking the layers oneself lets rows multiply half-way up. Which models can be walked is found out, not listed:
-the parts have to be where Llama has them, and a trial walk has to give the model's own logits. A model that
-cannot be walked is run whole, through its own forward pass.
+Walking the layers oneself lets rows multiply half-way up. Which models can be walked is found out, not
+listed: the parts have to be where Llama has them, and a trial walk has to give the model's own logits. A
+model that cannot be walked is run whole, through its own forward pass.
 """
 
 import inspect
@@ -30,7 +30,9 @@ class Inputs(NamedTuple):
 class Course(Protocol):
     """How the rows of a pass change on the way up; n stem rows enter the first layer."""
 
-    owners: Tensor  # [r] the stem row of every row, the stem's own first
+    @property
+    def owners(self) -> Tensor:
+        """The stem row of every row [r], the stem's own first."""
 
     def span(self, layer: int) -> tuple[int, int]:
         """Rows [from, to) that go through this layer; `len(layers)` stands for the output head."""
@@ -42,7 +44,9 @@ class Course(Protocol):
 class Body(Protocol):
     """The layers of a model, however they are run."""
 
-    depth: int  # layers, of which rows may join at any
+    @property
+    def depth(self) -> int:
+        """Layers, of which rows may join at any."""
 
     def run(self, inputs: Inputs, course: Course, cache: KeyValues, head: slice | None) -> Tensor | None:
         """One pass. Logits [rows at the top, positions of `head`, v]; None and no product for no head."""
@@ -73,7 +77,7 @@ class Walk:
         own_turns, masks, positions = turns, stem_masks, inputs.positions
         for index in range(self.depth + 1):
             if index == 0 or course.span(index) != span:
-                hidden = _grown(hidden, span, course.span(index), course.owners, n)
+                hidden = _grown(hidden, span, course.span(index), course.owners)
                 span = course.span(index)
                 course.entering(index)
                 if span != (0, n):
@@ -102,12 +106,10 @@ class Walk:
         return self.rotary(hidden, positions, **named)
 
 
-def _grown(hidden: Tensor, old: tuple[int, int], new: tuple[int, int], owners: Tensor, n: int) -> Tensor:
+def _grown(hidden: Tensor, old: tuple[int, int], new: tuple[int, int], owners: Tensor) -> Tensor:
     """Rows `new` from rows `old`: those that join copy their stem row, which is still there as they do."""
     if new[1] > old[1]:
-        joining = owners[old[1] : new[1]]
-        same = len(joining) == n  # one ARM for all, the common case
-        hidden = torch.cat((hidden, hidden[:n] if same else hidden[joining]))
+        hidden = torch.cat((hidden, hidden[owners[old[1] : new[1]]]))
     return hidden[new[0] - old[0] :]
 
 
