@@ -70,6 +70,7 @@ def open_chat(root: Path, folders: Mapping[str, Path], weights: str) -> Chat:
         strategy=sampling.strategy,
         batch_size=2,
         speculate=sampling.speculate,
+        device_map=params.base.device_map,
     )
     return Chat(decoder, models.load_tokenizer(base), sampling, tuple(folders), chosen)
 

@@ -28,6 +28,10 @@ class BaseConfig(Section):
     dtype: Literal["bfloat16", "float16", "float32"] = Field(
         "bfloat16", description="precision of training and decoding"
     )
+    device_map: str | dict[str, int | str] | None = Field(
+        None,
+        description="how the base is spread over devices when it answers, such as 'auto'; by default on one",
+    )
     chat_template: str | None = Field(
         None, description="Jinja text that turns messages into a prompt, in place of the tokenizer's own"
     )

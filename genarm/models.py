@@ -70,8 +70,14 @@ def resolve(name: str, revision: str | None = None, chat_template: str | None = 
     return ModelSource(name, revision, folder, _weights_hash(folder), tokenizer, chat_template)
 
 
-def load_model(source: ModelSource, dtype: str) -> "PreTrainedModel":
-    """The causal LM in evaluation mode, on the accelerator where there is one."""
+DeviceMap = str | dict[str, int | str]
+
+
+def load_model(source: ModelSource, dtype: str, device_map: DeviceMap | None = None) -> "PreTrainedModel":
+    """The causal LM in evaluation mode: on the accelerator where there is one, or spread by `device_map`.
+
+    A folder that says how its weights are quantised is loaded so.
+    """
     import torch
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
@@ -79,8 +85,10 @@ def load_model(source: ModelSource, dtype: str) -> "PreTrainedModel":
     logging.disable_progress_bar()  # of loading, which is a second
     # Left to itself, transformers takes SDPA where the model allows it, which Gemma 2 does not.
     model = AutoModelForCausalLM.from_pretrained(
-        source.path, dtype=getattr(torch, dtype), trust_remote_code=False
+        source.path, dtype=getattr(torch, dtype), device_map=device_map, trust_remote_code=False
     )
+    if device_map is not None:
+        return model.eval()
     device = torch.accelerator.current_accelerator()  # None on a machine without one
     if device is None or device.type == "mps":  # which has no float64, and rewards are summed in it
         return model.eval()

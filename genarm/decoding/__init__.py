@@ -16,7 +16,7 @@ from genarm.decoding.guidance import (
     TokenRewards,
 )
 from genarm.errors import AdapterError, ConfigError
-from genarm.models import ModelSource
+from genarm.models import DeviceMap, ModelSource
 
 __all__ = [
     "GuidedDecoder", "GuidedRequest", "GuidedResponse", "Piece", "Session", "Stream", "TokenRewards",
@@ -33,6 +33,7 @@ def load_decoder(
     strategy: Literal["auto", "shared", "separate"] = "auto",
     batch_size: int = 32,
     speculate: bool = False,
+    device_map: DeviceMap | None = None,
 ) -> GuidedDecoder:
     """A decoder for a base model and the ARMs in these folders, `batch_size` requests at a time.
 
@@ -68,7 +69,7 @@ def load_decoder(
         )
     log.info("sharing the base's weights: %s; models of their own: %s", list(shared), list(others))
     factors = [read_adapter(name, folder) for name, folder in shared.items()]
-    tokenizer, model = load_tokenizer(source), load_model(source, dtype)
+    tokenizer, model = load_tokenizer(source), load_model(source, dtype, device_map)
     vocab = vocabulary(model, tokenizer)
     parts = load_parts(source, others, cards, tokenizer, dtype=dtype, vocab=vocab, speculate=speculate)
     base = Part(Trunk(model, factors, vocab), {name: name for name in shared}, base=True)

@@ -9,6 +9,7 @@ or copied: the modules' weights become slices of the joined one.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -34,7 +35,7 @@ class Rows:
             found = None
             if product.column is not None and self.bare < len(self.adapter):
                 mine = self.adapter[self.bare :, None] == product.column
-                found = mine.to(product.weight.dtype) if bool(mine.any()) else None
+                found = mine.to(product.dtype) if bool(mine.any()) else None
             self.mine[product] = found
         return self.mine[product]
 
@@ -48,16 +49,19 @@ class Pass:
 class Product:
     """Linear modules that read one input, as one product."""
 
-    def __init__(self, modules: Sequence[nn.Linear], now: Pass) -> None:
-        self.now = now
+    def __init__(self, modules: Sequence[nn.Linear], now: Pass, dtype: torch.dtype) -> None:
+        self.now, self.dtype = now, dtype
         self.widths = [module.out_features for module in modules]
         self.weight, self.bias = modules[0].weight, modules[0].bias
+        # A quantised module, or one that moves its weights, has a product of its own.
+        self.module = None if _joinable(modules[0]) else modules[0]
         if len(modules) > 1:
-            joined = torch.cat(list[Tensor](m.weight for m in modules))
-            self.weight = nn.Parameter(joined, requires_grad=False)
+            self.weight = nn.Parameter(torch.cat([m.weight for m in modules]), requires_grad=False)
             if any(m.bias is not None for m in modules):
-                zeros = [m.weight.new_zeros(m.out_features) if m.bias is None else m.bias for m in modules]
-                self.bias = nn.Parameter(torch.cat(zeros), requires_grad=False)
+                biases: list[Tensor] = [
+                    m.weight.new_zeros(m.out_features) if m.bias is None else m.bias for m in modules
+                ]
+                self.bias = nn.Parameter(torch.cat(biases), requires_grad=False)
         self.down: Tensor | None = None  # [n, in]
         self.up: Tensor | None = None  # [out, n], scale included
         self.exact: tuple[Tensor, Tensor] | None = None  # both in float32
@@ -68,17 +72,19 @@ class Product:
     def adapt(self, factors: Sequence[tuple[int, int, Tensor, Tensor]]) -> None:
         """Take (module, adapter, down, up) of every adapter on these modules, both by their index."""
         ranks = [down.shape[0] for _, _, down, _ in factors]
-        self.down = torch.cat([down.to(self.weight) for _, _, down, _ in factors])
-        self.up = self.weight.new_zeros(sum(self.widths), sum(ranks))
+        meta = self.weight.device.type == "meta"  # a hook brings the weights when they are needed
+        there: dict[str, Any] = {"dtype": self.dtype, "device": "cpu" if meta else self.weight.device}
+        self.down = torch.cat([down.to(**there) for _, _, down, _ in factors])
+        self.up = torch.zeros(sum(self.widths), sum(ranks), **there)
         column = 0
         for (module, _, _, up), rank in zip(factors, ranks, strict=True):
             start = sum(self.widths[:module])
-            self.up[start : start + self.widths[module], column : column + rank] = up.to(self.weight)
+            self.up[start : start + self.widths[module], column : column + rank] = up.to(**there)
             column += rank
-        if self.weight.dtype == torch.bfloat16 and self.weight.device.type == "cpu":
+        if self.dtype == torch.bfloat16 and self.down.device.type == "cpu":
             self.exact = self.down.float(), self.up.float()
         owners = torch.tensor([adapter for _, adapter, _, _ in factors])
-        self.column = owners.repeat_interleave(torch.tensor(ranks)).to(self.weight.device)
+        self.column = owners.repeat_interleave(torch.tensor(ranks)).to(self.down.device)
 
     def __call__(self, x: Tensor) -> Tensor:
         """All modules' outputs side by side; the siblings of the first to ask get what it got."""
@@ -91,7 +97,7 @@ class Product:
         self._read = self._made = None
 
     def _multiply(self, x: Tensor) -> Tensor:
-        y = F.linear(x, self.weight, self.bias)
+        y = F.linear(x, self.weight, self.bias) if self.module is None else self.module(x)
         mine = None if self.now.rows is None else self.now.rows.mask(self)
         if mine is None:
             return y
@@ -130,7 +136,7 @@ class Part(nn.Module):
         return y if self.whole else y[..., self.start : self.start + self.out_features]
 
 
-def install(model: nn.Module, adapters: Sequence[Adapter], now: Pass) -> None:
+def install(model: nn.Module, adapters: Sequence[Adapter], now: Pass, dtype: torch.dtype) -> None:
     """Join the model's siblings and let its linear modules serve these adapters by rows.
 
     Raises AdapterError where one does not fit.
@@ -142,19 +148,21 @@ def install(model: nn.Module, adapters: Sequence[Adapter], now: Pass) -> None:
     for name, parent in list(model.named_modules()):
         for group in SIBLINGS:
             if all(_joinable(getattr(parent, leaf, None)) for leaf in group):
-                _join(model, [f"{name}.{leaf}" for leaf in group], adapters, now)
+                _join(model, [f"{name}.{leaf}" for leaf in group], adapters, now, dtype)
                 adapted -= {f"{name}.{leaf}" for leaf in group}
     for path in sorted(adapted):
-        _join(model, [path], adapters, now)
+        _join(model, [path], adapters, now, dtype)
 
 
 def _joinable(module: object) -> bool:
-    return type(module) is nn.Linear  # a quantised one has its own product
+    return type(module) is nn.Linear and not hasattr(module, "_hf_hook")
 
 
-def _join(model: nn.Module, paths: Sequence[str], adapters: Sequence[Adapter], now: Pass) -> None:
+def _join(
+    model: nn.Module, paths: Sequence[str], adapters: Sequence[Adapter], now: Pass, dtype: torch.dtype
+) -> None:
     linears = [model.get_submodule(path) for path in paths]
-    product = Product(linears, now)  # type: ignore[arg-type]
+    product = Product(linears, now, dtype)  # type: ignore[arg-type]
     factors = [
         (i, index, *adapter.factors[path])
         for index, adapter in enumerate(adapters)

@@ -33,7 +33,7 @@ class Trunk:
         self.index = {adapter.name: i for i, adapter in enumerate(adapters)}
         self.entry = dict.fromkeys(self.index, 0)
         own = self._own_logits()
-        install(model, adapters, self.now)
+        install(model, adapters, self.now, self.dtype)
         self.body = self._found(own)
         self.entry = {adapter.name: self._lowest(adapter) for adapter in adapters}
 
