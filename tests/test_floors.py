@@ -10,13 +10,17 @@ ROOT = Path(__file__).parent.parent
 # The reading order. A module may import what stands above it, and nothing else of ours.
 FLOORS = {
     "words": ["types", "errors", "config", "files", "layout", "env"],
-    "arithmetic": ["loss", "length_control", "evaluation", "promotion", "decoding.guidance"],
+    "arithmetic": ["loss", "length_control", "evaluation", "promotion",
+                   "decoding.guidance", "decoding.sampling"],
     "work": [
         "progress", "models", "turns", "arms", "formats", "rows", "lengths", "pairs", "tokens", "tokenised",
         "packing", "collate", "attention", "lora", "logps", "accuracy", "checkpoints", "watch",
         "trainer", "train",
-        "decoding.cache", "decoding.rows", "decoding.walk", "decoding.trunk", "decoding.batching",
-        "decoding.separate", "decoding.shared", "decoding", "respond",
+        "decoding.adapters", "decoding.rows", "decoding.attention", "decoding.cache", "decoding.walk",
+        "decoding.flight", "decoding.trunk", "decoding.ensemble", "decoding.ending", "decoding.slots",
+        "decoding.policy", "decoding.speculative", "decoding.streams", "decoding.session",
+        "decoding.engine",
+        "decoding.separate", "decoding", "respond",
         "judges.base", "judges.programmatic", "judges", "synthesize", "seed",
     ],
     "outside": ["process", "intake", "versioning", "figures", "report",
@@ -61,6 +65,23 @@ def imports(path: Path) -> set[str]:
     return names
 
 
+def leans_on(path: Path, known: set[str]) -> set[str]:
+    """Our modules that a file runs; one that it names for the type checker alone is not met yet."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING":
+            node.body = []
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            # What is taken from a package may be a module of its own; the package is then not meant.
+            dotted = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name if name.removeprefix("genarm.") in known else node.module for name in dotted}
+    return {name.removeprefix("genarm.") for name in found} & known
+
+
 def test_every_module_has_its_place():
     assert sorted(modules()) == sorted(READING_ORDER)
 
@@ -68,7 +89,7 @@ def test_every_module_has_its_place():
 @pytest.mark.parametrize("name", READING_ORDER)
 def test_a_file_leans_only_on_files_above_it(name):
     known = modules()
-    own = {n.removeprefix("genarm.") for n in imports(known[name])} & set(known)
+    own = leans_on(known[name], set(known))
     below = own - set(READING_ORDER[: READING_ORDER.index(name)]) - {name}
     assert not below, f"{name} imports what a reader has not met yet: {sorted(below)}"
 

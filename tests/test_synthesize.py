@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from genarm.config import ScorerConfig
-from genarm.decoding.guidance import Generation, GuidedRequest
+from genarm.decoding.guidance import GuidedRequest, GuidedResponse
 from genarm.errors import DataError, ModelError
 from genarm.files import sha256
 from genarm.judges import load_scorer
@@ -29,12 +29,12 @@ class Script:
     context = 512
 
     def __init__(self, *answers: tuple[str, str]) -> None:
-        self.answers = [Generation((0,), text, reason, -1.0, 0.0) for text, reason in answers]
+        self.answers = [GuidedResponse((0,), text, reason, -1.0, 0.0) for text, reason in answers]
         self.asked: list[GuidedRequest] = []
 
     def generate(
         self, requests: Sequence[GuidedRequest], on_tokens: Callable[[int], None] | None = None
-    ) -> list[Generation]:
+    ) -> list[GuidedResponse]:
         self.asked = list(requests)
         return self.answers
 
