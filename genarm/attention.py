@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 BLOCKS, FLEX = "genarm_blocks", "flex_attention"
 QUERIES = 128  # of a block; measured best of 64, 128, 256 and all, for rows of 160 to 1600 tokens
+UNKNOWN = ("softcap", "s_aux", "position_bias")  # what transformers may ask of attention, and blocks lack
 FULL, SLIDING = "full_attention", "sliding_attention"
 
 
@@ -143,9 +144,14 @@ def _attend(
     *,
     scaling: float,
     layout: Layout,
-    **_: Any,
+    **more: Any,
 ) -> tuple[Tensor, None]:
-    """An attention function of transformers for `blocks`; query [1, h, s, d] -> [1, s, h, d]."""
+    """An attention function of transformers for `blocks`; query [1, h, s, d] -> [1, s, h, d].
+
+    Raises TypeError for a model that asks for more than scaled, causal, windowed attention.
+    """
+    if asked := [name for name in UNKNOWN if more.get(name) is not None]:
+        raise TypeError(f"attention with {asked[0]}")
     window = window_of(module.config, getattr(module, "layer_idx", 0))
     out = _BlockAttention.apply(query[0], key[0], value[0], layout.blocks(window), scaling)
     return out[None], None

@@ -62,18 +62,17 @@ def prepare(model: "PreTrainedModel", pairs: Sequence[TokenPair]) -> bool:
     of its own kind is found out before it trains. False leaves the model as it was: rows are plain then.
     """
     config = model.config.get_text_config()
-    own, cap = config._attn_implementation, getattr(config, "attn_logit_softcapping", None)
+    own = config._attn_implementation
+    cap = getattr(config, "attn_logit_softcapping", None)  # eager alone knows it beside a mask of ours
     trial = [_short(pair) for pair in (pairs[0], pairs[-1])]
     with torch.no_grad():
         plain = pair_logps(model, collate(trial, packed=False).to(model.device))
     kinds = set(getattr(config, "layer_types", None) or ())
-    ways = [attention.FLEX if model.device.type == "cuda" else attention.BLOCKS]
-    if cap is not None and ways == [attention.BLOCKS]:
-        ways = []  # a cap on the scores, which the blocks do not know
+    fast = attention.FLEX if model.device.type == "cuda" else attention.BLOCKS
     if kinds <= {attention.FULL, attention.SLIDING} and getattr(model, "_supports_attention_backend", False):
-        for way in [*ways, "eager" if cap is not None else own]:
+        for way in (fast, "eager" if cap is not None else own):
             if _agrees(model, way, trial, plain):
-                if way not in ways[:1]:
+                if way != fast:
                     log.warning("%s: attention by a dense mask (%s), slower", type(model).__name__, way)
                 return True
     log.warning("%s: each response in a padded row of its own, slower", type(model).__name__)
