@@ -114,6 +114,7 @@ class SamplingConfig(Section):
     batch_size: int = Field(32, ge=1, description="requests decoded together")
     strategy: Literal["auto", "shared", "separate"] = "auto"
     speculate: bool = Field(False, description="an ARM smaller than the base drafts, guided policy verifies")
+    compiled: bool = Field(False, description="compile the layers first, which takes a minute, for a GPU")
     seed: int = 0
 
 

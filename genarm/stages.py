@@ -102,6 +102,7 @@ def _answer(
         # The base answers alone before it is guided; then there is nothing that could draft.
         speculate=sampling.speculate and bool(folders),
         device_map=params.base.device_map,
+        compiled=sampling.compiled,
     )
     prompts = read_rows(layout.prompts, Prompt)[: params.respond.prompts]
     title = f"respond, guided by {', '.join(folders)}" if folders else "respond, unguided"

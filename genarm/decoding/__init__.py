@@ -34,12 +34,14 @@ def load_decoder(
     batch_size: int = 32,
     speculate: bool = False,
     device_map: DeviceMap | None = None,
+    compiled: bool = False,
 ) -> GuidedDecoder:
     """A decoder for a base model and the ARMs in these folders, `batch_size` requests at a time.
 
     `shared` wants LoRAs on the base's own weights, `separate` takes any model or LoRA with the base's
     tokenizer, `auto` shares where it can, ARM by ARM. With `speculate` the first ARM of other weights drafts
-    and the guided policy verifies. Raises AdapterError or TokenizerMismatch for an ARM that is altered or
+    and the guided policy verifies. `compiled` spends a minute at the start on compiling the layers, and on a
+    GPU records each step as a graph. Raises AdapterError or TokenizerMismatch for an ARM that is altered or
     does not fit, before the base's weights are loaded, and ConfigError where no ARM could draft.
     """
     from genarm.decoding.adapters import read_adapter
@@ -71,6 +73,8 @@ def load_decoder(
     factors = [read_adapter(name, folder) for name, folder in shared.items()]
     tokenizer, model = load_tokenizer(source), load_model(source, dtype, device_map)
     vocab = vocabulary(model, tokenizer)
-    parts = load_parts(source, others, cards, tokenizer, dtype=dtype, vocab=vocab, speculate=speculate)
-    base = Part(Trunk(model, factors, vocab), {name: name for name in shared}, base=True)
+    parts = load_parts(
+        source, others, cards, tokenizer, dtype=dtype, vocab=vocab, speculate=speculate, compiled=compiled
+    )
+    base = Part(Trunk(model, factors, vocab, compiled=compiled), {name: name for name in shared}, base=True)
     return Engine([base, *parts], tokenizer, slots=batch_size, speculate=speculate)

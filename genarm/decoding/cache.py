@@ -16,6 +16,7 @@ class KeyValues:
         self.capacity = capacity
         self.first = 0
         self.end = 0
+        self.column: Tensor | None = None  # where a step that is replayed writes
         self.layers: dict[int, tuple[Tensor, Tensor]] = {}
 
     def update(
@@ -26,6 +27,10 @@ class KeyValues:
         if layer not in self.layers:
             self.layers[layer] = self.room(keys), self.room(values)
         stored_keys, stored_values = self.layers[layer]
+        if self.column is not None:
+            return stored_keys.index_copy_(2, self.column, keys), stored_values.index_copy_(
+                2, self.column, values
+            )
         stored_keys[:, :, self.end : stop] = keys
         stored_values[:, :, self.end : stop] = values
         return stored_keys[:, :, self.first : stop], stored_values[:, :, self.first : stop]

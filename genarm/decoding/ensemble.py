@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from genarm.decoding.flight import Flight, gathered
+from genarm.decoding.replay import NEWEST
 from genarm.decoding.trunk import Trunk
 
 PREFILL = 1024  # columns of prompts read in one pass
-NEWEST = slice(-1, None)
 
 
 @dataclass(frozen=True)

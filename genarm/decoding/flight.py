@@ -6,6 +6,7 @@ adapted layer, which is where their rows join. All rows write the same columns o
 marks a column that is no token of that member: padding, what was there before it, or a refused draft.
 """
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
@@ -15,12 +16,14 @@ import torch
 from torch import Tensor
 
 from genarm.decoding.cache import KeyValues, hiding
+from genarm.decoding.replay import NEWEST, Replay
 from genarm.decoding.rows import Rows
 from genarm.decoding.walk import Inputs
 
 if TYPE_CHECKING:
     from genarm.decoding.trunk import Trunk
 
+log = logging.getLogger(__name__)
 Voices = Mapping[str, Sequence[int]]  # adapter -> the members it speaks for
 UNREAD = 2**40  # the first column of a member that has read nothing
 
@@ -43,6 +46,7 @@ class Flight:
         self.segments = {name: (ends[i], ends[i + 1]) for i, (name, _) in enumerate(self.voices)}
         self._spans = self._plan(ends)
         self._rows: dict[tuple[int, int], Rows] = {}
+        self._replay: Replay | None = None
 
     def _entry(self, voice: tuple[str, list[int]]) -> tuple[int, str]:
         return self.trunk.entry[voice[0]], voice[0]
@@ -87,13 +91,22 @@ class Flight:
         self.holes |= bool((~unread & (padding > 0)).any())
         self.positions[:, end : end + q] = positions
         self.cache.first = int(self.starts.min())
-        masks: dict[int | None, Tensor | None] = {}
-        logits = self.trunk.body.run(
-            Inputs(ids, positions.clamp(min=0), partial(self._mask, positions, masks)), self, self.cache, head
-        )
+        logits = self._read(ids, positions, head)
         self.cache.end += q
         self.lengths = self.lengths + (q if counts is None else counts)
         return logits
+
+    def _read(self, ids: Tensor, positions: Tensor, head: slice | None) -> Tensor | None:
+        if self.trunk.replays and head == NEWEST and ids.shape[1] == 1 and self.cache.layers:
+            try:
+                self._replay = self._replay or Replay(self)
+                return self._replay.run(ids, positions)
+            except RuntimeError as error:
+                self.trunk.replays = False
+                log.warning("steps cannot be recorded, going on without: %s", error)
+        masks: dict[int | None, Tensor | None] = {}
+        inputs = Inputs(ids, positions.clamp(min=0), partial(self._mask, positions, masks))
+        return self.trunk.body.run(inputs, self, self.cache, head)
 
     def _mask(
         self, positions: Tensor, made: dict[int | None, Tensor | None], window: int | None

@@ -46,6 +46,7 @@ def load_parts(
     dtype: str,
     vocab: int,
     speculate: bool,
+    compiled: bool,
 ) -> list[Part]:
     """A part for each set of weights: full models, or LoRAs (those with a card) on the model of their card.
 
@@ -63,7 +64,9 @@ def load_parts(
     for weights in dict.fromkeys(theirs.weights_sha256 for theirs in own.values()):
         names = [name for name, theirs in own.items() if theirs.weights_sha256 == weights]
         proxy = speculate and not parts  # the first drafts
-        parts.append(_part(own[names[0]], {n: arms[n] for n in names}, cards, source, dtype, vocab, proxy))
+        parts.append(
+            _part(own[names[0]], {n: arms[n] for n in names}, cards, source, dtype, vocab, proxy, compiled)
+        )
     return parts
 
 
@@ -75,6 +78,7 @@ def _part(
     dtype: str,
     vocab: int,
     proxy: bool,
+    compiled: bool,
 ) -> Part:
     adapters = [read_adapter(name, folder) for name, folder in arms.items() if name in cards]
     model = load_model(theirs, dtype)
@@ -84,7 +88,7 @@ def _part(
             hint="train an ARM on this base's tokenizer",
         )
     speaks = {name: name if name in cards else None for name in arms}
-    return Part(Trunk(model, adapters, vocab), speaks, proxy=proxy)
+    return Part(Trunk(model, adapters, vocab, compiled=compiled), speaks, proxy=proxy)
 
 
 def _own_source(folder: Path, card: ArmCard | None, base: ModelSource) -> ModelSource:

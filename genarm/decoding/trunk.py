@@ -3,16 +3,19 @@
 import logging
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import cast
 
 import torch
-from torch import Tensor
+import torch._dynamo
+from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from genarm.decoding import attention
 from genarm.decoding.adapters import Adapter
 from genarm.decoding.flight import Flight
 from genarm.decoding.rows import Pass, install
-from genarm.decoding.walk import Body, as_a_whole, take_apart
+from genarm.decoding.walk import Body, Walk, as_a_whole, take_apart
 from genarm.errors import ModelError
 from genarm.models import context_of
 
@@ -25,7 +28,9 @@ log = logging.getLogger(__name__)
 class Trunk:
     """The frozen weights that rows share, and the adapters that tell the rows apart."""
 
-    def __init__(self, model: PreTrainedModel, adapters: Sequence[Adapter], vocab: int) -> None:
+    def __init__(
+        self, model: PreTrainedModel, adapters: Sequence[Adapter], vocab: int, *, compiled: bool = False
+    ) -> None:
         self.model = model
         self.vocab = vocab  # of the tokenizer: what the model has beyond it is padding, never a token
         self.now = Pass()
@@ -34,7 +39,10 @@ class Trunk:
         self.entry = dict.fromkeys(self.index, 0)
         own = self._own_logits()
         install(model, adapters, self.now, self.dtype)
+        self.replays = False  # the trials of what follows go step by step
         self.body = self._found(own)
+        if compiled:
+            self._compile(own)
         self.entry = {adapter.name: self._lowest(adapter) for adapter in adapters}
 
     @property
@@ -104,6 +112,24 @@ class Trunk:
             f"{type(self.model).__name__} cannot be decoded with a cache of keys and values: {reasons[-1]}",
             hint="take a decoder-only model whose layers are attention",
         )
+
+    def _compile(self, own: Tensor) -> None:
+        """Compile the layers and record the steps; where that fails or gives other logits, do not."""
+        before = self.body
+        try:
+            if isinstance(before, Walk):
+                # Layers differ by their number alone, which counts as a recompilation each.
+                limit = max(torch._dynamo.config.recompile_limit, 4 * before.depth)
+                torch._dynamo.config.recompile_limit = limit
+                compiled = [torch.compile(layer, dynamic=True) for layer in before.layers]
+                self.body = replace(before, layers=cast("list[nn.Module]", compiled))
+            reason = self._differs(own)
+        except Exception as error:  # a compiler fails in its own ways
+            reason = f"{type(error).__name__}: {error}"
+        if reason:
+            log.warning("%s is not compiled: %s", type(self.model).__name__, reason)
+            self.body = before
+        self.replays = True
 
     @torch.inference_mode()
     def _differs(self, own: Tensor) -> str:

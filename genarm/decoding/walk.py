@@ -6,7 +6,7 @@ model that cannot be walked is run whole, through its own forward pass.
 """
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -43,6 +43,10 @@ class Course(Protocol):
 
 class Body(Protocol):
     """The layers of a model, however they are run."""
+
+    @property
+    def windows(self) -> Collection[int | None]:
+        """How many tokens back its layers see, None for all."""
 
     @property
     def depth(self) -> int:
@@ -118,14 +122,18 @@ class Whole:
     """A model run by its own forward pass: every row goes through all of it."""
 
     model: PreTrainedModel
-    windows: Mapping[str, int | None]  # by kind of layer; one kind for most models
+    by_kind: Mapping[str, int | None]  # the window of each kind of layer; one kind for most models
     depth: int = 0
+
+    @property
+    def windows(self) -> Collection[int | None]:
+        return self.by_kind.values()
 
     def run(self, inputs: Inputs, course: Course, cache: KeyValues, head: slice | None) -> Tensor | None:
         start, stop = course.span(0)
         owners = course.owners[start:stop]
         course.entering(0)
-        masks = {kind: inputs.mask(window) for kind, window in self.windows.items()}
+        masks = {kind: inputs.mask(window) for kind, window in self.by_kind.items()}
         own = {kind: mask if mask is None else mask[owners] for kind, mask in masks.items()}
         logits = self.model(
             input_ids=inputs.ids[owners],
