@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from genarm.turns import end_tokens
+
 BROKEN = "\N{REPLACEMENT CHARACTER}"  # what a tokenizer writes for a character whose bytes are not all there
 
 
@@ -13,11 +15,7 @@ class Ending:
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> None:
         self.tokenizer = tokenizer
-        ends: set[int] = set()
-        for said in (model.generation_config, model.config.get_text_config(), tokenizer):
-            ids = getattr(said, "eos_token_id", None)
-            ends.update(ids if isinstance(ids, (list, tuple)) else () if ids is None else (ids,))
-        self.ids = np.array(sorted(ends), dtype=np.int64)
+        self.ids = np.array(end_tokens(tokenizer, model), dtype=np.int64)
 
     def text(self, tokens: Sequence[int]) -> str:
         return str(
