@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 import typer
 from ruamel.yaml import YAML
+from toy_arms import make_arm
 
 from genarm import cli
+from genarm.models import resolve
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -86,6 +88,21 @@ def test_every_command_of_a_hint_exists():
             assert {w for w in rest if w.startswith("--")} <= known, f"{where}: genarm {typed}"
             told += 1
     assert told > 20
+
+
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+def test_the_decoding_example_runs(toy, tmp_path, capsys):
+    make_arm(tmp_path / "arm", resolve(str(toy.folder)), toy.model, seed=0)
+    [example] = [block for block in blocks("python") if "load_decoder" in block]
+    for shown, here in (
+        ("smollm2-135m-instruct", str(toy.folder)),
+        ("artifacts/arms/positive", str(tmp_path / "arm")),
+        ("bfloat16", "float32"),
+    ):
+        assert shown in example
+        example = example.replace(shown, here)
+    exec(compile(example, "README.md", "exec"), {})
+    assert len(capsys.readouterr().out.splitlines()) > 3
 
 
 def test_the_tree_is_true():
