@@ -37,11 +37,11 @@ def evaluate_arm(
     packed = prepare(model, encoded)
     adapted = load_adapter(model, arm)
     fuse(adapted)
-    lengths = np.array([(len(p.prompt), len(p.chosen), len(p.rejected)) for p in encoded])
-    found = measure(adapted.eval(), encoded, lengths.sum(1) - 2, beta=1.0, packed=packed)
+    tokens = np.array([pair.row_tokens for pair in encoded])
+    found = measure(adapted.eval(), encoded, tokens, beta=1.0, packed=packed)
     return {
         "accuracy": found["rewards/accuracies"],
-        "longer_is_chosen": longer_is_chosen(lengths[:, 1:].tolist()),
+        "longer_is_chosen": longer_is_chosen([(len(p.chosen), len(p.rejected)) for p in encoded]),
         "margin": found["rewards/margins"],
         "n": float(len(encoded)),
     }
