@@ -82,6 +82,8 @@ class Ensemble:
         widest = max(map(len, prompts), default=0)
         ids = np.zeros((len(prompts), widest), dtype=np.int64)
         for row, prompt in zip(ids, prompts, strict=True):
+            # Padded with a token of its own: what is hidden must be finite, and no other may say whether.
+            row[:] = prompt[0] if prompt else 0
             row[widest - len(prompt) :] = prompt
         counts = np.array([len(prompt) for prompt in prompts])
         for start in range(0, widest, PREFILL):

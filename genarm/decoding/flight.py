@@ -194,6 +194,8 @@ class Flight:
                 self.starts[mine] = self.cache.end - len(columns)
         unread = [mine for mine, its in zip(members, theirs, strict=True) if other.starts[its] == UNREAD]
         self.starts[unread] = UNREAD
+        for mine in unread:  # all it brings is padding
+            self.wipe(mine)
 
     def _take(self, members: Sequence[int], other: "Flight", theirs: Sequence[int], columns: Tensor) -> None:
         to, of = self._rows_of(members, other, theirs)

@@ -66,7 +66,10 @@ class EngineSession:
         """Serve these to the end, longest first, as those that start last should end soon."""
         tickets = [self._queue(request, listening=False) for request in requests]
         self.waiting = deque(
-            sorted(self.waiting, key=lambda t: (-t.request.max_new_tokens, len(t.request.prompt)))
+            sorted(
+                self.waiting,
+                key=lambda t: (-t.request.max_new_tokens, len(t.request.prompt), t.request.prompt),
+            )
         )
         while not all(ticket.done for ticket in tickets):
             self.step()
@@ -83,7 +86,7 @@ class EngineSession:
                     self._rearrange([], None)
                 self._account(self.engine.policy.step(self.ensemble, self.slots))
         except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-            if not _is_out_of_memory(error) or self.size < min(self.engine.slots, 2):
+            if not _is_out_of_memory(error) or self.size < 2:
                 raise
             self._shrink()
 
@@ -94,7 +97,7 @@ class EngineSession:
         held = [ticket for ticket in self.slots.tickets if ticket is not None]
         for place in np.flatnonzero(self.slots.live).tolist():
             self._suspend(place)
-        ahead = [ticket for ticket, _ in self.ahead.tickets] if self.ahead else []
+        ahead = [t for t, _ in self.ahead.tickets if t not in held] if self.ahead else []
         self.waiting.extendleft(reversed([*held, *ahead]))
         self.slots, self.ensemble, self.ahead = Slots([], self.engine.device), None, None
 
@@ -113,7 +116,9 @@ class EngineSession:
             if self.ahead is None:
                 self.ahead = self._read_ahead(max(free, self.size // 4))
             count = min(free, len(self.ahead.tickets))
-            self._seat([self.ahead.tickets.popleft() for _ in range(count)], self.ahead.ensemble)
+            self._seat(list(self.ahead.tickets)[:count], self.ahead.ensemble)
+            for _ in range(count):  # not before: memory may have run out
+                self.ahead.tickets.popleft()
             if not self.ahead.tickets:
                 self.ahead = None
             free -= count
@@ -126,19 +131,20 @@ class EngineSession:
         place: dict[tuple[int, ...], int] = {}
         used: list[frozenset[str]] = []
         tickets: deque[tuple[Ticket, int]] = deque()
-        while self.waiting:
-            prompt = tuple(self.waiting[0].read[:-1])
+        for ticket in self.waiting:
+            prompt = tuple(ticket.read[:-1])
             if prompt not in place:
                 if len(place) == most:
                     break
                 place[prompt] = len(place)
                 used.append(frozenset())
-            ticket = self.waiting.popleft()
             tickets.append((ticket, place[prompt]))
             used[place[prompt]] |= ticket.used
         widest = max(map(len, place))
         ensemble = Ensemble(self.engine.parts, used, max(widest, 1))
         ensemble.prefill(list(place))
+        for _ in tickets:
+            self.waiting.popleft()
         return Ahead(ensemble, tickets)
 
     def _seat(self, arrivals: Sequence[tuple[Ticket, int]], ensemble: Ensemble) -> None:
@@ -190,7 +196,16 @@ class EngineSession:
         if self.ahead:
             self.ahead.tickets = deque(pair for pair in self.ahead.tickets if pair[0] is not ticket)
             self.ahead = self.ahead if self.ahead.tickets else None
-        ticket.response = GuidedResponse((), "", "cancelled", 0.0, 0.0)
+        # One that lost its slot has drawn tokens, and told text.
+        told = 0 if ticket.telling is None else ticket.telling.told
+        ticket.response = GuidedResponse(
+            tuple(ticket.tokens),
+            self.engine.ending.text(ticket.tokens)[:told],
+            "cancelled",
+            ticket.base_logprob,
+            ticket.kl / max(len(ticket.tokens), 1),
+            tuple(ticket.rewards),
+        )
 
     def _account(self, drawn: Drawn) -> None:
         """Take up what was drawn, token by token of all slots at once, and end who is done."""
@@ -225,6 +240,10 @@ class EngineSession:
                     self._end(place, "stop" if stopped else "length", texts.get(place), ended=bool(ended[k]))
             for place, ticket in heard:
                 tell(ticket, int(drawn.tokens[place, column]))
+        # A free slot reads on until it is taken; what it writes must be finite, or a mask could not hide it.
+        strange = ~slots.live & ~np.isfinite(drawn.base_logprob + drawn.kl).all(-1)
+        if strange.any() and self.ensemble is not None:
+            self.ensemble.leave(np.flatnonzero(strange).tolist(), wipe=True)
         if self.on_tokens and total:
             self.on_tokens(total)
 
