@@ -9,7 +9,17 @@ import re
 import pytest
 import torch
 from scipy.stats import chisquare
-from toy_arms import END, TOKENS, as_peft_loads_it, make_arm, other_model, plain_loop
+from toy_arms import (
+    END,
+    LINEAR,
+    PROMPTS,
+    TOKENS,
+    as_peft_loads_it,
+    make_arm,
+    other_model,
+    plain_loop,
+    save_arms,
+)
 
 from genarm.decoding import GuidedRequest, load_decoder
 from genarm.decoding.flight import Flight
@@ -21,35 +31,12 @@ torch.set_num_threads(1)
 # peft 0.21 asks transformers for a name that goes away in transformers 6, when it wraps a model.
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 
-LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-# Four layers: splits at 0 (all), 1, 2 and 3, ranks, scales and targets all different.
-ARMS = {
-    "all": {"r": 2},
-    "middle": {"r": 5, "layers_to_transform": [2, 3], "target_modules": ["q_proj", "down_proj"]},
-    "top": {
-        "r": 3,
-        "lora_alpha": 9,
-        "use_rslora": True,
-        "layers_to_transform": [3],
-        "target_modules": LINEAR,
-    },
-    "attention": {
-        "target_modules": ["v_proj", "o_proj"],
-        "layers_to_transform": [1],
-        "alpha_pattern": {"o_proj": 2},
-    },
-}
-PROMPTS = [(1, 2, 3), tuple(range(40, 70)), (9,), (7, 7, 200, 3), tuple(range(100, 111))]
-
 
 @pytest.fixture(scope="module")
 def arms(toy, tmp_path_factory):
     """The folder of each ARM, and the ARM as PEFT loads it."""
     source, root = resolve(str(toy.folder)), tmp_path_factory.mktemp("arms")
-    folders = {
-        name: make_arm(root / name, source, toy.model, seed=seed, **settings)
-        for seed, (name, settings) in enumerate(ARMS.items())
-    }
+    folders = save_arms(root, source, toy.model)
     return folders, {name: as_peft_loads_it(toy.model, folder) for name, folder in folders.items()}
 
 

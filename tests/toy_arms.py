@@ -10,12 +10,39 @@ from conftest import toy_model
 from peft import LoraConfig, PeftModel, get_peft_model
 
 from genarm.arms import write_card
-from genarm.decoding import GuidedRequest
+from genarm.decoding import GuidedRequest, GuidedResponse, TokenRewards
 from genarm.models import ModelSource
 from genarm.types import ArmCard
 
 TOKENS = 261  # of the byte tokenizer; the toys score 264
 END = 256
+LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+# Of the toy's four layers: splits at 0 (all), 1, 2 and 3, ranks, scales and targets all different.
+ARMS: dict[str, dict[str, object]] = {
+    "all": {"r": 2},
+    "middle": {"r": 5, "layers_to_transform": [2, 3], "target_modules": ["q_proj", "down_proj"]},
+    "top": {
+        "r": 3,
+        "lora_alpha": 9,
+        "use_rslora": True,
+        "layers_to_transform": [3],
+        "target_modules": LINEAR,
+    },
+    "attention": {
+        "target_modules": ["v_proj", "o_proj"],
+        "layers_to_transform": [1],
+        "alpha_pattern": {"o_proj": 2},
+    },
+}
+PROMPTS = [(1, 2, 3), tuple(range(40, 70)), (9,), (7, 7, 200, 3), tuple(range(100, 111))]
+
+
+def save_arms(root: Path, source: ModelSource, model) -> dict[str, Path]:
+    """The folder of each of ARMS."""
+    return {
+        name: make_arm(root / name, source, model, seed=seed, **settings)
+        for seed, (name, settings) in enumerate(ARMS.items())
+    }
 
 
 def make_arm(folder: Path, source: ModelSource, model, *, seed: int, **lora: object) -> Path:
@@ -62,7 +89,9 @@ def as_peft_loads_it(model, folder: Path):
 @torch.no_grad()
 def plain_loop(base, arms: Mapping[str, torch.nn.Module], request: GuidedRequest, vocab: int = TOKENS):
     """(tokens, base_logprob, mean kl) of one request."""
-    uniforms = np.random.Generator(np.random.Philox(key=request.seed)).random((request.max_new_tokens, 3))[:, 2]
+    uniforms = np.random.Generator(np.random.Philox(key=request.seed)).random((request.max_new_tokens, 3))[
+        :, 2
+    ]
     tokens: list[int] = []
     base_logprob, kl = 0.0, 0.0
     for u in uniforms:
@@ -77,6 +106,36 @@ def plain_loop(base, arms: Mapping[str, torch.nn.Module], request: GuidedRequest
         if token == END:
             break
     return tuple(tokens), base_logprob, kl / len(tokens)
+
+
+@torch.no_grad()
+def replay(base, arms, request: GuidedRequest, tokens, vocab: int = TOKENS):
+    """(rewards of every token, mean kl) of a response, however it was drawn."""
+    ids = torch.tensor([[*request.prompt, *tokens]])
+    reads = {
+        name: model(input_ids=ids).logits[0, len(request.prompt) - 1 : -1, :vocab].float().log_softmax(-1)
+        for name, model in {"": base, **arms}.items()
+    }
+    used = {name: w for name, w in request.weights.items() if w > 0}
+    guided = (reads[""] + sum(w * reads[name] for name, w in used.items())).log_softmax(-1)
+    place = torch.arange(len(tokens)), torch.tensor(tokens)
+    told = {name: read[place].tolist() for name, read in {**reads, "guided": guided}.items()}
+    rewards = [
+        TokenRewards(told[""][t], told["guided"][t], {name: told[name][t] for name in used})
+        for t in range(len(tokens))
+    ]
+    return rewards, float((guided.exp() * (guided - reads[""])).sum(-1).mean())
+
+
+def assert_replays(answer: GuidedResponse, request: GuidedRequest, base, arms, vocab: int = TOKENS) -> None:
+    """What the response says of its tokens is what whole passes say of them."""
+    rewards, kl = replay(base, arms, request, answer.tokens, vocab)
+    flat = [(r.base, r.guided, *(r.arms[name] for name in sorted(r.arms))) for r in answer.rewards]
+    want = [(r.base, r.guided, *(r.arms[name] for name in sorted(r.arms))) for r in rewards]
+    assert [sorted(r.arms) for r in answer.rewards] == [sorted(r.arms) for r in rewards]
+    np.testing.assert_allclose(np.array(flat), np.array(want), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(answer.kl, kl, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(answer.base_logprob, sum(r.base for r in rewards), rtol=1e-5, atol=1e-5)
 
 
 def _logprobs(model, ids: torch.Tensor, vocab: int) -> torch.Tensor:
