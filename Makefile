@@ -1,10 +1,11 @@
 # make run    trains, judges and promotes on the embedded default, from nothing
 # make test   the whole test suite
+# make bench-decode  how fast guided decoding is; benchmarks/README.md
 # make clean  what a run made, but not the registry; the next run takes it from DVC's cache
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup run test lint clean
+.PHONY: setup run test lint clean bench-decode
 
 setup: .venv/ready
 
@@ -31,3 +32,6 @@ lint: setup
 
 clean:
 	rm -rf artifacts .cache
+
+bench-decode: setup
+	$(BIN)/python benchmarks/decode.py
