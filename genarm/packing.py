@@ -10,13 +10,14 @@ import numpy.typing as npt
 from genarm.errors import ConfigError
 
 
-def pack(tokens: Sequence[int], most: int) -> list[list[int]]:
+def pack(tokens: Sequence[int], most: int, multiple: int = 1) -> list[list[int]]:
     """Indices of rows dealt into as few packs of at most `most` tokens as are found, as even as possible.
 
-    The longest first, each into the emptiest pack; one pack more where that does not fit.
+    The longest first, each into the emptiest pack; more packs where that does not fit. Their number is a
+    multiple of `multiple`, unless there are not as many rows.
     """
     by_length = sorted(range(len(tokens)), key=lambda i: (-tokens[i], i))
-    count = max(1, math.ceil(sum(tokens) / most))
+    count = multiple * max(1, math.ceil(sum(tokens) / most / multiple))
     while True:
         packs: list[list[int]] = [[] for _ in range(count)]
         filled = [0] * count
@@ -26,7 +27,23 @@ def pack(tokens: Sequence[int], most: int) -> list[list[int]]:
             filled[emptiest] += tokens[i]
         if max(filled) <= most or count >= len(tokens):
             return [sorted(p) for p in packs if p]
-        count += 1
+        count += multiple
+
+
+def deal(packs: Sequence[list[int]], tokens: Sequence[int], ranks: int) -> list[list[list[int]]]:
+    """Packs to processes, as even in tokens as possible, at most one more to one than to another.
+
+    `tokens` says how long each pack is. The longest first, each to the process with the least to do of those
+    with the fewest packs... so that all do as many forward passes, which sharded models need.
+    """
+    hands: list[list[list[int]]] = [[] for _ in range(ranks)]
+    filled = [0] * ranks
+    most = -(-len(packs) // ranks)
+    for i in sorted(range(len(packs)), key=lambda i: (-tokens[i], i)):
+        rank = min((r for r in range(ranks) if len(hands[r]) < most), key=lambda r: (filled[r], r))
+        hands[rank].append(packs[i])
+        filled[rank] += tokens[i]
+    return hands
 
 
 class Plan(Sequence[list[list[int]]]):
@@ -34,11 +51,19 @@ class Plan(Sequence[list[list[int]]]):
 
     A step is `batch_pairs` pairs in the order of a fresh shuffle each epoch (the last step what is left), so
     it is a random sample whatever the lengths are. Only how a step is cut depends on lengths, and the mean
-    over its pairs does not depend on how it is cut. Packs are made when asked for.
+    over its pairs does not depend on how it is cut. Packs are made when asked for: for several processes, a
+    multiple of their number where a step has pairs enough.
     """
 
     def __init__(
-        self, tokens: npt.NDArray[np.int64], *, epochs: float, batch_pairs: int, batch_tokens: int, seed: int
+        self,
+        tokens: npt.NDArray[np.int64],
+        *,
+        epochs: float,
+        batch_pairs: int,
+        batch_tokens: int,
+        seed: int,
+        ranks: int = 1,
     ) -> None:
         check_budget(tokens, batch_tokens)
         rng, total = random.Random(seed), max(1, round(epochs * len(tokens)))
@@ -49,7 +74,7 @@ class Plan(Sequence[list[list[int]]]):
             shuffles.append(np.array(shuffle, dtype=np.int32))
         self.order = np.concatenate(shuffles)[:total]
         self.tokens = int(tokens[self.order].sum())
-        self._lengths, self._pairs, self._most = tokens, batch_pairs, batch_tokens
+        self._lengths, self._pairs, self._most, self._ranks = tokens, batch_pairs, batch_tokens, ranks
 
     def __len__(self) -> int:
         return -(-len(self.order) // self._pairs)
@@ -58,8 +83,12 @@ class Plan(Sequence[list[list[int]]]):
         if not 0 <= step < len(self):
             raise IndexError(step)
         chosen = self.order[step * self._pairs : (step + 1) * self._pairs].tolist()
-        packs = pack(self._lengths[chosen].tolist(), self._most)
+        packs = pack(self._lengths[chosen].tolist(), self._most, self._ranks)
         return [[chosen[i] for i in part] for part in packs]
+
+    def shares(self, packs: Sequence[list[int]]) -> list[list[list[int]]]:
+        """The packs of a step dealt to the processes -> one list a process, empty where pairs do not reach."""
+        return deal(packs, [int(self._lengths[pack].sum()) for pack in packs], self._ranks)
 
 
 def check_budget(tokens: npt.NDArray[np.int64], most: int) -> None:
