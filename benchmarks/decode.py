@@ -138,7 +138,7 @@ def measure(
     import torch
     from decode_rows import Rows
 
-    rows, plan = Rows(models, slots=chosen.batches[-1]), planned(chosen)
+    rows, plan = Rows(models, chosen.batches[-1], chosen.prompt), planned(chosen)
     found = defaultdict(list)
     runs = (chosen.repeats + 1) * sum(len(names) for _, names in plan.values())
     with counting("decoding", runs, "runs") as advance:

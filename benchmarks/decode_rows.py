@@ -23,6 +23,7 @@ from genarm.decoding.trunk import Trunk
 
 Row = Callable[[Job], int]
 ACCEPTANCE = 0.8  # wanted of the guided draft
+TUNED = 40  # tokens of each text that the strong base is tuned on
 STRONG = ("strong_base", "guided_strong", "spec_guided")
 SHARED = {
     "shared1": (1, False),
@@ -107,8 +108,8 @@ def counted(answer: Callable[[Job], list[list[int]]]) -> Row:
 class Rows:
     """Rows by name, made when first asked for; `slots` requests are decoded at a time."""
 
-    def __init__(self, models: Models, slots: int) -> None:
-        self.models, self.slots = models, slots
+    def __init__(self, models: Models, slots: int, prompt: int = 40) -> None:
+        self.models, self.slots, self.prompt = models, slots, prompt
         self.counted = Counted.of(models.original)
         self._policy: SpeculativePolicy | None = None
         self.note = ""  # how the strong base was made
@@ -178,11 +179,14 @@ class Rows:
         models = self.models
         arm = models.adapters(1, models.top)
         merged = models.merged(arm[0])
-        job = models.job(4, 16, [32] * 4, seed=2**20)
+        # The very prompts that the row answers in its first repeats, a few tokens far.
+        prompts = [models.job(1, self.prompt, [TUNED], seed).prompts[0] for seed in range(4)]
+        job = Job(prompts, [TUNED] * len(prompts))
+        torch.manual_seed(0)
         texts = hugging_face(models.original, [merged], len(job.prompts))(job)
         ids = torch.tensor([[*p, *t] for p, t in zip(job.prompts, texts, strict=True)], device=models.device)
         strong = StrongBase(models.original)
-        expected = strong.tune(models.original, merged, ids, ACCEPTANCE)
+        expected = strong.tune(models.original, merged, ids, ACCEPTANCE, self.prompt)
         self.note = (
             f"strong base: 4 times as deep, noise of {strong.scale:.4f} of the spread of the added layers' "
             f"matrices, for which {expected:.2f} of the drafts should be accepted"

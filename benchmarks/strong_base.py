@@ -16,8 +16,8 @@ from transformers import PreTrainedModel
 
 OUTWARD = ("o_proj", "down_proj")  # what a layer writes with
 START = 1e-3  # of the noise, in units of the spread of the layer's own matrix
-ROUNDS = 8  # of the search; each halves the range on a logarithmic scale
-RANGE = (1e-3, 1.0)
+ROUNDS = 6  # of the search; each halves the range on a logarithmic scale
+RANGE = (5e-3, 1.0)
 
 
 class StrongBase:
@@ -52,18 +52,21 @@ class StrongBase:
         self.scale = scale
 
     @torch.inference_mode()
-    def tune(self, shallow: PreTrainedModel, arm: PreTrainedModel, ids: Tensor, wanted: float) -> float:
-        """Set the noise so that guided drafts after prefixes of `ids` [b, s] are accepted so often.
+    def tune(
+        self, shallow: PreTrainedModel, arm: PreTrainedModel, ids: Tensor, wanted: float, prompt: int
+    ) -> float:
+        """Set the noise so that guided drafts of `ids` [b, s] after the prompt are accepted so often.
 
         Returns how often they are. Raises ValueError where no noise in the range comes near.
         """
-        said = _logits(arm, ids)
-        draft = (_logits(shallow, ids) + said).softmax(-1)
+        first = prompt - 1
+        said = _logits(arm, ids, first)
+        draft = (_logits(shallow, ids, first) + said).softmax(-1)
         low, high = map(math.log, RANGE)
         found = 1.0
         for _ in range(ROUNDS):
             self.set_noise(math.exp((low + high) / 2))
-            policy = (_logits(self.model, ids) + said).softmax(-1)
+            policy = (_logits(self.model, ids, first) + said).softmax(-1)
             found = float(torch.minimum(policy, draft).sum(-1).mean())
             low, high = ((low + high) / 2, high) if found > wanted else (low, (low + high) / 2)
         if abs(found - wanted) > 0.1:
@@ -71,5 +74,7 @@ class StrongBase:
         return found
 
 
-def _logits(model: PreTrainedModel, ids: Tensor) -> Tensor:
-    return model(input_ids=ids, use_cache=False).logits.float().log_softmax(-1)
+def _logits(model: PreTrainedModel, ids: Tensor, first: int) -> Tensor:
+    """log p of what follows each token from `first` on, but for the last."""
+    out = model(input_ids=ids[:, :-1], use_cache=False, logits_to_keep=ids.shape[1] - 1 - first)
+    return out.logits.float().log_softmax(-1)
