@@ -1,5 +1,6 @@
 """How often an ARM prefers the chosen response of unseen pairs, beside what length alone would get."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from genarm.errors import DataError
 from genarm.lengths import longer_is_chosen
 from genarm.logps import pair_logps, prepare
 from genarm.lora import fuse, load_adapter
-from genarm.loss import preference_loss
+from genarm.loss import Objective
 from genarm.models import ModelSource, context_of, load_model, load_tokenizer
 from genarm.packing import pack
 from genarm.tokens import TokenPair, encode
@@ -38,7 +39,7 @@ def evaluate_arm(
     adapted = load_adapter(model, arm)
     fuse(adapted)
     tokens = np.array([pair.row_tokens for pair in encoded])
-    found = measure(adapted.eval(), encoded, tokens, beta=1.0, packed=packed)
+    found = measure(adapted.eval(), encoded, tokens, Objective(beta=1.0), packed=packed)
     return {
         "accuracy": found["rewards/accuracies"],
         "longer_is_chosen": longer_is_chosen([(len(p.chosen), len(p.rejected)) for p in encoded]),
@@ -48,7 +49,12 @@ def evaluate_arm(
 
 
 def measure(
-    model: Any, pairs: Sequence[TokenPair], tokens: npt.NDArray[np.int64], *, beta: float, packed: bool
+    model: Any,
+    pairs: Sequence[TokenPair],
+    tokens: npt.NDArray[np.int64],
+    objective: Objective,
+    *,
+    packed: bool,
 ) -> dict[str, float]:
     """Loss, accuracy, reward margin and mean log-probabilities over pairs, with the names of TRL.
 
@@ -56,19 +62,24 @@ def measure(
     """
     device = next(model.parameters()).device
     packs = pack(tokens.tolist(), max(TOKENS, int(tokens.max())))
+    found: Counter[str] = Counter()
     with torch.no_grad():
-        logps = torch.cat(
-            [pair_logps(model, collate([pairs[i] for i in p], packed=packed).to(device)) for p in packs]
-        )
-    return {name: total / len(pairs) for name, total in totals(logps.double(), beta=beta).items()}
+        for indices in packs:
+            batch = collate([pairs[i] for i in indices], packed=packed).to(device)
+            logps = pair_logps(model, batch)
+            found.update(totals(logps, objective.losses(logps, batch.owner), beta=objective.beta))
+    return {name: total / len(pairs) for name, total in found.items()}
 
 
-def totals(logps: torch.Tensor, *, beta: float) -> dict[str, float]:
-    """Sums over pairs of what is watched; logps [p, 2]. A reward is beta times a log-probability."""
-    chosen, rejected = logps.detach().unbind(1)
+def totals(logps: torch.Tensor, losses: torch.Tensor, *, beta: float) -> dict[str, float]:
+    """Sums over pairs of what is watched; logps [p, 2], losses [p].
+
+    A reward is beta times a summed log-probability whatever the loss is, since that is what decoding adds up.
+    """
+    chosen, rejected = logps.detach().double().unbind(1)
     margin = chosen - rejected
     return {
-        "loss": preference_loss(chosen, rejected, beta=beta).sum().item(),
+        "loss": losses.detach().double().sum().item(),
         "rewards/accuracies": ((margin > 0).sum() + 0.5 * (margin == 0).sum()).item(),
         "rewards/margins": beta * margin.sum().item(),
         "rewards/chosen": beta * chosen.sum().item(),

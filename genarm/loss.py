@@ -4,6 +4,8 @@ A reward is the log-probability of the response, r(x, y) = sum_t log pi_r(y_t | 
 by a Bradley-Terry model of these rewards without a reference model (GenARM, arXiv 2410.08193, section 4.1).
 """
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -26,9 +28,41 @@ def response_logps(token_logps: Tensor, owner: Tensor, responses: int) -> Tensor
     )
 
 
-def preference_loss(chosen: Tensor, rejected: Tensor, *, beta: float) -> Tensor:
-    """-log sigmoid(beta * (chosen - rejected)); summed log-probabilities [p] -> losses [p].
+def preference_loss(
+    chosen: Tensor, rejected: Tensor, *, beta: float, margin: float = 0.0, label_smoothing: float = 0.0
+) -> Tensor:
+    """-(1 - e) log sigmoid(z) - e log sigmoid(-z), z = beta (chosen - rejected) - margin; sums [p] -> losses [p].
 
-    DPO with the reference model struck out: an ARM's log-probability is its reward.
+    DPO with the reference model struck out: an ARM's log-probability is its reward. `margin` is how far the
+    chosen reward shall lead, as in SimPO (arXiv 2405.14734); e = `label_smoothing` is the share of pairs
+    whose labels are taken for swapped, as in conservative DPO.
     """
-    return -F.logsigmoid(beta * (chosen - rejected))
+    lead = beta * (chosen - rejected) - margin
+    return -(1 - label_smoothing) * F.logsigmoid(lead) - label_smoothing * F.logsigmoid(-lead)
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """What one training minimises: the preference loss and its settings, which `genarm.config` explains."""
+
+    beta: float
+    margin: float = 0.0
+    label_smoothing: float = 0.0
+    length_normalised: bool = False
+
+    def losses(self, logps: Tensor, owner: Tensor) -> Tensor:
+        """The loss of each pair; logps [p, 2] sums over tokens, owner [t] the response of a token -> [p].
+
+        With `length_normalised` a response's reward is its mean log-probability a token. Off by default:
+        the sum is the paper's objective and what decoding adds up, token by token; a mean trains another
+        reward than that, in exchange for which a long response is not disliked for its length alone.
+        """
+        if self.length_normalised:
+            tokens = torch.bincount(owner, minlength=logps.numel()).view(logps.shape)
+            logps = logps / tokens
+        return preference_loss(
+            *(logps[:, 0], logps[:, 1]),
+            beta=self.beta,
+            margin=self.margin,
+            label_smoothing=self.label_smoothing,
+        )

@@ -23,7 +23,7 @@ from genarm.collate import PairBatch, collate
 from genarm.config import TrainConfig
 from genarm.errors import TrainingError
 from genarm.logps import pair_logps
-from genarm.loss import preference_loss
+from genarm.loss import Objective
 from genarm.packing import Plan
 from genarm.tokenised import TokenPairs
 from genarm.watch import Watch
@@ -54,6 +54,9 @@ class ArmTrainer(Trainer):
             batch_pairs=config.batch_pairs,
             batch_tokens=config.batch_tokens,
             seed=config.seed,
+        )
+        self.objective = Objective(
+            config.beta, config.margin, config.label_smoothing, config.length_normalised
         )
         self._sums: Counter[str] = Counter()
         arguments = TrainingArguments(
@@ -117,8 +120,8 @@ class ArmTrainer(Trainer):
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Log accuracy, margin and log-probabilities on the validation pairs."""
         self.adapted.eval()
-        tokens, beta = self.held_out.row_tokens, self.config.beta
-        found = measure(self.adapted, self.held_out, tokens, beta=beta, packed=self.packed)
+        tokens = self.held_out.row_tokens
+        found = measure(self.adapted, self.held_out, tokens, self.objective, packed=self.packed)
         logs = {f"eval/{name}": value for name, value in found.items()}
         self.log(dict(logs))
         return logs
@@ -146,14 +149,14 @@ class ArmTrainer(Trainer):
         """The sum of the losses of one pack."""
         batch: PairBatch = inputs["pairs"]
         logps = pair_logps(model, batch)
-        losses = preference_loss(logps[:, 0], logps[:, 1], beta=self.config.beta)
+        losses = self.objective.losses(logps, batch.owner)
         if not torch.isfinite(losses).all():
             raise TrainingError(
                 f"the loss is not a number at step {self.state.global_step + 1}, on the prompts "
                 f"{', '.join(batch.prompt_ids)}",
                 hint="lower train.learning_rate, or set base.dtype to bfloat16 or float32",
             )
-        self._sums.update({**totals(logps, beta=self.config.beta), "pairs": len(batch)})
+        self._sums.update({**totals(logps, losses, beta=self.config.beta), "pairs": len(batch)})
         self.watch.saw(len(batch))
         return losses.sum()
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from conftest import byte_tokenizer, toy_model
-from test_logps import TOLERANCE, loud, slope_of, token_pairs
+from test_logps import TOLERANCE, loud, token_pairs
 from torch.nn.utils.rnn import pad_sequence
 from torch.testing import assert_close
 
@@ -11,6 +11,7 @@ from genarm.collate import collate
 from genarm.config import LoraConfig
 from genarm.logps import pair_logps, prepare
 from genarm.lora import adapt, fuse
+from genarm.loss import Objective
 from genarm.tokens import TokenPair
 
 pytestmark = [
@@ -32,7 +33,8 @@ def padded(pairs: list[TokenPair], side: str) -> dict[str, torch.Tensor]:
     }
 
 
-def test_loss_and_gradient_are_those_of_cpo_without_its_sft_term(tmp_path):
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_loss_and_gradient_are_those_of_cpo_without_its_sft_term(tmp_path, smoothing):
     pytest.importorskip("trl")
     from datasets import Dataset
     from trl.experimental.cpo import CPOConfig, CPOTrainer
@@ -47,6 +49,7 @@ def test_loss_and_gradient_are_those_of_cpo_without_its_sft_term(tmp_path):
             loss_type="sigmoid",
             cpo_alpha=0.0,
             beta=BETA,
+            label_smoothing=smoothing,
             max_length=99,
             use_cpu=True,
             bf16=False,
@@ -66,9 +69,13 @@ def test_loss_and_gradient_are_those_of_cpo_without_its_sft_term(tmp_path):
 
     assert prepare(model, pairs)
     fuse(adapted)
-    logps = pair_logps(adapted, collate(pairs))
-    loss, its_slope = slope_of(adapted, logps)
-    assert_close(loss, theirs.detach(), rtol=1e-5, atol=1e-5)
+    batch = collate(pairs)
+    logps = pair_logps(adapted, batch)
+    adapted.zero_grad()
+    loss = Objective(BETA, label_smoothing=smoothing).losses(logps, batch.owner).mean()
+    loss.backward()
+    its_slope = torch.cat([p.grad.flatten() for p in adapted.parameters() if p.requires_grad])
+    assert_close(loss.detach(), theirs.detach(), rtol=1e-5, atol=1e-5)
     assert (its_slope - slope).norm() < TOLERANCE[torch.float32] * slope.norm()
     assert_close(logps[:, 0].mean().item(), metrics["logps/chosen"], rtol=1e-5, atol=1e-4)
     assert_close(BETA * logps[:, 1].mean().item(), metrics["rewards/rejected"], rtol=1e-5, atol=1e-4)
