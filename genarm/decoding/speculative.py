@@ -57,14 +57,16 @@ class SpeculativePolicy:
             chances.append(_normalised(distribution(proxy.total, slots.knobs, proxy.full)))
             ids.append(draw(chances[-1], _uniform(slots, j, DRAFT)))
         verdict = ensemble.feed(torch.stack(ids, -1), [self.base], head=slice(None))
-        scores = [self._scores(verdict, slots, j, guidance) for j, guidance in enumerate(said)]
+        said = [[*opinions(verdict, slots, j), *drafting] for j, drafting in enumerate(said)]
+        scores = [self._scores(verdict, j, heard) for j, heard in enumerate(said)]
         policy = [_normalised(distribution(s.total, slots.knobs, s.full)) for s in scores]
         kept = self._test(depth, ids, chances, policy, slots)
         fed = len(said)
         if bool((kept[slots.live] == fed).any()):
             # The last drafted token stayed somewhere: what the ARMs say after it is needed there.
-            said.append(opinions(ensemble.feed(ids[-1][:, None], self.drafting), slots, -1))
-            scores.append(self._scores(verdict, slots, fed, said[-1]))
+            drafting = opinions(ensemble.feed(ids[-1][:, None], self.drafting), slots, -1)
+            said.append([*opinions(verdict, slots, fed), *drafting])
+            scores.append(self._scores(verdict, fed, said[-1]))
             last = scores[-1]
             policy.append(_normalised(distribution(last.total, slots.knobs, last.full)))
         tokens = self._tokens(depth, kept, ids, chances, policy, slots)
@@ -88,9 +90,9 @@ class SpeculativePolicy:
         depth = np.where(drafted, k[worth.argmax(-1)], 0)
         return np.where(slots.live, np.minimum(depth, slots.limit - slots.count - 1), 0).clip(min=0)
 
-    def _scores(self, verdict: Reading, slots: Slots, column: int, said: Sequence[Opinion]) -> Scores:
+    def _scores(self, verdict: Reading, column: int, said: Sequence[Opinion]) -> Scores:
         assert verdict.base is not None
-        return Scores.of(verdict.base[:, column], [*opinions(verdict, slots, column), *said])
+        return Scores.of(verdict.base[:, column], said)
 
     def _test(
         self,
