@@ -17,7 +17,7 @@ FLOORS = {
         "packing", "collate", "attention", "lora", "logps", "accuracy", "checkpoints", "watch",
         "trainer", "train",
         "decoding.adapters", "decoding.rows", "decoding.attention", "decoding.cache", "decoding.walk",
-        "decoding.flight", "decoding.trunk", "decoding.ensemble", "decoding.ending", "decoding.slots",
+        "decoding.replay", "decoding.flight", "decoding.trunk", "decoding.ensemble", "decoding.ending", "decoding.slots",
         "decoding.policy", "decoding.speculative", "decoding.streams", "decoding.session",
         "decoding.engine",
         "decoding.separate", "decoding", "respond",

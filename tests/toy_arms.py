@@ -127,24 +127,29 @@ def replay(base, arms, request: GuidedRequest, tokens, vocab: int = TOKENS):
     return rewards, float((guided.exp() * (guided - reads[""])).sum(-1).mean())
 
 
-def assert_replays(answer: GuidedResponse, request: GuidedRequest, base, arms, vocab: int = TOKENS) -> None:
+def assert_replays(
+    answer: GuidedResponse, request: GuidedRequest, base, arms, tolerance: float = 1e-5
+) -> None:
     """What the response says of its tokens is what whole passes say of them."""
-    rewards, kl = replay(base, arms, request, answer.tokens, vocab)
+    rewards, kl = replay(base, arms, request, answer.tokens)
     flat = [(r.base, r.guided, *(r.arms[name] for name in sorted(r.arms))) for r in answer.rewards]
     want = [(r.base, r.guided, *(r.arms[name] for name in sorted(r.arms))) for r in rewards]
     assert [sorted(r.arms) for r in answer.rewards] == [sorted(r.arms) for r in rewards]
-    np.testing.assert_allclose(np.array(flat), np.array(want), rtol=1e-5, atol=1e-5)
-    np.testing.assert_allclose(answer.kl, kl, rtol=1e-5, atol=1e-5)
-    np.testing.assert_allclose(answer.base_logprob, sum(r.base for r in rewards), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(np.array(flat), np.array(want), rtol=tolerance, atol=tolerance)
+    np.testing.assert_allclose(answer.kl, kl, rtol=tolerance, atol=tolerance)
+    np.testing.assert_allclose(
+        answer.base_logprob, sum(r.base for r in rewards), rtol=tolerance, atol=tolerance
+    )
 
 
 def _logprobs(model, ids: torch.Tensor, vocab: int) -> torch.Tensor:
     return model(input_ids=ids).logits[0, -1, :vocab].float().log_softmax(-1)
 
 
-def _draw(scores: torch.Tensor, request: GuidedRequest, u: float) -> int:
+def chances_of(scores: torch.Tensor, request: GuidedRequest) -> list[float]:
+    """What a request draws from, token by token; not normalised after a cut."""
     if request.temperature == 0:
-        return int(scores.argmax())
+        return [float(v == int(scores.argmax())) for v in range(len(scores))]
     chances = (scores / request.temperature).softmax(-1).double().tolist()
     ranked = sorted(range(len(chances)), key=lambda v: -chances[v])
     ranked = ranked[: request.top_k or None]
@@ -155,9 +160,48 @@ def _draw(scores: torch.Tensor, request: GuidedRequest, u: float) -> int:
             break
         kept.add(v)
         mass += chances[v] / total
-    left = u * sum(chances[v] for v in kept)
-    for v in sorted(kept):
-        left -= chances[v]
+    return [chance if v in kept else 0.0 for v, chance in enumerate(chances)]
+
+
+def _draw(scores: torch.Tensor, request: GuidedRequest, u: float) -> int:
+    chances = chances_of(scores, request)
+    left = u * sum(chances)
+    for v, chance in enumerate(chances):
+        left -= chance
         if left < 0:
             return v
-    return max(kept)
+    return max(v for v, chance in enumerate(chances) if chance)
+
+
+@torch.no_grad()
+def enumerated(base, arms, request: GuidedRequest, length: int, least: float = 1e-3, vocab: int = TOKENS):
+    """Chance of every likely beginning of a response, up to `length` tokens; the rest together is ()."""
+    found, open_ = {}, {(): 1.0}
+    for _ in range(length):
+        grown = {}
+        for tokens, chance in open_.items():
+            ids = torch.tensor([[*request.prompt, *tokens]])
+            scores = _logprobs(base, ids, vocab)
+            scores = scores + sum(
+                w * _logprobs(arms[name], ids, vocab) for name, w in request.weights.items()
+            )
+            chances = torch.tensor(chances_of(scores, request), dtype=torch.float64)
+            for v in (chance * chances / chances.sum() > least).nonzero().flatten().tolist():
+                grown[*tokens, v] = chance * float(chances[v] / chances.sum())
+        found |= {tokens: chance for tokens, chance in grown.items() if tokens[-1] == END}
+        open_ = {tokens: chance for tokens, chance in grown.items() if tokens[-1] != END}
+    found |= open_
+    return found | {(): 1 - sum(found.values())}
+
+
+@torch.no_grad()
+def strong_base(toy, folder: Path, noise: float, layers: int = 12):
+    """The toy with further layers, which do nothing but for some noise; saved to `folder`."""
+    model = toy_model(layers=layers)
+    model.load_state_dict(toy.model.state_dict(), strict=False)
+    for layer in model.model.layers[toy.model.config.num_hidden_layers :]:
+        for part in (layer.self_attn.o_proj, layer.mlp.down_proj):
+            part.weight *= noise
+    model.save_pretrained(folder)
+    toy.tokenizer.save_pretrained(folder)
+    return model
