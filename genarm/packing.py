@@ -87,7 +87,7 @@ class Plan(Sequence[list[list[int]]]):
         return [[chosen[i] for i in part] for part in packs]
 
     def shares(self, packs: Sequence[list[int]]) -> list[list[list[int]]]:
-        """The packs of a step dealt to the processes -> one list a process, empty where pairs do not reach."""
+        """A step dealt to the processes -> one list of packs each, empty where pairs do not reach."""
         return deal(packs, [int(self._lengths[pack].sum()) for pack in packs], self._ranks)
 
 

@@ -40,7 +40,7 @@ def wait() -> None:
 
 
 def add_up(tensors: Iterable[Tensor]) -> None:
-    """Replace each tensor by its sum over the processes; all must bring the same shapes, in the same order."""
+    """Replace each tensor by its sum over the processes; all bring the same shapes in the same order."""
     if count() == 1:
         return
     kinds: dict[tuple[torch.dtype, torch.device], list[Tensor]] = {}
