@@ -15,6 +15,7 @@ from toy_arms import (
     PROMPTS,
     TOKENS,
     as_peft_loads_it,
+    family_model,
     make_arm,
     other_model,
     plain_loop,
@@ -107,19 +108,9 @@ FAMILIES = {
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_other_families_equal_the_plain_loop(family, toy, tmp_path, caplog):
-    from transformers import AutoConfig, AutoModelForCausalLM
-
     values = dict(FAMILIES[family])
     target = values.pop("target", LINEAR)
-    llama = {k: getattr(toy.model.config, k) for k in (
-        "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
-        "num_key_value_heads", "max_position_embeddings", "eos_token_id", "bos_token_id", "pad_token_id",
-    )}  # fmt: skip
-    torch.manual_seed(1)
-    config = AutoConfig.for_model(family, **(llama | {"initializer_range": 0.3} | values))
-    model = AutoModelForCausalLM.from_config(config).eval()
-    model.save_pretrained(tmp_path / "base")
-    toy.tokenizer.save_pretrained(tmp_path / "base")
+    model = family_model(family, tmp_path / "base", toy.tokenizer, **values)
     source = resolve(str(tmp_path / "base"))
     folder = make_arm(
         tmp_path / "arm", source, model, seed=3, target_modules=target, layers_to_transform=[2, 3]

@@ -107,19 +107,23 @@ def test_in_any_order_and_any_pool_each_request_is_answered_as_alone(engine, pal
 
 
 @pytest.mark.parametrize("slots", [2, 5, 30])
-@pytest.mark.parametrize("patch", [None, "slack", "prefill"])
+@pytest.mark.parametrize("patch", [None, "slack", "prefill", "replays"])
 def test_a_batch_is_answered_as_its_requests_alone(engine, palette, monkeypatch, slots, patch):
-    """Also where the cache is moved at every turn, and where prompts are read in small pieces."""
+    """Also where the cache is moved at every turn, prompts are read in small pieces, and steps recorded."""
     if patch == "slack":
         monkeypatch.setattr(sessions, "SLACK", 0)
     elif patch == "prefill":
         monkeypatch.setattr(ensembles, "PREFILL", 4)
+    elif patch == "replays":
+        for part in engine.parts:
+            monkeypatch.setattr(part.trunk, "replays", True)
     engine.slots = slots
     requests, alone = zip(*palette, strict=True)
     answers = engine.generate(requests)
     assert [(a.tokens, a.text, a.finish_reason) for a in answers] == [
         (a.tokens, a.text, a.finish_reason) for a in alone
     ]
+    assert all(part.trunk.replays == (patch == "replays") for part in engine.parts)
     assert engine.generate([]) == []
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from conftest import toy_model
 from peft import LoraConfig, PeftModel, get_peft_model
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from genarm.arms import write_card
 from genarm.decoding import GuidedRequest, GuidedResponse, TokenRewards
@@ -82,12 +83,29 @@ def other_model(toy, folder: Path, **config: object):
     return model
 
 
+def family_model(family: str, folder: Path, tokenizer, **config: object):
+    """A model of another family in the toy's shape, saved to `folder`."""
+    llama = toy_model().config
+    values = {k: getattr(llama, k) for k in (
+        "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
+        "num_key_value_heads", "max_position_embeddings", "eos_token_id", "bos_token_id", "pad_token_id",
+    )}  # fmt: skip
+    torch.manual_seed(1)
+    config = values | {"initializer_range": 0.3} | config
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(family, **config)).eval()
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return model
+
+
 def as_peft_loads_it(model, folder: Path):
     return PeftModel.from_pretrained(copy.deepcopy(model), folder).eval()
 
 
 @torch.no_grad()
-def plain_loop(base, arms: Mapping[str, torch.nn.Module], request: GuidedRequest, vocab: int = TOKENS):
+def plain_loop(
+    base, arms: Mapping[str, torch.nn.Module], request: GuidedRequest, vocab: int = TOKENS, ends=(END,)
+):
     """(tokens, base_logprob, mean kl) of one request."""
     uniforms = np.random.Generator(np.random.Philox(key=request.seed)).random((request.max_new_tokens, 3))[
         :, 2
@@ -103,7 +121,7 @@ def plain_loop(base, arms: Mapping[str, torch.nn.Module], request: GuidedRequest
         tokens.append(token)
         base_logprob += float(reads[""][token])
         kl += float((guided.exp() * (guided - reads[""])).sum())
-        if token == END:
+        if token in ends:
             break
     return tuple(tokens), base_logprob, kl / len(tokens)
 
