@@ -15,7 +15,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is d
 
 LLAMA = (
     "{{ bos_token }}{% for m in messages %}<|start|>{{ m['role'] }}<|stop|>\n\n"
-    "{{ m['content'] | trim }}<|eot|>{% endfor %}{% if add_generation_prompt %}<|start|>assistant<|stop|>\n\n{% endif %}"
+    "{{ m['content'] | trim }}<|eot|>{% endfor %}"
+    "{% if add_generation_prompt %}<|start|>assistant<|stop|>\n\n{% endif %}"
 )
 QWEN = (
     "{% if messages[0]['role'] != 'system' %}<|start|>system\nYou help.<|eot|>\n{% endif %}"
@@ -24,7 +25,8 @@ QWEN = (
 )
 GEMMA = (
     "{{ bos_token }}{% for m in messages %}<|start|>"
-    "{{ 'model' if m['role'] == 'assistant' else m['role'] }}\n{{ m['content'] | trim }}<|eot|>\n{% endfor %}{% if add_generation_prompt %}<|start|>model\n{% endif %}"
+    "{{ 'model' if m['role'] == 'assistant' else m['role'] }}\n"
+    "{{ m['content'] | trim }}<|eot|>\n{% endfor %}{% if add_generation_prompt %}<|start|>model\n{% endif %}"
 )
 SHAPES = {  # family, template, whether a text is given a BOS, settings
     "llama": (LLAMA, True, {}),
