@@ -1,11 +1,12 @@
 # make run    trains, judges and promotes on the embedded default, from nothing
 # make test   the whole test suite
 # make bench-decode  how fast guided decoding is; benchmarks/README.md
+# make bench-train   how fast ARMs train; TRL is installed for it
 # make clean  what a run made, but not the registry; the next run takes it from DVC's cache
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup run test lint clean bench-decode
+.PHONY: setup run test lint clean bench-decode bench-train
 
 setup: .venv/ready
 
@@ -35,3 +36,7 @@ clean:
 
 bench-decode: setup
 	$(BIN)/python benchmarks/decode.py
+
+bench-train: setup
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	$(BIN)/python benchmarks/train.py

@@ -1,0 +1,170 @@
+"""One row of the training benchmark in a process of its own: real trainers, timed from their second step on.
+
+python train_rows.py JOB     JOB is a Job as JSON; the last line printed is a Found as JSON
+"""
+
+import json
+import resource
+import sys
+import tempfile
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import Dataset
+from torch import nn
+from train_limits import Work, fastest_products, now
+from train_pairs import ALPHA, BETA, LEARNING_RATE, RANK, SEED, Job, Pair, read
+from transformers import (
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+    TrainerCallback,
+    set_seed,
+)
+
+from genarm import logps
+from genarm.config import LoraConfig, TrainConfig
+from genarm.lora import adapt, fuse
+from genarm.models import load_model, load_tokenizer, resolve
+from genarm.packing import Plan
+from genarm.tokenised import TokenPairs
+from genarm.trainer import ArmTrainer
+from genarm.watch import Watch
+
+SHAPES: dict[str, dict[str, Any]] = {
+    "tiny": dict(hidden_size=64, intermediate_size=128, num_hidden_layers=6, num_attention_heads=4,
+                 num_key_value_heads=2, vocab_size=512, tie_word_embeddings=True),
+    "1b": dict(hidden_size=2048, intermediate_size=8192, num_hidden_layers=16, num_attention_heads=32,
+               num_key_value_heads=8, vocab_size=128256, tie_word_embeddings=True),
+    "7b": dict(hidden_size=4096, intermediate_size=11008, num_hidden_layers=32, num_attention_heads=32,
+               num_key_value_heads=32, vocab_size=32000, tie_word_embeddings=False),
+}  # fmt: skip
+
+
+class Clock(TrainerCallback):
+    """When each optimiser step ended."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device, self.ends = device, list[float]()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.ends.append(now(self.device))
+
+
+def found(job: Job) -> dict[str, float]:
+    """Time, pairs and tokens of all steps but the first, peak memory, and what shows rows to be alike."""
+    torch.set_num_threads(job.threads)
+    set_seed(SEED)
+    pairs = read(Path(job.pairs))
+    source = resolve(job.model)
+    tokenizer = load_tokenizer(source)
+    device, dtype = torch.device(job.device), getattr(torch, job.dtype)
+    if job.shape is None:
+        model = nn.Module.to(load_model(source, job.dtype), device)
+    else:
+        model = random_model(SHAPES[job.shape], len(tokenizer), device, dtype)
+    order = Plan(
+        row_tokens(pairs), epochs=1, batch_pairs=job.batch_pairs, batch_tokens=2**31, seed=SEED
+    ).order
+    timed = [pairs[i] for i in order[job.batch_pairs :]]
+    if job.row == "limit":
+        return limits(job, model, timed)
+    clock = Clock(device)
+    with tempfile.TemporaryDirectory() as folder:
+        if job.row.startswith("trl_"):
+            from train_trl import trainer_of
+
+            trainer = trainer_of(job, model, tokenizer, [pairs[i] for i in order], folder)
+            trainer.add_callback(clock)
+            trainer.train()
+        else:
+            trainer = ours(job, model, pairs, Path(folder))
+            trainer.add_callback(clock)
+            trainer.run(job.row)
+    return {
+        "seconds": clock.ends[-1] - clock.ends[0],
+        "pairs": len(timed),
+        "tokens": sum(pair.tokens for pair in timed),
+        "peak_mb": peak_mb(device),
+        "loss": next(row["loss"] for row in trainer.state.log_history if "loss" in row),
+        "trained": sum(p.numel() for p in trainer.model.parameters() if p.requires_grad),
+    }
+
+
+def random_model(
+    shape: dict[str, Any], tokens: int, device: torch.device, dtype: torch.dtype
+) -> PreTrainedModel:
+    """A Llama of random weights whose vocabulary holds the tokenizer's."""
+    config = LlamaConfig(
+        **{**shape, "vocab_size": max(shape["vocab_size"], tokens)}, max_position_embeddings=8192
+    )
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        with device:
+            return LlamaForCausalLM(config).eval()
+    finally:
+        torch.set_default_dtype(before)
+
+
+def row_tokens(pairs: Sequence[Pair]) -> np.ndarray[Any, np.dtype[np.int64]]:
+    return np.array([pair.ids.row_tokens for pair in pairs], dtype=np.int64)
+
+
+def ours(job: Job, model: PreTrainedModel, pairs: Sequence[Pair], folder: Path) -> ArmTrainer:
+    """Our trainer; `plain` gives it two padded rows a pair, a whole step in one batch."""
+    rows = Dataset.from_list([asdict(pair.ids) for pair in pairs])
+    lengths = [[len(p.ids.prompt), len(p.ids.chosen), len(p.ids.rejected)] for p in pairs]
+    data = TokenPairs(job.row, rows, np.arange(len(pairs)), np.array(lengths, dtype=np.int64))
+    packed = job.row != "plain"
+    if packed and not logps.prepare(model, data):
+        raise SystemExit("this model's rows cannot be packed: there is only the row `plain`")
+    adapted = adapt(model, LoraConfig(layers=job.layers or "all", rank=RANK, alpha=ALPHA))
+    fuse(adapted)
+    config = TrainConfig(
+        beta=BETA,
+        learning_rate=LEARNING_RATE,
+        batch_pairs=job.batch_pairs,
+        batch_tokens=job.batch_tokens if packed else int(data.row_tokens.sum()),
+        warmup=0,
+        schedule="constant",
+        seed=SEED,
+    )
+    return ArmTrainer(adapted, config, data, data.take([0]), folder, Watch(job.row, 1e6), packed)
+
+
+def limits(job: Job, model: PreTrainedModel, pairs: Sequence[Pair]) -> dict[str, float]:
+    """Pairs/s that arithmetic allows, with adapters on all layers and on the uppermost alone."""
+    work, rate = Work.of(model, RANK), fastest_products(model, job.batch_tokens)
+    top = len(work.layers) - (job.layers or 0)
+    return {
+        "rate": rate,
+        **{
+            name: len(pairs) * rate / sum(work.pair(pair.ids, lowest) for pair in pairs)
+            for name, lowest in (("limit", 0), ("limit_top8", top))
+        },
+    }
+
+
+def peak_mb(device: torch.device) -> float:
+    """The most memory this process had at one time: resident, or on the GPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    try:
+        # Not what getrusage says, which a process starts with from the one that started it.
+        status = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+        return int(next(line for line in status if line.startswith("VmHWM")).split()[1]) / 1024
+    except (OSError, StopIteration):
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+if __name__ == "__main__":
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # peft's and TRL's, of what will change in them
+        print("\n" + json.dumps(found(Job(**json.loads(sys.argv[1])))))
