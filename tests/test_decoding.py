@@ -15,6 +15,7 @@ from toy_arms import (
     PROMPTS,
     TOKENS,
     as_peft_loads_it,
+    each_alone,
     family_model,
     make_arm,
     other_model,
@@ -132,7 +133,7 @@ def test_alone_batched_and_in_any_order_the_tokens_are_the_same(toy, arms, decod
         for s in range(4)
         for r in mixed_requests([{"all": 0.3, "top": 1.0}, {}, {"middle": 2.0}])
     ]
-    alone = load_decoder(source, folders, dtype="float32", batch_size=1).generate(requests)
+    alone = each_alone(load_decoder(source, folders, dtype="float32"), requests)
     heard = []
     batched = decoders["shared"].generate(requests, heard.append)
     assert [a.tokens for a in batched] == [a.tokens for a in alone]

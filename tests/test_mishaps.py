@@ -6,7 +6,7 @@ import logging
 import pytest
 import torch
 from conftest import toy_model
-from toy_arms import LINEAR, PROMPTS, TOKENS, make_arm, other_model
+from toy_arms import LINEAR, PROMPTS, TOKENS, each_alone, make_arm, other_model
 
 from genarm.decoding import GuidedRequest, load_decoder
 from genarm.decoding.walk import Walk
@@ -63,8 +63,8 @@ def unread(answers, requests):
 )
 def test_scores_that_are_no_numbers_fail_their_request_alone(load, speculate, first_or_last):
     """The poison is in one prompt. What is drawn from no numbers may well be the poison again."""
-    clean, requests = load(batch_size=1, speculate=speculate), others(7)
-    alone = clean.generate(requests)
+    clean, requests = load(speculate=speculate), others(7)
+    alone = each_alone(clean, requests)
     token = unread(alone, requests) if first_or_last is None else first_or_last
     engine = poisoned(load(batch_size=3, speculate=speculate), token)
     sound = [(r, a) for r, a in zip(requests, alone, strict=True) if token not in (*r.prompt, *a.tokens)]
@@ -89,7 +89,7 @@ def test_scores_that_are_no_numbers_fail_their_request_alone(load, speculate, fi
 def test_who_takes_the_slot_next_is_not_harmed(load, ending):
     """A slot that nobody has reads its last token on; here that token gives no numbers."""
     weights = {"shared": 0.6, "small": 0.2}
-    clean = load(batch_size=1)
+    clean = load()
     first = GuidedRequest(PROMPTS[1], weights, max_new_tokens=5, seed=3)
     poison = clean.generate([first])[0].tokens[-1]
     long = []
@@ -104,7 +104,7 @@ def test_who_takes_the_slot_next_is_not_harmed(load, ending):
     long[-1] = heir
     if ending == "failed":
         first = dataclasses.replace(first, prompt=(*PROMPTS[1], poison))
-    alone = clean.generate(long)
+    alone = each_alone(clean, long)
     engine = poisoned(load(batch_size=6), poison)
     session = engine.session()
     streams = [session.submit(request) for request in (first, *rest)]
@@ -158,7 +158,7 @@ def test_memory_that_runs_out_halves_the_pool_once(load, monkeypatch, caplog, sp
     changes = {"temperature": 0.0} if speculate else {"return_rewards": True}
     requests = others(7, **changes)
     engine = load(batch_size=4, speculate=speculate)
-    want = engine.generate(requests)
+    want = each_alone(engine, requests)
     with monkeypatch.context() as patched:
         passes = OutOfMemory(patched, lambda call: False)
         engine.generate(requests)
@@ -191,7 +191,7 @@ def test_memory_that_stays_out_is_an_error(load, monkeypatch, slots):
 def test_what_was_told_before_memory_ran_out_is_told_once(load, monkeypatch):
     engine = load(batch_size=4)
     requests = others(5)
-    want = engine.generate(requests)
+    want = each_alone(engine, requests)
     session = engine.session()
     streams = [session.submit(request) for request in requests]
     pieces = [[piece for _, piece in zip(range(3), stream, strict=False)] for stream in streams]

@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from toy_arms import PROMPTS, as_peft_loads_it, assert_replays, make_arm, other_model, save_arms
+from toy_arms import PROMPTS, as_peft_loads_it, assert_replays, each_alone, make_arm, other_model, save_arms
 
 from genarm.decoding import GuidedRequest, load_decoder
 from genarm.decoding import ensemble as ensembles
@@ -49,7 +49,6 @@ def engine(toy, models):
 @pytest.fixture(scope="module")
 def palette(engine):
     """Requests of all kinds, and the answer that each gets alone."""
-    engine.slots = 1
     kinds = [
         GuidedRequest(
             PROMPTS[(i + i // 5) % 5],
@@ -63,7 +62,7 @@ def palette(engine):
     for i, answer in enumerate(engine.generate(kinds)):
         if i % 2 and len(answer.text) > 6:
             kinds[i] = dataclasses.replace(kinds[i], stop=(answer.text[4:6], answer.text[5:9], "zz"))
-    return [(request, engine.generate([request])[0]) for request in kinds]
+    return list(zip(kinds, each_alone(engine, kinds), strict=True))
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
@@ -142,8 +141,7 @@ def test_a_slot_that_falls_free_is_taken_at_once_and_keeps_nothing(engine, monke
     first = GuidedRequest(PROMPTS[1], {"all": 0.9, "small": 0.3}, max_new_tokens=6, seed=1)
     others = [dataclasses.replace(first, prompt=PROMPTS[4], seed=i, max_new_tokens=40) for i in range(2, 6)]
     heir = GuidedRequest(PROMPTS[3], weights, max_new_tokens=12, seed=7)
-    engine.slots = 1
-    alone = engine.generate([first, *others, heir])
+    alone = each_alone(engine, [first, *others, heir])
     engine.slots = 5
     session = engine.session()
     streams = [session.submit(request) for request in (first, *others, heir)]
@@ -173,14 +171,12 @@ def test_a_prompt_that_many_share_is_read_once(engine, monkeypatch):
         assert sorted(read) == [2] * 6 + [len(PROMPTS[4]) - 1]
         read.clear()
     monkeypatch.undo()
-    engine.slots = 1
-    assert [a.tokens for a in answers] == [engine.generate([r])[0].tokens for r in (*many, *sweep)]
+    assert [a.tokens for a in answers] == [a.tokens for a in each_alone(engine, (*many, *sweep))]
 
 
 def test_a_cancelled_request_frees_its_slot_and_harms_no_other(engine):
     requests = [GuidedRequest(PROMPTS[i], WEIGHTS[2 - i], max_new_tokens=20, seed=i) for i in range(3)]
-    engine.slots = 1
-    alone = engine.generate([*requests, requests[1]])
+    alone = each_alone(engine, [*requests, requests[1]])
     engine.slots = 2
     session = engine.session()
     streams = [session.submit(request) for request in requests]
@@ -225,8 +221,7 @@ def test_a_longer_prompt_than_any_before_finds_room(engine):
     """It comes while others are under way; the cache was made for them."""
     short = [GuidedRequest(PROMPTS[0], WEIGHTS[i], max_new_tokens=10 + i, seed=i) for i in range(4)]
     long = [GuidedRequest(tuple(range(5, 205)), w, max_new_tokens=250, seed=9) for w in WEIGHTS[:2]]
-    engine.slots = 1
-    alone = engine.generate([*short, *long])
+    alone = each_alone(engine, [*short, *long])
     engine.slots = 6
     session = engine.session()
     streams = [session.submit(request) for request in short]
@@ -243,8 +238,7 @@ def test_a_prompt_of_one_token_beside_longer_ones_in_another_model(engine):
         GuidedRequest((9,), {"small": 0.7}, max_new_tokens=8, seed=1),
         GuidedRequest(PROMPTS[1], {}, max_new_tokens=8, seed=2),
     ]
-    engine.slots = 1
-    alone = engine.generate(requests)
+    alone = each_alone(engine, requests)
     engine.slots = 2
     assert [a.tokens for a in engine.generate(requests)] == [a.tokens for a in alone]
 

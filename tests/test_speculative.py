@@ -12,6 +12,7 @@ from toy_arms import (
     PROMPTS,
     as_peft_loads_it,
     assert_replays,
+    each_alone,
     enumerated,
     make_arm,
     plain_loop,
@@ -105,7 +106,7 @@ def test_greedy_tokens_are_those_of_plain_decoding(strong, slots):
 def test_sampled_tokens_do_not_depend_on_the_batch_and_are_measured_right(strong):
     load, base, arms = strong
     requests = mixed(return_rewards=True)
-    alone = [load(1).generate([request])[0] for request in requests[:4]] + load(1).generate(requests[4:])
+    alone = each_alone(load(), requests)
     for slots in (3, 32):
         answers = load(slots).generate(requests[::-1])[::-1]
         assert [gist(a) for a in answers] == [gist(a) for a in alone]
@@ -177,7 +178,7 @@ def test_the_depth_follows_the_acceptance(toy, tmp_path, monkeypatch, noise, dee
 def test_a_cancelled_request_harms_no_other(strong):
     load, _, _ = strong
     requests = mixed(max_new_tokens=25)[:6]
-    alone = load(1).generate(requests)
+    alone = each_alone(load(), requests)
     session = load(3).session()
     streams = [session.submit(request) for request in requests]
     pieces = [piece for _, piece in zip(range(4), streams[0], strict=False)]

@@ -98,6 +98,11 @@ def family_model(family: str, folder: Path, tokenizer, **config: object):
     return model
 
 
+def each_alone(decoder, requests) -> list[GuidedResponse]:
+    """Every request in a session of its own, so that not even a slot is shared."""
+    return [decoder.generate([request])[0] for request in requests]
+
+
 def as_peft_loads_it(model, folder: Path):
     return PeftModel.from_pretrained(copy.deepcopy(model), folder).eval()
 
