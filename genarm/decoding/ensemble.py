@@ -16,7 +16,7 @@ from genarm.decoding.flight import Flight, gathered
 from genarm.decoding.replay import NEWEST
 from genarm.decoding.trunk import Trunk
 
-PREFILL = 1024  # columns of prompts read in one pass
+PREFILL = 2048  # tokens of prompts that a pass reads, counted in every row: enough to be busy, and bounded
 
 
 @dataclass(frozen=True)
@@ -86,8 +86,10 @@ class Ensemble:
             row[:] = prompt[0] if prompt else 0
             row[widest - len(prompt) :] = prompt
         counts = np.array([len(prompt) for prompt in prompts])
-        for start in range(0, widest, PREFILL):
-            stop = min(start + PREFILL, widest)
+        rows = max((len(seat.flight.owners) for seat in self.seats), default=1)
+        columns = max(PREFILL // max(rows, 1), 1)
+        for start in range(0, widest, columns):
+            stop = min(start + columns, widest)
             real = np.clip(counts - (widest - stop), 0, stop - start)
             self.feed(torch.from_numpy(ids[:, start:stop]), self.parts, counts=real, head=None)
 

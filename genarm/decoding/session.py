@@ -25,7 +25,7 @@ from genarm.errors import ModelError
 if TYPE_CHECKING:
     from genarm.decoding.engine import Engine
 
-SLACK = 64  # columns beyond the longest request, so that the cache is moved rarely
+SLACK = 64  # columns beyond the longest request while others wait, so that the cache is moved rarely
 log = logging.getLogger(__name__)
 
 
@@ -180,9 +180,8 @@ class EngineSession:
         left = int((self.slots.limit - self.slots.count).max())
         longest = max((len(t.read) + t.left for t in waiting), default=0)
         capacity = max(max(source.width for source, _ in sources) + left, longest)
-        self.ensemble = assembled(
-            self.engine.parts, sources, used, capacity + self.engine.policy.reach + SLACK
-        )
+        capacity += self.engine.policy.reach + (SLACK if waiting else 0)
+        self.ensemble = assembled(self.engine.parts, sources, used, capacity)
 
     # Ending
 
