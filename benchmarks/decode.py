@@ -56,6 +56,7 @@ def options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--dtype", help="bfloat16 where the processor has it, else float32")
     parser.add_argument("--threads", type=int, help="of torch (as many as there are cores)")
+    parser.add_argument("--noise", type=float, help="of the strong base's added layers, instead of a search")
     parser.add_argument("--profile", metavar="ROW", help="profile one row and batch, such as shared1_b32")
     parser.add_argument(
         "--memory", choices=MEMORY_ROWS, help="print the peak memory of one row in MB, no more"
@@ -138,7 +139,8 @@ def measure(
     import torch
     from decode_rows import Rows
 
-    rows, plan = Rows(models, chosen.batches[-1], chosen.prompt), planned(chosen)
+    rows = Rows(models, chosen.batches[-1], chosen.prompt, chosen.new, chosen.noise)
+    plan = planned(chosen)
     found = defaultdict(list)
     runs = (chosen.repeats + 1) * sum(len(names) for _, names in plan.values())
     with counting("decoding", runs, "runs") as advance:

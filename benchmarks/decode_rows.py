@@ -23,7 +23,6 @@ from genarm.decoding.trunk import Trunk
 
 Row = Callable[[Job], int]
 ACCEPTANCE = 0.8  # wanted of the guided draft
-TUNED = 40  # tokens of each text that the strong base is tuned on
 STRONG = ("strong_base", "guided_strong", "spec_guided")
 SHARED = {
     "shared1": (1, False),
@@ -108,8 +107,10 @@ def counted(answer: Callable[[Job], list[list[int]]]) -> Row:
 class Rows:
     """Rows by name, made when first asked for; `slots` requests are decoded at a time."""
 
-    def __init__(self, models: Models, slots: int, prompt: int = 40) -> None:
-        self.models, self.slots, self.prompt = models, slots, prompt
+    def __init__(
+        self, models: Models, slots: int, prompt: int = 40, new: int = 64, noise: float | None = None
+    ) -> None:
+        self.models, self.slots, self.prompt, self.new, self.noise = models, slots, prompt, new, noise
         self.counted = Counted.of(models.original)
         self._policy: SpeculativePolicy | None = None
         self.note = ""  # how the strong base was made
@@ -179,19 +180,28 @@ class Rows:
         models = self.models
         arm = models.adapters(1, models.top)
         merged = models.merged(arm[0])
-        # The very prompts that the row answers in its first repeats, a few tokens far.
-        prompts = [models.job(1, self.prompt, [TUNED], seed).prompts[0] for seed in range(4)]
-        job = Job(prompts, [TUNED] * len(prompts))
-        torch.manual_seed(0)
-        texts = hugging_face(models.original, [merged], len(job.prompts))(job)
-        ids = torch.tensor([[*p, *t] for p, t in zip(job.prompts, texts, strict=True)], device=models.device)
         strong = StrongBase(models.original)
-        expected = strong.tune(models.original, merged, ids, ACCEPTANCE, self.prompt)
-        self.note = (
-            f"strong base: 4 times as deep, noise of {strong.scale:.4f} of the spread of the added layers' "
-            f"matrices, for which {expected:.2f} of the drafts should be accepted"
-        )
+        if self.noise is None:
+            expected = self._tune(strong, merged)
+            said = f", for which {expected:.2f} of the drafts should be accepted"
+        else:
+            strong.set_noise(self.noise)
+            said = ""
+        self.note = f"strong base: 4 times as deep, noise {strong.scale:.4f} of its matrices' spread{said}"
         return Trunk(strong.model, [], models.vocab), Trunk(models.fresh(), arm, models.vocab)
+
+    def _tune(self, strong: StrongBase, arm: PreTrainedModel) -> float:
+        """Set the noise by the prompts that the row answers in its first repeats."""
+        models = self.models
+        prompts = [models.job(1, self.prompt, [self.new], seed).prompts[0] for seed in range(4)]
+        job, expected = Job(prompts, [self.new] * len(prompts)), 1.0
+        # Acceptance is counted over text that the guided strong base writes, which it does once it is near.
+        for writer in (models.original, strong.model):
+            torch.manual_seed(0)
+            texts = hugging_face(writer, [arm], len(prompts))(job)
+            ids = torch.tensor([[*p, *t] for p, t in zip(prompts, texts, strict=True)], device=models.device)
+            expected = strong.tune(models.original, arm, ids, ACCEPTANCE, self.prompt)
+        return expected
 
     def _strong_engine(self, name: str) -> Engine:
         strong, small = self._strong

@@ -57,7 +57,7 @@ class StrongBase:
     ) -> float:
         """Set the noise so that guided drafts of `ids` [b, s] after the prompt are accepted so often.
 
-        Returns how often they are. Raises ValueError where no noise in the range comes near.
+        Returns how often they are at the nearest noise of the range.
         """
         first = prompt - 1
         said = _logits(arm, ids, first)
@@ -69,8 +69,6 @@ class StrongBase:
             policy = (_logits(self.model, ids, first) + said).softmax(-1)
             found = float(torch.minimum(policy, draft).sum(-1).mean())
             low, high = ((low + high) / 2, high) if found > wanted else (low, (low + high) / 2)
-        if abs(found - wanted) > 0.1:
-            raise ValueError(f"noise of {self.scale:.4f} gives an acceptance of {found:.2f}, not {wanted}")
         return found
 
 

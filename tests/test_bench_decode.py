@@ -64,7 +64,7 @@ def rows(toy, tmp_path_factory) -> Rows:
     folder = tmp_path_factory.mktemp("narrow")
     toy_model(vocab_size=TOKENS).save_pretrained(folder)
     toy.tokenizer.save_pretrained(folder)
-    return Rows(Models(str(folder), None, "cpu", "float32", spread=0.3), slots=3)
+    return Rows(Models(str(folder), None, "cpu", "float32", spread=0.3), slots=3, new=12)
 
 
 @pytest.mark.parametrize("job", ["b2", "varied"])
@@ -140,6 +140,17 @@ def test_a_deeper_model_starts_as_the_shallow_one_and_is_tuned_away(rows):
         p, q = (m(ids).logits[:, :-1] + shallow(ids).logits[:, :-1] for m in (strong.model, shallow))
     overlap = torch.minimum(p.softmax(-1), q.softmax(-1)).sum(-1).mean()
     assert found == pytest.approx(float(overlap), abs=1e-4)
+
+
+def test_noise_by_hand_is_not_searched_for(rows):
+    chosen = Rows(rows.models, slots=1, noise=0.25)
+    chosen.engine("strong_base")
+    assert "noise 0.2500" in chosen.note and "accepted" not in chosen.note
+
+
+def test_torch_is_not_loaded_before_its_environment_is_set():
+    code = "import sys, decode; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=BENCHMARKS).returncode == 0
 
 
 def test_lengths_vary_from_an_eighth_to_twice():
