@@ -9,6 +9,7 @@ from conftest import toy_model
 from toy_arms import LINEAR, PROMPTS, TOKENS, each_alone, make_arm, other_model
 
 from genarm.decoding import GuidedRequest, load_decoder
+from genarm.decoding.flight import Flight
 from genarm.decoding.walk import Walk
 from genarm.errors import ModelError
 from genarm.models import resolve
@@ -137,35 +138,38 @@ def test_an_arm_that_gives_no_numbers_fails_who_it_speaks_for(load, toy):
 
 
 class OutOfMemory:
-    """Passes through a model of which some run out of memory."""
+    """Calls of a method, of which some run out of memory: a pass through a model, unless another is named."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, fails) -> None:
-        self.calls, self.fails, self.run = 0, fails, Walk.run
-        monkeypatch.setattr(Walk, "run", lambda walk, *args: self(walk, *args))
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, fails, owner=Walk, name="run") -> None:
+        self.calls, self.fails, self.method = 0, fails, getattr(owner, name)
+        monkeypatch.setattr(owner, name, lambda *args: self(*args))
 
-    def __call__(self, walk, *args):
+    def __call__(self, *args):
         self.calls += 1
-        out = self.run(walk, *args)
+        out = self.method(*args)
         if self.fails(self.calls):
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
         return out
 
 
-@pytest.mark.parametrize("speculate", [False, True])
-def test_memory_that_runs_out_halves_the_pool_once(load, monkeypatch, caplog, speculate):
-    """At whatever pass it happens: reading prompts, stepping, drafting or verifying."""
+@pytest.mark.parametrize(
+    ("owner", "name", "speculate"), [(Walk, "run", False), (Walk, "run", True), (Flight, "_take", False)]
+)
+def test_memory_that_runs_out_halves_the_pool_once(load, monkeypatch, caplog, owner, name, speculate):
+    """Whenever it happens: reading prompts, stepping, drafting, verifying, or moving what was read."""
     # A draft of another depth, which a request starts with anew, draws other numbers; the best token is one.
     changes = {"temperature": 0.0} if speculate else {"return_rewards": True}
     requests = others(7, **changes)
     engine = load(batch_size=4, speculate=speculate)
     want = each_alone(engine, requests)
     with monkeypatch.context() as patched:
-        passes = OutOfMemory(patched, lambda call: False)
+        passes = OutOfMemory(patched, lambda call: False, owner, name)
         engine.generate(requests)
-    for which in (*range(1, 12), *range(12, passes.calls, 5)):
+    assert passes.calls > 10
+    for which in (*range(1, 11), *range(11, passes.calls, 7)):
         caplog.clear()
         with monkeypatch.context() as patched, caplog.at_level(logging.WARNING, "genarm"):
-            OutOfMemory(patched, lambda call, which=which: call == which)
+            OutOfMemory(patched, lambda call, which=which: call == which, owner, name)
             found = engine.generate(requests)
         (warning,) = caplog.records
         assert warning.getMessage() in (

@@ -140,7 +140,7 @@ def test_a_slot_that_falls_free_is_taken_at_once_and_keeps_nothing(engine, monke
     """In place where the same ARMs speak, by a new arrangement where others do."""
     first = GuidedRequest(PROMPTS[1], {"all": 0.9, "small": 0.3}, max_new_tokens=6, seed=1)
     others = [dataclasses.replace(first, prompt=PROMPTS[4], seed=i, max_new_tokens=40) for i in range(2, 6)]
-    heir = GuidedRequest(PROMPTS[3], weights, max_new_tokens=12, seed=7)
+    heir = GuidedRequest(PROMPTS[3], weights, temperature=1.4, top_k=4, max_new_tokens=12, seed=7)
     alone = each_alone(engine, [first, *others, heir])
     engine.slots = 5
     session = engine.session()

@@ -85,7 +85,7 @@ def gist(answer):
     return answer.tokens, answer.text, answer.finish_reason
 
 
-@pytest.mark.parametrize("slots", [1, 3, 32])
+@pytest.mark.parametrize("slots", [3, 32])
 def test_greedy_tokens_are_those_of_plain_decoding(strong, slots):
     load, base, arms = strong
     requests = mixed(temperature=0.0, top_k=0, top_p=1.0, return_rewards=True)
@@ -130,7 +130,11 @@ def assert_follows(answers, chances, length):
 
 @pytest.mark.parametrize(
     ("length", "knobs"),
-    [(3, {"temperature": 0.8, "top_k": 5, "top_p": 0.95}), (2, {}), (3, {"temperature": 0.5})],
+    [
+        (3, {"temperature": 0.8, "top_k": 5, "top_p": 0.95}),
+        (2, {}),
+        pytest.param(3, {"temperature": 0.5}, marks=pytest.mark.slow),
+    ],
 )
 def test_sampled_tokens_follow_the_enumerated_distribution(strong, length, knobs):
     """Each of three tokens is now a draft that stayed, now a recovered one, the later ones a bonus too."""
