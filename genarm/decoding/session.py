@@ -141,7 +141,11 @@ class EngineSession:
             tickets.append((ticket, place[prompt]))
             used[place[prompt]] |= ticket.used
         widest = max(map(len, place))
-        ensemble = Ensemble(self.engine.parts, used, max(widest, 1))
+        capacity = widest
+        if self.ensemble is None:  # what is read now may well be all that is in flight
+            waiting = len(self.waiting) > len(tickets)
+            capacity += max(ticket.left for ticket, _ in tickets) + self._spare(waiting)
+        ensemble = Ensemble(self.engine.parts, used, max(capacity, 1))
         ensemble.prefill(list(place))
         for _ in tickets:
             self.waiting.popleft()
@@ -149,6 +153,12 @@ class EngineSession:
 
     def _seat(self, arrivals: Sequence[tuple[Ticket, int]], ensemble: Ensemble) -> None:
         """Give these a slot: one that fell free where the same ARMs spoke, else by a new arrangement."""
+        if self.ensemble is None and [(t.used, s) for t, s in arrivals] == [
+            (used, sequence) for sequence, used in enumerate(ensemble.used)
+        ]:  # nothing to move
+            self.ensemble = ensemble
+            self.slots = self.slots.kept([], [ticket for ticket, _ in arrivals])
+            return
         dead: dict[frozenset[str], list[int]] = {}
         if self.ensemble is not None:
             for place in np.flatnonzero(~self.slots.live).tolist():
@@ -180,8 +190,12 @@ class EngineSession:
         left = int((self.slots.limit - self.slots.count).max())
         longest = max((len(t.read) + t.left for t in waiting), default=0)
         capacity = max(max(source.width for source, _ in sources) + left, longest)
-        capacity += self.engine.policy.reach + (SLACK if waiting else 0)
+        capacity += self._spare(bool(waiting))
         self.ensemble = assembled(self.engine.parts, sources, used, capacity)
+
+    def _spare(self, waiting: bool) -> int:
+        """Columns beyond those that the requests fill."""
+        return self.engine.policy.reach + (SLACK if waiting else 0)
 
     # Ending
 
@@ -225,7 +239,7 @@ class EngineSession:
             failed = ~np.isfinite(slots.base_logprob[mine] + slots.kl[mine])
             ended = np.isin(token, self.engine.ending.ids)
             over = ended | failed | (slots.count[mine] == slots.limit[mine])
-            texts = self._stopped(active)
+            texts = slots.stopped(active, self.engine.ending)
             heard = [(i, t) for i in slots.heard if active[i] and (t := slots.tickets[i]) is not None]
             for place, ticket in heard:
                 if (place, column) in drawn.rewards:
@@ -245,17 +259,6 @@ class EngineSession:
             self.ensemble.leave(np.flatnonzero(strange).tolist(), wipe=True)
         if self.on_tokens and total:
             self.on_tokens(total)
-
-    def _stopped(self, active: np.ndarray) -> dict[int, str]:
-        """The text of each request whose last token completed one of its stop strings."""
-        texts = {}
-        for place in self.slots.stops:
-            ticket = self.slots.tickets[place]
-            if active[place] and ticket is not None:
-                text = self.engine.ending.cut(self.slots.drawn(place), ticket.request.stop)
-                if text is not None:
-                    texts[place] = text
-        return texts
 
     def _end(
         self,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from genarm.decoding.ending import Telling
+from genarm.decoding.ending import Ending, Telling
 from genarm.decoding.guidance import GuidedRequest, GuidedResponse, Piece, TokenRewards
 from genarm.decoding.sampling import DRAWS, Knobs, random_stream
 from genarm.errors import GenarmError
@@ -135,6 +135,17 @@ class Slots:
             values = [0.0 if t is None else t.request.weights.get(arm, 0.0) for t in found]
             self._weights[arm] = torch.tensor(values, dtype=torch.float32, device=self.device)
         return self._weights[arm]
+
+    def stopped(self, active: np.ndarray, ending: Ending) -> dict[int, str]:
+        """The text of each active request whose last token completed one of its stop strings."""
+        texts = {}
+        for place in self.stops:
+            ticket = self.tickets[place]
+            if active[place] and ticket is not None:
+                text = ending.cut(self.drawn(place), ticket.request.stop)
+                if text is not None:
+                    texts[place] = text
+        return texts
 
     def drawn(self, place: int) -> list[int]:
         """The tokens of a slot's request so far."""

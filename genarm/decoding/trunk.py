@@ -60,7 +60,7 @@ class Trunk:
 
     @property
     def parameters(self) -> int:
-        """Weights that a token meets, embeddings apart: what a pass costs."""
+        """How many weights there are, which is what a pass costs."""
         return sum(p.numel() for p in self.model.parameters())
 
     def _lowest(self, adapter: Adapter) -> int:
