@@ -4,15 +4,18 @@ import hashlib
 import json
 import logging
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
+from genarm import ranks
 from genarm.errors import DataError, TrainingError
-from genarm.files import read_json, sha256, write_json
+from genarm.files import read_json, sha256, to_json, write_json
 
 MARKER = "complete.json"
+SAID = "training.json"
 PREFIX = "checkpoint-"  # as transformers names them
 FORMAT = 2  # raised when an older checkpoint would go on differently
 
@@ -29,18 +32,53 @@ def training_key(weights: str, settings: object, *data: str) -> str:
     return hashlib.sha256(said.encode()).hexdigest()[:16]
 
 
-def open_folder(root: Path, key: str) -> Path:
-    """The folder of this training; what other trainings left behind is removed.
+def open_folder(root: Path, key: str, said: Mapping[str, Any] | None = None) -> Path:
+    """The folder of this training; `said` is all that decides its result, for a later one to compare with.
 
-    Raises TrainingError where it cannot be made.
+    Checkpoints of another training are refused: this one starts anew, and says in what they differ. The
+    newest of them stay until a training ends, should its parameters be meant after all.
+    Raises TrainingError where the folder cannot be made.
     """
     folder = root / key
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        for other in root.iterdir():
-            if other != folder:
-                shutil.rmtree(other, ignore_errors=True)
+    if ranks.is_first():
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            others = [p for p in root.iterdir() if p != folder]
+            usable = [p for p in others if (p / SAID).is_file() and newest(p)]
+            kept = max(usable, key=lambda p: (p / SAID).stat().st_mtime, default=None)
+            for other in others:
+                if other != kept:
+                    shutil.rmtree(other, ignore_errors=True)
+            if said is not None:
+                write_json(folder / SAID, said)
+                if kept and not newest(folder):
+                    log.warning(
+                        "%s is not gone on from, it is of another training: %s; this one starts anew",
+                        newest(kept),
+                        difference(read_json(kept / SAID, dict[str, Any]), json.loads(to_json(said))),
+                    )
+    ranks.wait()
     return folder
+
+
+def clear(root: Path) -> None:
+    """Remove all checkpoints: the training is done."""
+    if ranks.is_first():
+        shutil.rmtree(root, ignore_errors=True)
+        root.mkdir(parents=True, exist_ok=True)
+
+
+def difference(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str = "") -> str:
+    """What was changed, such as `settings.beta 0.1, now 0.2`."""
+    found = []
+    for name in sorted({*before, *after}):
+        old, new = before.get(name), after.get(name)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            if inner := difference(old, new, f"{prefix}{name}."):
+                found.append(inner)
+        elif old != new:
+            found.append(f"{prefix}{name} {old}, now {new}")
+    return "; ".join(found)
 
 
 def seal(checkpoint: Path) -> None:
@@ -51,13 +89,31 @@ def seal(checkpoint: Path) -> None:
 
 def newest(folder: Path) -> Path | None:
     """The latest whole checkpoint; broken ones are removed with a warning."""
-    found = sorted(folder.glob(f"{PREFIX}*"), key=lambda p: int(p.name.removeprefix(PREFIX)), reverse=True)
-    for checkpoint in found:
+    for checkpoint in sorted(folder.glob(f"{PREFIX}*"), key=step_of, reverse=True):
         if _is_whole(checkpoint):
             return checkpoint
         log.warning("%s was cut short or altered; it is not used", checkpoint)
         shutil.rmtree(checkpoint, ignore_errors=True)
     return None
+
+
+def step_of(checkpoint: Path) -> int:
+    """The step after which it was taken."""
+    return int(checkpoint.name.removeprefix(PREFIX))
+
+
+@contextmanager
+def whole_or_none(folder: Path, step: int) -> Iterator[None]:
+    """What cannot be written, as on a full disk, is taken away again; the checkpoint before it stays."""
+    try:
+        yield
+    except BaseException as error:
+        shutil.rmtree(folder / f"{PREFIX}{step}", ignore_errors=True)
+        if isinstance(error, TrainingError):
+            before = newest(folder)
+            kept = f"the checkpoint of step {step_of(before)} is whole" if before else "no checkpoint is left"
+            raise TrainingError(f"{error.message}; {kept}", hint=error.hint) from error
+        raise
 
 
 def _is_whole(checkpoint: Path) -> bool:

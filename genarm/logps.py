@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from genarm import attention
 from genarm.collate import PADDING, PairBatch, collate
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 CHUNK = 128  # predicted tokens whose logits exist at one time
+TRAINED_CHUNK = 512  # the same for a head that trains: each chunk adds to its whole gradient
 TOLERANCE = 0.1  # nats a token; rounding in bfloat16 moves 0.01, a wrong mask or head moves whole nats
 
 log = logging.getLogger(__name__)
@@ -31,23 +33,35 @@ def pair_logps(model: Any, batch: PairBatch) -> Tensor:
 
     `model` is a causal LM, or a PEFT model around one.
     """
+    predicting = read(model, batch)
+    if batch.packed:
+        logps = _head_logps(causal_lm(model), predicting, batch.target)
+    else:
+        logps = token_logps(predicting, batch.target)
+    return response_logps(logps, batch.owner, 2 * len(batch)).view(-1, 2)
+
+
+def read(model: Any, batch: PairBatch) -> Tensor:
+    """What each response token is predicted from: hidden states [t, d], or its logits if plain [t, v]."""
     if not batch.packed:
         real = (batch.part != PADDING).long()
-        logits = model(
+        logits: Tensor = model(
             input_ids=batch.input_ids, attention_mask=real, logits_to_keep=batch.predicts, use_cache=False
         ).logits
-        logps = token_logps(logits[batch.source], batch.target)
-    else:
-        base = causal_lm(model)
-        hidden = base.get_decoder()(
-            input_ids=batch.input_ids,
-            position_ids=batch.position_ids,
-            use_cache=False,
-            **attention.inputs(base, batch),
-        ).last_hidden_state  # [1, s, d]
-        predicting = hidden[batch.predicts][batch.source]  # [t, d]
-        logps = _HeadLogps.apply(predicting, batch.target, _head(base), CHUNK)
-    return response_logps(logps, batch.owner, 2 * len(batch)).view(-1, 2)
+        return logits[batch.source]
+    base = causal_lm(model)
+    hidden: Tensor = base.get_decoder()(
+        input_ids=batch.input_ids,
+        position_ids=batch.position_ids,
+        use_cache=False,
+        **attention.inputs(base, batch),
+    ).last_hidden_state  # [1, s, d]
+    return hidden[batch.predicts][batch.source]
+
+
+def logits_of(model: Any, batch: PairBatch, predicting: Tensor) -> Tensor:
+    """The logits of some of what `read` gave for this batch, in float32 -> [n, v]."""
+    return (_head(causal_lm(model))(predicting) if batch.packed else predicting).float()
 
 
 def causal_lm(model: Any) -> "PreTrainedModel":
@@ -104,11 +118,26 @@ def _head(model: "PreTrainedModel") -> Callable[[Tensor], Tensor]:
     return project if cap is None else lambda hidden: torch.tanh(project(hidden) / cap) * cap
 
 
+def _head_logps(model: "PreTrainedModel", hidden: Tensor, targets: Tensor) -> Tensor:
+    """token_logps(head(hidden), targets) without ever holding [t, v]; hidden [t, d] -> [t]."""
+    head = _head(model)
+    trains = any(p.requires_grad for p in model.get_output_embeddings().parameters())
+    if not (trains and torch.is_grad_enabled()):
+        return _HeadLogps.apply(hidden, targets, head, CHUNK)
+
+    # A head's own gradient weighs each token by its loss, known only on the way back: computed again there.
+    def logps(part: Tensor, target: Tensor) -> Tensor:
+        return token_logps(head(part), target)
+
+    parts = zip(hidden.split(TRAINED_CHUNK), targets.split(TRAINED_CHUNK), strict=True)
+    return torch.cat([checkpoint(logps, *part, use_reentrant=False) for part in parts])
+
+
 class _HeadLogps(torch.autograd.Function):
-    """token_logps(head(hidden), targets) without ever holding [t, v]; hidden [t, d] -> [t].
+    """The same for a frozen head, which gets no gradient.
 
     A token's logits depend on its own hidden state alone, so d logp_t / d hidden_t is taken chunk by chunk in
-    the forward pass; backward only scales it. The head is frozen and gets no gradient.
+    the forward pass; backward only scales it.
     """
 
     @staticmethod

@@ -1,5 +1,6 @@
 """Where the adapters sit: names resolved against the model; and LoRA computed without needless casts."""
 
+import json
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -7,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from genarm.arms import read_card
-from genarm.config import LoraConfig
+from genarm.arms import CONFIG, read_card
+from genarm.config import LoraConfig, nearest
 from genarm.errors import AdapterError, ConfigError
+from genarm.files import write_json
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -36,7 +38,8 @@ def adapt(model: "PreTrainedModel", config: LoraConfig) -> "PeftModel":
     for target in targets:
         if not any(_matches(name, target) for name in linear):
             raise ConfigError(
-                f"lora.targets: {target!r} matches no linear module of {type(model).__name__}",
+                f"lora.targets: {target!r} matches no linear module of {type(model).__name__}"
+                f"{nearest(target, names)}",
                 hint=f"there are: {', '.join(names)}",
             )
     with warnings.catch_warnings():
@@ -81,6 +84,16 @@ def load_adapter(model: "PreTrainedModel", folder: Path) -> "PeftModel":
             ) from error
 
 
+def save_adapter(model: "PeftModel", folder: Path, base_id: str, revision: str | None) -> None:
+    """A plain PEFT folder that names the base as its users do, not where it lies on this machine."""
+    model.save_pretrained(str(folder), save_embedding_layers=False)
+    (folder / "README.md").unlink(missing_ok=True)  # a template of peft's, with the base's path in it
+    config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    config |= {"base_model_name_or_path": base_id, "revision": revision}
+    config["target_modules"] = sorted(config["target_modules"])  # which peft keeps in a set
+    write_json(folder / CONFIG, config)
+
+
 def decoder_layers(model: "PreTrainedModel") -> tuple[str, nn.ModuleList]:
     """The stack of transformer layers and the name it goes by."""
     depth = model.config.get_text_config().num_hidden_layers
@@ -123,10 +136,12 @@ def fuse(model: "PeftModel") -> None:
 
 class _Fused:
     def __init__(self, module: Any, name: str) -> None:
-        self.base, self.scale = module.base_layer, module.scaling[name]
+        self.layer, self.base, self.scale = module, module.base_layer, module.scaling[name]
         self.a, self.b = module.lora_A[name], module.lora_B[name]
 
     def __call__(self, x: Tensor) -> Tensor:
+        if self.layer.disable_adapters:
+            return self.base(x)
         weights = self.base.weight, self.base.bias, self.a.weight, self.b.weight
         return _LoraLinear.apply(x, *weights, self.scale)
 

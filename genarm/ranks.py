@@ -19,6 +19,11 @@ def join() -> None:
         PartialState()
 
 
+def started_first() -> bool:
+    """Whether this is the process that will be the first, before they have met."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def count() -> int:
     return dist.get_world_size() if dist.is_initialized() else 1
 

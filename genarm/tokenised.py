@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1  # raised when the same pairs would give other ids
 BATCH = 500  # pairs tokenised and written together
+READS = 64  # of rows before the file is mapped anew
 ROWS, MARKER = "pairs.arrow", "complete.json"
 SIDES = ("prompt", "chosen", "rejected")
 
@@ -48,6 +49,43 @@ class OverLong:
     reason: str
 
 
+class Rows:
+    """The rows of an Arrow file, mapped into memory anew after every so many reads.
+
+    A page once read counts as this process's memory for as long as it is mapped, and one fault maps sixteen:
+    a training that reads all pairs at random would in time hold the whole file.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file, self._reads = file, 0
+        self._data = self._open()
+
+    def _open(self) -> "Dataset":
+        from datasets import Dataset
+
+        return Dataset.from_file(str(self._file))
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def __getitem__(self, row: int) -> dict[str, Any]:
+        self._reads += 1
+        if self._reads % READS == 0:
+            self._data = self._open()
+        found: dict[str, Any] = self._data[row]
+        return found
+
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """Tokens of each side of each row -> [n, 3]."""
+        import pyarrow.compute
+
+        columns = [
+            pyarrow.compute.list_value_length(self._data.data.column(side)).to_numpy() for side in SIDES
+        ]
+        self._data = self._open()
+        return np.stack(columns, 1).astype(np.int64)
+
+
 class TokenPairs(Sequence[TokenPair]):
     """Pairs of a cached file, read when asked for; their lengths are known beforehand.
 
@@ -55,7 +93,7 @@ class TokenPairs(Sequence[TokenPair]):
     """
 
     def __init__(
-        self, key: str, data: "Dataset", rows: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]
+        self, key: str, data: Rows, rows: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]
     ) -> None:
         self._key, self._data, self._rows, self.lengths = key, data, rows, lengths
 
@@ -116,18 +154,14 @@ def tokenise(file: Path, tokenizer: "PreTrainedTokenizerBase") -> TokenPairs:
     Two processes may ask at once: one makes them, the other waits. A broken cache is made anew.
     Raises DataError for a file that is missing or no file of pairs.
     """
-    import pyarrow.compute
-    from datasets import Dataset
-
     key = _key(file, tokenizer)
     folder = cache_folder() / "tokens" / key
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):
         if not _is_whole(folder):
             _make(file, tokenizer, folder)
-    data = Dataset.from_file(str(folder / ROWS))
-    columns = [pyarrow.compute.list_value_length(data.data.column(side)).to_numpy() for side in SIDES]
-    return TokenPairs(key, data, np.arange(len(data)), np.stack(columns, 1).astype(np.int64))
+    data = Rows(folder / ROWS)
+    return TokenPairs(key, data, np.arange(len(data)), data.lengths())
 
 
 def _key(file: Path, tokenizer: "PreTrainedTokenizerBase") -> str:
@@ -146,7 +180,6 @@ def _make(file: Path, tokenizer: "PreTrainedTokenizerBase", folder: Path) -> Non
     for left in (beside, folder):
         shutil.rmtree(left, ignore_errors=True)
     beside.mkdir()
-    # Mapped pages count as this process's memory while they are read, so they are kept few.
     token = Value("uint16" if len(tokenizer) <= 2**16 else "int32")
     features = Features({"prompt_id": Value("string"), **{side: List(token) for side in SIDES}})
     rows = iter_rows(file, PreferencePair)

@@ -2,38 +2,37 @@
 
 import math
 import warnings
-from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import (
-    PrinterCallback,
-    Trainer,
-    TrainerCallback,
-    TrainerControl,
-    TrainerState,
-    TrainingArguments,
-)
+from transformers import PrinterCallback, TrainingArguments
 from transformers.utils import logging
 
 from genarm import checkpoints as saved
-from genarm.accuracy import measure, totals
-from genarm.collate import PairBatch, collate
+from genarm import ranks
+from genarm.accuracy import totals
+from genarm.best import Best
+from genarm.collate import PairBatch
 from genarm.config import TrainConfig
 from genarm.errors import TrainingError
-from genarm.logps import pair_logps
+from genarm.events import Evaluate, Journal, Tell, quiet
+from genarm.health import reward_hacking
+from genarm.logps import causal_lm, pair_logps
 from genarm.loss import Objective
 from genarm.packing import Plan
+from genarm.recompute import recompute
+from genarm.spread import SharedSteps
 from genarm.tokenised import TokenPairs
+from genarm.validation import Validation
 from genarm.watch import Watch
 
-STEPS_BETWEEN_EVALUATIONS = 100
 KEPT = 2  # checkpoints: while the newest is being written, the one before it is whole
 SCHEDULES = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}
 
 
-class ArmTrainer(Trainer):
+class ArmTrainer(SharedSteps):
     """transformers.Trainer over whole steps: our packs, our loss, our evaluation; its loop and optimiser."""
 
     def __init__(
@@ -45,20 +44,20 @@ class ArmTrainer(Trainer):
         folder: Path,
         watch: Watch,
         packed: bool,
+        journal: Journal = quiet,
     ) -> None:
-        self.adapted, self.config, self.data, self.held_out = model, config, data, held_out
-        self.folder, self.watch, self.packed = folder, watch, packed
-        self.plan = Plan(
+        self.config, self.held_out, self.folder, self.watch = config, held_out, folder, watch
+        plan = Plan(
             data.row_tokens,
             epochs=config.epochs,
             batch_pairs=config.batch_pairs,
             batch_tokens=config.batch_tokens,
             seed=config.seed,
+            ranks=ranks.count(),
         )
         self.objective = Objective(
             config.beta, config.margin, config.label_smoothing, config.length_normalised
         )
-        self._sums: Counter[str] = Counter()
         arguments = TrainingArguments(
             output_dir=str(folder),
             per_device_train_batch_size=1,  # one step: all its packs, of which there may be any number
@@ -81,14 +80,15 @@ class ArmTrainer(Trainer):
             save_total_limit=KEPT,
         )
         arguments._n_gpu = min(arguments.n_gpu, 1)  # never torch's DataParallel, which would split batches
-        super().__init__(
-            model=model,
-            args=arguments,
-            train_dataset=self.plan,
-            data_collator=self._collate,
-            callbacks=[watch],
-        )
-        self.add_callback(_Evaluate(self))
+        super().__init__(model, arguments, plan, data, packed)
+        sharded = self.is_fsdp_enabled
+        self.validation = Validation(held_out, objective=self.objective, packed=packed, sharded=sharded)
+        if config.gradient_checkpointing:
+            recompute(causal_lm(model))
+        self.best = Best(self, config.early_stopping.patience if config.early_stopping else None)
+        self.add_callback(watch)
+        self.add_callback(Tell(self, journal))
+        self.add_callback(Evaluate(self))
         self.remove_callback(PrinterCallback)
 
     @property
@@ -99,7 +99,7 @@ class ArmTrainer(Trainer):
 
     def run(self, dimension: str) -> None:
         """Train from the start or from the newest whole checkpoint; evaluate before and after."""
-        resume = saved.newest(self.folder)
+        resume = self._resume_from()
         verbosity = logging.get_verbosity()
         logging.set_verbosity_error()  # the trainer talks of file times and the like
         try:
@@ -109,35 +109,36 @@ class ArmTrainer(Trainer):
         finally:
             logging.set_verbosity(verbosity)
             self.watch.close()
-        if self.state.global_step < self.state.max_steps:
+        if self.state.global_step < self.state.max_steps and not self.best.enough:
             raise TrainingError(
                 f"training of {dimension} was stopped at step {self.state.global_step} "
                 f"of {self.state.max_steps}",
                 hint="run the same command to go on from there",
             )
-        self.evaluate()
+        if not self.best.enough:
+            self.evaluate()
+        self.best.take()
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
-        """Log accuracy, margin and log-probabilities on the validation pairs."""
+        """Log accuracy, margin, log-probabilities and health on validation pairs; warn where it is bad."""
         self.adapted.eval()
-        tokens = self.held_out.row_tokens
-        found = measure(self.adapted, self.held_out, tokens, self.objective, packed=self.packed)
+        first = next((row for row in self.state.log_history if "eval/loss" in row), None)
+        found = self.validation.measure(
+            partial(self.inside_of, self.adapted),
+            self.args.device,
+            first,
+            adapter=hasattr(self.adapted, "disable_adapter"),
+        )
         logs = {f"eval/{name}": value for name, value in found.items()}
         self.log(dict(logs))
+        if warning := reward_hacking(self.curves, len(self.held_out)):
+            self.watch.warn(warning)
+        self.best.judge()
         return logs
 
-    def training_step(
-        self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None
-    ) -> torch.Tensor:
-        """Loss and gradient of one step: the mean over its pairs, however they are packed."""
+    def training_step(self, *arguments: Any, **more: Any) -> torch.Tensor:
         self._freeze_dropout()
-        packs = self._prepare_inputs(inputs)["packs"]
-        pairs, total = sum(map(len, packs)), torch.zeros((), device=self.args.device)
-        for batch in packs:
-            loss = self.compute_loss(model, {"pairs": batch}) / pairs
-            self.accelerator.backward(loss)
-            total += loss.detach()
-        return total
+        return super().training_step(*arguments, **more)
 
     def compute_loss(
         self,
@@ -148,7 +149,7 @@ class ArmTrainer(Trainer):
     ) -> Any:
         """The sum of the losses of one pack."""
         batch: PairBatch = inputs["pairs"]
-        logps = pair_logps(model, batch)
+        logps = self.inside_of(model, pair_logps, batch)
         losses = self.objective.losses(logps, batch.owner)
         if not torch.isfinite(losses).all():
             raise TrainingError(
@@ -156,15 +157,15 @@ class ArmTrainer(Trainer):
                 f"{', '.join(batch.prompt_ids)}",
                 hint="lower train.learning_rate, or set base.dtype to bfloat16 or float32",
             )
-        self._sums.update({**totals(logps, losses, beta=self.config.beta), "pairs": len(batch)})
-        self.watch.saw(len(batch))
+        self.sums.update({**totals(logps, losses, beta=self.config.beta), "pairs": len(batch)})
         return losses.sum()
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         if "loss" in logs:
-            pairs = self._sums.pop("pairs")
-            logs |= {name: total / pairs for name, total in self._sums.items() if name != "loss"}
-            self._sums.clear()
+            pairs = self.sums.pop("pairs")
+            self.watch.saw(pairs)
+            logs |= {name: total / pairs for name, total in self.sums.items() if name != "loss"}
+            self.sums.clear()
             if not math.isfinite(logs.get("grad_norm", 0.0)):
                 raise TrainingError(
                     f"the gradient is not a number at step {self.state.global_step}",
@@ -175,13 +176,27 @@ class ArmTrainer(Trainer):
     def floating_point_ops(self, inputs: Any) -> int:
         return 0
 
-    def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        with saved.writing(self.folder):
-            super()._save_checkpoint(model, trial)
-            saved.seal(self.folder / f"{saved.PREFIX}{self.state.global_step}")
+    def _resume_from(self) -> Path | None:
+        """The newest whole checkpoint to the first process. Raises TrainingError where it is not here."""
+        found = saved.newest(self.folder) if ranks.is_first() else None
+        step = ranks.as_first(saved.step_of(found) if found else -1)
+        if step < 0:
+            return None
+        resume = self.folder / f"{saved.PREFIX}{step}"
+        if not resume.is_dir():
+            raise TrainingError(
+                f"process {ranks.mine()} sees no {resume}, from which the first process goes on",
+                hint="let all machines share the folder of checkpoints",
+            )
+        return resume
 
-    def _collate(self, items: list[list[list[int]]]) -> dict[str, list[PairBatch]]:
-        return {"packs": [collate([self.data[i] for i in p], packed=self.packed) for p in items[0]]}
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        with saved.whole_or_none(self.folder, self.state.global_step), saved.writing(self.folder):
+            super()._save_checkpoint(model, trial)
+            ranks.wait()  # each process keeps its own random state in it
+            if ranks.is_first():
+                saved.seal(self.folder / f"{saved.PREFIX}{self.state.global_step}")
+            ranks.wait()
 
     def _freeze_dropout(self) -> None:
         """Only the adapters train: the base acts as it will in decoding, without dropout."""
@@ -190,22 +205,3 @@ class ArmTrainer(Trainer):
             for name, module in self.adapted.named_modules():
                 if "lora_dropout" in name:
                     module.train()
-
-
-class _Evaluate(TrainerCallback):
-    """Before the first step and every so many steps; `run` evaluates after the last one."""
-
-    def __init__(self, trainer: ArmTrainer) -> None:
-        self._trainer = trainer
-
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> None:
-        if state.global_step == 0:
-            self._trainer.evaluate()
-
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
-    ) -> None:
-        due = state.global_step % STEPS_BETWEEN_EVALUATIONS == 0
-        control.should_evaluate = due and state.global_step < state.max_steps

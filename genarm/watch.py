@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from genarm import ranks
+
 SECONDS_BETWEEN_LINES = 10.0
 
 
@@ -19,10 +21,11 @@ class Watch(TrainerCallback):
     """Shows progress on stderr, asks for a checkpoint every few minutes, and for an end after a signal."""
 
     def __init__(self, title: str, checkpoint_minutes: float) -> None:
-        self.stopped = False
+        self.stopped = False  # once all processes know it
+        self._asked = False
         self._title = title
         self._every = 60 * checkpoint_minutes
-        self._console = Console(stderr=True)
+        self._console = Console(stderr=True, quiet=not ranks.is_first())
         self._bar: Progress | None = None
         self._task: Any = None
         self._pairs = 0
@@ -35,7 +38,7 @@ class Watch(TrainerCallback):
         self._first_step = state.global_step
         if state.global_step:
             self._console.print(f"{self._title}: goes on at step {state.global_step} of {state.max_steps}")
-        if self._console.is_terminal:
+        if self._console.is_terminal and ranks.is_first():
             columns = TextColumn(self._title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
             self._bar = Progress(*columns, TextColumn("{task.fields[note]}"), console=self._console)
             self._bar.start()
@@ -44,6 +47,10 @@ class Watch(TrainerCallback):
     def saw(self, pairs: int) -> None:
         """Count pairs that were computed."""
         self._pairs += pairs
+
+    def warn(self, message: str) -> None:
+        """Say something that a person should see while it trains, beside the bar."""
+        self._console.print(f"{self._title}: {message}", soft_wrap=True, highlight=False)
 
     def on_log(
         self,
@@ -60,9 +67,10 @@ class Watch(TrainerCallback):
     ) -> None:
         now = time.monotonic()
         self._show(state, now)
+        self.stopped, due = ranks.any_of(self._asked, now - self._saved > self._every)
         if self.stopped:
             control.should_training_stop = True
-        if self.stopped or now - self._saved > self._every:
+        if self.stopped or due:
             control.should_save = True
             self._saved = now
 
@@ -95,7 +103,7 @@ class Watch(TrainerCallback):
             return
 
         def ask(number: int, _frame: FrameType | None) -> None:
-            self.stopped = True
+            self._asked = True
             signal.signal(number, before[number])
             self._console.print(f"{self._title}: stops after this step and keeps a checkpoint")
 

@@ -1,5 +1,6 @@
 """Training: it learns, it gives the same bytes each time, and it survives what happens to long jobs."""
 
+import errno
 import json
 import os
 import random
@@ -8,6 +9,7 @@ import signal
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
 from transformers import LlamaForCausalLM
 
@@ -173,7 +175,7 @@ def test_a_killed_training_goes_on_to_the_same_bytes(toy, tmp_path, monkeypatch,
         run(toy, tmp_path / "killed", config, dtype=dtype)
     assert not (tmp_path / "killed" / "arm").exists()
     (left,) = (tmp_path / "killed" / "checkpoints").iterdir()
-    newest = max(left.iterdir(), key=lambda p: int(p.name.split("-")[1]))
+    newest = max(left.glob("checkpoint-*"), key=lambda p: int(p.name.split("-")[1]))
     assert newest.name == "checkpoint-5"
     (newest / "optimizer.pt").write_bytes(b"cut short")
     calls.clear()
@@ -185,8 +187,7 @@ def test_a_killed_training_goes_on_to_the_same_bytes(toy, tmp_path, monkeypatch,
 
 def test_killed_while_the_arm_was_saved_it_trains_no_step_again(toy, tmp_path, monkeypatch):
     """With evaluations on the way, the last of which would fall on the last step: it is not done twice."""
-    monkeypatch.setattr("genarm.trainer.STEPS_BETWEEN_EVALUATIONS", 3)
-    config = CONFIG.model_copy(update={"checkpoint_minutes": 1e-6})
+    config = CONFIG.model_copy(update={"checkpoint_minutes": 1e-6, "evaluate_steps": 3})
     straight = run(toy, tmp_path / "straight", config)
     assert [row["step"] for row in straight.curves if "eval/loss" in row] == [0, 3, 6, 9]
 
@@ -203,11 +204,100 @@ def test_killed_while_the_arm_was_saved_it_trains_no_step_again(toy, tmp_path, m
     assert resumed.curves == straight.curves
 
 
-def test_checkpoints_of_another_training_are_removed_not_used(toy, tmp_path):
-    other = tmp_path / "checkpoints" / "0123"
-    other.mkdir(parents=True)
-    run(toy, tmp_path, CONFIG.model_copy(update={"max_pairs": 4, "epochs": 1}))
-    assert not other.exists()
+def stopped_after(monkeypatch, calls: int) -> None:
+    """Let the next training die at this forward pass."""
+    compute, seen = ArmTrainer.compute_loss, []
+
+    def dies(self, *args, **kwargs):
+        seen.append(1)
+        if len(seen) == calls:
+            raise Killed
+        return compute(self, *args, **kwargs)
+
+    monkeypatch.setattr(ArmTrainer, "compute_loss", dies)
+
+
+def test_a_checkpoint_of_another_training_is_refused_with_the_difference(toy, tmp_path, monkeypatch, caplog):
+    config = CONFIG.model_copy(update={"checkpoint_minutes": 1e-6})
+    straight = run(toy, tmp_path / "straight", config)
+    with monkeypatch.context() as killing:
+        stopped_after(killing, 6)
+        with pytest.raises(Killed):
+            run(toy, tmp_path / "one", config)
+        stopped_after(killing, 1)
+        with pytest.raises(Killed):
+            run(toy, tmp_path / "one", config.model_copy(update={"beta": 0.2}))
+    assert "is of another training: settings.beta 0.1, now 0.2; this one starts anew" in caplog.text
+    stopped_after(monkeypatch, 99)
+    back = run(toy, tmp_path / "one", config)  # the first one's parameters were meant after all
+    assert back.card == straight.card and back.curves == straight.curves
+    assert not list((tmp_path / "one" / "checkpoints").iterdir())
+
+
+def test_a_disk_that_fills_during_a_checkpoint_leaves_the_one_before_it(toy, tmp_path, monkeypatch):
+    config = CONFIG.model_copy(update={"checkpoint_minutes": 1e-6})
+    straight = run(toy, tmp_path / "straight", config)
+    save, optimisers = torch.save, []
+
+    def fills(what, where, *more):
+        if Path(where).name == "optimizer.pt":
+            optimisers.append(where)
+            if len(optimisers) == 3:
+                Path(where).write_bytes(b"half of i")
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(where))
+        return save(what, where, *more)
+
+    with monkeypatch.context() as filling:
+        filling.setattr(torch, "save", fills)
+        said = (
+            r"cannot write .*checkpoint-3.*No space left.*the checkpoint of step 2 is whole.*free some space"
+        )
+        with pytest.raises(TrainingError, match=said):
+            run(toy, tmp_path / "full", config)
+    (left,) = (tmp_path / "full" / "checkpoints").iterdir()
+    assert sorted(p.name for p in left.glob("checkpoint-*")) == ["checkpoint-1", "checkpoint-2"]
+    resumed = run(toy, tmp_path / "full", config)
+    assert resumed.card == straight.card and resumed.curves == straight.curves
+
+
+@pytest.mark.slow
+def test_killed_at_any_write_it_goes_on_to_the_same_bytes(toy, tmp_path, monkeypatch):
+    """Every file that is opened to be written, from the first checkpoint to the card, is once the last."""
+    config = CONFIG.model_copy(update={"checkpoint_minutes": 1e-6, "epochs": 1, "max_pairs": 8})
+    straight = run(toy, tmp_path / "straight", config)
+    writes: list[str] = []
+    last = -1
+
+    def counted(function):
+        def write(*args, **kwargs):
+            writes.append(function.__name__)
+            if len(writes) == last:
+                raise Killed
+            return function(*args, **kwargs)
+
+        return write
+
+    for module, name in (
+        (torch, "save"),
+        (safetensors.torch, "save_file"),
+        (os, "replace"),
+        (os, "rename"),
+        (Path, "replace"),
+        (Path, "rename"),
+        (Path, "write_text"),
+        (shutil, "rmtree"),
+    ):
+        monkeypatch.setattr(module, name, counted(getattr(module, name)))
+    run(toy, tmp_path / "counted", config)
+    total = len(writes)
+    assert total > 12
+    for last in range(1, total + 1):
+        folder = tmp_path / f"killed-{last}"
+        writes.clear()
+        with pytest.raises(Killed):
+            run(toy, folder, config)
+        resumed = run(toy, folder, config)
+        assert resumed.card == straight.card and resumed.curves == straight.curves, last
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

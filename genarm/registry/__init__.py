@@ -8,7 +8,8 @@
 
 Aliases say what a version is for (`champion`, `previous`, `challenger`), tags say where it comes from and how
 far a change got. Read in this order: `store`, `versions`, `stored`, `champions`, `registering`, `trail`,
-`promotion`; `pages` is what MLflow's pages show, `pyfunc` the code stored with every version.
+`promotion`; `live` shows a training as it runs, `pages` is what MLflow's pages show, `pyfunc` the code stored
+with every version.
 """
 
 from pathlib import Path

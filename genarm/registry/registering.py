@@ -19,10 +19,11 @@ from typing import Any
 
 from genarm import arms
 from genarm.errors import AdapterError
+from genarm.registry.live import link
 from genarm.registry.pages import model_page, version_page
 from genarm.registry.store import Store, asking
 from genarm.registry.stored import has_files, upload
-from genarm.registry.versions import MODEL, SHA, Version, aliases, find, model_name
+from genarm.registry.versions import MODEL, SHA, Version, aliases, find, flatten, model_name
 from genarm.types import ArmCard
 
 EXPERIMENT = "genarm/train"
@@ -100,6 +101,7 @@ def _create(
         },
     )
     run_id = run.info.run_id
+    link(store, run_id, card.adapter_sha256)
     settings = {key: str(value) for key, value in flatten(card.params if params is None else params).items()}
     client.log_batch(run_id, params=[Param(key, value) for key, value in settings.items()][:100])
     model = client.create_logged_model(
@@ -135,6 +137,12 @@ def _lineage(card: ArmCard, given: Mapping[str, str]) -> dict[str, str]:
         "base_revision": card.base_revision,
         "base_weights_sha256": card.base_weights_sha256,
         "tokenizer_sha256": card.tokenizer_sha256,
+        "guides": card.guides,
+        "guides_revision": card.guides_revision,
+        "dtype": card.dtype,
+        "quantise": card.quantise,
+        "warm_start": card.warm_start and f"version {card.warm_start.version}",
+        "warm_start_sha256": card.warm_start and card.warm_start.adapter_sha256,
         "beta": repr(card.beta),
         "weight": repr(card.weight),
         "dvc_stage": f"train@{card.dimension}",
@@ -218,12 +226,3 @@ def _put_on_trial(store: Store, version: Version, weight: float) -> None:
         store.client.set_model_version_tag(name, str(version.number), WEIGHT, repr(weight))
     if named.get("challenger") != version.number:
         store.client.set_registered_model_alias(name, "challenger", str(version.number))
-
-
-def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings as `lora.rank: 8`."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        inner = flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-        flat |= inner
-    return flat

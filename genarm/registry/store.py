@@ -75,6 +75,16 @@ class Store:
         return str(found.experiment_id)
 
 
+def _uri(root: Path) -> str:
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root.resolve() / 'mlflow' / 'mlflow.db'}"
+
+
+def is_there(root: Path) -> bool:
+    """Whether the project has a store already: a server by its address, or a file."""
+    uri = _uri(root)
+    return not uri.startswith("sqlite:///") or Path(uri.removeprefix("sqlite:///")).is_file()
+
+
 def connect(root: Path) -> Store:
     """Open the store of a project, making a local one on first use.
 
@@ -84,8 +94,7 @@ def connect(root: Path) -> Store:
         from mlflow import MlflowClient
     except ImportError as error:  # our folder mlflow/ is then found as an empty package
         raise RegistryError(f"mlflow is not installed: {error}", hint="make setup") from None
-    root = root.resolve()
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root / 'mlflow' / 'mlflow.db'}"
+    root, uri = root.resolve(), _uri(root)
     lock_file = root / ".cache" / "registry.lock"
     folder: Path | None = None
     with _translated(uri):

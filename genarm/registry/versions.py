@@ -145,3 +145,12 @@ def location(store: Store, version: Version) -> str:
     """Where the files of a version lie."""
     name, number = model_name(version.dimension), str(version.number)
     return str(store.client.get_model_version_download_uri(name, number))
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings as `lora.rank: 8`."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        inner = flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+        flat |= inner
+    return flat
