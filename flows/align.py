@@ -33,8 +33,11 @@ def align(root: str | None = None, promote: bool = True) -> list[Decision]:
     dimensions, decided = params.dimensions, {}
     with alone(folder):
         champions = tasks.snapshot(folder, dimensions)
+        tasks.note_starts(folder)
         run = Stages(folder)
-        run("data.dvc", "pairs", *(f"train@{d}" for d in dimensions))
+        run("data.dvc", "pairs")
+        run.changed |= {f"train@{d}" for d in tasks.note_starts(folder)}  # which depends on the data
+        run(*(f"train@{d}" for d in dimensions))
         for dimension in dimensions:
             tasks.register(folder, dimension)
         in_use = {d: c for d, c in champions.items() if c and tasks.is_champion(folder, d, c)}

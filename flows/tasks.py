@@ -15,7 +15,7 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import deployment, flow_run
 
-from genarm import arms, registry, stages, versioning
+from genarm import arms, registry, stages, starts, versioning
 from genarm.config import load_params
 from genarm.errors import GenarmError
 from genarm.files import read_json, sha256, write_json
@@ -55,6 +55,12 @@ def snapshot(root: Path, dimensions: Sequence[str]) -> dict[str, Champion | None
     for line in store.reconcile(dimensions):
         get_run_logger().warning("registry: %s", line)
     return store.snapshot(Layout(root).champions, dimensions)
+
+
+@task(**ASKS_A_SERVER)
+def note_starts(root: Path) -> list[str]:
+    """The dimensions that training starts elsewhere than before, now noted in mlflow/starts.json."""
+    return starts.note_starts(root)
 
 
 @task(task_run_name="register {dimension}", **ASKS_A_SERVER)

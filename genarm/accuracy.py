@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from genarm.collate import collate
+from genarm.arms import is_full, own_source, read_card
+from genarm.collate import PairBatch, collate
 from genarm.errors import DataError
 from genarm.lengths import longer_is_chosen
 from genarm.logps import pair_logps, prepare
@@ -28,16 +29,20 @@ def evaluate_arm(
 ) -> dict[str, float]:
     """Pair accuracy, mean margin in nats, "longer is chosen" and n of a saved ARM on any pairs.
 
+    `source` is the base that it guides, whose tokenizer reads the pairs.
+
     Raises DataError where there are no pairs, AdapterError where the folder is no ARM.
     """
     if not pairs:
         raise DataError("no pairs to evaluate on", hint="name a file with at least one preference pair")
-    model = load_model(source, dtype)
+    model = load_model(own_source(arm, read_card(arm), source), dtype)
     encoded = encode(pairs, load_tokenizer(source))
     _check_context(encoded, context_of(model))
     packed = prepare(model, encoded)
-    adapted = load_adapter(model, arm)
-    fuse(adapted)
+    adapted: Any = model
+    if not is_full(arm):
+        adapted = load_adapter(model, arm)
+        fuse(adapted)
     tokens = np.array([pair.row_tokens for pair in encoded])
     found = measure(adapted.eval(), encoded, tokens, Objective(beta=1.0), packed=packed)
     return {
@@ -66,9 +71,15 @@ def measure(
     with torch.no_grad():
         for indices in packs:
             batch = collate([pairs[i] for i in indices], packed=packed).to(device)
-            logps = pair_logps(model, batch)
-            found.update(totals(logps, objective.losses(logps, batch.owner), beta=objective.beta))
+            judged = judge(objective, model, batch)
+            found.update(totals(judged[:, :2], judged[:, 2], beta=objective.beta))
     return {name: total / len(pairs) for name, total in found.items()}
+
+
+def judge(objective: Objective, model: Any, batch: PairBatch) -> torch.Tensor:
+    """Log-probabilities of chosen and rejected, and the loss, of each pair -> [p, 3]."""
+    logps = pair_logps(model, batch)
+    return torch.cat([logps, objective.losses(logps, batch.owner)[:, None]], 1)
 
 
 def totals(logps: torch.Tensor, losses: torch.Tensor, *, beta: float) -> dict[str, float]:

@@ -153,7 +153,10 @@ def _attend(
     if asked := [name for name in UNKNOWN if more.get(name) is not None]:
         raise TypeError(f"attention with {asked[0]}")
     window = window_of(module.config, getattr(module, "layer_idx", 0))
-    out = _BlockAttention.apply(query[0], key[0], value[0], layout.blocks(window), scaling)
+    # Where all weights train, in mixed precision, norms and rotations leave q and k wider than v.
+    q, k, v = (x[0].to(value.dtype) for x in (query, key, value))
+    with torch.autocast(query.device.type, enabled=False):
+        out = _BlockAttention.apply(q, k, v, layout.blocks(window), scaling)
     return out[None], None
 
 

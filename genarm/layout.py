@@ -30,6 +30,15 @@ class Layout:
         return self.root / "mlflow" / "champions.json"
 
     @property
+    def starts(self) -> Path:
+        """The versions that training goes on from; null where it starts anew, as it does by default."""
+        return self.root / "mlflow" / "starts.json"
+
+    def start_arm(self, dimension: str) -> Path:
+        """The ARM that training goes on from, as fetched from the registry."""
+        return self.artifacts / "starts" / dimension
+
+    @property
     def prompts(self) -> Path:
         return self.artifacts / "pairs" / "prompts.jsonl"
 
@@ -60,6 +69,10 @@ class Layout:
 
     def train_curves(self, dimension: str) -> Path:
         return self.artifacts / "train" / dimension / "curves.csv"
+
+    def train_hash(self, dimension: str) -> Path:
+        """The hash of the ARM, on which answering depends: its card says more than decoding needs."""
+        return self.artifacts / "train" / dimension / "arm.sha256"
 
     def train_quarantine(self, dimension: str) -> Path:
         """The pairs that were too long for the model."""

@@ -31,7 +31,7 @@ def response_logps(token_logps: Tensor, owner: Tensor, responses: int) -> Tensor
 def preference_loss(
     chosen: Tensor, rejected: Tensor, *, beta: float, margin: float = 0.0, label_smoothing: float = 0.0
 ) -> Tensor:
-    """-(1 - e) log sigmoid(z) - e log sigmoid(-z), z = beta (chosen - rejected) - margin; sums [p] -> losses [p].
+    """-(1 - e) log sigmoid(z) - e log sigmoid(-z), z = beta (chosen - rejected) - margin; [p] -> [p].
 
     DPO with the reference model struck out: an ARM's log-probability is its reward. `margin` is how far the
     chosen reward shall lead, as in SimPO (arXiv 2405.14734); e = `label_smoothing` is the share of pairs

@@ -67,7 +67,7 @@ def resolve(name: str, revision: str | None = None, chat_template: str | None = 
     if not (folder / "config.json").is_file():
         raise ModelError(f"{folder} has no config.json", hint="save the model there with save_pretrained")
     tokenizer = tokenizer_hash(_tokenizer(folder))
-    return ModelSource(name, revision, folder, _weights_hash(folder), tokenizer, chat_template)
+    return ModelSource(name, revision, folder, weights_hash(folder), tokenizer, chat_template)
 
 
 DeviceMap = str | dict[str, int | str]
@@ -139,7 +139,7 @@ def _tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
         raise ModelError(f"{folder} has no tokenizer that transformers reads: {error}") from error
 
 
-def _weights_hash(folder: Path) -> str:
+def weights_hash(folder: Path) -> str:
     """sha256 over the names and hashes of the safetensors files."""
     files = sorted(folder.glob("*.safetensors"))
     if not files:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from genarm import models, registry, stages
+from genarm import models, registry, stages, starts
 from genarm.config import load_params
 from genarm.errors import RegistryError
 from genarm.files import sha256
@@ -78,6 +78,7 @@ def reconcile(root: Path) -> list[str]:
 
 def _snapshot(store: "registry.Registry", root: Path) -> None:
     store.snapshot(Layout(root).champions, load_params(root / "params.yaml").dimensions)
+    starts.note_starts(root)
 
 
 def accuracy(root: Path, dimension: str, file: Path) -> dict[str, float]:

@@ -1,17 +1,18 @@
 """The stages: one function a verb, files and parameters in, files out, so that `dvc repro` alone is enough.
 
-Nothing here asks a server or changes the registry, with one exception: answering as the champion fetches
-the version that `mlflow/champions.json` names, and checks its hash.
+Nothing here asks a server or changes the registry, with two exceptions: answering as the champion fetches
+the version that `mlflow/champions.json` names, and checks its hash; and training shows its curves in MLflow
+while it runs, where there is one, and never waits for it.
 """
 
 import csv
 import subprocess
 from pathlib import Path
 
-from genarm import arms, models
+from genarm import arms, models, starts
 from genarm.config import Params, load_params
 from genarm.errors import AdapterError, GenarmError
-from genarm.files import read_json, read_rows, write_json, write_rows
+from genarm.files import read_json, read_rows, sha256, write_json, write_rows, write_text
 from genarm.layout import Layout
 from genarm.progress import counting
 from genarm.types import (
@@ -40,27 +41,57 @@ def pairs(root: Path) -> dict[str, object]:
 
 def train(root: Path, dimension: str) -> dict[str, float]:
     """artifacts/pairs/<dimension> -> artifacts/arms/<dimension>: the challenger."""
+    from genarm import launch
+
+    config = load_params(root / "params.yaml").train_config(dimension)
+    if launch.several(config):
+        launch.launch(root, dimension, config)
+    else:
+        train_here(root, dimension)
+    return read_json(Layout(root).train_metrics(dimension), dict[str, float])
+
+
+def train_here(root: Path, dimension: str) -> None:
+    """Train in this process, alone or as one of several, of which the first one writes.
+
+    Where the project has an MLflow store, the curves are shown there as they come; no file depends on it.
+    """
+    from genarm import ranks
+    from genarm.registry.live import following
     from genarm.train import train_arm
 
     layout, params = Layout(root), load_params(root / "params.yaml")
     config = params.train_config(dimension)
-    result = train_arm(
-        layout.pairs(dimension, "train"),
-        layout.pairs(dimension, "validation"),
-        dimension=dimension,
-        base=_base(params),
-        dtype=params.base.dtype,
-        config=config,
-        out=layout.arm(dimension),
-        checkpoints=layout.checkpoints(dimension),
-        weight=params.respond.weights[dimension],
-        data_md5=_data_md5(root),
-        git_commit=_git_commit(root),
-    )
-    write_json(layout.train_metrics(dimension), result.metrics)
-    _write_csv(layout.train_curves(dimension), result.curves)
-    write_rows(layout.train_quarantine(dimension), result.refused)
-    return dict(result.metrics)
+    start, begun = starts.fetch_start(root, dimension) or (None, None)
+    pairs, data_md5, commit = layout.pairs(dimension, "train"), _data_md5(root), _git_commit(root)
+    with following(
+        root if ranks.started_first() else None,
+        f"train {dimension}",
+        {"dimension": dimension, "data_md5": data_md5, "git_commit": commit, "pairs_sha256": sha256(pairs)},
+        {"base": params.base.model, **config.model_dump(mode="json")},
+    ) as live:
+        result = train_arm(
+            pairs,
+            layout.pairs(dimension, "validation"),
+            dimension=dimension,
+            base=_base(params),
+            dtype=params.base.dtype,
+            config=config,
+            out=layout.arm(dimension),
+            checkpoints=layout.checkpoints(dimension),
+            weight=params.respond.weights[dimension],
+            data_md5=data_md5,
+            git_commit=commit,
+            start=start,
+            started_from=begun,
+            journal=live,
+        )
+        live.adapter_sha256 = result.card.adapter_sha256
+    if ranks.is_first():
+        write_text(layout.train_hash(dimension), result.card.adapter_sha256 + "\n")
+        write_json(layout.train_metrics(dimension), result.metrics)
+        _write_csv(layout.train_curves(dimension), result.curves)
+        write_rows(layout.train_quarantine(dimension), result.refused)
 
 
 def respond(root: Path, side: Side, dimension: str | None = None) -> list[Response]:
@@ -241,7 +272,7 @@ def git_dirty(root: Path) -> str:
         "--",
         ".",
         ":!dvc.lock",
-        ":!mlflow/champions.json",
+        ":!mlflow/*.json",
     )
     done = subprocess.run(["git", *names], cwd=root, capture_output=True, text=True, check=False)
     return "true" if done.stdout.strip() else "false"

@@ -1,32 +1,40 @@
-"""Preference pairs to an ARM: a plain PEFT folder and its card, on transformers.Trainer.
+"""Preference pairs to an ARM: a plain folder and its card, on transformers.Trainer.
 
 The same inputs on the same machine give the same bytes, also when the training was killed and run again.
 """
 
-import json
 import logging
 import random
 import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from transformers import set_seed
 
 from genarm import checkpoints as saved
-from genarm.arms import CONFIG, write_card
+from genarm import ranks
+from genarm.arms import adapter_hash, write_card
 from genarm.config import TrainConfig
 from genarm.errors import DataError
-from genarm.files import sha256, write_json
+from genarm.files import sha256
 from genarm.lengths import longer_is_chosen
 from genarm.logps import prepare
-from genarm.lora import adapt, fuse
-from genarm.models import ModelSource, context_of, load_model, load_tokenizer
+from genarm.lora import save_adapter
+from genarm.models import ModelSource, context_of, load_tokenizer
 from genarm.tokenised import OverLong, TokenPairs, tokenise
-from genarm.trainer import ArmTrainer
-from genarm.types import ArmCard
+from genarm.trainable import check_vocabulary, check_width, load, make_trainable, own_model
+from genarm.trainer import ArmTrainer, Journal, quiet
+from genarm.types import ArmCard, Champion
 from genarm.watch import Watch
+from genarm.whole import save_whole
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+# How a training runs, which its result does not depend on: none of it keeps a checkpoint from being used.
+HOW = {"checkpoint_minutes", "gradient_checkpointing", "launcher", "processes", "accelerate_config"}
 
 log = logging.getLogger(__name__)
 
@@ -54,19 +62,28 @@ def train_arm(
     weight: float,
     data_md5: str | None,
     git_commit: str | None,
+    start: Path | None = None,
+    started_from: Champion | None = None,
+    journal: Journal = quiet,
 ) -> TrainResult:
-    """Train an adapter on `base` and write it to `out`; resumes from `checkpoints` where it was cut short.
+    """Train an ARM that guides `base` and write it to `out`; goes on from `checkpoints` if cut short.
 
+    `start` is the folder of an ARM to go on from instead of anew, `started_from` the version that it is of.
     `train` and `validation` are files of pairs. A pair beyond the model's context is left out and named,
-    unless `config.truncate` says where to cut it.
+    unless `config.truncate` says where to cut it. `journal` takes the rows of the curves as they come. Of
+    several processes the first one writes.
 
     Raises DataError for a split with no pairs, ConfigError for adapters that do not fit the model or packs
-    that do not hold the longest pair, TrainingError for a loss that is not a number, a disk that cannot be
-    written, or a stop by signal.
+    that do not hold the longest pair, TokenizerMismatch for a model with other tokens, TrainingError for a
+    loss that is not a number, a disk that cannot be written, or a stop by signal.
     """
     begun = time.monotonic()
+    ranks.join()
     set_seed(config.seed)
-    model, tokenizer = load_model(base, dtype), load_tokenizer(base)
+    own, tokenizer = own_model(base, config), load_tokenizer(base)
+    check_vocabulary(dimension, own, base, tokenizer)
+    model = load(own, dtype, config, start)
+    check_width(dimension, model, tokenizer)
     context = context_of(model)
     refused: list[OverLong] = []
     splits = []
@@ -76,36 +93,42 @@ def train_arm(
         splits.append(found)
         refused += over_long
     data, held_out = _at_most(splits[0], config), splits[1]
-    settings = {"dtype": dtype, **config.model_dump(mode="json", exclude={"checkpoint_minutes"})}
-    folder = saved.open_folder(checkpoints, _key(base, settings, data, held_out))
+    settings = {"dtype": dtype, **config.model_dump(mode="json", exclude=HOW)}
+    began = own.weights_sha256 if start is None else adapter_hash(start)
+    said = {"weights": began, "settings": settings}
+    said |= {"pairs": data.fingerprint, "held_out": held_out.fingerprint}
+    folder = saved.open_folder(checkpoints, _key(began, settings, data, held_out), said)
     packed = prepare(model, data)
-    adapted = adapt(model, config.lora)
-    fuse(adapted)
+    adapted = make_trainable(model, own, config, start)
     watch = Watch(f"train {dimension}", config.checkpoint_minutes)
-    trainer = ArmTrainer(adapted, config, data, held_out, folder, watch, packed)
+    trainer = ArmTrainer(adapted, config, data, held_out, folder, watch, packed, journal)
     trainer.run(dimension)
     metrics = _metrics(trainer, time.monotonic() - begun)
-    with saved.writing(out):
-        card = _save(
-            trainer.adapted,
-            out,
-            ArmCard(
-                dimension=dimension,
-                base_id=base.id,
-                base_revision=base.revision,
-                base_weights_sha256=base.weights_sha256,
-                tokenizer_sha256=base.tokenizer_sha256,
-                adapter_sha256="",
-                beta=config.beta,
-                weight=weight,
-                pairs_sha256=sha256(train),
-                data_md5=data_md5,
-                git_commit=git_commit,
-                params=settings,
-                metrics={k: v for k, v in metrics.items() if "second" not in k},
-            ),
-        )
-    shutil.rmtree(folder, ignore_errors=True)
+    trainer.gather()
+    card = ArmCard(
+        dimension=dimension,
+        base_id=own.id,
+        base_revision=own.revision,
+        base_weights_sha256=own.weights_sha256,
+        tokenizer_sha256=base.tokenizer_sha256,
+        adapter_sha256="",
+        beta=config.beta,
+        weight=weight,
+        pairs_sha256=sha256(train),
+        data_md5=data_md5,
+        git_commit=git_commit,
+        params=settings,
+        metrics={k: v for k, v in metrics.items() if "second" not in k},
+        dtype=dtype,
+        quantise=config.quantise,
+        guides=None if own is base else base.id,
+        guides_revision=None if own is base else base.revision,
+        warm_start=started_from,
+    )
+    if ranks.is_first():
+        with saved.writing(out):
+            card = _save(trainer.adapted, tokenizer, out, card)
+    saved.clear(checkpoints)
     return TrainResult(card, metrics, trainer.curves, refused)
 
 
@@ -132,16 +155,18 @@ def _at_most(pairs: TokenPairs, config: TrainConfig) -> TokenPairs:
     return pairs.take(sorted(random.Random(config.seed).sample(range(len(pairs)), config.max_pairs)))
 
 
-def _key(base: ModelSource, settings: object, *splits: TokenPairs) -> str:
-    return saved.training_key(base.weights_sha256, settings, *(s.fingerprint for s in splits))
+def _key(weights: str, settings: object, *splits: TokenPairs) -> str:
+    return saved.training_key(weights, settings, *(s.fingerprint for s in splits))
 
 
 def _metrics(trainer: "ArmTrainer", seconds: float) -> dict[str, float]:
-    before, after = ([row for row in trainer.curves if "eval/loss" in row][i] for i in (0, -1))
+    evaluated = [row for row in trainer.curves if "eval/loss" in row]
+    before, after = evaluated[0], next(row for row in evaluated if row["step"] == trainer.best.step)
     beta = trainer.config.beta
     return {
         "train/pairs": float(len(trainer.data)),
-        "train/steps": float(trainer.state.max_steps),
+        "train/steps": float(trainer.state.global_step),
+        **({"train/kept_step": float(trainer.best.step)} if trainer.config.early_stopping else {}),
         "train/tokens": float(trainer.plan.tokens),
         "train/loss": [row["loss"] for row in trainer.curves if "loss" in row][-1],
         "train/seconds": seconds,
@@ -155,18 +180,15 @@ def _metrics(trainer: "ArmTrainer", seconds: float) -> dict[str, float]:
     }
 
 
-def _save(model: Any, out: Path, card: ArmCard) -> ArmCard:
+def _save(model: Any, tokenizer: "PreTrainedTokenizerBase", out: Path, card: ArmCard) -> ArmCard:
     """Write the folder beside `out`, then put it in place: the old ARM or the new one, never half of one."""
     beside, old = (out.with_name(f".{out.name}.{kind}") for kind in ("new", "old"))
     for folder in (beside, old):
         shutil.rmtree(folder, ignore_errors=True)
-    model.save_pretrained(beside, save_embedding_layers=False)
-    (beside / "README.md").unlink(missing_ok=True)  # a template of peft's, with the base's path in it
-    config = json.loads((beside / CONFIG).read_text(encoding="utf-8"))
-    # The base by its name, not by where it lies on this machine; and peft keeps its targets in a set.
-    config |= {"base_model_name_or_path": card.base_id, "revision": card.base_revision}
-    config["target_modules"] = sorted(config["target_modules"])
-    write_json(beside / CONFIG, config)
+    if hasattr(model, "peft_config"):
+        save_adapter(model, beside, card.base_id, card.base_revision)
+    else:
+        save_whole(model, tokenizer, beside, card.dtype or "float32")
     card = write_card(beside, card)
     if out.exists():
         out.rename(old)

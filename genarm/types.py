@@ -49,7 +49,11 @@ class PreferencePair:
 
 @dataclass(frozen=True, slots=True)
 class ArmCard:
-    """What `arm.json` says of an adapter: what it rewards, what it fits on, where it comes from."""
+    """What `arm.json` says of an ARM: what it rewards, what it fits on, where it comes from.
+
+    `base` is the model that the adapter sits on, or that a full model once was; `adapter_sha256` is over
+    either. An ARM with a model of its own `guides` another one. Cards of old say nothing of `dtype`.
+    """
 
     dimension: str
     base_id: str
@@ -64,6 +68,11 @@ class ArmCard:
     git_commit: str | None
     params: Mapping[str, object] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
+    dtype: str | None = None  # the precision it was trained in
+    quantise: str | None = None
+    guides: str | None = None
+    guides_revision: str | None = None
+    warm_start: "Champion | None" = None  # the version it was trained on from
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,7 +125,8 @@ def project(base, tmp_path_factory):
         (folder / "seed" / f"{name}.jsonl").write_text("\n".join(lines) + "\n")
     (folder / "toy_scorers.py").write_text(SCORER)
     write_params(folder, toy_params(base))
-    (folder / "mlflow" / "champions.json").write_text('{"digits": null, "vowels": null}\n')
+    for name in ("champions.json", "starts.json"):
+        (folder / "mlflow" / name).write_text('{"digits": null, "vowels": null}\n')
     (folder / "dvc.lock").unlink(missing_ok=True)
     subprocess.run(
         ["dvc", "repro", "data.dvc"], cwd=folder, env=environment(folder), check=True, capture_output=True

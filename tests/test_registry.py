@@ -581,3 +581,30 @@ def test_four_processes_may_open_a_new_store_at_once(tmp_path: Path, monkeypatch
         process.join()
     assert [process.exitcode for process in processes] == [0] * 4
     assert [results.get() for _ in processes] == [{DIMENSION: None}] * 4
+
+
+def test_a_model_of_its_own_is_stored_fetched_and_answers_beside_the_base(
+    store: Registry, tmp_path: Path, toy: Any
+) -> None:
+    """All weights trained: no adapter, so a whole folder is stored, and `guides` names the base to find."""
+    import mlflow
+    import pandas as pd
+    from conftest import toy_model
+    from toy_arms import card
+
+    folder, source = tmp_path / "arm", resolve(str(toy.folder))
+    toy_model(seed=7, layers=2).save_pretrained(folder)
+    toy.tokenizer.save_pretrained(folder)
+    said = dataclasses.replace(card(source), dimension=DIMENSION, base_id="elsewhere", guides=source.id)
+    written = arms.write_card(folder, said)
+    register(store, folder)
+    store.promote(DIMENSION, decision(store, folder), smoke_test=lambda _: None, actor="test")
+    champion = store.champions([DIMENSION])[DIMENSION]
+    assert champion is not None
+    got = store.fetch(DIMENSION, champion, tmp_path / "got")
+    assert arms.is_full(got) and arms.read_card(got) == dataclasses.replace(written, weight=champion.weight)
+    assert arms.files(got) == arms.files(folder)
+    mlflow.set_tracking_uri(store.uri)
+    model = mlflow.pyfunc.load_model("models:/genarm-positive@champion", model_config={"dtype": "float32"})
+    answer = model.predict(pd.DataFrame([{"prompt": "hello", "weight": 1.0, "max_new_tokens": 4}]))
+    assert answer["tokens"].tolist() == [4] or answer["finish_reason"].tolist() == ["stop"]

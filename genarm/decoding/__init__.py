@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from genarm.arms import CARD, CONFIG, check_fits, read_card
+from genarm.arms import CARD, CONFIG, check_fits, is_full, read_card
 from genarm.decoding.guidance import (
     GuidedDecoder,
     GuidedRequest,
@@ -17,6 +17,7 @@ from genarm.decoding.guidance import (
 )
 from genarm.errors import AdapterError, ConfigError
 from genarm.models import DeviceMap, ModelSource
+from genarm.types import ArmCard
 
 __all__ = [
     "GuidedDecoder", "GuidedRequest", "GuidedResponse", "Piece", "Session", "Stream", "TokenRewards",
@@ -51,9 +52,14 @@ def load_decoder(
     from genarm.decoding.trunk import Trunk, vocabulary
     from genarm.models import load_model, load_tokenizer
 
-    # Either file says that an adapter is meant, and read_card says what is missing of it.
-    adapters = {n: f for n, f in arms.items() if (f / CONFIG).is_file() or (f / CARD).is_file()}
-    cards = {name: read_card(folder) for name, folder in adapters.items()}
+    # Either file says that an ARM of ours is meant, and read_card says what is missing of it.
+    ours = {n: f for n, f in arms.items() if (f / CONFIG).is_file() or (f / CARD).is_file()}
+    told = {name: read_card(folder) for name, folder in ours.items()}
+    cards = {name: card for name, card in told.items() if not is_full(arms[name])}
+    for name, card in told.items():
+        _compare_precision(name, card, dtype)
+        if name not in cards:
+            check_fits(card, source, shares_weights=False)
     fitting = {n for n, card in cards.items() if card.base_weights_sha256 == source.weights_sha256}
     shared = {n: f for n, f in arms.items() if strategy == "shared" or (strategy == "auto" and n in fitting)}
     for name, folder in shared.items():
@@ -78,3 +84,16 @@ def load_decoder(
     )
     base = Part(Trunk(model, factors, vocab, compiled=compiled), {name: name for name in shared}, base=True)
     return Engine([base, *parts], tokenizer, slots=batch_size, speculate=speculate)
+
+
+def _compare_precision(name: str, card: ArmCard, dtype: str) -> None:
+    """Warn where an ARM is read in another precision than it was trained in: its rewards are then others."""
+    trained = f"{card.quantise} weights" if card.quantise else card.dtype
+    if trained not in (None, dtype):
+        log.warning(
+            "ARM %r was trained on %s and is read in %s, which moves its rewards a little; %s",
+            *(name, trained, dtype),
+            "train with quantise: null to stop this"
+            if card.quantise
+            else f"base.dtype: {trained} stops this",
+        )

@@ -9,32 +9,13 @@ from pathlib import Path
 
 from transformers import PreTrainedTokenizerBase
 
-from genarm.arms import check_fits
+from genarm.arms import check_fits, check_same_tokens, check_weights, own_source
 from genarm.decoding.adapters import read_adapter
 from genarm.decoding.ensemble import Part
 from genarm.decoding.trunk import Trunk, output_width
 from genarm.errors import TokenizerMismatch
-from genarm.models import ModelSource, load_model, load_tokenizer, resolve
+from genarm.models import ModelSource, load_model, load_tokenizer
 from genarm.types import ArmCard
-
-
-def check_same_tokens(
-    name: str, arm: PreTrainedTokenizerBase, base_id: str, base: PreTrainedTokenizerBase
-) -> None:
-    """Raise TokenizerMismatch naming the first token id that the two tokenizers read differently."""
-    theirs = {i: token for token, i in arm.get_vocab().items()}
-    ours = {i: token for token, i in base.get_vocab().items()}
-    for i in sorted(theirs.keys() | ours.keys()):
-        if theirs.get(i) != ours.get(i):
-            raise TokenizerMismatch(
-                f"ARM {name!r} and base {base_id!r} disagree on token {i}: "
-                f"{_shown(theirs.get(i))} against {_shown(ours.get(i))}",
-                hint="train an ARM on this base's tokenizer",
-            )
-
-
-def _shown(token: str | None) -> str:
-    return "nothing" if token is None else repr(token)
 
 
 def load_parts(
@@ -48,18 +29,18 @@ def load_parts(
     speculate: bool,
     compiled: bool,
 ) -> list[Part]:
-    """A part for each set of weights: full models, or LoRAs (those with a card) on the model of their card.
+    """A part for each set of weights: full models, or LoRAs (those in `cards`) on the model of their card.
 
     Raises TokenizerMismatch where a token id does not mean the same to all, AdapterError where an adapter's
     own base has changed.
     """
-    own = {name: _own_source(folder, cards.get(name), source) for name, folder in arms.items()}
+    own = {name: own_source(folder, cards.get(name), source) for name, folder in arms.items()}
     for name, theirs in own.items():
         if theirs.tokenizer_sha256 != source.tokenizer_sha256:
             check_same_tokens(name, load_tokenizer(theirs), source.id, tokenizer)
         if name in cards:
             check_fits(cards[name], source, shares_weights=False)
-            check_fits(cards[name], theirs, shares_weights=True)
+            check_weights(cards[name], theirs)
     parts: list[Part] = []
     for weights in dict.fromkeys(theirs.weights_sha256 for theirs in own.values()):
         names = [name for name, theirs in own.items() if theirs.weights_sha256 == weights]
@@ -89,11 +70,3 @@ def _part(
         )
     speaks = {name: name if name in cards else None for name in arms}
     return Part(Trunk(model, adapters, vocab, compiled=compiled), speaks, proxy=proxy)
-
-
-def _own_source(folder: Path, card: ArmCard | None, base: ModelSource) -> ModelSource:
-    if card is None:
-        return resolve(str(folder))
-    if card.base_weights_sha256 == base.weights_sha256:
-        return base
-    return resolve(card.base_id, card.base_revision)

@@ -10,7 +10,8 @@ def model_page(dimension: str) -> str:
     name = f"genarm-{dimension}"
     return f"""### Autoregressive reward models for **{dimension}**
 
-Each version is a LoRA adapter whose token log-probabilities are rewards. It guides its frozen base model:
+Each version is a LoRA adapter, or a model of its own, whose token log-probabilities are rewards. It guides a
+frozen base model:
 `log p_base + weight * log p_arm`, token by token.
 
 - `champion`: the version in use
@@ -24,7 +25,7 @@ import mlflow, peft
 model = mlflow.pyfunc.load_model("models:/{name}@champion")
 model.predict([{{"prompt": "Tell me about rain."}}])
 
-# the adapter alone
+# the adapter alone, where it is one
 folder = mlflow.artifacts.download_artifacts("models:/{name}@champion/artifacts/arm")
 peft.PeftModel.from_pretrained(base, folder)
 ```
@@ -34,9 +35,10 @@ peft.PeftModel.from_pretrained(base, folder)
 def version_page(card: ArmCard, metrics: Mapping[str, float], lineage: Mapping[str, str]) -> str:
     """The page of one version: what it is, how well it learned, where it comes from."""
     at = f" at `{card.base_revision}`" if card.base_revision else ""
+    guides = f", guiding `{card.guides}`" if card.guides else ""
     return "\n\n".join(
         [
-            f"ARM for **{card.dimension}** on `{card.base_id}`{at}, to be used at weight {card.weight:g}",
+            f"ARM for **{card.dimension}** on `{card.base_id}`{at}{guides}, to be used at weight {card.weight:g}",
             "### How well it learned",
             _bullets({name: f"{value:.4g}" for name, value in sorted(metrics.items())}),
             "### Where it comes from",

@@ -23,7 +23,9 @@ class ArmModel(PythonModel):
         folder, config = Path(context.artifacts["arm"]), context.model_config or {}
         self.card = arms.read_card(folder)
         base = os.environ.get("GENARM_BASE") or config.get("base")
-        source = models.resolve(base) if base else models.resolve(self.card.base_id, self.card.base_revision)
+        card = self.card
+        known = (card.guides, card.guides_revision) if card.guides else (card.base_id, card.base_revision)
+        source = models.resolve(base) if base else models.resolve(*known)
         self.tokenizer = models.load_tokenizer(source)
         self.decoder = load_decoder(
             source,

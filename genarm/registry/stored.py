@@ -1,4 +1,4 @@
-"""The files of a version: a pyfunc model from code around the plain PEFT folder, put there and taken back."""
+"""The files of a version: a pyfunc model from code around the ARM's plain folder, put there and taken back."""
 
 import importlib.metadata
 import shutil
@@ -13,14 +13,14 @@ from genarm.registry.store import Store
 from genarm.registry.versions import Version, location, model_name
 from genarm.types import ArmCard
 
-ARM = "artifacts/arm"  # the PEFT folder inside the stored model
+ARM = "artifacts/arm"  # the ARM's folder inside the stored model
 LOADER = Path(__file__).with_name("pyfunc.py")
 NEEDS = ("genarm", "mlflow", "torch", "transformers", "peft")
 SETTINGS = ("weight", "temperature", "max_new_tokens", "seed")  # of a request, where it gives them
 
 
 def upload(store: Store, card: ArmCard, folder: Path, model_id: str, run_id: str) -> None:
-    """The PEFT folder as a pyfunc model from code; signature and requirements are stated, not inferred."""
+    """The ARM's folder as a pyfunc model from code; signature and requirements are stated, not inferred."""
     import pandas as pd
     from mlflow.models import Model, ModelSignature
     from mlflow.types.schema import AnyType, ColSpec, Schema
@@ -35,7 +35,7 @@ def upload(store: Store, card: ArmCard, folder: Path, model_id: str, run_id: str
     with tempfile.TemporaryDirectory() as place:
         arm, out = Path(place) / "arm", Path(place) / "model"
         arm.mkdir()
-        for name in (arms.CONFIG, arms.WEIGHTS):
+        for name in arms.files(folder):
             shutil.copyfile(folder / name, arm / name)
         write_json(arm / arms.CARD, card)  # with the weight it is tried at, which the folder's may not be
         mlflow.pyfunc.save_model(
@@ -72,7 +72,7 @@ def _requirements() -> list[str]:
 
 
 def download(store: Store, version: Version, into: Path) -> None:
-    """Copy the PEFT folder of a version. Raises RegistryError where its files are gone."""
+    """Copy the ARM's folder of a version. Raises RegistryError where its files are gone."""
     from mlflow.artifacts import download_artifacts
 
     if not has_files(store, version):
@@ -95,4 +95,4 @@ def has_files(store: Store, version: Version) -> bool:
     from mlflow.artifacts import list_artifacts
 
     found = list_artifacts(artifact_uri=f"{location(store, version)}/{ARM}", tracking_uri=store.uri)
-    return any(file.path.endswith(arms.WEIGHTS) for file in found)
+    return any(file.path.endswith(".safetensors") for file in found)
