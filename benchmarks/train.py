@@ -13,6 +13,7 @@ import datetime
 import importlib.util
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -46,13 +47,13 @@ def options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--data", type=Path, metavar="FILE", help="JSON lines of pairs (the seed pairs)")
     parser.add_argument("--quick", action="store_true", help="one repeat of few pairs: a look, not a figure")
     parser.add_argument("--repeats", type=int, help="medians of so many (3; quick: 1)")
-    parser.add_argument("--pairs", type=int, help="pairs of one run of a row (64; quick: 24)")
-    parser.add_argument("--batch-pairs", type=int, default=8, help="pairs of an optimiser step")
+    parser.add_argument("--pairs", type=int, help="pairs of one run of a row (64; quick: 16)")
+    parser.add_argument("--batch-pairs", type=int, help="pairs of an optimiser step (8; quick: 4)")
     parser.add_argument("--batch-tokens", type=int, default=2048, help="tokens of a forward pass of ours")
     parser.add_argument(
         "--max-tokens", type=int, default=1024, help="longer pairs are left out, for all rows"
     )
-    parser.add_argument("--trl-pairs", type=int, help="pairs of a forward pass of TRL (the whole step)")
+    parser.add_argument("--trl-pairs", type=int, default=2, help="pairs of a forward pass of TRL")
     parser.add_argument("--checkpointing", action="store_true",
                         help="TRL with gradient checkpointing, its default: smaller, slower")  # fmt: skip
     parser.add_argument("--rows", help="only these rows, by name, separated by commas")
@@ -64,8 +65,8 @@ def options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, help="of torch (as many as there are cores)")
     chosen = parser.parse_args(arguments)
     chosen.repeats = chosen.repeats or (1 if chosen.quick else 3)
-    chosen.pairs = chosen.pairs or (24 if chosen.quick else 64)
-    chosen.trl_pairs = chosen.trl_pairs or chosen.batch_pairs
+    chosen.pairs = chosen.pairs or (16 if chosen.quick else 64)
+    chosen.batch_pairs = chosen.batch_pairs or (4 if chosen.quick else 8)
     chosen.threads = chosen.threads or os.cpu_count() or 1
     chosen.batch_tokens = max(chosen.batch_tokens, chosen.max_tokens)
     if chosen.batch_pairs % chosen.trl_pairs:
@@ -199,4 +200,5 @@ def setting(chosen: argparse.Namespace, pairs: int, lengths: Sequence[float], ra
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # the row under way ends, too
     main()

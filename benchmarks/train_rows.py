@@ -117,7 +117,7 @@ def row_tokens(pairs: Sequence[Pair]) -> np.ndarray[Any, np.dtype[np.int64]]:
 
 
 def ours(job: Job, model: PreTrainedModel, pairs: Sequence[Pair], folder: Path) -> ArmTrainer:
-    """Our trainer; `plain` gives it two padded rows a pair, a whole step in one batch."""
+    """Our trainer; `plain` gives it two padded rows a pair, batched by the same budget."""
     rows = Dataset.from_list([asdict(pair.ids) for pair in pairs])
     lengths = [[len(p.ids.prompt), len(p.ids.chosen), len(p.ids.rejected)] for p in pairs]
     data = TokenPairs(job.row, rows, np.arange(len(pairs)), np.array(lengths, dtype=np.int64))
@@ -130,7 +130,7 @@ def ours(job: Job, model: PreTrainedModel, pairs: Sequence[Pair], folder: Path) 
         beta=BETA,
         learning_rate=LEARNING_RATE,
         batch_pairs=job.batch_pairs,
-        batch_tokens=job.batch_tokens if packed else int(data.row_tokens.sum()),
+        batch_tokens=job.batch_tokens,
         warmup=0,
         schedule="constant",
         seed=SEED,
