@@ -55,7 +55,7 @@ class ArmTrainer(SharedSteps):
             seed=config.seed,
             ranks=ranks.count(),
         )
-        self.objective = Objective(
+        self.objective: Objective = Objective(
             config.beta, config.margin, config.label_smoothing, config.length_normalised
         )
         arguments = TrainingArguments(

@@ -35,6 +35,6 @@ def save_whole(
     model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", folder: Path, dtype: str
 ) -> None:
     """A plain transformers folder; the model is narrowed to `dtype` and done with."""
-    model.to(getattr(torch, dtype)).save_pretrained(folder)  # type: ignore[arg-type]  # its own, narrower, types
+    model.to(getattr(torch, dtype)).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     shutil.rmtree(folder / ".cache", ignore_errors=True)
