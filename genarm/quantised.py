@@ -50,6 +50,7 @@ def four_bit(kind: type, dtype: str) -> object:
 def check_quantising() -> None:
     """Raise ConfigError where this machine cannot train on 4-bit weights."""
     missing = ""
+    # On a CPU bitsandbytes 0.50 gives a model in evaluation mode products that have no gradient.
     if not torch.cuda.is_available():
         missing = "this machine has no CUDA device"
     elif importlib.util.find_spec("bitsandbytes") is None:

@@ -608,3 +608,35 @@ def test_a_model_of_its_own_is_stored_fetched_and_answers_beside_the_base(
     model = mlflow.pyfunc.load_model("models:/genarm-positive@champion", model_config={"dtype": "float32"})
     answer = model.predict(pd.DataFrame([{"prompt": "hello", "weight": 1.0, "max_new_tokens": 4}]))
     assert answer["tokens"].tolist() == [4] or answer["finish_reason"].tolist() == ["stop"]
+
+
+def test_training_starts_from_the_version_in_use_until_that_one_has_seen_the_data(
+    root: Path, store: Registry, make_arm: Make
+) -> None:
+    """The ARM's card says data `ddd...`: on other data training goes on from it, on these where it began."""
+    from genarm import starts
+    from genarm.files import write_json, write_text
+    from genarm.layout import Layout
+
+    params = {
+        "base": {"model": "toy"},
+        "dimensions": [DIMENSION],
+        "pairs": {"sources": {DIMENSION: {"files": "a"}}},
+        "train": {"default": {"warm_start": "champion"}, DIMENSION: {}},
+        "respond": {"weights": {DIMENSION: 1}},
+        "judge": {DIMENSION: {"scorer": "length"}},
+    }
+    layout = Layout(root)
+    write_json(layout.params, params)
+    register(store, make_arm(0))
+    promote(store, make_arm(0))
+    champion = store.snapshot(layout.champions, [DIMENSION])[DIMENSION]
+    write_text(root / "data.dvc", "outs: [{md5: new.dir}]\n")
+    assert starts.note_starts(root) == [DIMENSION]
+    start = starts.fetch_start(root, DIMENSION)
+    assert start == (layout.start_arm(DIMENSION), champion)
+    assert arms.read_card(start[0]).adapter_sha256 == arms.adapter_hash(make_arm(0))
+    assert starts.note_starts(root) == [], "said once"
+    write_text(root / "data.dvc", f"outs: [{{md5: {'d' * 32}.dir}}]\n")
+    assert starts.note_starts(root) == [DIMENSION]
+    assert starts.read_starts(root) == {DIMENSION: None}

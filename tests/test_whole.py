@@ -12,6 +12,7 @@ from toy_arms import other_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from genarm import models
+from genarm.accuracy import evaluate_arm
 from genarm.arms import is_full, read_card
 from genarm.attention import BLOCKS
 from genarm.collate import collate
@@ -127,6 +128,8 @@ def test_a_smaller_model_with_the_same_tokens_guides_the_base(toy, tmp_path, met
     decoder = load_decoder(base, {"loud": tmp_path / "arm"}, dtype="float32")
     (answer,) = decoder.generate([GuidedRequest((1, 2, 3), {"loud": 1.0}, max_new_tokens=8)])
     assert answer.kl > 0
+    found = evaluate_arm(base, tmp_path / "arm", preferences(9, seed=1), dtype="float32")
+    assert found["margin"] == pytest.approx(result.metrics["validation/margin"], abs=1e-3)
 
 
 def test_a_model_with_other_tokens_is_refused_by_the_first_that_differs(toy, tmp_path):
