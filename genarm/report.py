@@ -21,7 +21,7 @@ from genarm.types import ArmCard, Comparison, Decision, Prompt, Response, Scorec
 
 EXAMPLES = 8
 SIDES: tuple[Side, ...] = ("base", "champion", "challenger")
-CURVES = ("loss", "rewards/accuracies", "rewards/margins")
+CURVES = ("loss", "rewards/accuracies", "rewards/margins", "perplexity/chosen", "kl_to_base")
 OUTCOMES = {"promote": "promoted", "hold": "held", "reject": "rejected", "same": "unchanged"}
 
 

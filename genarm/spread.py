@@ -71,7 +71,7 @@ class SharedSteps(Trainer):
     def _prepare_for_training(self, *arguments: Any) -> Any:
         model, loader = super()._prepare_for_training(*arguments)
         if self.is_fsdp_enabled:
-            model.inside = MethodType(lambda this, function, batch: function(this, batch), model)
+            model.inside = MethodType(lambda this, function, batch: function(this, batch).clone(), model)
             register_fsdp_forward_method(model, "inside")
         return model, loader
 

@@ -33,6 +33,7 @@ from genarm.whole import save_whole
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+HEALTH = ("drift/chosen", "drift/rejected", "perplexity/chosen", "kl_to_base")
 # How a training runs, which its result does not depend on: none of it keeps a checkpoint from being used.
 HOW = {"checkpoint_minutes", "gradient_checkpointing", "launcher", "processes", "accelerate_config"}
 
@@ -177,6 +178,7 @@ def _metrics(trainer: "ArmTrainer", seconds: float) -> dict[str, float]:
         "validation/margin_before": before["eval/rewards/margins"] / beta,
         "validation/margin": after["eval/rewards/margins"] / beta,
         "validation/loss": after["eval/loss"],
+        **{f"validation/{name}": after[f"eval/{name}"] for name in HEALTH if f"eval/{name}" in after},
     }
 
 

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from genarm import launch, stages
 from genarm.config import TrainConfig
@@ -145,6 +146,11 @@ def test_two_processes_train_as_one(toy, tmp_path, how):
     two = project(tmp_path / "two", toy.folder, launcher="accelerate", **how)
     for root in (one, two):
         stages.train(root, "loud")
+    the_same(one, two)
+
+
+def the_same(one: Path, two: Path) -> None:
+    """Curves, and what was written."""
     a, b = curves(one), curves(two)
     assert [row["step"] for row in a] == [row["step"] for row in b]
     assert sum(bool(row["loss"]) for row in a) == 6
@@ -160,6 +166,27 @@ def test_two_processes_train_as_one(toy, tmp_path, how):
     assert sorted(p.name for p in Layout(two).arm("loud").iterdir()) == sorted(
         p.name for p in Layout(one).arm("loud").iterdir()
     )
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("alone")
+@pytest.mark.parametrize("recomputed", [False, True])
+def test_weights_sharded_over_two_processes_train_as_one_and_go_on_from_a_checkpoint(
+    toy, tmp_path, recomputed
+):
+    one = project(tmp_path / "one", toy.folder, launcher="python")
+    two = project(tmp_path / "two", toy.folder, launcher="python", gradient_checkpointing=recomputed)
+    said = YAML(typ="safe").load((two / "configs" / "accelerate" / "fsdp2.yaml").read_text())["fsdp_config"]
+    environment = {**os.environ, "ACCELERATE_USE_FSDP": "true", "ACCELERATE_USE_CPU": "true"}
+    environment |= {name.upper(): str(value) for name, value in said.items()}
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    command += [str(ROOT / "tests" / "sharded_worker.py"), str(two)]
+    for stop, words in (["3"], "was stopped at step 3 of 6"), ([], "sharded"):
+        done = subprocess.run([*command, *stop], env=environment, text=True, capture_output=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+        assert words in done.stdout and done.stdout.count("sharded") == 2
+    stages.train(one, "loud")
+    the_same(one, two)
 
 
 def start(root: Path) -> "subprocess.Popen[str]":
