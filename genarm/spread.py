@@ -8,11 +8,11 @@ that. Weights sharded by FSDP2 are gathered and reduced as they are used, inside
 from collections import Counter
 from functools import partial
 from types import MethodType
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch.distributed.fsdp import register_fsdp_forward_method
-from torch.utils.data import DataLoader, SequentialSampler
+from torch.utils.data import DataLoader, Dataset, SequentialSampler
 from transformers import Trainer, TrainingArguments
 
 from genarm import ranks
@@ -39,7 +39,10 @@ class SharedSteps(Trainer):
     def get_train_dataloader(self) -> DataLoader[Any]:
         """Every process reads every step, and collates its own share of it."""
         return DataLoader(
-            self.plan, batch_size=1, sampler=SequentialSampler(self.plan), collate_fn=self._collate
+            cast("Dataset[Any]", self.plan),
+            batch_size=1,
+            sampler=SequentialSampler(self.plan),
+            collate_fn=self._collate,
         )
 
     def training_step(

@@ -13,33 +13,38 @@ FLOORS = {
     "arithmetic": ["loss", "length_control", "evaluation", "promotion",
                    "decoding.guidance", "decoding.sampling"],
     "work": [
-        "progress", "ranks", "models", "turns", "arms", "formats", "rows", "lengths", "pairs", "tokens", "tokenised",
-        "packing", "collate", "attention", "lora", "logps", "accuracy", "health", "validation", "recompute",
+        "progress", "ranks", "models", "turns", "arms", "formats", "rows", "lengths", "pairs", "tokens",
+        "tokenised", "packing", "collate", "attention", "lora", "logps", "accuracy", "health",
+        "validation", "recompute",
         "checkpoints", "watch", "events",
         "best", "quantised", "whole", "trainable", "spread", "trainer", "train",
         "decoding.adapters", "decoding.rows", "decoding.attention", "decoding.cache", "decoding.walk",
-        "decoding.replay", "decoding.flight", "decoding.trunk", "decoding.ensemble", "decoding.ending", "decoding.slots",
-        "decoding.policy", "decoding.speculative", "decoding.streams", "decoding.session",
+        "decoding.replay", "decoding.flight", "decoding.trunk", "decoding.ensemble", "decoding.ending",
+        "decoding.slots", "decoding.policy", "decoding.speculative", "decoding.streams", "decoding.session",
         "decoding.engine",
         "decoding.separate", "decoding", "respond",
         "judges.base", "judges.programmatic", "judges", "synthesize", "seed",
     ],
     "outside": ["process", "launch", "intake", "versioning", "figures", "report",
                 "registry.store", "registry.versions", "registry.stored", "registry.champions",
-                "registry.pages", "registry.live", "registry.registering", "registry.trail", "registry.promotion",
-                "registry.pyfunc", "registry"],
-    "doors": ["starts", "stages", "worker", "plan", "doctor.finding", "doctor.machine", "doctor.project", "doctor.servers",
-              "doctor", "conversation", "chat", "closing", "operate", "flows.tasks", "flows.align",
+                "registry.pages", "registry.live", "registry.registering", "registry.trail",
+                "registry.promotion", "registry.pyfunc", "registry"],
+    "doors": ["starts", "stages", "worker", "plan",
+              "doctor.finding", "doctor.machine", "doctor.project", "doctor.servers", "doctor",
+              "conversation", "chat", "closing", "operate", "flows.tasks", "flows.align",
               "flows.version_data", "flows.deploy", "cli"],
 }  # fmt: skip
 READING_ORDER = [name for floor in FLOORS.values() for name in floor]
 
 ONLY_HERE = {
-    "mlflow": {"registry.store", "registry.registering", "registry.live", "registry.stored", "registry.pyfunc", "doctor"},
+    "mlflow": {
+        "registry.store", "registry.registering", "registry.live", "registry.stored", "registry.pyfunc",
+        "doctor",
+    },
     "prefect": {"flows.tasks", "flows.align", "flows.version_data", "flows.deploy", "doctor"},
     "dvc": {"versioning"},
     "matplotlib": {"figures", "report"},
-}
+}  # fmt: skip
 NOT_HERE = {"words": {"torch", "transformers"}, "arithmetic": {"transformers", "peft"}, "outside": set()}
 
 

@@ -1,4 +1,4 @@
-"""A step that is recorded or compiled gives what the eager step gives; where it cannot be, it says so and goes on."""
+"""A recorded or compiled step gives what the eager step gives; one that cannot be says so and goes on."""
 
 import logging
 

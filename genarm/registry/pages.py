@@ -38,7 +38,8 @@ def version_page(card: ArmCard, metrics: Mapping[str, float], lineage: Mapping[s
     guides = f", guiding `{card.guides}`" if card.guides else ""
     return "\n\n".join(
         [
-            f"ARM for **{card.dimension}** on `{card.base_id}`{at}{guides}, to be used at weight {card.weight:g}",
+            f"ARM for **{card.dimension}** on `{card.base_id}`{at}{guides}, "
+            f"to be used at weight {card.weight:g}",
             "### How well it learned",
             _bullets({name: f"{value:.4g}" for name, value in sorted(metrics.items())}),
             "### Where it comes from",

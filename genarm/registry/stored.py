@@ -1,4 +1,4 @@
-"""The files of a version: a pyfunc model from code around the ARM's plain folder, put there and taken back."""
+"""The files of a version: a pyfunc model from code around the ARM's plain folder, stored and fetched."""
 
 import importlib.metadata
 import shutil
