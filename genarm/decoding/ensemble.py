@@ -110,6 +110,8 @@ class Ensemble:
             everyone = len(seat.sequences) == len(self.used)
             own = ids if everyone else ids[seat.owners.to(ids.device)]
             real = counts if counts is None or everyone else counts[seat.sequences]
+            if real is not None and not real.any():
+                continue  # none of its prompts has begun
             found = seat.flight.feed(own.to(seat.part.trunk.device), real, head=head)
             if found is None:
                 continue
