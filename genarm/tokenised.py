@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 FORMAT = 1  # raised when the same pairs would give other ids
 BATCH = 500  # pairs tokenised and written together
-READS = 64  # of rows before the file is mapped anew
+NARROW = 2**16  # tokens of a vocabulary whose ids take two bytes
+READS = 16  # of rows before the file is mapped anew
 ROWS, MARKER = "pairs.arrow", "complete.json"
 SIDES = ("prompt", "chosen", "rejected")
 
@@ -180,7 +181,7 @@ def _make(file: Path, tokenizer: "PreTrainedTokenizerBase", folder: Path) -> Non
     for left in (beside, folder):
         shutil.rmtree(left, ignore_errors=True)
     beside.mkdir()
-    token = Value("uint16" if len(tokenizer) <= 2**16 else "int32")
+    token = Value("uint16" if len(tokenizer) <= NARROW else "int32")
     features = Features({"prompt_id": Value("string"), **{side: List(token) for side in SIDES}})
     rows = iter_rows(file, PreferencePair)
     with ArrowWriter(path=str(beside / ROWS), features=features, writer_batch_size=BATCH) as writer:
