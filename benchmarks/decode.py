@@ -13,7 +13,6 @@ import datetime
 import json
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -21,6 +20,8 @@ import time
 from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from resident import resident_peak_mb
 
 from genarm.env import prepare, project_root
 from genarm.models import EMBEDDED
@@ -193,13 +194,7 @@ def peak_memory(models: "Models", chosen: argparse.Namespace) -> float:
     from decode_rows import Rows
 
     Rows(models, slots=chosen.batches[-1])[chosen.memory](jobs_of(models, chosen, chosen.batches[-1], 0))
-    try:
-        # Not what getrusage says, which a process starts with from the one that started it.
-        status = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-        return int(next(line for line in status if line.startswith("VmHWM")).split()[1]) / 1024
-    except (OSError, StopIteration):
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak / (2**20 if sys.platform == "darwin" else 2**10)
+    return resident_peak_mb()
 
 
 def profile(models: "Models", chosen: argparse.Namespace) -> str:

@@ -72,7 +72,7 @@ def tables(
     figures: Figures, spread: Mapping[str, tuple[float, float]], jobs: Sequence[str], gpu: bool
 ) -> Group:
     """Tokens/s by row and job, slowest and fastest repeat in brackets, and the ratios."""
-    return Group(_speeds(figures, spread, jobs), _others(figures), _ratios(figures, GPU if gpu else CPU))
+    return Group(_speeds(figures, spread, jobs), _others(figures), ratios(figures, GPU if gpu else CPU))
 
 
 def show(console: Console, *things: object) -> None:
@@ -110,8 +110,9 @@ def _others(figures: Figures) -> Table:
     return table
 
 
-def _ratios(figures: Figures, wanted: Sequence[Wanted]) -> Table:
-    table = Table(title="ratios", title_justify="left")
+def ratios(figures: Figures, wanted: Sequence[Wanted], title: str = "ratios") -> Table:
+    """Each ratio beside what is wanted of it."""
+    table = Table(title=title, title_justify="left")
     for name in ("ratio", "measured", "wanted", ""):
         table.add_column(name, justify="left" if name in ("ratio", "") else "right")
     for figure in wanted:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from shapes import SHAPES
 from torch import nn
 from transformers import (
     LlamaConfig,
@@ -26,14 +27,6 @@ from genarm.models import load_model, load_tokenizer, resolve
 RANK = 8
 SPREAD = 0.02  # of the adapters' random factors
 TOP = 8  # layers that a usual ARM adapts, of SmolLM2's 30; a third where there are fewer than 24
-SHAPES: dict[str, dict[str, Any]] = {
-    "tiny": dict(hidden_size=64, intermediate_size=128, num_hidden_layers=6, num_attention_heads=4,
-                 num_key_value_heads=2, vocab_size=512, tie_word_embeddings=True),
-    "1b": dict(hidden_size=2048, intermediate_size=8192, num_hidden_layers=16, num_attention_heads=32,
-               num_key_value_heads=8, vocab_size=128256, tie_word_embeddings=True),
-    "8b": dict(hidden_size=4096, intermediate_size=14336, num_hidden_layers=32, num_attention_heads=32,
-               num_key_value_heads=8, vocab_size=128256, tie_word_embeddings=False),
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

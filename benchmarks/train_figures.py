@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from decode_figures import Wanted
+from decode_figures import Wanted, ratios
 from rich.console import Group
 from rich.table import Table
 
@@ -51,14 +51,7 @@ def _rows(figures: Figures, spread: Mapping[str, tuple[float, float]]) -> Table:
 
 
 def _ratios(figures: Figures) -> Table:
-    table = Table(title="ratios; wanted on HH helpful pairs, on two cores", title_justify="left")
-    for name in ("ratio", "measured", "wanted", ""):
-        table.add_column(name, justify="left" if name in ("ratio", "") else "right")
-    for figure in WANTED:
-        if judged := figure.judged(figures):
-            ratio, met = judged
-            bound = f"{'at most' if figure.most else 'at least'} {figure.bound:g}"
-            table.add_row(figure.title, f"{ratio:.2f}", bound, "met" if met else "[red]not met[/]")
+    table = ratios(figures, WANTED, "ratios; wanted on HH helpful pairs, on two cores")
     for title, above, below in (
         ("ours / plain", "ours", "plain"),
         ("ours / its limit", "ours", "limit"),

@@ -4,7 +4,6 @@ python train_rows.py JOB     JOB is a Job as JSON; the last line printed is a Fo
 """
 
 import json
-import resource
 import sys
 import tempfile
 import warnings
@@ -16,6 +15,8 @@ from typing import Any
 import numpy as np
 import torch
 from datasets import Dataset
+from resident import resident_peak_mb
+from shapes import SHAPES
 from torch import nn
 from train_limits import Work, fastest_products, now
 from train_pairs import ALPHA, BETA, LEARNING_RATE, RANK, SEED, Job, Pair, read
@@ -35,15 +36,6 @@ from genarm.packing import Plan
 from genarm.tokenised import TokenPairs
 from genarm.trainer import ArmTrainer
 from genarm.watch import Watch
-
-SHAPES: dict[str, dict[str, Any]] = {
-    "tiny": dict(hidden_size=64, intermediate_size=128, num_hidden_layers=6, num_attention_heads=4,
-                 num_key_value_heads=2, vocab_size=512, tie_word_embeddings=True),
-    "1b": dict(hidden_size=2048, intermediate_size=8192, num_hidden_layers=16, num_attention_heads=32,
-               num_key_value_heads=8, vocab_size=128256, tie_word_embeddings=True),
-    "7b": dict(hidden_size=4096, intermediate_size=11008, num_hidden_layers=32, num_attention_heads=32,
-               num_key_value_heads=32, vocab_size=32000, tie_word_embeddings=False),
-}  # fmt: skip
 
 
 class Clock(TrainerCallback):
@@ -155,13 +147,7 @@ def peak_mb(device: torch.device) -> float:
     """The most memory this process had at one time: resident, or on the GPU."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
-    try:
-        # Not what getrusage says, which a process starts with from the one that started it.
-        status = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-        return int(next(line for line in status if line.startswith("VmHWM")).split()[1]) / 1024
-    except (OSError, StopIteration):
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak / (2**20 if sys.platform == "darwin" else 2**10)
+    return resident_peak_mb()
 
 
 if __name__ == "__main__":
