@@ -1,5 +1,6 @@
 """One step of the guided policy for all slots: read the newest token, score, draw."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -45,30 +46,39 @@ class PlainPolicy:
         assert reading.base is not None
         said = opinions(reading, slots, -1)
         scores = Scores.of(reading.base[:, -1], said)
-        places = np.arange(len(slots)), np.minimum(slots.count, slots.limit - 1).clip(min=0)
-        uniform = torch.from_numpy(slots.uniform[(*places, GUIDED)]).to(slots.device)
         knobs = slots.knobs
         if knobs.greedy and bool((slots.temperature == 0).all()):
             token = scores.total.argmax(-1)
         else:
-            token = draw(distribution(scores.total, knobs, scores.full), uniform)
-        base_logprob, guided, kl = scores.measure(token)
-        # All that the host needs, in one transfer.
-        host = (
-            torch.stack((token.double(), base_logprob.double(), guided.double(), kl.double())).cpu().numpy()
-        )
-        rewards = rewards_of(slots, token[:, None], said, host[1:3, :, None])
-        return Drawn(
-            host[0, :, None].astype(np.int64),
-            np.ones(len(slots), int),
-            host[1, :, None],
-            host[3, :, None],
-            rewards,
-        )
+            token = draw(distribution(scores.total, knobs, scores.full), uniform(slots, 0, GUIDED))
+        return drawn_from(token[:, None], np.ones(len(slots), int), [scores], [said], slots)
+
+
+def uniform(slots: Slots, ahead: int, which: int) -> Tensor:
+    """The uniform number of each slot, so many tokens ahead of the last one drawn."""
+    places = np.minimum(slots.count + ahead, slots.limit - 1).clip(min=0)
+    return torch.from_numpy(slots.uniform[np.arange(len(slots)), places, which]).to(slots.device)
+
+
+def drawn_from(
+    tokens: Tensor,
+    counts: np.ndarray,
+    scores: Sequence[Scores],
+    said: Sequence[Sequence[Opinion]],
+    slots: Slots,
+) -> Drawn:
+    """Tokens [n, m] with what base and guided policy say of them, position by position."""
+    measured = [torch.stack(s.measure(tokens[:, j])) for j, s in enumerate(scores)]
+    # All that the host needs, in one transfer: [4, n, m].
+    host = torch.cat((tokens[None].double(), torch.stack(measured, -1).double())).cpu().numpy()
+    rewards: dict[tuple[int, int], TokenRewards] = {}
+    for j, opinion in enumerate(said):
+        rewards |= rewards_of(slots, tokens, list(opinion), host[1:3], j)
+    return Drawn(host[0].astype(np.int64), counts, host[1], host[3], rewards)
 
 
 def rewards_of(
-    slots: Slots, tokens: Tensor, said: list[Opinion], logprobs: np.ndarray, column: int = 0
+    slots: Slots, tokens: Tensor, said: list[Opinion], logprobs: np.ndarray, column: int
 ) -> dict[tuple[int, int], TokenRewards]:
     """Rewards of the tokens of one position, for the slots whose requests ask for them.
 

@@ -114,7 +114,7 @@ class Product:
         return y
 
 
-class Part(nn.Module):
+class Slice(nn.Module):
     """Stands where a linear module stood: its slice of the product."""
 
     def __init__(self, linear: nn.Linear, product: Product, index: int) -> None:
@@ -173,7 +173,7 @@ def _join(
         product.adapt(factors)
     for i, path in enumerate(paths):
         parent, _, leaf = path.rpartition(".")
-        setattr(model.get_submodule(parent), leaf, Part(linears[i], product, i))  # type: ignore[arg-type]
+        setattr(model.get_submodule(parent), leaf, Slice(linears[i], product, i))  # type: ignore[arg-type]
 
 
 def _check_fits(module: nn.Linear, name: str, path: str, down: Tensor, up: Tensor) -> None:

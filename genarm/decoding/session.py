@@ -71,7 +71,7 @@ class EngineSession:
                 key=lambda t: (-t.request.max_new_tokens, len(t.request.prompt), t.request.prompt),
             )
         )
-        while not all(ticket.done for ticket in tickets):
+        while self.waiting or self.ahead or self.slots.live.any():
             self.step()
         return tickets
 
@@ -201,7 +201,6 @@ class EngineSession:
 
     def cancel(self, ticket: Ticket) -> None:
         """End a request with what it has; a slot it held is free."""
-        ticket.cancelled = True
         if ticket in self.slots.tickets:
             self._end(self.slots.tickets.index(ticket), "cancelled", None)
             return

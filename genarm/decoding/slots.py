@@ -25,7 +25,6 @@ class Ticket:
     base_logprob: float = 0.0
     kl: float = 0.0
     rewards: list[TokenRewards] = field(default_factory=list)
-    cancelled: bool = False
     response: GuidedResponse | None = None
     error: GenarmError | None = None
 

@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 
 from genarm.decoding.ensemble import Ensemble, Part, Reading
-from genarm.decoding.guidance import Opinion, Scores, TokenRewards
-from genarm.decoding.policy import GUIDED, Drawn, opinions, rewards_of
+from genarm.decoding.guidance import Opinion, Scores
+from genarm.decoding.policy import GUIDED, Drawn, drawn_from, opinions, uniform
 from genarm.decoding.sampling import distribution, draw
 from genarm.decoding.slots import Slots
 
@@ -55,7 +55,7 @@ class SpeculativePolicy:
             assert reading.proxy is not None
             proxy = Scores.of(reading.proxy[:, -1].to(slots.device), said[-1])
             chances.append(_normalised(distribution(proxy.total, slots.knobs, proxy.full)))
-            ids.append(draw(chances[-1], _uniform(slots, j, DRAFT)))
+            ids.append(draw(chances[-1], uniform(slots, j, DRAFT)))
         verdict = ensemble.feed(torch.stack(ids, -1), [self.base], head=slice(None))
         said = [[*opinions(verdict, slots, j), *drafting] for j, drafting in enumerate(said)]
         scores = [self._scores(verdict, j, heard) for j, heard in enumerate(said)]
@@ -70,7 +70,7 @@ class SpeculativePolicy:
             last = scores[-1]
             policy.append(_normalised(distribution(last.total, slots.knobs, last.full)))
         tokens = self._tokens(depth, kept, ids, chances, policy, slots)
-        drawn = _drawn(tokens, kept + 1, scores, said, slots)
+        drawn = drawn_from(tokens, kept + 1, scores, said, slots)
         whose = np.where(slots.live, kept, kept[slots.live].max(initial=0)) + 1
         ensemble.retract(self.base, len(ids), whose)
         for part in self.drafting:
@@ -109,7 +109,7 @@ class SpeculativePolicy:
         for j, (q, p) in enumerate(zip(chances, policy, strict=True)):
             token = ids[j + 1][:, None]
             ratio = p.gather(-1, token)[:, 0].double() / q.gather(-1, token)[:, 0].double()
-            stays.append(_uniform(slots, j, ACCEPT) < ratio)
+            stays.append(uniform(slots, j, ACCEPT) < ratio)
         run = torch.stack(stays).long().cumprod(0).sum(0).cpu().numpy()
         return np.minimum(run, depth)
 
@@ -135,7 +135,7 @@ class SpeculativePolicy:
                 # Where p = q nothing is ever refused, but for rounding.
                 refused = refused & (recovered.sum(-1, keepdim=True) > 0)
                 rest = torch.where(refused, recovered, rest)
-            tokens[places, j] = draw(rest, _uniform(slots, j, GUIDED)[places])
+            tokens[places, j] = draw(rest, uniform(slots, j, GUIDED)[places])
         return tokens
 
     def _learn(self, depth: np.ndarray, kept: np.ndarray, slots: Slots) -> None:
@@ -146,27 +146,5 @@ class SpeculativePolicy:
         self.accepted += int(accepted.sum())
 
 
-def _uniform(slots: Slots, ahead: int, which: int) -> Tensor:
-    """The uniform number of each slot, so many tokens ahead of the last one drawn."""
-    places = np.minimum(slots.count + ahead, slots.limit - 1).clip(min=0)
-    return torch.from_numpy(slots.uniform[np.arange(len(slots)), places, which]).to(slots.device)
-
-
 def _normalised(chances: Tensor) -> Tensor:
     return chances / chances.sum(-1, keepdim=True)
-
-
-def _drawn(
-    tokens: Tensor,
-    counts: np.ndarray,
-    scores: Sequence[Scores],
-    said: Sequence[Sequence[Opinion]],
-    slots: Slots,
-) -> Drawn:
-    measured = [torch.stack(s.measure(tokens[:, j])) for j, s in enumerate(scores)]
-    # All that the host needs, in one transfer: [4, n, m].
-    host = torch.cat((tokens[None].double(), torch.stack(measured, -1).double())).cpu().numpy()
-    rewards: dict[tuple[int, int], TokenRewards] = {}
-    for j, opinion in enumerate(said):
-        rewards |= rewards_of(slots, tokens, list(opinion), host[1:3], j)
-    return Drawn(host[0].astype(np.int64), counts, host[1], host[3], rewards)

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import cast
 
 import torch
-import torch._dynamo
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -115,6 +114,8 @@ class Trunk:
 
     def _compile(self, own: Tensor) -> None:
         """Compile the layers and record the steps; where that fails or gives other logits, do not."""
+        import torch._dynamo  # slow to import, and seldom wanted
+
         before = self.body
         try:
             if isinstance(before, Walk):
