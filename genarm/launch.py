@@ -9,12 +9,8 @@ import re
 import signal
 import sys
 import tempfile
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 from rich.console import Console
 from ruamel.yaml import YAML
@@ -22,6 +18,7 @@ from ruamel.yaml import YAML
 from genarm.config import TrainConfig
 from genarm.errors import ConfigError, TrainingError
 from genarm.files import read_json, write_json
+from genarm.interrupts import heard
 from genarm.process import run
 
 TOLD = "GENARM_TRAINING"  # names the folder to the processes
@@ -86,29 +83,17 @@ def _file(root: Path, config: TrainConfig) -> Path:
     )
 
 
-@contextmanager
-def _passed_on(folder: Path) -> Iterator[None]:
+def _passed_on(folder: Path) -> AbstractContextManager[None]:
     """The first Ctrl-C or SIGTERM goes to one process, which stops all after a step; the second acts here.
 
     Told itself, torch's launcher would wait 30 seconds for a step and a checkpoint, and kill.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
 
-    def ask(number: int, _frame: FrameType | None) -> None:
-        signal.signal(number, before[number])
+    def pass_on() -> None:
         for there in folder.glob("pid-*.json"):
             os.kill(read_json(there, int), signal.SIGTERM)
 
-    before: dict[int, Any] = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
-    for number in before:
-        signal.signal(number, ask)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    return heard(pass_on)
 
 
 def _failure(dimension: str, folder: Path, lines: list[str]) -> TrainingError:

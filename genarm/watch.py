@@ -1,11 +1,7 @@
 """What goes on around the steps of a training: its progress, its checkpoints in time, its orderly stop."""
 
-import signal
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import FrameType
+from contextlib import AbstractContextManager
 from typing import Any
 
 from rich.console import Console
@@ -13,6 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from genarm import ranks
+from genarm.interrupts import heard
 
 SECONDS_BETWEEN_LINES = 10.0
 
@@ -95,23 +92,10 @@ class Watch(TrainerCallback):
                 highlight=False,
             )
 
-    @contextmanager
-    def listening(self) -> Iterator[None]:
+    def listening(self) -> AbstractContextManager[None]:
         """Turn the first Ctrl-C or SIGTERM into an end after the step under way; the second acts at once."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
+        return heard(self._ask)
 
-        def ask(number: int, _frame: FrameType | None) -> None:
-            self._asked = True
-            signal.signal(number, before[number])
-            self._console.print(f"{self._title}: stops after this step and keeps a checkpoint")
-
-        before: dict[int, Any] = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
-        for number in before:
-            signal.signal(number, ask)
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+    def _ask(self) -> None:
+        self._asked = True
+        self._console.print(f"{self._title}: stops after this step and keeps a checkpoint")

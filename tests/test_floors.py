@@ -16,7 +16,7 @@ FLOORS = {
         "progress", "ranks", "models", "turns", "arms", "formats", "rows", "lengths", "pairs", "tokens",
         "tokenised", "packing", "collate", "attention", "lora", "logps", "accuracy", "health",
         "validation", "recompute",
-        "checkpoints", "watch", "events",
+        "checkpoints", "interrupts", "watch", "events",
         "best", "quantised", "whole", "trainable", "spread", "trainer", "train",
         "decoding.adapters", "decoding.rows", "decoding.attention", "decoding.cache", "decoding.walk",
         "decoding.replay", "decoding.flight", "decoding.trunk", "decoding.ensemble", "decoding.ending",
