@@ -32,14 +32,14 @@ FULL, SLIDING = "full_attention", "sliding_attention"
 class Block:
     """Queries [start, end) of a row, which see the keys of `prompt` and those of [own, end).
 
-    `hidden` says which of the last of these keys a query must not see.
+    `hidden` is added to the scores of the last of these keys: 0, or -inf where a query must not see one.
     """
 
     start: int
     end: int
     prompt: slice
     own: int
-    hidden: Tensor  # [n, h] bool
+    hidden: Tensor  # [n, h]
 
     def keys(self, x: Tensor) -> Tensor:
         """x [k, s, d] -> [k, m, d], the keys or values that are seen."""
@@ -56,21 +56,24 @@ class Block:
 class Layout:
     """The blocks of a packed row, for each attention window that its layers have."""
 
-    def __init__(self, batch: PairBatch) -> None:
-        self._shapes = batch.shapes
+    def __init__(self, batch: PairBatch, dtype: torch.dtype) -> None:
+        self._shapes, self._dtype = batch.shapes, dtype
         self._blocks: dict[int | None, list[Block]] = {}
 
     def blocks(self, window: int | None) -> list[Block]:
         """The blocks of one kind of layer."""
         if window not in self._blocks:
-            self._blocks[window] = [*_blocks(self._shapes, window)]
+            self._blocks[window] = [*_blocks(self._shapes, window, self._dtype)]
         return self._blocks[window]
 
 
-def _blocks(shapes: tuple[tuple[int, int, int], ...], window: int | None) -> Iterator[Block]:
+def _blocks(
+    shapes: tuple[tuple[int, int, int], ...], window: int | None, dtype: torch.dtype
+) -> Iterator[Block]:
     first = 0  # of the pair, in the row
     for p, c, r in shapes:
-        for start, length, before in ((0, p, 0), (p, c, p), (p + c, r, p)):
+        # The chosen response goes on from the prompt as text does; the rejected one sees past it.
+        for start, length, before in ((0, p + c, 0), (p + c, r, p)):
             parts = -(-length // QUERIES)
             cuts = [length * i // parts for i in range(parts + 1)] if parts else []
             for a, b in pairwise(cuts):
@@ -79,17 +82,22 @@ def _blocks(shapes: tuple[tuple[int, int, int], ...], window: int | None) -> Ite
                 prompt = slice(first + min(reach, before), first + before)
                 own = max(0, reach - before)
                 keys = before + b - reach
-                hidden = _upper(b - a)
+                hidden = _upper(b - a, dtype)
                 if window is not None and keys > window:
                     ages = torch.arange(b - a)[:, None] + keys - (b - a) - torch.arange(keys)  # [n, m]
-                    hidden = (ages < 0) | (ages >= window)
+                    hidden = _hidden((ages < 0) | (ages >= window), dtype)
                 yield Block(first + start + a, first + start + b, prompt, first + start + own, hidden)
         first += p + c + r
 
 
 @lru_cache(maxsize=4 * QUERIES)
-def _upper(n: int) -> Tensor:
-    return torch.ones(n, n, dtype=torch.bool).triu(1)
+def _upper(n: int, dtype: torch.dtype) -> Tensor:
+    return _hidden(torch.ones(n, n, dtype=torch.bool).triu(1), dtype)
+
+
+def _hidden(where: Tensor, dtype: torch.dtype) -> Tensor:
+    # Added, since on a CPU filling by a mask takes three times as long.
+    return torch.zeros(where.shape, dtype=dtype).masked_fill_(where, -torch.inf)
 
 
 class _BlockAttention(torch.autograd.Function):
@@ -131,7 +139,7 @@ def _weights(q: Tensor, keys: Tensor, block: Block, scale: float) -> tuple[Tenso
     n, h = block.hidden.shape
     folded = (q[:, block.start : block.end] * scale).reshape(len(keys), -1, q.shape[-1])
     scores = torch.bmm(folded, keys.transpose(1, 2))
-    scores.view(len(keys), -1, n, keys.shape[1])[..., -h:].masked_fill_(block.hidden, -torch.inf)
+    scores.view(len(keys), -1, n, keys.shape[1])[..., -h:] += block.hidden
     return folded, scores.softmax(-1)
 
 
@@ -175,7 +183,7 @@ def inputs(model: "PreTrainedModel", batch: PairBatch) -> dict[str, Any]:
     config = model.config.get_text_config()
     kind = config._attn_implementation
     if kind == BLOCKS:
-        return {"layout": Layout(batch)}
+        return {"layout": Layout(batch, model.dtype)}
     make = flex_mask if kind == FLEX else lambda batch, window: dense_mask(batch, window, model.dtype)
     kinds = getattr(config, "layer_types", None)
     window = getattr(config, "sliding_window", None)

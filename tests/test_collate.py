@@ -63,11 +63,11 @@ def test_blocks_and_flex_attention_hide_what_the_dense_mask_hides(monkeypatch):
         dense = dense_mask(batch, window, torch.float32)[0, 0] == 0
         found = torch.zeros_like(dense)
         places = torch.arange(s)[None, :, None]
-        for block in Layout(batch).blocks(window):
+        for block in Layout(batch, torch.float32).blocks(window):
             keys = block.keys(places)[0, :, 0]
             n, h = block.hidden.shape
             seen = torch.ones(n, len(keys), dtype=torch.bool)
-            seen[:, -h:] = ~block.hidden
+            seen[:, -h:] = block.hidden == 0
             assert seen.any(1).all() and seen.any(0).all(), "no block is larger than it must be"
             found[block.start : block.end, keys] = seen
         assert torch.equal(found, dense), window
