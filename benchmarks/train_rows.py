@@ -108,11 +108,16 @@ def row_tokens(pairs: Sequence[Pair]) -> np.ndarray[Any, np.dtype[np.int64]]:
     return np.array([pair.ids.row_tokens for pair in pairs], dtype=np.int64)
 
 
-def ours(job: Job, model: PreTrainedModel, pairs: Sequence[Pair], folder: Path) -> ArmTrainer:
-    """Our trainer; `plain` gives it two padded rows a pair, batched by the same budget."""
+def in_memory(name: str, pairs: Sequence[Pair]) -> TokenPairs:
+    """Pairs as our trainer reads them, without a file."""
     rows = Dataset.from_list([asdict(pair.ids) for pair in pairs])
     lengths = [[len(p.ids.prompt), len(p.ids.chosen), len(p.ids.rejected)] for p in pairs]
-    data = TokenPairs(job.row, rows, np.arange(len(pairs)), np.array(lengths, dtype=np.int64))
+    return TokenPairs(name, rows, np.arange(len(pairs)), np.array(lengths, dtype=np.int64))
+
+
+def ours(job: Job, model: PreTrainedModel, pairs: Sequence[Pair], folder: Path) -> ArmTrainer:
+    """Our trainer; `plain` gives it two padded rows a pair, batched by the same budget."""
+    data = in_memory(job.row, pairs)
     packed = job.row != "plain"
     if packed and not logps.prepare(model, data):
         raise SystemExit("this model's rows cannot be packed: there is only the row `plain`")

@@ -17,6 +17,8 @@ from train import ROWS, check_alike, main, options  # noqa: E402
 from train_figures import WANTED  # noqa: E402
 from train_limits import Work, fastest_products  # noqa: E402
 from train_pairs import draw, read, write  # noqa: E402
+from train_quality import main as quality  # noqa: E402
+from train_quality import split  # noqa: E402
 from train_rows import found  # noqa: E402
 
 TRAINED = set(ROWS) - {"limit"}
@@ -76,6 +78,24 @@ def test_pairs_are_drawn_by_seed_and_kept_as_text_and_ids(data, tmp_path):
     assert pair.tokens == pair.ids.row_tokens + 2
     write(tmp_path / "drawn.jsonl", drawn)
     assert read(tmp_path / "drawn.jsonl") == drawn
+
+
+def test_both_ways_of_training_are_measured_on_pairs_of_other_prompts(toy, data, monkeypatch, capsys):
+    """In float32 a packed and a padded training end with the same verdicts; the table says how far apart."""
+    monkeypatch.setattr("train_quality.prepare", lambda root: None)  # this process is prepared
+    settings = ["--pairs=6", "--held-out=3", "--max-tokens=100", "--seeds=2", "--layers=1", "--dtype=float32"]
+    quality([f"--data={data}", f"--model={toy.folder}", f"--json={data.parent / 'q.json'}", *settings])
+    figures = json.loads((data.parent / "q.json").read_text())
+    assert [figures[f"ours_seed{s}"] for s in (0, 1)] == [figures[f"plain_seed{s}"] for s in (0, 1)]
+    assert (figures["pairs"], figures["held_out"]) == (4, 3), "two prompts of two pairs on either side"
+    assert "+0.000" in capsys.readouterr().out
+
+
+def test_held_out_pairs_have_prompts_of_their_own(data):
+    pairs = draw([data], byte_tokenizer(), count=99, max_tokens=100, seed=0)
+    kept, rest = split(pairs, 3)
+    assert len(kept) + len(rest) == len(pairs) and len(rest) >= 3
+    assert not {p.prompt for p in kept} & {p.prompt for p in rest}
 
 
 def test_work_counted_by_hand():
