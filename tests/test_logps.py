@@ -92,18 +92,19 @@ def loud(model) -> None:
     """LoRA starts at zero and would hide a wrong adapter: give B some weight."""
     for name, parameter in model.named_parameters():
         if "lora_B" in name:
-            torch.nn.init.normal_(parameter, std=0.3)
+            torch.nn.init.normal_(parameter, std=0.1)
 
 
-# Of the gradient's length. In float32 the definition itself is 2e-5 from its own value in float64.
-TOLERANCE = {torch.float32: 5e-5, torch.float64: 1e-6}
+# Of the gradient's length. Through four layers so loud that attention scores reach hundreds, float32 loses
+# more: the definition itself is then up to 2e-5 from its own value in float64.
+TOLERANCE = {(torch.float32, 1): 1e-5, (torch.float32, "all"): 5e-5}
+TOLERANCE |= {(torch.float64, layers): 1e-6 for layers in (1, "all")}
 
 
 CASES = [
     (shape, layers, dtype)
     for shape in SHAPES
-    for layers in (1, "all")
-    for dtype in TOLERANCE
+    for dtype, layers in TOLERANCE
     if dtype == torch.float32 or "cap" not in shape  # in float64 Gemma 2's own padded rows are NaN
 ]
 
@@ -131,7 +132,7 @@ def test_packed_and_padded_rows_equal_one_response_at_a_time(shape, layers, dtyp
         assert_close(fast, slow, rtol=1e-5, atol=1e-4)
         found, its_slope = slope_of(adapted, fast)
         assert_close(found, loss, rtol=1e-5, atol=1e-5)
-        assert (its_slope - slope).norm() < TOLERANCE[dtype] * slope.norm()
+        assert (its_slope - slope).norm() < TOLERANCE[dtype, layers] * slope.norm()
 
 
 @pytest.mark.slow
