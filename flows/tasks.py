@@ -18,7 +18,7 @@ from prefect.runtime import deployment, flow_run
 from genarm import arms, registry, stages, starts, versioning
 from genarm.config import load_params
 from genarm.errors import GenarmError
-from genarm.files import read_json, sha256, write_json
+from genarm.files import read_curves, read_json, sha256, write_json
 from genarm.layout import Layout
 from genarm.types import Champion, Decision
 
@@ -72,7 +72,7 @@ def register(root: Path, dimension: str) -> int:
         layout.arm(dimension),
         weight=load_params(layout.params).respond.weights[dimension],
         metrics=read_json(layout.train_metrics(dimension), dict[str, float]),
-        curves=stages.read_curves(layout.train_curves(dimension)),
+        curves=read_curves(layout.train_curves(dimension)),
         lineage=server_ids() | {"git dirty": stages.git_dirty(root)},
     )
     noted = read_json(layout.lineage, dict[str, str]) if layout.lineage.is_file() else {}

@@ -7,7 +7,7 @@ verdicts on one prompt are averaged first, so that resampling prompts resamples 
 import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 from scipy import stats
@@ -198,3 +198,11 @@ def _same_prompts(what: str, found: set[str], expected: set[str]) -> None:
         raise DataError(f"{what} miss {len(missing)} prompts, first {missing[0]}", hint="dvc repro")
     if strange := sorted(found - expected):
         raise DataError(f"{what} name prompts that were not asked, first {strange[0]}", hint="dvc repro")
+
+
+def figures(card: Scorecard) -> dict[str, object]:
+    """What one compares between experiments: win rates over the rival, and how the text reads."""
+    compared = [c for c in card.comparisons if (c.left, c.right) == ("challenger", card.rival)]
+    read = [asdict(h) for h in card.health if h.side == "challenger"]
+    health = {name: h[name] for h in read for name in ("perplexity", "repetition", "kl")}
+    return {"win_rate": {c.dimension: c.win_rate.value for c in compared}, **health}

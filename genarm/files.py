@@ -1,10 +1,12 @@
-"""JSON and JSON lines on disk, written whole or not at all, with the nouns as rows."""
+"""JSON, JSON lines and curves on disk, written whole or not at all, with the nouns as rows."""
 
+import csv
 import dataclasses
 import hashlib
+import io
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -81,6 +83,21 @@ def iter_rows(path: Path, kind: type[T]) -> Iterator[T]:
                     ) from None
     except FileNotFoundError:
         raise DataError(f"no file at {path}", hint="run the stage that writes it: dvc repro") from None
+
+
+def write_curves(path: Path, rows: Iterable[Mapping[str, float]]) -> None:
+    """Rows of named numbers as CSV; a row may lack some of them."""
+    rows, text = list(rows), io.StringIO(newline="")
+    writer = csv.DictWriter(text, list(dict.fromkeys(name for row in rows for name in row)))
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
+
+
+def read_curves(path: Path) -> list[dict[str, float]]:
+    """The rows of a training's curves; an empty cell is left out."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
 
 
 def _first(error: ValidationError) -> str:

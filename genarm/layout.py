@@ -91,6 +91,11 @@ class Layout:
         return self.artifacts / "decisions.json"
 
     @property
+    def figures(self) -> Path:
+        """A few numbers a challenger, for `dvc exp show` and `dvc metrics diff`."""
+        return self.artifacts / "figures.json"
+
+    @property
     def scorecards(self) -> Path:
         return self.artifacts / "scorecards.json"
 

@@ -5,14 +5,22 @@ the version that `mlflow/champions.json` names, and checks its hash; and trainin
 while it runs, where there is one, and never waits for it.
 """
 
-import csv
 import subprocess
 from pathlib import Path
 
 from genarm import arms, models, starts
 from genarm.config import Params, load_params
 from genarm.errors import AdapterError, GenarmError
-from genarm.files import read_json, read_rows, sha256, write_json, write_rows, write_text
+from genarm.files import (
+    read_curves,
+    read_json,
+    read_rows,
+    sha256,
+    write_curves,
+    write_json,
+    write_rows,
+    write_text,
+)
 from genarm.layout import Layout
 from genarm.progress import counting
 from genarm.types import (
@@ -90,7 +98,7 @@ def train_here(root: Path, dimension: str) -> None:
     if ranks.is_first():
         write_text(layout.train_hash(dimension), result.card.adapter_sha256 + "\n")
         write_json(layout.train_metrics(dimension), result.metrics)
-        _write_csv(layout.train_curves(dimension), result.curves)
+        write_curves(layout.train_curves(dimension), result.curves)
         write_rows(layout.train_quarantine(dimension), result.refused)
 
 
@@ -173,6 +181,7 @@ def responses(layout: Layout, dimension: str) -> dict[Side, list[Response]]:
 
 def decide(root: Path) -> list[Decision]:
     """All dimensions together, since the chance of a false promotion is shared among them."""
+    from genarm.evaluation import figures
     from genarm.promotion import decide as rule
 
     layout, params = Layout(root), load_params(root / "params.yaml")
@@ -180,6 +189,7 @@ def decide(root: Path) -> list[Decision]:
     scorecards = [_scorecard(layout, d, champions.get(d)) for d in params.dimensions]
     decisions = rule(scorecards, params.decide)
     write_json(layout.scorecards, {s.dimension: s for s in scorecards})
+    write_json(layout.figures, {s.dimension: figures(s) for s in scorecards})
     write_json(layout.decisions, {d.dimension: d for d in decisions})
     return decisions
 
@@ -282,18 +292,3 @@ def _lineage(root: Path, layout: Layout) -> dict[str, str]:
     """Ids of servers, as the flow noted them: shown in the report, but no stage depends on them."""
     noted = read_json(layout.lineage, dict[str, str]) if layout.lineage.is_file() else {}
     return {"git commit": _git_commit(root) or "", "data md5": _data_md5(root) or "", **noted}
-
-
-def _write_csv(path: Path, rows: list[dict[str, float]]) -> None:
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, names)
-        writer.writeheader()
-        writer.writerows(rows)
-
-
-def read_curves(path: Path) -> list[dict[str, float]]:
-    """The rows of a training's curves; an empty cell is left out."""
-    with path.open(encoding="utf-8", newline="") as file:
-        return [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]

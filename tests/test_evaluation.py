@@ -12,9 +12,9 @@ from scipy import stats
 from scipy.special import expit
 
 from genarm.errors import DataError
-from genarm.evaluation import health, repetition, score, sign_test, wilson, win_rate
+from genarm.evaluation import figures, health, repetition, score, sign_test, wilson, win_rate
 from genarm.length_control import fit, length_controlled
-from genarm.types import Champion, Response, Side, Verdict
+from genarm.types import Champion, Response, Scorecard, Side, Verdict
 
 PREFERENCES = st.sampled_from([-1.0, -0.5, 0.0, 0.25, 1.0, None])
 
@@ -135,6 +135,14 @@ def test_a_scorecard_puts_its_own_dimension_and_its_rival_first():
     ]
     assert card.comparisons[1].win_rate.value == 0.75
     assert [h.side for h in card.health] == ["base", "champion", "challenger"]
+
+
+def test_the_figures_of_an_experiment_are_those_over_the_rival():
+    sides = {s: [response("p000"), response("p001")] for s in ("base", "champion", "challenger")}
+    rows = [*verdicts(-1, -1, dimension="positive"), *verdicts(1, 0, dimension="positive", right="champion")]
+    found = figures(score("positive", "hash", Champion(1, "m", "other", 1.0), sides, rows))
+    assert found == {"win_rate": {"positive": 0.75}, "perplexity": approx(math.e), "repetition": 0, "kl": 0.1}
+    assert figures(Scorecard("positive", "hash", None, [], [])) == {"win_rate": {}}
 
 
 def test_a_scorecard_refuses_sides_that_answered_other_prompts():
