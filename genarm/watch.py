@@ -41,6 +41,12 @@ class Watch(TrainerCallback):
             self._bar.start()
             self._task = self._bar.add_task("", total=state.max_steps, completed=state.global_step, note="")
 
+    def on_step_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        if not self._pairs:
+            self._begun = time.monotonic()  # the evaluation before the first step is no time of a step
+
     def saw(self, pairs: int) -> None:
         """Count pairs that were computed."""
         self._pairs += pairs
