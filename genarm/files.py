@@ -86,9 +86,13 @@ def iter_rows(path: Path, kind: type[T]) -> Iterator[T]:
 
 
 def write_curves(path: Path, rows: Iterable[Mapping[str, float]]) -> None:
-    """Rows of named numbers as CSV; a row may lack some of them."""
+    """Rows of named numbers as CSV; a row may lack some of them.
+
+    Columns are sorted: a training that went on from a checkpoint has the same rows with their names in another
+    order, and its file shall be the same.
+    """
     rows, text = list(rows), io.StringIO(newline="")
-    writer = csv.DictWriter(text, list(dict.fromkeys(name for row in rows for name in row)))
+    writer = csv.DictWriter(text, sorted({name for row in rows for name in row}))
     writer.writeheader()
     writer.writerows(rows)
     write_text(path, text.getvalue())

@@ -18,7 +18,7 @@ from genarm.accuracy import evaluate_arm
 from genarm.arms import read_card
 from genarm.config import TrainConfig
 from genarm.errors import ConfigError, DataError, TrainingError
-from genarm.files import write_rows
+from genarm.files import read_curves, write_curves, write_rows
 from genarm.report import CURVES
 from genarm.train import train_arm
 from genarm.trainer import ArmTrainer
@@ -183,6 +183,10 @@ def test_a_killed_training_goes_on_to_the_same_bytes(toy, tmp_path, monkeypatch,
     assert len(calls) == 10  # from step 4 on: five steps of two micro-batches
     assert resumed.card == straight.card
     assert resumed.curves == straight.curves
+    for name, result in (("straight", straight), ("killed", resumed)):
+        write_curves(tmp_path / f"{name}.csv", result.curves)
+    assert (tmp_path / "killed.csv").read_bytes() == (tmp_path / "straight.csv").read_bytes()
+    assert read_curves(tmp_path / "killed.csv") == straight.curves
 
 
 def test_killed_while_the_arm_was_saved_it_trains_no_step_again(toy, tmp_path, monkeypatch):
