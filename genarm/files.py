@@ -88,7 +88,7 @@ def iter_rows(path: Path, kind: type[T]) -> Iterator[T]:
 def write_curves(path: Path, rows: Iterable[Mapping[str, float]]) -> None:
     """Rows of named numbers as CSV; a row may lack some of them.
 
-    Columns are sorted: a training that went on from a checkpoint has the same rows with their names in another
+    Columns are sorted: a training that went on from a checkpoint has the names of the same rows in another
     order, and its file shall be the same.
     """
     rows, text = list(rows), io.StringIO(newline="")
