@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING
 
 from resident import resident_peak_mb
 
-from genarm.env import prepare, project_root
 from genarm.models import EMBEDDED
-from genarm.progress import counting
+from genarm.system.env import prepare, project_root
+from genarm.system.progress import counting
 
 if TYPE_CHECKING:
     from decode_models import Job, Models

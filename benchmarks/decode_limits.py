@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from torch import nn
 from transformers import PreTrainedModel
 
-from genarm.decoding.adapters import Adapter
+from genarm.decoding.runner.adapter_files import Adapter
 
 
 @dataclass(frozen=True, slots=True)

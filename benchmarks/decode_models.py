@@ -20,8 +20,8 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from genarm.decoding.adapters import Adapter
-from genarm.decoding.trunk import vocabulary
+from genarm.decoding.runner.adapter_files import Adapter
+from genarm.decoding.runner.trunk import vocabulary
 from genarm.models import load_model, load_tokenizer, resolve
 
 RANK = 8

@@ -15,11 +15,11 @@ from strong_base import StrongBase
 from torch import Tensor
 from transformers import DynamicCache, LogitsProcessor, LogitsProcessorList, PreTrainedModel
 
-from genarm.decoding.engine import Engine
-from genarm.decoding.ensemble import Part
+from genarm.decoding.engine.engine import Engine
+from genarm.decoding.engine.speculative import SpeculativePolicy
 from genarm.decoding.guidance import GuidedRequest
-from genarm.decoding.speculative import SpeculativePolicy
-from genarm.decoding.trunk import Trunk
+from genarm.decoding.runner.ensemble import Part
+from genarm.decoding.runner.trunk import Trunk
 
 Row = Callable[[Job], int]
 ACCEPTANCE = 0.8  # wanted of the guided draft

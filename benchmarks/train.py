@@ -27,9 +27,9 @@ from typing import TYPE_CHECKING
 
 from decode import BF16_FLAGS, processor
 
-from genarm.env import prepare, project_root
 from genarm.models import EMBEDDED
-from genarm.progress import counting
+from genarm.system.env import prepare, project_root
+from genarm.system.progress import counting
 
 if TYPE_CHECKING:
     from train_pairs import Job

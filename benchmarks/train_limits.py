@@ -16,7 +16,7 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from genarm.tokens import TokenPair
+from genarm.training.tokens import TokenPair
 
 SQUARE = 2048  # a matrix on which a machine shows what it can
 REPEATS = 7

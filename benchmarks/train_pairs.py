@@ -8,9 +8,9 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from genarm.formats import Refused, parse
-from genarm.tokens import TokenPair, encode
-from genarm.turns import assistant_turn
+from genarm.data.formats import Refused, parse
+from genarm.models.chat_template import assistant_turn
+from genarm.training.tokens import TokenPair, encode
 from genarm.types import PreferencePair
 
 if TYPE_CHECKING:

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING
 
 from decode import BF16_FLAGS, processor
 
-from genarm.env import prepare, project_root
 from genarm.models import EMBEDDED
+from genarm.system.env import prepare, project_root
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from genarm.config import TrainConfig
     from genarm.models import ModelSource
-    from genarm.tokenised import TokenPairs
+    from genarm.training.token_cache import TokenPairs
 
 ROOT = project_root(Path(__file__).parent)
 WAYS = {"plain": "two padded rows a pair", "ours": "packed, prompts shared"}
@@ -75,7 +75,7 @@ def measure(chosen: argparse.Namespace) -> dict[str, float]:
     from train_rows import in_memory
 
     from genarm.config import LoraConfig, TrainConfig
-    from genarm.lengths import longer_is_chosen
+    from genarm.data.lengths import longer_is_chosen
     from genarm.models import load_tokenizer, resolve
 
     source = resolve(chosen.model)
@@ -138,11 +138,11 @@ def accuracies(
     """Held-out accuracy before and after one training."""
     from transformers import set_seed
 
-    from genarm import logps
-    from genarm.lora import adapt, fuse
     from genarm.models import load_model
-    from genarm.trainer import ArmTrainer
-    from genarm.watch import Watch
+    from genarm.training import logps
+    from genarm.training.lora import adapt, fuse
+    from genarm.training.trainer import ArmTrainer
+    from genarm.training.watch import Watch
 
     set_seed(config.seed)
     model = load_model(source, dtype)

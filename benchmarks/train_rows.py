@@ -28,14 +28,14 @@ from transformers import (
     set_seed,
 )
 
-from genarm import logps
 from genarm.config import LoraConfig, TrainConfig
-from genarm.lora import adapt, fuse
 from genarm.models import load_model, load_tokenizer, resolve
-from genarm.packing import Plan
-from genarm.tokenised import TokenPairs
-from genarm.trainer import ArmTrainer
-from genarm.watch import Watch
+from genarm.training import logps
+from genarm.training.lora import adapt, fuse
+from genarm.training.packing import Plan
+from genarm.training.token_cache import TokenPairs
+from genarm.training.trainer import ArmTrainer
+from genarm.training.watch import Watch
 
 
 class Clock(TrainerCallback):

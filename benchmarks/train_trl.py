@@ -10,8 +10,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallba
 from trl import DPOConfig, DPOTrainer
 from trl.experimental.cpo import CPOConfig, CPOTrainer
 
-from genarm.lora import decoder_layers, linear_modules
-from genarm.turns import assistant_turn
+from genarm.models.chat_template import assistant_turn
+from genarm.training.lora import decoder_layers, linear_modules
 
 
 def trainer_of(

@@ -13,13 +13,16 @@ from filelock import FileLock, Timeout
 from prefect import flow
 from rich.console import Console
 
-from flows import tasks
-from genarm import env, stages, versioning
-from genarm.closing import closing_block
 from genarm.config import load_params
+from genarm.data import dvc as versioning
 from genarm.errors import Busy, StaleDecision
-from genarm.layout import Layout
+from genarm.pipeline import stages
+from genarm.report.closing import closing_block
+from genarm.system import env
+from genarm.system.layout import Layout
 from genarm.types import Champion, Decision
+
+from . import tasks
 
 
 @flow

@@ -1,6 +1,6 @@
 """Put `align` on a schedule against a running Prefect server.
 
-`python -m flows.deploy` serves it from this machine; for work pools, `prefect deploy --all` reads
+`python -m genarm.flows.deploy` serves it from this machine; for work pools, `prefect deploy --all` reads
 `prefect.yaml`.
 """
 
@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from genarm import env
 from genarm.errors import Unreachable
+from genarm.system import env
 
 NIGHTLY = "0 2 * * *"
 
@@ -25,7 +25,7 @@ def serve(cron: Annotated[str, typer.Option(help="when; minute hour day month we
             "no Prefect server is named, and schedules need one",
             hint="prefect server start & export PREFECT_API_URL=http://127.0.0.1:4200/api",
         )
-    from flows.align import align
+    from .align import align
 
     align.serve(name="nightly", cron=cron, limit=1, parameters={"root": str(root)}, pause_on_shutdown=False)
 

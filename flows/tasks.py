@@ -15,11 +15,15 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import deployment, flow_run
 
-from genarm import arms, registry, stages, starts, versioning
+from genarm import registry
 from genarm.config import load_params
+from genarm.data import dvc as versioning
 from genarm.errors import GenarmError
-from genarm.files import read_curves, read_json, sha256, write_json
-from genarm.layout import Layout
+from genarm.models import arm as arms
+from genarm.pipeline import stages
+from genarm.pipeline import warm_start as starts
+from genarm.system.files import read_curves, read_json, sha256, write_json
+from genarm.system.layout import Layout
 from genarm.types import Champion, Decision
 
 Outcome = Literal["ran", "restored", "unchanged"]

@@ -7,12 +7,15 @@ from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
-from flows.align import alone
-from flows.tasks import ASKS_A_SERVER
-from genarm import env, models, versioning
+from genarm import models
 from genarm.config import load_params
-from genarm.files import write_rows
-from genarm.pairs import PairStats, check_pairs, make_pairs
+from genarm.data import dvc as versioning
+from genarm.data.pairs import PairStats, check_pairs, make_pairs
+from genarm.system import env
+from genarm.system.files import write_rows
+
+from .align import alone
+from .tasks import ASKS_A_SERVER
 
 
 @flow

@@ -12,10 +12,10 @@ import typer
 from ruamel.yaml import YAML
 from toy_arms import make_arm
 
-from genarm import cli
+from genarm.cli import main as cli
 from genarm.models import resolve
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[1]
 README, TRAINING = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/training.md"))
 TARGETS = re.findall(r"^([a-z][\w-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE)
 GENARM = typer.main.get_command(cli.app)

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from conftest import toy_model
 from peft import LoraConfig, PeftModel, get_peft_model
+from toys import toy_model
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from genarm.arms import write_card
 from genarm.decoding import GuidedRequest, GuidedResponse, TokenRewards
 from genarm.models import ModelSource
+from genarm.models.arm import write_card
 from genarm.types import ArmCard
 
 TOKENS = 261  # of the byte tokenizer; the toys score 264

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from genarm.arms import CARD, CONFIG, check_fits, is_full, read_card
 from genarm.decoding.guidance import (
     GuidedDecoder,
     GuidedRequest,
@@ -17,6 +16,7 @@ from genarm.decoding.guidance import (
 )
 from genarm.errors import AdapterError, ConfigError
 from genarm.models import DeviceMap, ModelSource
+from genarm.models.arm import CARD, CONFIG, check_fits, is_full, read_card
 from genarm.types import ArmCard
 
 __all__ = [
@@ -45,11 +45,11 @@ def load_decoder(
     GPU records each step as a graph. Raises AdapterError or TokenizerMismatch for an ARM that is altered or
     does not fit, before the base's weights are loaded, and ConfigError where no ARM could draft.
     """
-    from genarm.decoding.adapters import read_adapter
-    from genarm.decoding.engine import Engine
-    from genarm.decoding.ensemble import Part
-    from genarm.decoding.separate import load_parts
-    from genarm.decoding.trunk import Trunk, vocabulary
+    from genarm.decoding.engine.engine import Engine
+    from genarm.decoding.load import load_parts
+    from genarm.decoding.runner.adapter_files import read_adapter
+    from genarm.decoding.runner.ensemble import Part
+    from genarm.decoding.runner.trunk import Trunk, vocabulary
     from genarm.models import load_model, load_tokenizer
 
     # Either file says that an ARM of ours is meant, and read_card says what is missing of it.

@@ -13,9 +13,9 @@ from packaging.specifiers import SpecifierSet
 
 from genarm.config import load_params
 from genarm.doctor.finding import Finding, fail, ok, warn
-from genarm.env import TELEMETRY_OFF
 from genarm.errors import ConfigError
-from genarm.layout import Layout
+from genarm.system.env import TELEMETRY_OFF
+from genarm.system.layout import Layout
 
 SHOWN = ("torch", "transformers", "peft", "prefect", "mlflow", "dvc", "fastapi")
 REASONS = {"fastapi": "; a Prefect server does not start with it", "textstat": "; it downloads a corpus"}

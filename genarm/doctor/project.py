@@ -10,8 +10,8 @@ from genarm import models
 from genarm.config import Params, load_params
 from genarm.doctor.finding import Finding, fail, ok, warn
 from genarm.errors import ConfigError, DataError, GenarmError, ModelError
-from genarm.files import read_json
-from genarm.layout import Layout
+from genarm.system.files import read_json
+from genarm.system.layout import Layout
 from genarm.types import Champion
 
 GIB = 1 << 30
@@ -77,7 +77,7 @@ def data_version(root: Path) -> list[Finding]:
     for name in ("dvc.yaml", "data.dvc", ".dvc/config"):
         if not (root / name).exists():
             return [fail("dvc", f"{name} is missing", f"git restore {name}")]
-    from genarm.versioning import data_version as version
+    from genarm.data.dvc import data_version as version
 
     digest = version(root)
     if not digest:
@@ -105,7 +105,7 @@ def data_version(root: Path) -> list[Finding]:
 
 def dvc_status(root: Path) -> list[Finding]:
     """What a run would do; asks DVC, which takes seconds."""
-    from genarm.plan import plan
+    from genarm.pipeline.plan import plan
 
     try:
         changed = [step.stage for step in plan(root) if step.runs]

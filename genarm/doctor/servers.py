@@ -20,7 +20,7 @@ from urllib.parse import unquote, urlsplit
 from genarm.config import load_params
 from genarm.doctor.finding import Finding, fail, ok, warn
 from genarm.errors import GenarmError, Unreachable
-from genarm.layout import Layout
+from genarm.system.layout import Layout
 
 PATIENCE = 3.0  # seconds for a server to answer
 STARTUP = "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"

@@ -2,7 +2,7 @@
 
 from genarm.config import ScorerConfig
 from genarm.judges.base import PAIRINGS, Judge, ScoreJudge, Scorer, judge, rate
-from genarm.judges.programmatic import SCORERS, load_scorer
+from genarm.judges.scorers import SCORERS, load_scorer
 
 __all__ = [
     "PAIRINGS",

@@ -15,7 +15,9 @@ with every version.
 from pathlib import Path
 
 from genarm.registry import champions as in_use
-from genarm.registry import promotion, registering, store, trail, versions
+from genarm.registry import decision_log as trail
+from genarm.registry import promote as promotion
+from genarm.registry import registering, store, versions
 from genarm.registry.store import Store
 
 __all__ = ["Registry", "connect"]

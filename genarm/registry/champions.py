@@ -5,12 +5,12 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from genarm import arms
 from genarm.errors import AdapterError, DataError
-from genarm.files import read_json, write_json
+from genarm.models import arm as arms
+from genarm.registry.model_files import download
 from genarm.registry.store import Store, asking
-from genarm.registry.stored import download
 from genarm.registry.versions import get, model_name, versions
+from genarm.system.files import read_json, write_json
 from genarm.types import Champion
 
 

@@ -17,8 +17,9 @@ class ArmModel(PythonModel):
     """Rows with a `prompt` -> rows with a `response`; weight, temperature, max_new_tokens, seed if given."""
 
     def load_context(self, context: Any) -> None:
-        from genarm import arms, models
+        from genarm import models
         from genarm.decoding import load_decoder
+        from genarm.models import arm as arms
 
         folder, config = Path(context.artifacts["arm"]), context.model_config or {}
         self.card = arms.read_card(folder)

@@ -17,12 +17,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from genarm import arms
 from genarm.errors import AdapterError
-from genarm.registry.live import link
+from genarm.models import arm as arms
+from genarm.registry.live_run import link
+from genarm.registry.model_files import has_files, upload
 from genarm.registry.pages import model_page, version_page
 from genarm.registry.store import Store, asking
-from genarm.registry.stored import has_files, upload
 from genarm.registry.versions import MODEL, SHA, Version, aliases, find, flatten, model_name
 from genarm.types import ArmCard
 

@@ -1,0 +1,143 @@
+"""One conversation, answered by the base model alone and by base plus ARMs.
+
+Both answers are two streams of one session: same prompt, same seed, and no weights for the base. The
+conversation goes on from the guided answer.
+"""
+
+import math
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import zip_longest
+from typing import TYPE_CHECKING
+
+from genarm import models
+from genarm.config import SamplingConfig
+from genarm.decoding.guidance import GuidedDecoder, GuidedResponse, Piece
+from genarm.errors import ConfigError, RequestError
+from genarm.evaluation.respond import request
+from genarm.types import Message
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+def parse_weights(text: str, known: Collection[str]) -> dict[str, float]:
+    """'positive=2,plain=1' -> {'positive': 2.0, 'plain': 1.0}; an ARM not named is muted.
+
+    Raises ConfigError naming the part that cannot be read and the known ARMs.
+    """
+    weights: dict[str, float] = {}
+    for part in filter(None, (p.strip() for p in text.split(","))):
+        name, _, value = (side.strip() for side in part.partition("="))
+        wrong = None
+        try:
+            weight = float(value)
+            if not (weight >= 0 and math.isfinite(weight)):
+                wrong = "a weight is a finite number >= 0"
+        except ValueError:
+            wrong = "it is not of the form name=number"
+        if name not in known:
+            wrong = "there is no ARM of that name"
+        elif name in weights:
+            wrong = "that ARM has a weight already"
+        if wrong:
+            hint = f"write it like positive=2,plain=1; known ARMs: {', '.join(known) or 'none'}"
+            raise ConfigError(f"cannot use {part!r} as a weight: {wrong}", hint=hint)
+        weights[name] = weight
+    return weights
+
+
+def told(weights: Mapping[str, float]) -> str:
+    """Weights as they are typed, without the muted ones."""
+    return ", ".join(f"{name}={weight:g}" for name, weight in weights.items() if weight) or "nothing"
+
+
+OnText = Callable[[str, str], None]  # hears what base and guided policy have said so far
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """What was said, and both answers; `pieces` are the guided answer's, with rewards, token by token."""
+
+    prompt: str
+    weights: Mapping[str, float]
+    base: GuidedResponse
+    guided: GuidedResponse
+    pieces: tuple[Piece, ...]
+
+
+def reply(
+    decoder: GuidedDecoder,
+    tokenizer: "PreTrainedTokenizerBase",
+    history: list[Message],
+    weights: Mapping[str, float],
+    sampling: SamplingConfig,
+    on_text: OnText | None = None,
+) -> Exchange:
+    """The answer of the base alone and the guided one, drawn from one stream of random numbers.
+
+    Raises RequestError where conversation and answer together are longer than what the model reads.
+    """
+    prompt = models.render(tokenizer, history)
+    if len(prompt) + sampling.max_new_tokens > decoder.context:
+        raise RequestError(
+            f"the conversation has {len(prompt)} tokens: with up to {sampling.max_new_tokens} of an answer "
+            f"that is more than the {decoder.context} which the model reads",
+            hint="say it shorter, or forget the conversation with /reset; it is kept until then",
+        )
+    # Each turn has a seed of its own, so that a question asked twice may be answered in two ways.
+    seed, session = sampling.seed + len(history), decoder.session()
+    base = session.submit(request(prompt, {}, sampling, seed))
+    guided = session.submit(replace(request(prompt, weights, sampling, seed), return_rewards=True))
+    said, pieces = ["", ""], []
+    for both in zip_longest(base, guided):
+        for side, piece in enumerate(both):
+            said[side] += piece.text if piece else ""
+        if both[1]:
+            pieces.append(both[1])
+        if on_text:
+            on_text(*said)
+    return Exchange(history[-1].content, dict(weights), base.response(), guided.response(), tuple(pieces))
+
+
+@dataclass(slots=True)
+class Chat:
+    """A conversation under way. `names` are the ARMs that are loaded, `weights` those that guide now."""
+
+    decoder: GuidedDecoder
+    tokenizer: "PreTrainedTokenizerBase"
+    sampling: SamplingConfig
+    names: tuple[str, ...]
+    weights: dict[str, float]
+    history: list[Message] = field(default_factory=list)
+
+    def say(self, text: str, on_text: OnText | None = None) -> Exchange:
+        """Answer, and remember the guided answer. Whatever is raised, the conversation stays as it was."""
+        asked = [*self.history, Message("user", text)]
+        exchange = reply(self.decoder, self.tokenizer, asked, self.weights, self.sampling, on_text)
+        self.history = [*asked, Message("assistant", exchange.guided.text)]
+        return exchange
+
+
+def plain(exchange: Exchange) -> dict[str, object]:
+    """An exchange as JSON values."""
+    sides = {"base": exchange.base, "guided": exchange.guided}
+    return {
+        "prompt": exchange.prompt,
+        "weights": dict(exchange.weights),
+        **{
+            side: {
+                "text": answer.text,
+                "tokens": len(answer.tokens),
+                "finish_reason": answer.finish_reason,
+                "base_logprob": answer.base_logprob,
+                "kl": answer.kl,
+            }
+            for side, answer in sides.items()
+        },
+        "rewards": [
+            {"text": piece.text, "base": r.base, "guided": r.guided, "arms": dict(r.arms)}
+            for piece in exchange.pieces
+            if (r := piece.rewards)
+        ],
+    }

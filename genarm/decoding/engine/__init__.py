@@ -1,0 +1,1 @@
+"""Requests: admitted to slots, stepped, streamed, ended."""

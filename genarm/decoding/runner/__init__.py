@@ -1,0 +1,1 @@
+"""Models: rows of a batch through layers, caches and adapters."""

@@ -1,0 +1,77 @@
+"""LoRA folders to factors: what PEFT saved, read as plain row products can serve it or refused."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from peft.utils.other import get_pattern_key
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from genarm.errors import AdapterError
+from genarm.models.arm import CONFIG, WEIGHTS
+
+PREFIX = "base_model.model."
+# What plain LoRA says of itself. Any other setting that is switched on asks for a product made otherwise.
+PLAIN = {
+    "auto_mapping", "base_model_name_or_path", "exclude_modules", "inference_mode", "init_lora_weights",
+    "layers_pattern", "layers_to_transform", "lora_alpha", "lora_dropout", "peft_type", "peft_version", "r",
+    "alpha_pattern", "rank_pattern", "revision", "runtime_config", "target_modules", "task_type",
+    "use_rslora", "megatron_core", "qalora_group_size", "eva_config",
+}  # fmt: skip
+PLAIN_STARTS = (True, False, "gaussian", "orthogonal", "eva")  # the others move the base's own weights
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """A LoRA: for the path of each adapted module, down [rank, in] and up [out, rank] scale included."""
+
+    name: str
+    factors: Mapping[str, tuple[Tensor, Tensor]]
+
+
+def read_adapter(name: str, folder: Path) -> Adapter:
+    """Read a PEFT LoRA folder. Raises AdapterError for a feature that plain row products would get wrong."""
+    try:
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        tensors = load_file(folder / WEIGHTS)
+    except (OSError, json.JSONDecodeError, SafetensorError) as error:
+        raise AdapterError(f"ARM {name!r}: {folder} cannot be read: {error}", hint="train it again") from None
+    _check_plain(name, folder, config)
+    factors = {}
+    for key in sorted(tensors):
+        path, _, kind = key.removeprefix(PREFIX).rpartition(".lora_")
+        if kind == "A.weight" and (up := tensors.get(f"{PREFIX}{path}.lora_B.weight")) is not None:
+            down = tensors[key]
+            factors[path] = down, up.float() * _scale(config, path, down.shape[0])
+        elif kind != "B.weight" or f"{PREFIX}{path}.lora_A.weight" not in tensors:
+            raise AdapterError(
+                f"ARM {name!r}: {folder / WEIGHTS} holds {key!r}, which is no LoRA factor of a linear module",
+                hint="decode with a plain LoRA: no bias, embedding, DoRA or fully trained module",
+            )
+    if not factors:
+        raise AdapterError(f"ARM {name!r}: {folder / WEIGHTS} adapts nothing", hint="train it again")
+    return Adapter(name, factors)
+
+
+def _check_plain(name: str, folder: Path, config: Mapping[str, object]) -> None:
+    used = {key: value for key, value in config.items() if value and key not in PLAIN and value != "none"}
+    if config.get("peft_type") != "LORA":
+        used["peft_type"] = config.get("peft_type")
+    if config.get("init_lora_weights", True) not in PLAIN_STARTS:
+        used["init_lora_weights"] = config["init_lora_weights"]
+    if used:
+        key, value = next(iter(used.items()))
+        raise AdapterError(
+            f"ARM {name!r}: {folder / CONFIG} sets {key}={value!r}, which decoding does not support",
+            hint="train a plain LoRA, or merge it into a full model and decode with strategy 'separate'",
+        )
+
+
+def _scale(config: Mapping[str, object], path: str, rank: int) -> float:
+    patterns = config.get("alpha_pattern") or {}
+    assert isinstance(patterns, dict)
+    alpha = patterns.get(get_pattern_key(list(patterns), path), config["lora_alpha"])
+    return float(alpha) / (rank**0.5 if config.get("use_rslora") else rank)

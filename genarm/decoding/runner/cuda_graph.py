@@ -1,0 +1,79 @@
+"""One step of a flight with fixed shapes and memory, so that a GPU can replay it as a graph.
+
+Keys are written at a column that is data, and all columns there are take part, hidden by the mask where they
+are no tokens. It is the same arithmetic as the eager step, on more columns; on a small model on a GPU it
+saves the launch of some thousand kernels a token. Without a GPU the step is run again each time instead.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from genarm.decoding.runner.forward import Inputs
+from genarm.decoding.runner.kv_cache import hiding
+
+if TYPE_CHECKING:
+    from genarm.decoding.runner.batch import Flight
+
+NEWEST = slice(-1, None)
+
+
+class Replay:
+    """The step of one flight, recorded when it is first run."""
+
+    def __init__(self, flight: "Flight") -> None:
+        trunk, shape = flight.trunk, flight.positions.shape
+        self.flight = flight
+        self.ids = torch.zeros(shape[0], 1, dtype=torch.long, device=trunk.device)
+        self.positions = torch.zeros_like(self.ids)
+        self.column = torch.zeros(1, dtype=torch.long, device=trunk.device)
+        self.masks = {
+            window: torch.zeros(shape[0], 1, 1, shape[1], dtype=trunk.dtype, device=trunk.device)
+            for window in set(trunk.body.windows)
+        }
+        self._again: Callable[[], Tensor] | None = None
+
+    def run(self, ids: Tensor, positions: Tensor) -> Tensor:
+        """Logits of the newest token of every row; ids and positions [n, 1] as `Flight.feed` has them."""
+        self.ids.copy_(ids)
+        self.positions.copy_(positions.clamp(min=0))
+        self.column.fill_(self.flight.cache.end)
+        for window, mask in self.masks.items():
+            unseen = self.flight.positions < 0
+            if window is not None:
+                unseen = unseen | (self.flight.positions <= positions - window)
+            mask.zero_().masked_fill_(unseen[:, None, None], hiding(mask.dtype))
+        if self._again is None:
+            self._again = self._recorded()
+        return self._again()
+
+    def _step(self) -> Tensor:
+        inputs = Inputs(self.ids, self.positions, lambda window: self.masks[window])
+        cache = self.flight.cache
+        cache.column = self.column
+        try:
+            logits = self.flight.trunk.body.run(inputs, self.flight, cache, NEWEST)
+        finally:
+            cache.column = None
+        assert logits is not None
+        return logits
+
+    def _recorded(self) -> Callable[[], Tensor]:
+        if self.ids.device.type != "cuda":
+            return self._step
+        aside = torch.cuda.Stream()
+        aside.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(aside):
+            self._step()  # whatever is made once is made before the recording
+        torch.cuda.current_stream().wait_stream(aside)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            logits = self._step()
+
+        def again() -> Tensor:
+            graph.replay()
+            return logits
+
+        return again

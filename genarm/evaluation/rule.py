@@ -1,0 +1,237 @@
+"""Scorecards and the rule -> decisions. Arithmetic only: carrying a decision out is the registry's work.
+
+A challenger is promoted when all of this holds; its rival is the champion or, while there is none, the base:
+
+win        exact one-sided sign test on its own dimension, Holm-adjusted over the dimensions decided
+           together: p < alpha. So alpha bounds the chance that any equal challenger of a run is promoted.
+gain       win rate - 1/2 >= min_gain
+guard      on every other dimension the lower 95% bound (one-sided, Wilson) of the win rate > 1/2 - margin
+health     perplexity and repetition at most max_health_ratio times the base's own; repetition may always
+           exceed it by 0.02, since a base that never repeats itself would else forbid any repetition
+
+It is rejected when the data show that it cannot be: the upper 95% bound of the win rate < 1/2 + min_gain, or
+that of a guard < 1/2 - margin, or health fails. Else it is held, with the prompts that would decide it.
+
+Chance that `win` and `gain` hold, by true win rate, without ties (min_gain 0.02; exact). `two` dimensions are
+decided together, of which the other shows nothing; where it wins too, the chance lies between both columns.
+
+    prompts   true win rate   alpha 0.01: one   two   alpha 0.05: one   two
+    100       0.55                       0.07   0.04             0.24   0.13
+    100       0.60                       0.31   0.24             0.62   0.46
+    100       0.70                       0.95   0.92             0.99   0.98
+    200       0.55                       0.18   0.11             0.36   0.26
+    200       0.60                       0.69   0.59             0.86   0.79
+    200       0.70                       1.00   1.00             1.00   1.00
+    400       0.55                       0.36   0.26             0.64   0.48
+    400       0.60                       0.95   0.92             0.99   0.98
+    400       0.70                       1.00   1.00             1.00   1.00
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from scipy import stats
+
+from genarm.config import RuleConfig
+from genarm.errors import DataError
+from genarm.evaluation.win_rate import wilson
+from genarm.types import Comparison, Decision, Scorecard, Side
+
+MAX_UNREAD = 0.1  # share of prompts; above, what could not be read might have turned the result
+REPETITION_FLOOR = 0.02
+NEAR = 1e-9  # nearer than that two rates are equal: 0.52 - 0.5 is not 0.02 in floating point
+POWER = 0.8  # of the number of prompts that a `hold` names
+Z = float(stats.norm.isf(0.05))  # one-sided 95% bounds
+Z_POWER = float(stats.norm.ppf(POWER))
+
+State = Literal["failed", "open", "passed"]
+OUTCOMES: dict[State, Literal["reject", "hold", "promote"]] = {
+    "failed": "reject",
+    "open": "hold",
+    "passed": "promote",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One condition of the rule: how it stands, the sentence with its numbers, what more prompts would do."""
+
+    state: State
+    reason: str
+    prompts_needed: int | None = None
+
+
+def decide(scorecards: Sequence[Scorecard], rule: RuleConfig) -> list[Decision]:
+    """One decision a scorecard, in their order; each must be guarded on the dimensions of all the others.
+
+    A challenger with the champion's hash is `same` and takes no share of alpha. Raises DataError where a
+    scorecard lacks a comparison that the rule reads.
+    """
+    dimensions = [s.dimension for s in scorecards]
+    tried = [s for s in scorecards if not _same(s)]
+    adjusted = holm([_against_rival(s, s.dimension).p_value for s in tried])
+    p_values = {s.dimension: p for s, p in zip(tried, adjusted, strict=True)}
+    decisions = []
+    for card in scorecards:
+        if _same(card):
+            reason = (
+                f"{card.dimension}: the challenger has the champion's adapter {card.challenger_sha256[:12]}"
+            )
+            findings = [Finding("passed", reason)]
+        else:
+            findings = [_win(card, rule, p_values[card.dimension], len(tried))]
+            findings += [_guard(card, d, rule) for d in dimensions if d != card.dimension]
+            findings += _health(card, rule)
+        decisions.append(_decision(card, findings))
+    return decisions
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's adjusted p-values, in the order given: the i-th smallest of m (i from 0) times m - i, but never
+    below the one before it, nor above 1. Calling a win where they are below alpha bounds the chance of any
+    false one by alpha. (Holm 1979; statsmodels has it too, but collects garbage for 0.2 s on every call)
+    """
+    adjusted, least, m = [0.0] * len(p_values), 0.0, len(p_values)
+    for rank, index in enumerate(sorted(range(m), key=lambda i: p_values[i])):
+        least = max(least, min(1.0, (m - rank) * p_values[index]))
+        adjusted[index] = least
+    return adjusted
+
+
+def _decision(card: Scorecard, findings: Sequence[Finding]) -> Decision:
+    """The worst finding decides; reasons are in the order worst first, then in that of the rule."""
+    ranked = sorted(findings, key=lambda f: list(OUTCOMES).index(f.state))
+    outcome = OUTCOMES[ranked[0].state]
+    needed = None
+    if outcome == "hold":
+        open_ones = [f.prompts_needed for f in ranked if f.state == "open"]
+        known = [n for n in open_ones if n is not None]
+        needed = max(known) if len(known) == len(open_ones) else None
+    return Decision(
+        dimension=card.dimension,
+        outcome="same" if _same(card) else outcome,
+        reasons=[f.reason for f in ranked],
+        challenger_sha256=card.challenger_sha256,
+        champion=card.champion,
+        prompts_needed=needed,
+    )
+
+
+def _win(card: Scorecard, rule: RuleConfig, p: float, family: int) -> Finding:
+    """Better than the rival on the dimension it was trained for, and by enough."""
+    comparison = _against_rival(card, card.dimension)
+    if unread := _unread(comparison):
+        return unread
+    rate, n = comparison.win_rate.value, comparison.win_rate.n
+    gain, upper = rate - 0.5, wilson(rate, n, Z)[1]
+    seen = f"{card.dimension}: win rate {comparison.win_rate} over {card.rival}"
+    if p < rule.alpha and rate >= 0.5 + rule.min_gain:
+        return Finding(
+            "passed", f"{seen}, adjusted p {p:.2g} < {rule.alpha:g}, gain {gain:.2f} >= {rule.min_gain:g}"
+        )
+    if upper < 0.5 + rule.min_gain:
+        return Finding("failed", f"{seen}, upper bound {upper:.2f} < {0.5 + rule.min_gain:g}")
+    # A graded judge may see more wins than losses while the mean falls, or the reverse.
+    if gain <= rule.min_gain + NEAR or comparison.wins <= comparison.losses:
+        return Finding(
+            "open",
+            f"{seen}, adjusted p {p:.2g}, gain {gain:.3f} against the {rule.min_gain:g} it must exceed: "
+            "too small to be decided by more prompts",
+        )
+    # Holm may be kinder, but what the other dimensions will show is not known.
+    needed = max(n + 1, prompts_to_win(comparison, rule, rule.alpha / family))
+    return Finding(
+        "open", f"{seen}, adjusted p {p:.2g} >= {rule.alpha:g}: {needed} prompts would decide it", needed
+    )
+
+
+def prompts_to_win(comparison: Comparison, rule: RuleConfig, alpha: float) -> int:
+    """Prompts at which a true effect of the size seen, above min_gain, passes with chance 0.8; approximate.
+
+    Of the sign test, q = wins / (wins + losses): ((z_alpha / 2 + z_power sqrt(q (1 - q))) / (q - 1/2))^2
+    discordant prompts; of the gain, (z_power sqrt(rate (1 - rate)) / (gain - min_gain))^2. The larger one.
+    The variance in the second is the largest that the win rate allows, as in Wilson's bound.
+    """
+    rate, discordant = comparison.win_rate.value, comparison.wins + comparison.losses
+    q = comparison.wins / discordant
+    z_alpha = float(stats.norm.isf(alpha))
+    of_test = ((z_alpha / 2 + Z_POWER * math.sqrt(q * (1 - q))) / (q - 0.5)) ** 2
+    of_gain = (Z_POWER * math.sqrt(rate * (1 - rate)) / (rate - 0.5 - rule.min_gain)) ** 2
+    return math.ceil(max(of_test * comparison.win_rate.n / discordant, of_gain))
+
+
+def _guard(card: Scorecard, dimension: str, rule: RuleConfig) -> Finding:
+    """Not worse than the rival, by more than the margin, on a dimension it was not trained for."""
+    comparison = _against_rival(card, dimension)
+    if unread := _unread(comparison):
+        return unread
+    rate, n = comparison.win_rate.value, comparison.win_rate.n
+    least = 0.5 - rule.margin
+    lower, upper = wilson(rate, n, Z)
+    seen = f"{dimension}: win rate {comparison.win_rate} over {card.rival}"
+    if lower > least:
+        return Finding("passed", f"{seen}, lower bound {lower:.2f} > {least:g}")
+    if upper < least:
+        return Finding("failed", f"{seen}, upper bound {upper:.2f} < {least:g}")
+    if rate <= least + NEAR:
+        return Finding("open", f"{seen}, not above {least:g}: more prompts would not decide for it")
+    spread = Z * math.sqrt(least * (1 - least)) + Z_POWER * math.sqrt(rate * (1 - rate))
+    needed = max(n + 1, math.ceil((spread / (rate - least)) ** 2))
+    return Finding(
+        "open", f"{seen}, lower bound {lower:.2f} <= {least:g}: {needed} prompts would decide it", needed
+    )
+
+
+def _health(card: Scorecard, rule: RuleConfig) -> list[Finding]:
+    """The text still reads like the base's: no loops, nothing that the base finds improbable."""
+    sides = {h.side: h for h in card.health}
+    if "base" not in sides or "challenger" not in sides:
+        raise DataError(
+            f"scorecard of {card.dimension!r} has the health of {sorted(sides)}, not of base and challenger",
+            hint="genarm decide",
+        )
+    base, challenger = sides["base"], sides["challenger"]
+    ratio = rule.max_health_ratio
+    perplexity = _limit(
+        "perplexity", challenger.perplexity, ratio * base.perplexity, f"{ratio:g} times the base's"
+    )
+    if base.repetition * (ratio - 1) < REPETITION_FLOOR:
+        limit, meaning = base.repetition + REPETITION_FLOOR, f"the base's + {REPETITION_FLOOR:g}"
+    else:
+        limit, meaning = base.repetition * ratio, f"{ratio:g} times the base's"
+    return [perplexity, _limit("repetition", challenger.repetition, limit, meaning)]
+
+
+def _limit(name: str, value: float, limit: float, meaning: str) -> Finding:
+    # Asked so that a value that is not a number fails.
+    if value <= limit:
+        return Finding("passed", f"{name} {value:.3g} <= {limit:.3g}, {meaning}")
+    return Finding("failed", f"{name} {value:.3g} > {limit:.3g}, {meaning}")
+
+
+def _unread(comparison: Comparison) -> Finding | None:
+    asked = comparison.win_rate.n + comparison.unread
+    if asked and comparison.unread <= MAX_UNREAD * asked:
+        return None
+    return Finding(
+        "open",
+        f"{comparison.dimension}: {comparison.unread} of {asked} verdicts on {comparison.left} against "
+        f"{comparison.right} could not be read, more than {MAX_UNREAD:.0%}: mend the judge and judge again",
+    )
+
+
+def _same(card: Scorecard) -> bool:
+    return card.champion is not None and card.champion.adapter_sha256 == card.challenger_sha256
+
+
+def _against_rival(card: Scorecard, dimension: str) -> Comparison:
+    sides: tuple[Side, Side] = ("challenger", card.rival)
+    for comparison in card.comparisons:
+        if comparison.dimension == dimension and (comparison.left, comparison.right) == sides:
+            return comparison
+    raise DataError(
+        f"scorecard of {card.dimension!r} does not compare challenger and {card.rival} on {dimension!r}",
+        hint=f"judge them first: genarm judge {card.dimension}",
+    )

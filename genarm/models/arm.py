@@ -1,0 +1,127 @@
+"""An ARM on disk: a plain folder, and `arm.json` which says what it is and proves that it is whole.
+
+adapter     a PEFT folder: a LoRA on the model that the card names
+full model  a transformers folder with its tokenizer: all weights were trained, none are the base's
+"""
+
+import dataclasses
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from genarm.errors import AdapterError, DataError, TokenizerMismatch
+from genarm.models.source import ModelSource, resolve, weights_hash
+from genarm.system.files import read_json, sha256, write_json
+from genarm.types import ArmCard
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+CARD = "arm.json"
+CONFIG = "adapter_config.json"
+WEIGHTS = "adapter_model.safetensors"
+FULL = "config.json"  # what tells a full model from an adapter
+
+
+def is_full(folder: Path) -> bool:
+    """Whether a folder holds a model of its own, and no adapter."""
+    return (folder / FULL).is_file() and not (folder / CONFIG).is_file()
+
+
+def files(folder: Path) -> list[str]:
+    """What an ARM consists of beside its card."""
+    if not is_full(folder):
+        return [CONFIG, WEIGHTS]
+    return sorted(path.name for path in folder.iterdir() if path.is_file() and path.name != CARD)
+
+
+def adapter_hash(folder: Path) -> str:
+    """sha256 over configuration and weights, of adapter or full model: what decoding depends on, no more."""
+    try:
+        if is_full(folder):
+            config = json.loads((folder / FULL).read_text(encoding="utf-8"))
+            content = json.dumps(config, sort_keys=True) + weights_hash(folder)
+            return hashlib.sha256(content.encode()).hexdigest()
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        weights = sha256(folder / WEIGHTS)
+    except (OSError, ValueError) as error:  # missing, unreadable, or no JSON
+        raise AdapterError(
+            f"{folder} is no PEFT folder and no full model: {error}", hint="train it again: genarm train"
+        ) from None
+    content = json.dumps(config, sort_keys=True) + weights
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def write_card(folder: Path, card: ArmCard) -> ArmCard:
+    """Write `arm.json` with the hash of the adapter that lies in `folder` now."""
+    card = dataclasses.replace(card, adapter_sha256=adapter_hash(folder))
+    write_json(folder / CARD, card)
+    return card
+
+
+def read_card(folder: Path) -> ArmCard:
+    """The card of an ARM, after checking that the adapter beside it is the one it was written for."""
+    try:
+        card = read_json(folder / CARD, ArmCard)
+    except DataError as error:
+        raise AdapterError(str(error)) from None
+    found = adapter_hash(folder)
+    if found != card.adapter_sha256:
+        raise AdapterError(
+            f"{folder} was altered or cut short: its card says sha256 {card.adapter_sha256[:12]}, "
+            f"its files give {found[:12]}",
+            hint="restore it from the registry (genarm registry) or DVC (dvc checkout), or train it again",
+        )
+    return card
+
+
+def own_source(folder: Path, card: ArmCard | None, base: ModelSource) -> ModelSource:
+    """The model that an ARM is, or that its adapter sits on; `base` where that is its model."""
+    if card is None or is_full(folder):
+        return resolve(str(folder))
+    if card.base_weights_sha256 == base.weights_sha256:
+        return base
+    return resolve(card.base_id, card.base_revision)
+
+
+def check_fits(card: ArmCard, base: ModelSource, *, shares_weights: bool) -> None:
+    """Refuse an ARM made for another tokenizer or, where it adapts the base itself, for other weights."""
+    if card.tokenizer_sha256 != base.tokenizer_sha256:
+        raise TokenizerMismatch(
+            f"ARM {card.dimension!r} was trained on tokenizer {card.tokenizer_sha256[:12]} ({card.base_id}), "
+            f"base {base.id!r} has {base.tokenizer_sha256[:12]}",
+            hint="train an ARM on this base's tokenizer",
+        )
+    if shares_weights:
+        check_weights(card, base)
+
+
+def check_weights(card: ArmCard, source: ModelSource) -> None:
+    """Refuse an adapter on other weights than those that it was trained on."""
+    if card.base_weights_sha256 != source.weights_sha256:
+        raise AdapterError(
+            f"ARM {card.dimension!r} adapts weights {card.base_weights_sha256[:12]} ({card.base_id}), "
+            f"base {source.id!r} has {source.weights_sha256[:12]}",
+            hint="train an ARM on this base; while the champion is of another one: "
+            f"genarm registry rollback {card.dimension} --to 0 --reason 'new base'",
+        )
+
+
+def check_same_tokens(
+    name: str, arm: "PreTrainedTokenizerBase", base_id: str, base: "PreTrainedTokenizerBase"
+) -> None:
+    """Raise TokenizerMismatch naming the first token id that the two tokenizers read differently."""
+    theirs = {i: token for token, i in arm.get_vocab().items()}
+    ours = {i: token for token, i in base.get_vocab().items()}
+    for i in sorted(theirs.keys() | ours.keys()):
+        if theirs.get(i) != ours.get(i):
+            raise TokenizerMismatch(
+                f"ARM {name!r} and base {base_id!r} disagree on token {i}: "
+                f"{_shown(theirs.get(i))} against {_shown(ours.get(i))}",
+                hint="train an ARM on this base's tokenizer",
+            )
+
+
+def _shown(token: str | None) -> str:
+    return "nothing" if token is None else repr(token)

@@ -1,0 +1,1 @@
+"""What an operator does by hand: the registry and an ARM's accuracy."""

@@ -1,0 +1,1 @@
+"""Preference data made from a base model and scorers: the embedded default's seed."""

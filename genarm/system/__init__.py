@@ -1,0 +1,1 @@
+"""Files, processes, signals, progress, environment: what any program needs, with nothing of ours in it."""

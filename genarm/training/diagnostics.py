@@ -1,0 +1,79 @@
+"""Whether a training is well, beyond its loss: figures of each evaluation, and the sign of reward hacking."""
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from genarm.training.collate import PairBatch
+from genarm.training.logps import CHUNK, logits_of, read
+
+KL_TOKENS = 1024  # response tokens, about, on which the distance from the base is measured
+LAST = 4  # evaluations that the warning looks back on
+GROWTH = 0.2  # of the margin over them, as a share of the first; less is no growth to speak of
+
+
+def sample(tokens: Sequence[int], most: int = KL_TOKENS) -> list[int]:
+    """Indices of pairs, spread evenly over all, that hold about `most` tokens; the same each time."""
+    count = max(1, round(len(tokens) * min(1.0, most / max(1, sum(tokens)))))
+    return [i * len(tokens) // count for i in range(count)]
+
+
+def kl_to_base(model: Any, batch: PairBatch) -> Tensor:
+    """KL(ARM || base) in nats at each response token -> [t]; the base is the model with its adapter off.
+
+    KL(p || q) = sum_v p(v) (log p(v) - log q(v)), given the prompt and the response so far.
+    """
+    arm = read(model, batch)
+    with model.disable_adapter():
+        base = read(model, batch)
+    found = []
+    for rows in zip(arm.split(CHUNK), base.split(CHUNK), strict=True):
+        p, q = (logits_of(model, batch, row).log_softmax(-1) for row in rows)
+        found.append((p.exp() * (p - q)).sum(-1))
+    return torch.cat(found)
+
+
+def figures(
+    found: Mapping[str, float], first: Mapping[str, float] | None, *, tokens: float, longer: float
+) -> dict[str, float]:
+    """What an evaluation says beyond loss and accuracy; `first` is the training's first one.
+
+    `found` holds mean log-probabilities over pairs, `tokens` is how many tokens a chosen response has on
+    average, `longer` the share of pairs in which the longer response is the chosen one.
+    """
+    first = first or {f"eval/{name}": value for name, value in found.items()}
+    return {
+        "drift/chosen": found["logps/chosen"] - first["eval/logps/chosen"],
+        "drift/rejected": found["logps/rejected"] - first["eval/logps/rejected"],
+        "perplexity/chosen": math.exp(min(-found["logps/chosen"] / tokens, 700.0)),
+        "longer_is_chosen": longer,
+        "over_longer": found["rewards/accuracies"] - longer,
+    }
+
+
+def reward_hacking(evaluations: Sequence[Mapping[str, float]], pairs: int) -> str | None:
+    """A warning where the margin grows and accuracy does not: the reward is then driven up, not made truer.
+
+    Over the last four evaluations of `pairs` pairs: the margin rose each time, by a fifth in all, while
+    accuracy gained less than its standard error, sqrt(a (1 - a) / pairs), at the first.
+    """
+    last = [row for row in evaluations if "eval/rewards/margins" in row][-LAST:]
+    if len(last) < LAST:
+        return None
+    margins = [row["eval/rewards/margins"] for row in last]
+    before, after = (last[i]["eval/rewards/accuracies"] for i in (0, -1))
+    noise = math.sqrt(before * (1 - before) / pairs)
+    rising = all(b > a for a, b in pairwise(margins))
+    grown = rising and margins[-1] - margins[0] >= GROWTH * abs(margins[0])
+    if not grown or after - before >= max(noise, 1 / pairs):
+        return None
+    return (
+        f"a sign of reward hacking: over the last {LAST} evaluations (steps {last[0].get('step', 0):.0f} to "
+        f"{last[-1].get('step', 0):.0f}) the margin grew from {margins[0]:.3g} to {margins[-1]:.3g}, "
+        f"accuracy went from {before:.3f} to {after:.3f};"
+        " fewer epochs, a lower train.learning_rate or early stopping would end it there"
+    )

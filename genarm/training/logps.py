@@ -1,0 +1,162 @@
+"""Response log-probabilities of preference pairs under a causal LM: the fast way, and the model's own.
+
+fast   many pairs in one row, each prompt once; logits only where a response token is predicted, a few at a
+       time, and never kept: the gradient of each log-probability is taken while its logits exist
+plain  two padded rows a pair through the model's own forward; for models the fast way does not fit
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from genarm.training import packed_attention as attention
+from genarm.training.collate import PADDING, PairBatch, collate
+from genarm.training.loss import response_logps, token_logps
+from genarm.training.tokens import TokenPair
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+CHUNK = 128  # predicted tokens whose logits exist at one time
+TRAINED_CHUNK = 512  # the same for a head that trains: each chunk adds to its whole gradient
+TOLERANCE = 0.1  # nats a token; rounding in bfloat16 moves 0.01, a wrong mask or head moves whole nats
+
+log = logging.getLogger(__name__)
+
+
+def pair_logps(model: Any, batch: PairBatch) -> Tensor:
+    """log pi(chosen | prompt) and log pi(rejected | prompt), summed over tokens -> [p, 2], float32.
+
+    `model` is a causal LM, or a PEFT model around one.
+    """
+    predicting = read(model, batch)
+    if batch.packed:
+        logps = _head_logps(causal_lm(model), predicting, batch.target)
+    else:
+        logps = token_logps(predicting, batch.target)
+    return response_logps(logps, batch.owner, 2 * len(batch)).view(-1, 2)
+
+
+def read(model: Any, batch: PairBatch) -> Tensor:
+    """What each response token is predicted from: hidden states [t, d], or its logits if plain [t, v]."""
+    if not batch.packed:
+        real = (batch.part != PADDING).long()
+        logits: Tensor = model(
+            input_ids=batch.input_ids, attention_mask=real, logits_to_keep=batch.predicts, use_cache=False
+        ).logits
+        return logits[batch.source]
+    base = causal_lm(model)
+    hidden: Tensor = base.get_decoder()(
+        input_ids=batch.input_ids,
+        position_ids=batch.position_ids,
+        use_cache=False,
+        **attention.inputs(base, batch),
+    ).last_hidden_state  # [1, s, d]
+    return hidden[batch.predicts][batch.source]
+
+
+def logits_of(model: Any, batch: PairBatch, predicting: Tensor) -> Tensor:
+    """The logits of some of what `read` gave for this batch, in float32 -> [n, v]."""
+    return (_head(causal_lm(model))(predicting) if batch.packed else predicting).float()
+
+
+def causal_lm(model: Any) -> "PreTrainedModel":
+    """The transformers model itself, with whatever adapters were put into it."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
+def prepare(model: "PreTrainedModel", pairs: Sequence[TokenPair]) -> bool:
+    """Set the fastest attention that gives this model's own numbers, and say whether rows may be packed.
+
+    Each is tried on two short pairs against the model's own forward, so a model with a head, a mask or layers
+    of its own kind is found out before it trains. False leaves the model as it was: rows are plain then.
+    """
+    config = model.config.get_text_config()
+    own = config._attn_implementation
+    cap = getattr(config, "attn_logit_softcapping", None)  # eager alone knows it beside a mask of ours
+    trial = [_short(pair) for pair in (pairs[0], pairs[-1])]
+    with torch.no_grad():
+        plain = pair_logps(model, collate(trial, packed=False).to(model.device))
+    kinds = set(getattr(config, "layer_types", None) or ())
+    fast = attention.FLEX if model.device.type == "cuda" else attention.BLOCKS
+    if kinds <= {attention.FULL, attention.SLIDING} and getattr(model, "_supports_attention_backend", False):
+        for way in (fast, "eager" if cap is not None else own):
+            if _agrees(model, way, trial, plain):
+                if way != fast:
+                    log.warning("%s: attention by a dense mask (%s), slower", type(model).__name__, way)
+                return True
+    log.warning("%s: each response in a padded row of its own, slower", type(model).__name__)
+    model.set_attn_implementation(own)
+    return False
+
+
+def _short(pair: TokenPair) -> TokenPair:
+    words = [*pair.chosen, *pair.rejected]
+    return TokenPair(pair.prompt_id, pair.prompt[-16:], words[:16], words[-12:])
+
+
+def _agrees(model: "PreTrainedModel", way: str, trial: Sequence[TokenPair], plain: Tensor) -> bool:
+    try:
+        model.set_attn_implementation(way)
+        with torch.no_grad():
+            fast = pair_logps(model, collate(trial).to(model.device))
+    except (KeyError, TypeError, ValueError, RuntimeError, ImportError) as error:
+        log.info("%s does not serve %s: %s", way, type(model).__name__, error)
+        return False
+    tokens = torch.tensor([[len(p.chosen), len(p.rejected)] for p in trial], device=fast.device)
+    return bool(((fast - plain).abs() / tokens < TOLERANCE).all())
+
+
+def _head(model: "PreTrainedModel") -> Callable[[Tensor], Tensor]:
+    """Hidden states [n, d] -> logits [n, v], as the model's own forward makes them."""
+    project = model.get_output_embeddings()
+    cap = getattr(model.config.get_text_config(), "final_logit_softcapping", None)
+    return project if cap is None else lambda hidden: torch.tanh(project(hidden) / cap) * cap
+
+
+def _head_logps(model: "PreTrainedModel", hidden: Tensor, targets: Tensor) -> Tensor:
+    """token_logps(head(hidden), targets) without ever holding [t, v]; hidden [t, d] -> [t]."""
+    head = _head(model)
+    trains = any(p.requires_grad for p in model.get_output_embeddings().parameters())
+    if not (trains and torch.is_grad_enabled()):
+        return _HeadLogps.apply(hidden, targets, head, CHUNK)
+
+    # A head's own gradient weighs each token by its loss, known only on the way back: computed again there.
+    def logps(part: Tensor, target: Tensor) -> Tensor:
+        return token_logps(head(part), target)
+
+    parts = zip(hidden.split(TRAINED_CHUNK), targets.split(TRAINED_CHUNK), strict=True)
+    return torch.cat([checkpoint(logps, *part, use_reentrant=False) for part in parts])
+
+
+class _HeadLogps(torch.autograd.Function):
+    """The same for a frozen head, which gets no gradient.
+
+    A token's logits depend on its own hidden state alone, so d logp_t / d hidden_t is taken chunk by chunk in
+    the forward pass; backward only scales it.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: Tensor, targets: Tensor, head: Callable[[Tensor], Tensor], chunk: int
+    ) -> Tensor:
+        logps, slopes = [], []
+        for part, target in zip(hidden.split(chunk), targets.split(chunk), strict=True):
+            with torch.set_grad_enabled(ctx.needs_input_grad[0]):
+                part = part.detach().requires_grad_(ctx.needs_input_grad[0])
+                logp = token_logps(head(part), target)
+                if ctx.needs_input_grad[0]:
+                    slopes.append(torch.autograd.grad(logp.sum(), part)[0])
+            logps.append(logp.detach())
+        if slopes:
+            ctx.save_for_backward(torch.cat(slopes))
+        return torch.cat(logps)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+        (slopes,) = ctx.saved_tensors
+        return (gradient[:, None] * slopes).to(slopes.dtype), None, None, None

@@ -1,0 +1,178 @@
+"""Where the adapters sit: names resolved against the model; and LoRA computed without needless casts."""
+
+import json
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from genarm.config import LoraConfig, nearest
+from genarm.errors import AdapterError, ConfigError
+from genarm.models.arm import CONFIG, read_card
+from genarm.system.files import write_json
+
+if TYPE_CHECKING:
+    from peft import PeftModel
+    from transformers import PreTrainedModel
+
+
+def adapt(model: "PreTrainedModel", config: LoraConfig) -> "PeftModel":
+    """Put fresh LoRA adapters into the top `config.layers` layers of a model; everything else is frozen.
+
+    Raises ConfigError for a target that names no linear module there, or more layers than there are.
+    """
+    import peft
+
+    stack, layers = decoder_layers(model)
+    if config.layers != "all" and not 1 <= config.layers <= len(layers):
+        raise ConfigError(
+            f"lora.layers = {config.layers}, but the model has {len(layers)} layers",
+            hint=f"choose 1 to {len(layers)}, or 'all'",
+        )
+    lowest = 0 if config.layers == "all" else len(layers) - config.layers
+    linear = linear_modules(layers, lowest)
+    names = sorted({name.rsplit(".", 1)[-1] for name in linear})
+    targets = names if config.targets == "all-linear" else sorted(set(config.targets))
+    for target in targets:
+        if not any(_matches(name, target) for name in linear):
+            raise ConfigError(
+                f"lora.targets: {target!r} matches no linear module of {type(model).__name__}"
+                f"{nearest(target, names)}",
+                hint=f"there are: {', '.join(names)}",
+            )
+    with warnings.catch_warnings():
+        # peft asks the model a question in words that transformers no longer likes to hear.
+        warnings.simplefilter("ignore", FutureWarning)
+        adapted = peft.get_peft_model(
+            model,
+            peft.LoraConfig(
+                r=config.rank,
+                lora_alpha=config.alpha,  # type: ignore[arg-type]  # peft says int, and takes any number
+                lora_dropout=config.dropout,
+                target_modules=targets,
+                layers_to_transform=None if config.layers == "all" else [*range(lowest, len(layers))],
+                layers_pattern=None if config.layers == "all" else stack,
+                task_type="CAUSAL_LM",
+            ),
+        )
+    wanted = [name for name in linear if any(_matches(name, target) for target in targets)]
+    found = [name for name, module in adapted.named_modules() if hasattr(module, "lora_A")]
+    if len(found) != len(wanted):
+        raise ConfigError(
+            f"lora.targets {', '.join(targets)} match {len(found)} modules, of which {len(wanted)} lie in "
+            f"the adapted layers",
+            hint=f"name them more fully, such as {wanted[0]!r}",
+        )
+    return adapted
+
+
+def load_adapter(model: "PreTrainedModel", folder: Path) -> "PeftModel":
+    """A model with the adapter of a saved ARM. Raises AdapterError where the folder holds none that fits."""
+    import peft
+
+    read_card(folder)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        try:
+            return peft.PeftModel.from_pretrained(model, str(folder))
+        except (ValueError, RuntimeError, OSError) as error:
+            raise AdapterError(
+                f"{folder} does not fit on {type(model).__name__}: {error}",
+                hint="name the base model that it was trained on",
+            ) from error
+
+
+def save_adapter(model: "PeftModel", folder: Path, base_id: str, revision: str | None) -> None:
+    """A plain PEFT folder that names the base as its users do, not where it lies on this machine."""
+    model.save_pretrained(str(folder), save_embedding_layers=False)
+    (folder / "README.md").unlink(missing_ok=True)  # a template of peft's, with the base's path in it
+    config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    config |= {"base_model_name_or_path": base_id, "revision": revision}
+    config["target_modules"] = sorted(config["target_modules"])  # which peft keeps in a set
+    write_json(folder / CONFIG, config)
+
+
+def decoder_layers(model: "PreTrainedModel") -> tuple[str, nn.ModuleList]:
+    """The stack of transformer layers and the name it goes by."""
+    depth = model.config.get_text_config().num_hidden_layers
+    for name, module in model.get_decoder().named_children():
+        if isinstance(module, nn.ModuleList) and len(module) == depth:
+            return name, module
+    raise ConfigError(
+        f"{type(model).__name__} has no plain stack of {depth} layers", hint="choose another base model"
+    )
+
+
+def linear_modules(layers: nn.ModuleList, lowest: int) -> list[str]:
+    """Names below a layer of its linear modules, such as `self_attn.q_proj`, for each layer from `lowest`."""
+    from transformers.pytorch_utils import Conv1D
+
+    return [
+        name
+        for layer in list(layers)[lowest:]
+        for name, module in layer.named_modules()
+        if isinstance(module, (nn.Linear, Conv1D))
+    ]
+
+
+def fuse(model: "PeftModel") -> None:
+    """Compute plain LoRA layers of this model in one step each, in the model's own precision.
+
+    peft widens the layer's input to float32 for the adapter's sake, which on a CPU costs more than the
+    adapter. Weights stay float32; only the product is in the model's precision. Layers with dropout, a bias
+    of their own or a quantised base are left to peft.
+    """
+    from peft.tuners.lora import LoraLayer
+
+    for module in model.modules():
+        if not isinstance(module, LoraLayer) or type(module.base_layer) is not nn.Linear:
+            continue
+        (name,) = module.active_adapters
+        if isinstance(module.lora_dropout[name], nn.Identity) and module.lora_B[name].bias is None:
+            module.forward = _Fused(module, name)
+
+
+class _Fused:
+    def __init__(self, module: Any, name: str) -> None:
+        self.layer, self.base, self.scale = module, module.base_layer, module.scaling[name]
+        self.a, self.b = module.lora_A[name], module.lora_B[name]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        if self.layer.disable_adapters:
+            return self.base(x)
+        weights = self.base.weight, self.base.bias, self.a.weight, self.b.weight
+        return _LoraLinear.apply(x, *weights, self.scale)
+
+
+class _LoraLinear(torch.autograd.Function):
+    """y = x W' + bias + scale * (x A') B', W frozen; x [..., i], W [o, i], A [k, i], B [o, k] -> [..., o]."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, a: Tensor, b: Tensor, scale: float
+    ) -> Tensor:
+        y = nn.functional.linear(x, weight, bias)
+        narrow_a, narrow_b = a.to(x.dtype), b.to(x.dtype)
+        low = x.flatten(0, -2) @ narrow_a.t()
+        y.flatten(0, -2).addmm_(low, narrow_b.t(), alpha=scale)
+        ctx.save_for_backward(x, weight, narrow_a, narrow_b, low)
+        ctx.scale, ctx.precision = scale, a.dtype
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, a, b, low = ctx.saved_tensors
+        flat = gradient.flatten(0, -2)
+        flat_low = (flat @ b).mul_(ctx.scale)
+        grad_a = (flat_low.t() @ x.flatten(0, -2)).to(ctx.precision)
+        grad_b = (flat.t() @ low).mul_(ctx.scale).to(ctx.precision)
+        grad_x = None
+        if ctx.needs_input_grad[0]:
+            grad_x = (flat @ weight).addmm_(flat_low, a).view_as(x)
+        return grad_x, None, None, grad_a, grad_b, None
+
+
+def _matches(name: str, target: str) -> bool:
+    return name == target or name.endswith(f".{target}")

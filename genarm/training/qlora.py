@@ -1,0 +1,63 @@
+"""QLoRA: the frozen weights in 4 bits, through bitsandbytes, so that a large model trains in little room.
+
+As in the paper (arXiv 2305.14314): NF4, the scales quantised once more, products in decoding's precision.
+"""
+
+import importlib.util
+import warnings
+from typing import TYPE_CHECKING
+
+import torch
+
+from genarm.errors import ConfigError
+from genarm.models import ModelSource
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+def load_quantised(source: ModelSource, dtype: str) -> "PreTrainedModel":
+    """A model in 4 bits, on the GPU, ready for adapters as peft prepares it.
+
+    Raises ConfigError where there is no CUDA or no bitsandbytes.
+    """
+    check_quantising()
+    from peft import prepare_model_for_kbit_training
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+
+    model = AutoModelForCausalLM.from_pretrained(
+        source.path,
+        dtype=getattr(torch, dtype),
+        device_map={"": torch.accelerator.current_device_index()},
+        trust_remote_code=False,
+        quantization_config=four_bit(BitsAndBytesConfig, dtype),
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # peft's words of old, as in `genarm.training.lora`
+        return prepare_model_for_kbit_training(model, use_gradient_checkpointing=False).eval()
+
+
+def four_bit(kind: type, dtype: str) -> object:
+    """The settings of QLoRA, as a configuration of transformers."""
+    return kind(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=getattr(torch, dtype),
+    )
+
+
+def check_quantising() -> None:
+    """Raise ConfigError where this machine cannot train on 4-bit weights."""
+    missing = ""
+    # On a CPU bitsandbytes 0.50 gives a model in evaluation mode products that have no gradient.
+    if not torch.cuda.is_available():
+        missing = "this machine has no CUDA device"
+    elif importlib.util.find_spec("bitsandbytes") is None:
+        missing = "bitsandbytes is not installed"
+    if missing:
+        raise ConfigError(
+            f"quantise: 4bit needs bitsandbytes on a CUDA device, and {missing}",
+            hint="set train.default.quantise: null"
+            + (", or pip install 'genarm[qlora]'" if "installed" in missing else ""),
+        )

@@ -1,0 +1,62 @@
+"""A recorded or compiled step gives what the eager step gives; one that cannot be says so and goes on."""
+
+import logging
+
+import pytest
+import torch
+from test_decoding import LINEAR, mixed_requests
+from toy_arms import make_arm
+
+from genarm.decoding import load_decoder
+from genarm.decoding.runner.cuda_graph import Replay
+from genarm.decoding.runner.forward import Walk
+from genarm.models import resolve
+
+torch.set_num_threads(1)
+pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+
+
+@pytest.fixture
+def decoder(toy, tmp_path):
+    source = resolve(str(toy.folder))
+    folder = make_arm(
+        tmp_path / "arm", source, toy.model, seed=3, target_modules=LINEAR, layers_to_transform=[2, 3]
+    )
+    return load_decoder(source, {"arm": folder}, dtype="float32", batch_size=3)
+
+
+def test_a_recorded_step_equals_the_eager_one(decoder, monkeypatch):
+    requests = mixed_requests([{"arm": 0.7}, {}]) * 2
+    eager = decoder.generate(requests)
+    decoder.parts[0].trunk.replays = True
+    run, steps = Replay.run, []
+    monkeypatch.setattr(Replay, "run", lambda self, *a: (steps.append(1), run(self, *a))[1])
+    recorded = decoder.generate(requests)
+    assert steps
+    assert [r.tokens for r in recorded] == [e.tokens for e in eager]
+    assert [r.kl for r in recorded] == pytest.approx([e.kl for e in eager], abs=1e-5)
+
+
+def test_a_step_that_cannot_be_recorded_is_run_as_before(decoder, monkeypatch, caplog):
+    requests = mixed_requests([{"arm": 0.7}])
+    eager = decoder.generate(requests)
+    decoder.parts[0].trunk.replays = True
+
+    def refuse(self):
+        raise RuntimeError("operation not permitted when stream is capturing")
+
+    monkeypatch.setattr(Replay, "_recorded", refuse)
+    with caplog.at_level(logging.WARNING, "genarm"):
+        assert decoder.generate(requests) == eager
+    assert "cannot be recorded" in caplog.text and not decoder.parts[0].trunk.replays
+
+
+@pytest.mark.slow
+def test_compiled_layers_equal_the_eager_ones(toy, decoder, tmp_path):
+    compiled = load_decoder(
+        resolve(str(toy.folder)), {"arm": tmp_path / "arm"}, dtype="float32", batch_size=3, compiled=True
+    )
+    trunk = compiled.parts[0].trunk
+    assert isinstance(trunk.body, Walk) and hasattr(trunk.body.layers[0], "_orig_mod")
+    requests = mixed_requests([{"arm": 0.7}, {}])
+    assert [r.tokens for r in compiled.generate(requests)] == [r.tokens for r in decoder.generate(requests)]

@@ -1,0 +1,263 @@
+"""Several processes train as one: the same curves, one writer, an end at once where a process is lost."""
+
+import csv
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from genarm.config import TrainConfig
+from genarm.errors import ConfigError, TrainingError
+from genarm.pipeline import stages
+from genarm.system.files import write_rows
+from genarm.system.layout import Layout
+from genarm.training import launch
+from genarm.training.launch import several
+from genarm.training.packing import Plan, deal, pack
+from genarm.types import Message, PreferencePair, Prompt
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_packs_for_processes_are_a_multiple_of_them():
+    """60 tokens in packs of 25 want three; two processes get four, 15 tokens each."""
+    tokens = [10, 10, 10, 10, 10, 10]
+    assert len(pack(tokens, 25)) == 3
+    assert [len(p) for p in pack(tokens, 25, 2)] == [2, 2, 1, 1]
+    assert pack([10], 25, 2) == [[0]]  # a pair is never cut
+
+
+def test_packs_are_dealt_by_tokens_and_in_equal_number():
+    packs = [[0], [1], [2], [3]]
+    assert deal(packs, [9, 5, 4, 1], 2) == [[[0], [3]], [[1], [2]]]
+    assert deal([[0]], [9], 2) == [[[0]], []]
+
+
+def flat(lists):
+    return [i for part in lists for i in part]
+
+
+def test_a_step_holds_the_same_pairs_for_any_number_of_processes():
+    import numpy as np
+
+    tokens = np.array([random.Random(0).randint(5, 40) for _ in range(30)])
+    plans = [Plan(tokens, epochs=1, batch_pairs=7, batch_tokens=64, seed=0, ranks=n) for n in (1, 2, 3)]
+    for one, two, three in zip(*plans, strict=True):
+        for plan, step in zip(plans[1:], (two, three), strict=True):
+            assert sorted(flat(step)) == sorted(flat(one))
+            shares = plan.shares(step)
+            assert sorted(i for hand in shares for p in hand for i in p) == sorted(flat(one))
+            assert max(map(len, shares)) - min(map(len, shares)) <= (len(flat(one)) < len(shares) * 2)
+
+
+def test_the_launcher_is_chosen_by_the_parameters(monkeypatch):
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    assert several(TrainConfig(launcher="accelerate"))
+    assert not several(TrainConfig(launcher="python"))
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    assert several(TrainConfig())
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    assert not several(TrainConfig())
+    monkeypatch.setenv("WORLD_SIZE", "2")  # one of several does not start others
+    assert not several(TrainConfig(launcher="accelerate"))
+
+
+def test_a_file_of_accelerate_that_is_not_there_is_refused_with_those_that_are():
+    config = TrainConfig(launcher="accelerate", accelerate_config="two-gpus")
+    with pytest.raises(ConfigError, match="'two-gpus' is no file.*fsdp2, multi-node, single-node"):
+        launch.launch(ROOT, "loud", config)
+
+
+def test_a_failure_names_what_went_wrong_first(tmp_path):
+    report = [
+        "Root Cause (first observed failure):",
+        "  rank      : 1 (local_rank: 1)",
+        "  exitcode  : -9 (pid: 7)",
+    ]
+    found = launch._failure("loud", tmp_path, report)
+    assert "process 1 was ended by SIGKILL" in str(found)
+    (tmp_path / "failed-0.json").write_text(json.dumps(["the loss is not a number", "lower it"]))
+    assert str(launch._failure("loud", tmp_path, [])) == "the loss is not a number; hint: lower it"
+
+
+def project(folder: Path, base: Path, pairs: int = 21, **train: object) -> Path:
+    """A project with one dimension, its pairs already made."""
+    rng = random.Random(0)
+
+    def text() -> str:
+        return "".join(rng.choice("abcde ") for _ in range(rng.randint(2, 30)))
+
+    def preferences(n: int) -> list[PreferencePair]:
+        return [
+            PreferencePair(Prompt((Message("user", text()),)), text() + "!", text() + "?") for _ in range(n)
+        ]
+
+    folder.mkdir()
+    layout = Layout(folder)
+    write_rows(layout.pairs("loud", "train"), preferences(pairs))
+    write_rows(layout.pairs("loud", "validation"), preferences(9))
+    shutil.copytree(ROOT / "configs" / "accelerate", folder / "configs" / "accelerate")
+    settings = dict(
+        batch_pairs=4,
+        batch_tokens=128,
+        learning_rate=2e-3,
+        evaluate_steps=2,
+        accelerate_config="two-cpu-processes",
+        lora={"layers": 2, "rank": 2},
+    )
+    params = {
+        "base": {"model": str(base), "dtype": "float32"},
+        "dimensions": ["loud"],
+        "pairs": {"sources": {"loud": {"files": "loud.jsonl"}}},
+        "train": {"default": settings | train, "loud": {}},
+        "respond": {"weights": {"loud": 1.0}},
+        "judge": {"loud": {"scorer": "positive"}},
+    }
+    (folder / "params.yaml").write_text(json.dumps(params))
+    return folder
+
+
+def curves(root: Path) -> list[dict[str, str]]:
+    with Layout(root).train_curves("loud").open() as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture
+def alone(tmp_path, monkeypatch):
+    monkeypatch.setenv("GENARM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/none.db")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("alone")
+@pytest.mark.parametrize("how", [{}, {"gradient_checkpointing": True}])
+def test_two_processes_train_as_one(toy, tmp_path, how):
+    """21 pairs in steps of 4: the last step is one pair, which one process has and the other has not."""
+    one = project(tmp_path / "one", toy.folder, launcher="python")
+    two = project(tmp_path / "two", toy.folder, launcher="accelerate", **how)
+    for root in (one, two):
+        stages.train(root, "loud")
+    the_same(one, two)
+
+
+def the_same(one: Path, two: Path) -> None:
+    """Curves, and what was written."""
+    a, b = curves(one), curves(two)
+    assert [row["step"] for row in a] == [row["step"] for row in b]
+    assert sum(bool(row["loss"]) for row in a) == 6
+    assert max(abs(float(row["loss"]) - float(a[1]["loss"])) for row in a if row["loss"]) > 0.01
+    for before, after in zip(a, b, strict=True):
+        for name, value in before.items():
+            assert bool(value) == bool(after[name])
+            if value:
+                assert float(after[name]) == pytest.approx(float(value), rel=1e-4, abs=1e-4), name
+        for name in ("loss", "eval/loss"):
+            if before[name]:
+                assert float(after[name]) == pytest.approx(float(before[name]), abs=1e-5)
+    assert sorted(p.name for p in Layout(two).arm("loud").iterdir()) == sorted(
+        p.name for p in Layout(one).arm("loud").iterdir()
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("alone")
+@pytest.mark.parametrize("recomputed", [False, True])
+def test_weights_sharded_over_two_processes_train_as_one_and_go_on_from_a_checkpoint(
+    toy, tmp_path, recomputed
+):
+    one = project(tmp_path / "one", toy.folder, launcher="python")
+    two = project(tmp_path / "two", toy.folder, launcher="python", gradient_checkpointing=recomputed)
+    said = YAML(typ="safe").load((two / "configs" / "accelerate" / "fsdp2.yaml").read_text())["fsdp_config"]
+    environment = {**os.environ, "ACCELERATE_USE_FSDP": "true", "ACCELERATE_USE_CPU": "true"}
+    environment |= {name.upper(): str(value) for name, value in said.items()}
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    command += [str(ROOT / "tests" / "training" / "sharded_worker.py"), str(two)]
+    for stop, words in (["3"], "was stopped at step 3 of 6"), ([], "sharded"):
+        done = subprocess.run([*command, *stop], env=environment, text=True, capture_output=True, timeout=120)
+        assert done.returncode == 0, done.stderr
+        assert words in done.stdout and done.stdout.count("sharded") == 2
+    stages.train(one, "loud")
+    the_same(one, two)
+
+
+def start(root: Path) -> "subprocess.Popen[str]":
+    command = [str(Path(sys.executable).parent / "genarm"), "train", "loud"]
+    return subprocess.Popen(command, cwd=root, stderr=subprocess.PIPE, text=True)
+
+
+def until_a_checkpoint(root: Path, process: "subprocess.Popen[str]") -> None:
+    end = time.monotonic() + 90
+    while not list(Layout(root).checkpoints("loud").glob("*/checkpoint-*/complete.json")):
+        assert process.poll() is None and time.monotonic() < end, process.stderr.read()
+        time.sleep(0.1)
+
+
+def process_of_rank(root: Path, rank: int) -> int:
+    """The process of that number which trains in this project."""
+    for there in Path("/proc").glob("[0-9]*"):
+        try:
+            said = (there / "environ").read_bytes().split(b"\0")
+            here = Path(os.readlink(there / "cwd")) == root
+        except OSError:
+            continue
+        if here and f"RANK={rank}".encode() in said and any(v.startswith(b"GENARM_TRAINING=") for v in said):
+            return int(there.name)
+    raise AssertionError(f"no process {rank}")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("alone")
+def test_one_of_two_processes_killed_ends_the_run_with_its_name_and_the_next_goes_on(toy, tmp_path):
+    root = project(
+        tmp_path / "two", toy.folder, pairs=400, launcher="accelerate", epochs=5, checkpoint_minutes=0.005
+    )
+    process = start(root)
+    until_a_checkpoint(root, process)
+    os.kill(process_of_rank(root, 1), signal.SIGKILL)
+    begun = time.monotonic()
+    _, said = process.communicate(timeout=60)
+    assert time.monotonic() - begun < 20
+    assert process.returncode == 1
+    assert "process 1 was ended by SIGKILL" in said
+    assert not Layout(root).arm("loud").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("alone")
+def test_a_signal_stops_both_with_a_checkpoint_from_which_one_alone_goes_on(toy, tmp_path):
+    long = dict(pairs=200, epochs=3, checkpoint_minutes=0.005)
+    straight = project(tmp_path / "one", toy.folder, launcher="python", **long)
+    worker = threading.Thread(target=stages.train, args=(straight, "loud"))
+    root = project(tmp_path / "two", toy.folder, launcher="accelerate", **long)
+    process = start(root)
+    until_a_checkpoint(root, process)
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 1 and "was stopped at step" in said and "run the same command" in said
+    params = json.loads((root / "params.yaml").read_text())
+    params["train"]["default"]["launcher"] = "python"
+    (root / "params.yaml").write_text(json.dumps(params))
+    worker.start()
+    worker.join()
+    stages.train(root, "loud")
+    a, b = ([float(row["loss"]) for row in curves(at) if row["loss"]] for at in (straight, root))
+    assert len(a) == 150
+    assert b == pytest.approx(a, abs=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("alone")
+def test_an_error_of_one_process_is_the_error_of_the_run(toy, tmp_path):
+    root = project(tmp_path / "two", toy.folder, launcher="accelerate", learning_rate=1e30, epochs=3)
+    with pytest.raises(TrainingError, match="is not a number at step"):
+        stages.train(root, "loud")
