@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from genarm.models import source
 from genarm.errors import ModelError, Unreachable
+from genarm.models import source
 from genarm.types import Message
 
 

@@ -105,8 +105,8 @@ def _preference(i: int, better: bool) -> float | None:
 def _arm(dimension: str) -> ArmCard:
     params = {"train": {"beta": 0.1, "learning_rate": 5e-4}, "pairs": {"seed": 0}}
     return ArmCard(
-        dimension, "smollm2-135m-instruct", None, "b" * 64, "d" * 64, "a" * 64, 0.1, 1.0, "e" * 64, "8" * 32,
-        "9" * 40, params,
+        dimension, "smollm2-135m-instruct", None, "b" * 64, "smollm2-135m-instruct", None, "d" * 64, "a" * 64,
+        0.1, 1.0, "e" * 64, "8" * 32, "9" * 40, params,
     )  # fmt: skip
 
 
