@@ -149,8 +149,8 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True)
-class Health:
-    """How the text of one side reads, without asking a judge."""
+class TextHealth:
+    """How the text of one side reads, measured without a judge."""
 
     side: Side
     mean_tokens: float
@@ -161,17 +161,17 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class Scorecard:
-    """All that was measured of one challenger: what the rule reads and the report shows."""
+    """Everything that was measured of one challenger: what the rule reads and the report shows."""
 
     dimension: str
     challenger_sha256: str
     champion: Champion | None
     comparisons: Sequence[Comparison]
-    health: Sequence[Health]
+    health: Sequence[TextHealth]
 
     @property
     def rival(self) -> Side:
-        """Whom the challenger has to beat: the champion, or the base model while there is none."""
+        """The side that the challenger has to beat: the champion or, while there is none, the base model."""
         return "champion" if self.champion else "base"
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from genarm.config import RuleConfig
 from genarm.evaluation.rule import decide
-from genarm.evaluation.win_rate import score
+from genarm.evaluation.scorecard import score
 from genarm.report.build import ReportInput, build_report
 from genarm.report.svg import curves, interval_strip, ticks
 from genarm.types import ArmCard, Champion, Comparison, Estimate, Message, Prompt, Response, Side, Verdict
