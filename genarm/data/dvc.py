@@ -92,7 +92,7 @@ def pull_data(root: Path, on_line: OnLine = ignore) -> StageOutcome:
     Raises PipelineError where neither has it, Busy where another DVC holds the lock.
     """
     code, lines = _run(root, "repro", "-s", POINTER, on_line=on_line)
-    if code and dvc_output.source_is_missing(lines):
+    if code and dvc_output.data_is_missing(lines):
         code, lines = _run(root, "pull", POINTER, on_line=on_line)
         if code:
             raise PipelineError(

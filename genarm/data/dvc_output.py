@@ -16,7 +16,7 @@ StageOutcome = Literal["ran", "restored", "unchanged"]
 RAN = ("Running stage '", "Importing '", "Verifying data sources")  # starts of lines
 RESTORED = "is cached - skipping run"
 LOCKED = ("Unable to acquire lock", "it is being blocked by")
-SOURCE_MISSING = "missing data 'source'"
+DATA_MISSING = "missing data 'source'"
 NOTHING_THERE = "does not exist"
 COMMAND = "> "  # before the command of a stage
 ERROR = "ERROR: "
@@ -68,9 +68,9 @@ def fetch_failure(url: str, lines: Sequence[str]) -> DataError:
     )
 
 
-def source_is_missing(lines: Sequence[str]) -> bool:
-    """Whether an import failed because its source is not there."""
-    return any(SOURCE_MISSING in line for line in lines)
+def data_is_missing(lines: Sequence[str]) -> bool:
+    """Whether a command failed because added data is neither in place nor in the cache."""
+    return any(DATA_MISSING in line for line in lines)
 
 
 def is_worth_logging(line: str) -> bool:

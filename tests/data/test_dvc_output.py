@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from genarm.data import dvc_output
-from genarm.data.dvc_output import failure, fetch_failure, graph, is_worth_logging, outcome, source_is_missing
+from genarm.data.dvc_output import data_is_missing, failure, fetch_failure, graph, is_worth_logging, outcome
 from genarm.errors import Busy, PipelineError
 from genarm.system.process import run
 
@@ -25,7 +25,7 @@ def starting(lines: list[str], phrase: str) -> list[str]:
 
 
 def test_the_three_outcomes_of_a_stage(project):
-    running, importing, verifying = dvc_output.RAN
+    running, importing, _ = dvc_output.RAN
     ran = lines_of(project, "repro", "-s", "count")
     assert starting(ran, running) and starting(ran, dvc_output.COMMAND) and outcome(ran) == "ran"
     unchanged = lines_of(project, "repro", "-s", "count")
@@ -74,10 +74,15 @@ def test_both_locks_are_recognised(project):
     assert isinstance(busy, Busy) and f"(PID {os.getpid()})" in busy.message
 
 
-def test_an_import_without_its_source_is_recognised(clone):
-    shutil.rmtree(clone / "seed")
-    lines = lines_of(clone, "repro", "-s", "data.dvc")
-    assert source_is_missing(lines) and isinstance(failure("it", lines), PipelineError)
+def test_added_data_that_is_neither_in_place_nor_cached_is_recognised(project, source):
+    (project / "data.dvc").unlink()
+    shutil.rmtree(project / "data")
+    shutil.copytree(source, project / "data")
+    lines_of(project, "add", "data")
+    shutil.rmtree(project / "data")
+    shutil.rmtree(project / ".dvc" / "cache")
+    lines = lines_of(project, "repro", "-s", "data.dvc")
+    assert data_is_missing(lines) and isinstance(failure("it", lines), PipelineError)
 
 
 def test_why_a_fetch_failed_is_read_from_its_error(clone, web):
@@ -98,14 +103,7 @@ def test_advice_and_notes_of_empty_files_are_not_worth_logging(project):
     assert any(line.startswith("WARNING") and line.endswith(dvc_output.EMPTY_FILE) for line in lines)
     logged = [line for line in lines if is_worth_logging(line)]
     stripped = [line.strip() for line in lines]
-    for phrase in (
-        "To track the changes",
-        "git add",
-        "To enable auto staging",
-        "dvc config",
-        "Use `dvc push`",
-    ):
-        assert phrase in dvc_output.ADVICE and starting(stripped, phrase)
+    assert all(starting(stripped, phrase) for phrase in dvc_output.ADVICE)
     assert logged == [line for line in lines if line.startswith(("Running", ">", "Generating", "Updating"))]
 
 
