@@ -8,12 +8,12 @@ from pathlib import Path
 
 from accelerate import PartialState
 from accelerate.utils import DistributedType
+from genarm.training.watch import Watch
 from torch.distributed.tensor import DTensor
 
 from genarm.errors import TrainingError
 from genarm.pipeline import stages
 from genarm.training.distributed import SharedSteps
-from genarm.training.watch import Watch
 
 found, prepared, ended = PartialState.__init__, SharedSteps._prepare_for_training, Watch.on_step_end
 
