@@ -31,7 +31,7 @@ def test_padded_rows_by_hand():
 
 
 def test_the_mask_by_hand():
-    """No token attends to the other response or another pair; a window of 2 hides the first token from positions 2 on."""
+    """No token attends to the other response or another pair; with a window of 2, position 2 not to 0."""
     batch = collate(PAIRS)
     seen = dense_mask(batch, None, torch.float32)[0, 0] == 0
     assert seen.int().tolist() == [

@@ -52,7 +52,7 @@ def report_of_torch(*exit_codes: int, first: int) -> list[str]:
 
 
 def test_a_killed_process_is_read_from_the_real_report_of_torch():
-    """A process that is killed has the negative number of the signal as exit code; the others end after it."""
+    """A killed process has the negative number of the signal as exit code; the others end after it."""
     assert killed_process("\n".join(report_of_torch(-15, -9, first=1))) == (1, 9)
     assert killed_process("\n".join(report_of_torch(-15, -9, first=0))) == (0, 15)
     assert killed_process("\n".join(report_of_torch(0, 1, first=1))) is None

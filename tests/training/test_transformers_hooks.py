@@ -1,4 +1,4 @@
-"""Each hook into transformers, accelerate and peft, against the installed version: one that breaks has its name."""
+"""Each hook into transformers, accelerate and peft, by its name, against the installed version."""
 
 import copy
 import warnings
@@ -37,13 +37,10 @@ class RecordingTrainer(hooks.HookedTrainer):
 
     @contextmanager
     def writing_checkpoint(self):
-        self.events.append(
-            ("before", checkpoint_at(Path(self.args.output_dir), self.state.global_step).exists())
-        )
+        checkpoint = checkpoint_at(Path(self.args.output_dir), self.state.global_step)
+        self.events.append(("before", checkpoint.exists()))
         yield
-        self.events.append(
-            ("after", checkpoint_at(Path(self.args.output_dir), self.state.global_step).exists())
-        )
+        self.events.append(("after", checkpoint.exists()))
 
 
 def arguments(folder: Path, **more) -> TrainingArguments:
