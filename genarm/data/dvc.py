@@ -24,7 +24,7 @@ from genarm.data.sources import HUB, gather_hub, gather_local
 from genarm.errors import Busy, DataError, PipelineError
 from genarm.system.process import OnLine, ignore, run
 
-Outcome = Literal["ran", "restored", "unchanged"]
+StageOutcome = Literal["ran", "restored", "unchanged"]
 
 POINTER = "data.dvc"
 # What DVC tells a person at its prompt, and no reader of a log.
@@ -78,7 +78,7 @@ def graph(root: Path) -> dict[str, list[str]]:
     return {stage: above[stage] for stage in TopologicalSorter(above).static_order()}
 
 
-def run_stage(root: Path, stage: str, on_line: OnLine = ignore) -> Outcome:
+def run_stage(root: Path, stage: str, on_line: OnLine = ignore) -> StageOutcome:
     """Reproduce one stage, by name or `data.dvc`, handing each line of its output to `on_line`.
 
     Raises PipelineError with the stage's own error, Busy where another DVC holds the lock. Whatever ends this
@@ -92,7 +92,7 @@ def run_stage(root: Path, stage: str, on_line: OnLine = ignore) -> Outcome:
     return _outcome(lines)
 
 
-def pull_data(root: Path, on_line: OnLine = ignore) -> Outcome:
+def pull_data(root: Path, on_line: OnLine = ignore) -> StageOutcome:
     """Put the data version in place: imported again where `data.dvc` names a source, else from the remote."""
     code, lines = _run(root, "repro", "-s", POINTER, on_line=on_line)
     if code and any("missing data 'source'" in line for line in lines):
@@ -217,7 +217,7 @@ def _must(root: Path, *arguments: str) -> None:
         raise _failure(f"dvc {arguments[0]}", lines)
 
 
-def _outcome(lines: list[str]) -> Outcome:
+def _outcome(lines: list[str]) -> StageOutcome:
     """What DVC 3 says of the stages it went through; of several, the one that did most."""
     if any(re.match(r"Running stage '|Importing '|Verifying data sources", line) for line in lines):
         return "ran"

@@ -28,7 +28,7 @@ from genarm.training.token_cache import OverLong, TokenPairs, tokenise
 from genarm.training.trainable import check_vocabulary, check_width, load, make_trainable, own_model
 from genarm.training.trainer import ArmTrainer, Journal, quiet
 from genarm.training.watch import Watch
-from genarm.types import ArmCard, Champion
+from genarm.types import ArmCard, Provenance
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -60,16 +60,13 @@ def train_arm(
     config: TrainConfig,
     out: Path,
     checkpoints: Path,
-    weight: float,
-    data_md5: str | None,
-    git_commit: str | None,
+    provenance: Provenance,
     start: Path | None = None,
-    started_from: Champion | None = None,
     journal: Journal = quiet,
 ) -> TrainResult:
     """Train an ARM that guides `base` and write it to `out`; goes on from `checkpoints` if cut short.
 
-    `start` is the folder of an ARM to go on from instead of anew, `started_from` the version that it is of.
+    `start` is the folder of an ARM to start from instead of anew; `provenance` goes to the card unread.
     `train` and `validation` are files of pairs. A pair beyond the model's context is left out and named,
     unless `config.truncate` says where to cut it. `journal` takes the rows of the curves as they come. Of
     several processes the first one writes.
@@ -114,17 +111,17 @@ def train_arm(
         tokenizer_sha256=base.tokenizer_sha256,
         adapter_sha256="",
         beta=config.beta,
-        weight=weight,
+        weight=provenance.weight,
         pairs_sha256=sha256(train),
-        data_md5=data_md5,
-        git_commit=git_commit,
+        data_md5=provenance.data_md5,
+        git_commit=provenance.git_commit,
         params=settings,
         metrics={k: v for k, v in metrics.items() if "second" not in k},
         dtype=dtype,
         quantise=config.quantise,
         guides=None if own is base else base.id,
         guides_revision=None if own is base else base.revision,
-        warm_start=started_from,
+        warm_start=provenance.warm_start,
     )
     if ranks.is_first():
         with saved.writing(out):

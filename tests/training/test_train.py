@@ -22,7 +22,7 @@ from genarm.system.files import read_curves, write_curves, write_rows
 from genarm.training.evaluate import evaluate_arm
 from genarm.training.train import train_arm
 from genarm.training.trainer import ArmTrainer
-from genarm.types import Message, PreferencePair, Prompt
+from genarm.types import Message, PreferencePair, Prompt, Provenance
 
 CONFIG = TrainConfig(
     learning_rate=0.02,
@@ -52,9 +52,9 @@ def run(toy, folder: Path, config: TrainConfig = CONFIG, **changes):
         config=config,
         out=folder / "arm",
         checkpoints=folder / "checkpoints",
-        weight=1.0,
-        data_md5=None,
-        git_commit=None,
+        provenance=Provenance(
+            data_md5=None, git_commit=None, weight=1.0, warm_start=changes.pop("started_from", None)
+        ),
     )
     rows = {
         "train": changes.pop("train", preferences(18)),
