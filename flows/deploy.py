@@ -38,7 +38,7 @@ def serve(cron: Annotated[str, typer.Option(help="when; minute hour day month we
         limit=1,
         parameters={"root": str(root)},
         pause_on_shutdown=False,
-        # A run is a process of its own that imports the flow: as part of its package, which its imports need.
+        # Each run is a process that imports the flow; by its file path it would not be part of genarm.flows.
         entrypoint_type=EntrypointType.MODULE_PATH,
     )
 

@@ -73,7 +73,7 @@ def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, 
 
 
 def _located(error: ValidationError, dimension: str, above: Mapping[str, Any]) -> ValidationError:
-    """The same errors at the section that can mend them: the dimension's where it holds the key's section."""
+    """The same errors, located at the dimension where it holds the key's section, else at `default`."""
     details = []
     for item in error.errors():
         section = dimension if item["loc"] and item["loc"][0] in above else "default"

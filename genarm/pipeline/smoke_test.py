@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from genarm.decoding import GuidedRequest, load_decoder
 from genarm.errors import AdapterError
 from genarm.models import load_tokenizer, render
 from genarm.pipeline.project import Project
@@ -11,6 +10,9 @@ from genarm.types import Message
 
 def smoke_test(project: Project, dimension: str, folder: Path) -> None:
     """Load an ARM and let it answer once. Raises AdapterError where it answers nothing or as the base does."""
+    # Flows import this module before they prepare the environment, and torch reads it when it is imported.
+    from genarm.decoding import GuidedRequest, load_decoder
+
     base = project.base
     prompt = render(load_tokenizer(base), [Message("user", "Say hello.")])
     weights = {dimension: project.params.respond.weights[dimension]}

@@ -20,7 +20,7 @@ from genarm.config import TrainConfig
 from genarm.errors import ConfigError, TrainingError
 from genarm.system.files import read_json, write_json
 from genarm.system.process import run
-from genarm.system.signals import heard
+from genarm.system.signals import on_first_signal
 
 TOLD = "GENARM_TRAINING"  # names the folder to the processes
 LOST = re.compile(r"rank\s*:\s*(\d+).*?exitcode\s*:\s*(-?\d+)", re.S)  # as torch's launcher reports it
@@ -94,7 +94,7 @@ def _passed_on(folder: Path) -> AbstractContextManager[None]:
         for there in folder.glob("pid-*.json"):
             os.kill(read_json(there, int), signal.SIGTERM)
 
-    return heard(pass_on)
+    return on_first_signal(pass_on)
 
 
 def _failure(dimension: str, folder: Path, lines: list[str]) -> TrainingError:

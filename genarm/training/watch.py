@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from genarm.system.signals import heard
+from genarm.system.signals import on_first_signal
 from genarm.training import process_group as ranks
 
 SECONDS_BETWEEN_LINES = 10.0
@@ -100,7 +100,7 @@ class Watch(TrainerCallback):
 
     def listening(self) -> AbstractContextManager[None]:
         """Turn the first Ctrl-C or SIGTERM into an end after the step under way; the second acts at once."""
-        return heard(self._ask)
+        return on_first_signal(self._ask)
 
     def _ask(self) -> None:
         self._asked = True
