@@ -20,7 +20,7 @@ SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".parquet")
 
 @dataclass(frozen=True, slots=True)
 class RawRow:
-    """One row as found: its file below data/, its number from 1, the hash of its bytes, its value."""
+    """One row of a file: its file below data/, its number from 1, the hash of its bytes, its value."""
 
     file: str
     number: int
@@ -104,7 +104,7 @@ def _array(path: Path, name: str) -> Iterator[RawRow]:
         raise DataError(
             f"{name} holds no array of rows", hint="a .json file is one array; else name it .jsonl"
         )
-    yield from (_found(name, number, value) for number, value in enumerate(values, start=1))
+    yield from (_row(name, number, value) for number, value in enumerate(values, start=1))
 
 
 def _parquet(path: Path, name: str) -> Iterator[RawRow]:
@@ -117,12 +117,12 @@ def _parquet(path: Path, name: str) -> Iterator[RawRow]:
             for batch in file.iter_batches(batch_size=1000):
                 for value in batch.to_pylist():
                     number += 1
-                    yield _found(name, number, value)
+                    yield _row(name, number, value)
     except (pyarrow.ArrowException, OSError) as error:
         raise DataError(f"{name}: no readable Parquet file: {error}", hint="fetch the file again") from None
 
 
-def _found(name: str, number: int, value: object) -> RawRow:
+def _row(name: str, number: int, value: object) -> RawRow:
     """A row that is no line of its own: its hash is that of its JSON with sorted keys."""
     text = json.dumps(value, sort_keys=True, default=str)
     return RawRow(name, number, hashlib.sha256(text.encode()).hexdigest(), value)

@@ -14,14 +14,17 @@ class Layout:
 
     @property
     def params(self) -> Path:
+        """The parameters of every stage."""
         return self.root / "params.yaml"
 
     @property
     def data(self) -> Path:
+        """The preference data, as DVC puts it in place."""
         return self.root / "data"
 
     @property
     def artifacts(self) -> Path:
+        """Everything that the stages write."""
         return self.root / "artifacts"
 
     @property
@@ -40,17 +43,21 @@ class Layout:
 
     @property
     def prompts(self) -> Path:
+        """The evaluation prompts of all dimensions, in the order of their ids."""
         return self.artifacts / "pairs" / "prompts.jsonl"
 
     @property
     def quarantine(self) -> Path:
+        """The rows of data/ that were refused, each with its reason."""
         return self.artifacts / "pairs" / "quarantine.jsonl"
 
     @property
     def pairs_stats(self) -> Path:
+        """Counts and lengths of the pairs, by dimension."""
         return self.artifacts / "pairs" / "stats.json"
 
     def pairs(self, dimension: str, split: Split) -> Path:
+        """The pairs of one split of a dimension."""
         return self.artifacts / "pairs" / dimension / f"{split}.jsonl"
 
     def arm(self, dimension: str) -> Path:
@@ -62,12 +69,15 @@ class Layout:
         return self.artifacts / "champions" / dimension
 
     def checkpoints(self, dimension: str) -> Path:
+        """The folder from which a training that was cut short resumes."""
         return self.artifacts / "checkpoints" / dimension
 
     def train_metrics(self, dimension: str) -> Path:
+        """The final numbers of a dimension's training."""
         return self.artifacts / "train" / dimension / "metrics.json"
 
     def train_curves(self, dimension: str) -> Path:
+        """The numbers of a dimension's training, step by step."""
         return self.artifacts / "train" / dimension / "curves.csv"
 
     def train_hash(self, dimension: str) -> Path:
@@ -84,10 +94,12 @@ class Layout:
         return self.artifacts / "responses" / f"{name}.jsonl"
 
     def verdicts(self, dimension: str) -> Path:
+        """The verdicts of all judges on the responses of one dimension."""
         return self.artifacts / "verdicts" / f"{dimension}.jsonl"
 
     @property
     def decisions(self) -> Path:
+        """The decision on each challenger, with its reasons."""
         return self.artifacts / "decisions.json"
 
     @property
@@ -97,6 +109,7 @@ class Layout:
 
     @property
     def scorecards(self) -> Path:
+        """What was measured of each challenger."""
         return self.artifacts / "scorecards.json"
 
     @property
@@ -106,8 +119,10 @@ class Layout:
 
     @property
     def report(self) -> Path:
+        """The folder of the report: an HTML page, Markdown and JSON."""
         return self.artifacts / "report"
 
     @property
     def lock(self) -> Path:
+        """Held by a run, so that no two run in one project at once."""
         return self.root / ".cache" / "run.lock"
