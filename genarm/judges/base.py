@@ -1,7 +1,7 @@
-"""The contract of a judge, and the verdicts of all judges over the sides that answered.
+"""The contract of a judge, and the verdicts of all judges on the sides that answered.
 
-Nothing here knows what a judge is made of: a function of the text, a reward model and an LLM are compared
-through the same three lines. Files and parameters are not known either.
+Nothing here knows what a judge is made of: a function of the text, a reward model and an LLM are used in the
+same way. Files and parameters are not known here either.
 """
 
 import functools
@@ -109,9 +109,9 @@ def _by_prompt(side: Side, prompts: Sequence[Prompt], rows: Sequence[Response]) 
     asked = dict.fromkeys(p.id for p in prompts)
     if missing := next((i for i in asked if i not in answers), None):
         raise DataError(f"{side} did not answer prompt {missing}", hint=f"genarm respond {side}")
-    if stranger := next((i for i in answers if i not in asked), None):
+    if unasked := next((i for i in answers if i not in asked), None):
         raise DataError(
-            f"{side} answered prompt {stranger}, which is not among the {len(asked)} asked",
+            f"{side} answered prompt {unasked}, which is not among the {len(asked)} asked",
             hint=f"genarm respond {side}",
         )
     return answers
