@@ -16,11 +16,11 @@ def train(project: Project, dimension: str) -> dict[str, float]:
 
     Raises ConfigError for an unknown dimension, and what the training raises in whichever process.
     """
-    from genarm.training import launch
+    from genarm.training.launch import launch, needs_launch
 
     config = project.params.train_config(dimension)
-    if launch.several(config):
-        launch.launch(project.root, dimension, config)
+    if needs_launch(config):
+        launch(project.root, dimension, config)
     else:
         train_in_process(project, dimension)
     return read_json(project.layout.train_metrics(dimension), dict[str, float])
@@ -33,7 +33,7 @@ def train_in_process(project: Project, dimension: str) -> None:
     depends on it, and training never waits for it.
     """
     from genarm.pipeline.stages.train import train as run_stage
-    from genarm.training.process_group import started_first
+    from genarm.training.process_group import launched_as_main
 
     config = project.params.train_config(dimension)
     start, version = fetch_start(project, dimension, partial(fetch_version, project)) or (None, None)
@@ -45,7 +45,7 @@ def train_in_process(project: Project, dimension: str) -> None:
         "pairs_sha256": sha256(project.layout.pairs(dimension, "train")),
     }
     settings = {"base": project.params.base.model, **config.model_dump(mode="json")}
-    shown_for = project.root if started_first() else None
+    shown_for = project.root if launched_as_main() else None
     with following(shown_for, f"{TRAIN} {dimension}", tags, settings) as live:
         result = run_stage(project, dimension, origin, start=start, journal=live)
         live.adapter_sha256 = result.card.adapter_sha256

@@ -60,7 +60,7 @@ def answered(project):
         folder.mkdir(parents=True)
         (folder / CONFIG).write_text("{}")
         (folder / WEIGHTS).write_bytes(dimension.encode())
-        write_card(folder, ArmCard(dimension, "b", None, "w", "t", "", 0.1, 1.0, "p", None, None))
+        write_card(folder, ArmCard(dimension, "b", None, "w", "b", None, "t", "", 0.1, 1.0, "p", None, None))
         write_json(layout.train_metrics(dimension), {"accuracy": 0.7})
         layout.train_curves(dimension).write_text("step,loss\n1,0.7\n")
     used = Champion(4, "m-4", adapter_hash(layout.arm("brief")), 1.0)

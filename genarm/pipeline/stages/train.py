@@ -4,9 +4,9 @@ from pathlib import Path
 
 from genarm.pipeline.project import Project
 from genarm.system.files import write_curves, write_json, write_rows, write_text
-from genarm.training.process_group import is_first
+from genarm.training.callbacks import Journal, quiet
+from genarm.training.process_group import is_main_process
 from genarm.training.train import TrainResult, train_arm
-from genarm.training.trainer import Journal, quiet
 from genarm.types import Provenance
 
 
@@ -21,7 +21,7 @@ def train(
     """artifacts/pairs/<dimension> -> artifacts/arms/<dimension>, in this process.
 
     `start` is the folder of the ARM that training starts from, if it does not start anew; `journal` takes the
-    rows of the curves as they come. Where several processes train together, the first one writes.
+    rows of the curves as they come. Where several processes train together, the main one writes.
     """
     layout, params = project.layout, project.params
     result = train_arm(
@@ -37,7 +37,7 @@ def train(
         start=start,
         journal=journal,
     )
-    if is_first():
+    if is_main_process():
         write_text(layout.train_hash(dimension), result.card.adapter_sha256 + "\n")
         write_json(layout.train_metrics(dimension), result.metrics)
         write_curves(layout.train_curves(dimension), result.curves)

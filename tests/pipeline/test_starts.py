@@ -43,7 +43,7 @@ def test_it_follows_champion_and_data(project, tmp_path):
 
     version = Champion(3, "m-3", "a" * 64, 1.0)
     older = dataclasses.replace(version, version=1)
-    card = ArmCard("loud", "b", None, "w", "t", "", 0.1, 1.0, "p", "old", None, warm_start=older)
+    card = ArmCard("loud", "b", None, "w", "b", None, "t", "", 0.1, 1.0, "p", "old", None, warm_start=older)
     write_card(folder, card)
     layout = project.layout
     write_json(layout.champions, {"loud": None, "kind": version})
