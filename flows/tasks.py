@@ -16,7 +16,7 @@ from prefect.runtime import deployment, flow_run
 
 from genarm import registry
 from genarm.data import dvc
-from genarm.data.dvc import StageOutcome
+from genarm.data.dvc_output import StageOutcome
 from genarm.errors import GenarmError
 from genarm.pipeline import warm_start
 from genarm.pipeline.lineage import git_dirty

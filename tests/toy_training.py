@@ -64,7 +64,9 @@ def noisy_preferences(n: int) -> list[PreferencePair]:
 
 
 def run(toy: Toy, folder: Path, config: TrainConfig = CONFIG, **changes) -> TrainResult:
-    """Train the toy in a folder; `changes` are other arguments of train_arm, or the pairs of a split."""
+    """Train the toy in a folder; `changes` are other arguments of train_arm, the pairs of a split, or the
+    version that it is `started_from`.
+    """
     arguments = dict(
         dimension="loud",
         base=models.resolve(str(toy.folder)),

@@ -62,7 +62,7 @@ def drift(project: Project) -> list[str]:
 
 
 def rollback(project: Project, dimension: str, reason: str, to: int | None) -> str:
-    """Move the champion alias back and block the version that held it; returns a sentence on what was done."""
+    """Move the champion alias back and block the version that held it; returns what was done, in words."""
     project.params.known(dimension)
     store = registry.connect(project.root)
     version = store.rollback(dimension, reason, to=to, actor="operator")

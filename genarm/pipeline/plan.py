@@ -1,4 +1,4 @@
-"""What a run would do and why, before it does it: what DVC finds changed, carried to the stages that follow."""
+"""What a run would do and why: what DVC finds changed, carried to the stages that follow."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""A project: the folder that holds `params.yaml`, with its paths, its parameters and what earlier stages wrote."""
+"""A project: the folder that holds `params.yaml`, its paths, its parameters and what earlier stages wrote."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

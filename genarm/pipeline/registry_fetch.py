@@ -8,7 +8,7 @@ from genarm.types import Champion
 
 
 def fetch_version(project: Project, dimension: str, version: Champion, into: Path) -> Path:
-    """The folder of a version's ARM, checked against its hash; the registry is opened only when this is called.
+    """The folder of a version's ARM, checked against its hash; only a call opens the registry.
 
     `functools.partial(fetch_version, project)` is a `Fetch`.
     """

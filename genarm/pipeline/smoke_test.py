@@ -9,7 +9,7 @@ from genarm.types import Message
 
 
 def smoke_test(project: Project, dimension: str, folder: Path) -> None:
-    """Load an ARM and let it answer once. Raises AdapterError where it answers nothing or as the base does."""
+    """Load an ARM and let it answer once. Raises AdapterError if nothing comes, or what the base says."""
     # Flows import this module before they prepare the environment, and torch reads it when it is imported.
     from genarm.decoding import GuidedRequest, load_decoder
 

@@ -16,11 +16,11 @@ def train(project: Project, dimension: str) -> dict[str, float]:
 
     Raises ConfigError for an unknown dimension, and what the training raises in whichever process.
     """
-    from genarm.training import launch
+    from genarm.training.launch import launch, needs_launch
 
     config = project.params.train_config(dimension)
-    if launch.needs_launch(config):
-        launch.launch(project.root, dimension, config)
+    if needs_launch(config):
+        launch(project.root, dimension, config)
     else:
         train_in_process(project, dimension)
     return read_json(project.layout.train_metrics(dimension), dict[str, float])

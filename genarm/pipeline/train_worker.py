@@ -1,4 +1,4 @@
-"""The program that each process of a training in several processes runs; `genarm.training.launch` starts it."""
+"""What each process of a training in several processes runs; `genarm.training.launch` starts it."""
 
 import os
 import sys

@@ -1,9 +1,9 @@
 """Which version training starts from, noted in `mlflow/starts.json` so that DVC sees when it changes.
 
-With `warm_start: champion`, training starts from the version in use as new preferences arrive. A champion that
-was already trained on the present data is not trained on them a second time: training then starts where that
-champion itself started. Under the same parameters it gives the same bytes again, under others a rival with the
-same start.
+With `warm_start: champion`, training starts from the version in use as new preferences arrive. A champion
+that was already trained on the present data is not trained on them a second time: training then starts where
+that champion itself started. Under the same parameters it gives the same bytes again, under others a rival
+with the same start.
 """
 
 from pathlib import Path

@@ -73,8 +73,8 @@ def train_arm(
 
     `train` and `validation` are files of pairs. A pair beyond the model's context is left out and named,
     unless `config.truncate` says where to cut it. `start` is the folder of an ARM to start from instead of
-    from scratch, `checkpoints` the folder to resume from. `provenance` goes into the card and is not used
-    otherwise. `journal` takes the rows of the curves as they come. Of several processes, the main one writes.
+    from scratch, `checkpoints` the folder to resume from. `provenance` goes to the card as it is. `journal`
+    takes the rows of the curves as they come. Of several processes, the main one writes.
 
     Raises DataError for a split with no pairs, ConfigError for adapters that do not fit the model or packs
     that do not hold the longest pair, TokenizerMismatch for a model with other tokens, TrainingError for a

@@ -1,6 +1,5 @@
 """Warm start: training starts from the champion's weights, and only where these fit."""
 
-
 import pytest
 from toy_training import CONFIG, changed, preferences, run
 from toys import toy_model

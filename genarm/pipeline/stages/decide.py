@@ -1,8 +1,7 @@
 """The stage `decide`: verdicts to scorecards and decisions."""
 
 from genarm.evaluation.rule import decide as apply_rule
-from genarm.evaluation.scorecard import metrics as metrics_of
-from genarm.evaluation.scorecard import score
+from genarm.evaluation.scorecard import metrics, score
 from genarm.models.arm import adapter_hash
 from genarm.pipeline.project import Project
 from genarm.system.files import read_rows, write_json
@@ -18,7 +17,7 @@ def decide(project: Project) -> list[Decision]:
     scorecards = [_scorecard(project, d, champions.get(d)) for d in params.dimensions]
     decisions = apply_rule(scorecards, params.decide)
     write_json(layout.scorecards, {s.dimension: s for s in scorecards})
-    write_json(layout.metrics, {s.dimension: metrics_of(s) for s in scorecards})
+    write_json(layout.metrics, {s.dimension: metrics(s) for s in scorecards})
     write_json(layout.decisions, {d.dimension: d for d in decisions})
     return decisions
 

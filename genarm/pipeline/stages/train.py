@@ -21,7 +21,7 @@ def train(
     """artifacts/pairs/<dimension> -> artifacts/arms/<dimension>, in this process.
 
     `start` is the folder of the ARM that training starts from, if it does not start anew; `journal` takes the
-    rows of the curves as they come. Where several processes train together, the first one writes.
+    rows of the curves as they come. Where several processes train together, the main one writes.
     """
     layout, params = project.layout, project.params
     result = train_arm(
