@@ -34,9 +34,9 @@ def root() -> Path:
 def flow_root() -> Path:
     """The project, for a command that runs a flow. Raises Unreachable where its Prefect server is away."""
     project = root()
-    from genarm.doctor import servers
+    from genarm.doctor.prefect_server import prefect
 
-    for finding in servers.prefect(project):
+    for finding in prefect(project):
         if finding.status == "fail":
             raise Unreachable(finding.detail, hint=finding.fix)
     return project
