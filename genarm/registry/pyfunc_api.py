@@ -25,8 +25,7 @@ class StoredArm:
     def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
         card = read_card(folder)
         base = os.environ.get("GENARM_BASE") or config.get("base")
-        guided = (card.guides, card.guides_revision) if card.guides else (card.base_id, card.base_revision)
-        source = resolve(base) if base else resolve(*guided)
+        source = resolve(base) if base else resolve(card.guides_id, card.guides_revision)
         self._dimension, self._weight = card.dimension, card.weight
         self._tokenizer = load_tokenizer(source)
         self._decoder = load_decoder(
@@ -82,8 +81,8 @@ class StoredBefore:
         return SimpleNamespace(
             dimension=card.dimension,
             weight=card.weight,
-            base_id=card.base_id,
-            base_revision=card.base_revision,
-            guides=card.guides,
-            guides_revision=card.guides_revision,
+            base_id=card.model_id,
+            base_revision=card.model_revision,
+            guides=card.guides_id if card.guides_another_model else None,
+            guides_revision=card.guides_revision if card.guides_another_model else None,
         )

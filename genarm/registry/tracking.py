@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from genarm.system.env import local_tracking_uri
-from genarm.system.redact import redact
+from genarm.system.redact import redact_url
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class TrackingAddress:
     @property
     def shown(self) -> str:
         """The address without user name, password and query, for messages."""
-        return redact(self.uri)
+        return redact_url(self.uri)
 
 
 def tracking_address(root: Path) -> TrackingAddress:

@@ -80,9 +80,11 @@ def make_arm(toy: Any, tmp_path_factory: pytest.TempPathFactory) -> MakeArm:
             model.save_pretrained(folder)
             card = ArmCard(
                 dimension=DIMENSION,
-                base_id="toy",
-                base_revision=None,
-                base_weights_sha256=source.weights_sha256,
+                model_id="toy",
+                model_revision=None,
+                model_weights_sha256=source.weights_sha256,
+                guides_id="toy",
+                guides_revision=None,
                 tokenizer_sha256=source.tokenizer_sha256,
                 adapter_sha256="",
                 beta=0.1,

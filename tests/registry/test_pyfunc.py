@@ -47,7 +47,7 @@ def test_the_stored_code_imports_only_what_is_promised_to_stay() -> None:
 def test_a_model_of_its_own_is_stored_fetched_and_answers_beside_the_base(
     store: Registry, tmp_path: Path, toy: Any
 ) -> None:
-    """All weights trained: no adapter, so a whole folder is stored, and `guides` names the base to find."""
+    """All weights trained: no adapter, so a whole folder is stored; `guides_id` names the base to find."""
     import mlflow
     import pandas as pd
     from toy_arms import card
@@ -56,7 +56,7 @@ def test_a_model_of_its_own_is_stored_fetched_and_answers_beside_the_base(
     folder, source = tmp_path / "arm", resolve(str(toy.folder))
     toy_model(seed=7, layers=2).save_pretrained(folder)
     toy.tokenizer.save_pretrained(folder)
-    said = dataclasses.replace(card(source), dimension=DIMENSION, base_id="elsewhere", guides=source.id)
+    said = dataclasses.replace(card(source), dimension=DIMENSION, model_id="elsewhere", guides_id=source.id)
     written = write_card(folder, said)
     register(store, folder)
     store.promote(DIMENSION, decision(store, folder), smoke_test=lambda _: None, actor="test")

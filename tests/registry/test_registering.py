@@ -28,7 +28,7 @@ def test_a_version_leads_back_to_where_it_came_from(store: Registry, make_arm: M
     card = read_card(folder)
     expected = {
         "adapter_sha256": card.adapter_sha256,
-        "base_weights_sha256": card.base_weights_sha256,
+        "base_weights_sha256": card.model_weights_sha256,
         "tokenizer_sha256": card.tokenizer_sha256,
         "data_md5": "d" * 32,
         "git_commit": "c" * 40,
