@@ -13,13 +13,12 @@ from filelock import FileLock, Timeout
 from prefect import flow
 from rich.console import Console
 
-from genarm.config import load_params
-from genarm.data import dvc as versioning
+from genarm.data import dvc
 from genarm.errors import Busy, StaleDecision
-from genarm.pipeline import stages
+from genarm.pipeline.project import Project
+from genarm.pipeline.stage_names import PAIRS, TRAIN, measuring, of
 from genarm.report.closing import closing_block
 from genarm.system import env
-from genarm.system.layout import Layout
 from genarm.types import Champion, Decision
 
 from . import tasks
@@ -31,35 +30,38 @@ def align(root: str | None = None, promote: bool = True) -> list[Decision]:
 
     root: the project's folder. promote: carry the decision out, or only report it.
     """
-    started, folder = time.monotonic(), env.project_root(Path(root) if root else None)
-    params = load_params(folder / "params.yaml")
-    dimensions, decided = params.dimensions, {}
-    with alone(folder):
-        champions = tasks.snapshot(folder, dimensions)
-        tasks.note_starts(folder)
-        run = Stages(folder)
-        run("data.dvc", "pairs")
-        run.changed |= {f"train@{d}" for d in tasks.note_starts(folder)}  # which depends on the data
-        run(*(f"train@{d}" for d in dimensions))
+    started, project = time.monotonic(), open_project(root)
+    dimensions, decided = project.params.dimensions, {}
+    with alone(project):
+        champions = tasks.snapshot(project)
+        tasks.note_starts(project)
+        run = ChangedStages(project)
+        run(dvc.POINTER, PAIRS)
+        run.changed |= {of(TRAIN, d) for d in tasks.note_starts(project)}  # which depends on the data
+        run(*(of(TRAIN, d) for d in dimensions))
         for dimension in dimensions:
-            tasks.register(folder, dimension)
-        in_use = {d: c for d, c in champions.items() if c and tasks.is_champion(folder, d, c)}
+            tasks.register(project, dimension)
+        in_use = {d: c for d, c in champions.items() if c and project.is_in_use(d, c)}
         new = [d for d in dimensions if d not in in_use]
         if new:
-            run("respond-base")
-            for dimension in new:
-                run(*(f"{stage}@{dimension}" for stage in ("respond", "respond-champion", "judge")))
-            run("decide", "report")
-            for dimension, decision in stages.read_decisions(folder).items():
+            run(*measuring(dimensions, in_use))
+            for dimension, decision in project.decisions().items():
                 if dimension in new:
                     _same_champion(dimension, decision.champion, champions[dimension])
-                    decided[dimension] = tasks.promote(folder, decision, carry_out=promote)
-            tasks.snapshot(folder, dimensions)
-        weights = params.respond.weights
+                    decided[dimension] = tasks.promote(project, decision, carry_out=promote)
+            tasks.snapshot(project)
+        weights = project.params.respond.weights
         decisions = [decided.get(d) or same(d, in_use[d], weights[d]) for d in dimensions]
-        tasks.publish(folder, decisions)
-    Console().print(closing_block(folder, decisions, time.monotonic() - started))
+        tasks.publish(project, decisions)
+    Console().print(closing_block(project.root, decisions, time.monotonic() - started))
     return decisions
+
+
+def open_project(root: str | None) -> Project:
+    """The project a flow runs in, with the environment of this process prepared for its stages."""
+    project = Project.find(Path(root) if root else None)
+    env.prepare(project.root)
+    return project
 
 
 def same(dimension: str, champion: Champion, weight: float) -> Decision:
@@ -81,28 +83,28 @@ def _same_champion(dimension: str, now: Champion | None, then: Champion | None) 
         versions = [f"version {c.version}" if c else "the base model" for c in (then, now)]
         raise StaleDecision(
             f"{dimension}: the champion was {versions[0]} when this run began and is {versions[1]} now",
-            hint="somebody promoted or rolled back meanwhile; measure against that one: genarm run",
+            hint="somebody promoted or rolled back in the meantime; measure against the new one: genarm run",
         )
 
 
-class Stages:
-    """Runs stages in order; DVC is asked only of a stage that changed, or that follows one that ran."""
+class ChangedStages:
+    """Runs stages in order; DVC is called only for a stage that changed, or that follows one that ran."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.changed = set(versioning.status(root))
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self.changed = set(dvc.status(project.root))
         self.ran = False
 
     def __call__(self, *names: str) -> None:
         for name in names:
             if self.ran or name in self.changed:
-                self.ran |= tasks.stage(self.root, name) != "unchanged"
+                self.ran |= tasks.stage(self.project, name) != "unchanged"
 
 
 @contextmanager
-def alone(root: Path) -> Iterator[None]:
-    """One run a project at a time. Raises Busy that names the process of the other one."""
-    path = Layout(root).lock
+def alone(project: Project) -> Iterator[None]:
+    """One run of a project at a time. Raises Busy, which names the process of the other one."""
+    path = project.layout.lock
     path.parent.mkdir(parents=True, exist_ok=True)
     holder = path.with_suffix(".pid")
     try:
@@ -116,7 +118,3 @@ def alone(root: Path) -> Iterator[None]:
     with lock:
         holder.write_text(str(os.getpid()), encoding="ascii")
         yield
-
-
-if __name__ == "__main__":
-    align()

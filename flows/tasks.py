@@ -1,14 +1,13 @@
 """Each verb as a Prefect task.
 
 A stage is one `dvc repro -s`, and only DVC caches. Stages are never retried: what fails there fails again,
-and training goes on from its checkpoint. What asks a server is retried where the error says that it may pass
-by itself.
+and training resumes from its checkpoint. What asks a server is retried where the error may pass by itself.
 """
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import Any, Literal
+from functools import partial
+from typing import Any
 
 from prefect import get_run_logger, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
@@ -16,21 +15,20 @@ from prefect.cache_policies import NO_CACHE
 from prefect.runtime import deployment, flow_run
 
 from genarm import registry
-from genarm.config import load_params
-from genarm.data import dvc as versioning
+from genarm.data import dvc
+from genarm.data.dvc_output import StageOutcome
 from genarm.errors import GenarmError
-from genarm.models import arm as arms
-from genarm.pipeline import stages
-from genarm.pipeline import warm_start as starts
+from genarm.pipeline import warm_start
+from genarm.pipeline.lineage import git_dirty
+from genarm.pipeline.project import Project
+from genarm.pipeline.registry_fetch import fetch_version
+from genarm.pipeline.smoke_test import smoke_test
 from genarm.system.files import read_curves, read_json, sha256, write_json
-from genarm.system.layout import Layout
 from genarm.types import Champion, Decision
-
-Outcome = Literal["ran", "restored", "unchanged"]
 
 
 def worth_retrying(_task: Any, _run: Any, state: Any) -> bool:
-    """A server that is away is asked again; bad input fails once."""
+    """Whether to run a failed task again: a server that is away is asked again, bad input fails once."""
     error = state.result(raise_on_failure=False)
     return isinstance(error, GenarmError) and error.retryable
 
@@ -44,40 +42,40 @@ ASKS_A_SERVER: dict[str, Any] = {
 
 
 @task(cache_policy=NO_CACHE, task_run_name="{name}")
-def stage(root: Path, name: str) -> Outcome:
+def stage(project: Project, name: str) -> StageOutcome:
     """Reproduce one DVC stage; its output is the task's log."""
     log = get_run_logger()
-    outcome = versioning.run_stage(root, name, on_line=log.info)
+    outcome = dvc.run_stage(project.root, name, on_line=log.info)
     log.info("%s: %s", name, outcome)
     return outcome
 
 
 @task(**ASKS_A_SERVER)
-def snapshot(root: Path, dimensions: Sequence[str]) -> dict[str, Champion | None]:
+def snapshot(project: Project) -> dict[str, Champion | None]:
     """Mend what a killed run left half done, then write the champion aliases to mlflow/champions.json."""
-    store = registry.connect(root)
+    store, dimensions = registry.connect(project.root), project.params.dimensions
     for line in store.reconcile(dimensions):
         get_run_logger().warning("registry: %s", line)
-    return store.snapshot(Layout(root).champions, dimensions)
+    return store.snapshot(project.layout.champions, dimensions)
 
 
 @task(**ASKS_A_SERVER)
-def note_starts(root: Path) -> list[str]:
-    """The dimensions that training starts elsewhere than before, now noted in mlflow/starts.json."""
-    return starts.note_starts(root)
+def note_starts(project: Project) -> list[str]:
+    """Write mlflow/starts.json; returns the dimensions whose training now starts from another version."""
+    return warm_start.note_starts(project, partial(fetch_version, project))
 
 
 @task(task_run_name="register {dimension}", **ASKS_A_SERVER)
-def register(root: Path, dimension: str) -> int:
+def register(project: Project, dimension: str) -> int:
     """Make the trained ARM a version and the challenger; the same adapter is registered once."""
-    layout = Layout(root)
-    version = registry.connect(root).register(
+    layout = project.layout
+    version = registry.connect(project.root).register(
         dimension,
         layout.arm(dimension),
-        weight=load_params(layout.params).respond.weights[dimension],
+        weight=project.params.respond.weights[dimension],
         metrics=read_json(layout.train_metrics(dimension), dict[str, float]),
         curves=read_curves(layout.train_curves(dimension)),
-        lineage=server_ids() | {"git dirty": stages.git_dirty(root)},
+        lineage=server_ids() | {"git dirty": str(git_dirty(project.root)).lower()},
     )
     noted = read_json(layout.lineage, dict[str, str]) if layout.lineage.is_file() else {}
     write_json(layout.lineage, noted | {f"version of {dimension}": str(version), **server_ids()})
@@ -85,12 +83,12 @@ def register(root: Path, dimension: str) -> int:
 
 
 @task(task_run_name="promote {decision.dimension}", **ASKS_A_SERVER)
-def promote(root: Path, decision: Decision, *, carry_out: bool) -> Decision:
-    """Log the decision in the registry and, where it says so, move the champion alias; what it came to.
+def promote(project: Project, decision: Decision, *, carry_out: bool) -> Decision:
+    """Log the decision in the registry and, if it is to promote, move the champion alias; returns what holds.
 
-    A version that was rolled back wins against the one before it as it did the first time: it is rejected.
+    A version that was rolled back would win against the one before it once more, so it is rejected here.
     """
-    store, layout = registry.connect(root), Layout(root)
+    store, layout = registry.connect(project.root), project.layout
     if decision.outcome == "promote" and (
         why := store.blocked(decision.dimension, decision.challenger_sha256)
     ):
@@ -105,7 +103,7 @@ def promote(root: Path, decision: Decision, *, carry_out: bool) -> Decision:
         store.promote(
             dimension,
             decision,
-            smoke_test=lambda folder: stages.smoke_test(root, dimension, folder),
+            smoke_test=partial(smoke_test, project, dimension),
             actor=actor,
             report_sha256=report,
         )
@@ -113,23 +111,18 @@ def promote(root: Path, decision: Decision, *, carry_out: bool) -> Decision:
 
 
 @task(cache_policy=NO_CACHE)
-def publish(root: Path, decisions: Sequence[Decision]) -> None:
+def publish(project: Project, decisions: Sequence[Decision]) -> None:
     """The decisions as a table and the report as Markdown, on the page of the flow run."""
     rows = [
         {"dimension": d.dimension, "decision": d.outcome, "why": " / ".join(d.reasons)} for d in decisions
     ]
     create_table_artifact(rows, key="decision", description="promote, hold, reject or same, and why")
-    report = Layout(root).report / "report.md"
+    report = project.layout.report / "report.md"
     if any(d.outcome != "same" for d in decisions) and report.is_file():  # else it is that of an earlier run
         create_markdown_artifact(report.read_text(encoding="utf-8"), key="report")
 
 
-def is_champion(root: Path, dimension: str, champion: Champion) -> bool:
-    """Whether the trained ARM is the version in use already, byte for byte."""
-    return champion.adapter_sha256 == arms.adapter_hash(Layout(root).arm(dimension))
-
-
 def server_ids() -> dict[str, str]:
-    """What leads from a version back to the flow run that made it."""
+    """The ids that lead from a version back to the flow run that made it."""
     ids = {"flow run": flow_run.get_id(), "deployment": deployment.get_name()}
     return {name: str(value) for name, value in ids.items() if value}

@@ -7,14 +7,13 @@ from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
-from genarm import models
-from genarm.config import load_params
-from genarm.data import dvc as versioning
+from genarm.data import dvc
 from genarm.data.pairs import PairStats, check_pairs, make_pairs
-from genarm.system import env
+from genarm.models import load_tokenizer
+from genarm.pipeline.project import Project
 from genarm.system.files import write_rows
 
-from .align import alone
+from .align import alone, open_project
 from .tasks import ASKS_A_SERVER
 
 
@@ -22,37 +21,36 @@ from .tasks import ASKS_A_SERVER
 def version_data(source: str, root: str | None = None, check: bool = True) -> str:
     """Put a source in the place of data/ and data.dvc, and return its version.
 
-    source: a path or glob, an URL, or hf://owner/name@revision. root: the project's folder. check: first see
+    source: a path or glob, a URL, or hf://owner/name@revision. root: the project's folder. check: first see
     that every dimension of params.yaml finds enough pairs in it; if not, the old data stays.
     """
-    folder = env.project_root(Path(root) if root else None)
-    with alone(folder):
-        version, stats = set_data(folder, source, check)
+    project = open_project(root)
+    with alone(project):
+        version, stats = set_data(project, source, check)
         publish(version, stats)
     get_run_logger().info("data version %s; to keep it: git add data.dvc, dvc push", version)
     return version
 
 
 @task(**ASKS_A_SERVER)
-def set_data(root: Path, source: str, check: bool) -> tuple[str, dict[str, PairStats]]:
-    """Fetch, check, replace; where a step fails, the data is what it was."""
+def set_data(project: Project, source: str, check: bool) -> tuple[str, dict[str, PairStats]]:
+    """Fetch, check, replace; where a step fails, the data stays as it was."""
     stats: dict[str, PairStats] = {}
-    version = versioning.set_data(
-        root, source, lambda folder: stats.update(validate(root, folder)) if check else None
+    version = dvc.set_data(
+        project.root, source, lambda folder: stats.update(validate(project, folder)) if check else None
     )
     return version, stats
 
 
-def validate(root: Path, data: Path) -> dict[str, PairStats]:
+def validate(project: Project, data: Path) -> dict[str, PairStats]:
     """What `genarm pairs` would make of a folder. Raises DataError where that is too little."""
-    params = load_params(root / "params.yaml")
-    base = models.resolve(params.base.model, params.base.revision, params.base.chat_template)
-    tokenizer, config = models.load_tokenizer(base), params.pairs
-    results = [make_pairs(data, d, config.sources[d], config, tokenizer) for d in params.dimensions]
-    quarantine = root / ".cache" / "quarantine.jsonl"
+    tokenizer, config = load_tokenizer(project.base), project.params.pairs
+    dimensions = project.params.dimensions
+    results = [make_pairs(data, d, config.sources[d], config, tokenizer) for d in dimensions]
+    quarantine = project.root / ".cache" / "quarantine.jsonl"
     write_rows(quarantine, (row for result in results for row in result.refused))
     for result in results:
-        check_pairs(result, f"{quarantine.relative_to(root)} names every row")
+        check_pairs(result, f"{quarantine.relative_to(project.root)} names every row")
     return {result.dimension: result.stats for result in results}
 
 

@@ -92,6 +92,16 @@ class Champion:
 
 
 @dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where an ARM comes from: what its card records and its training does not read."""
+
+    data_md5: str | None
+    git_commit: str | None
+    weight: float  # the decoding weight it is tuned for
+    warm_start: Champion | None = None  # the version it is trained on from
+
+
+@dataclass(frozen=True, slots=True)
 class Response:
     """What one side answered to one prompt.
 

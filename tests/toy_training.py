@@ -26,7 +26,7 @@ from genarm.training.loss import preference_loss
 from genarm.training.tokens import TokenPair
 from genarm.training.train import TrainResult, train_arm
 from genarm.training.trainer import ArmTrainer
-from genarm.types import Message, PreferencePair, Prompt
+from genarm.types import Message, PreferencePair, Prompt, Provenance
 
 CONFIG = TrainConfig(
     learning_rate=0.02,
@@ -64,7 +64,9 @@ def noisy_preferences(n: int) -> list[PreferencePair]:
 
 
 def run(toy: Toy, folder: Path, config: TrainConfig = CONFIG, **changes) -> TrainResult:
-    """Train the toy in a folder; `changes` are other arguments of train_arm, or the pairs of a split."""
+    """Train the toy in a folder; `changes` are other arguments of train_arm, the pairs of a split, or the
+    version that it is `started_from`.
+    """
     arguments = dict(
         dimension="loud",
         base=models.resolve(str(toy.folder)),
@@ -72,9 +74,9 @@ def run(toy: Toy, folder: Path, config: TrainConfig = CONFIG, **changes) -> Trai
         config=config,
         out=folder / "arm",
         checkpoints=folder / "checkpoints",
-        weight=1.0,
-        data_md5=None,
-        git_commit=None,
+        provenance=Provenance(
+            data_md5=None, git_commit=None, weight=1.0, warm_start=changes.pop("started_from", None)
+        ),
     )
     rows = {
         "train": changes.pop("train", preferences(18)),

@@ -1,7 +1,7 @@
 """One conversation, answered by the base model alone and by base plus ARMs.
 
-Both answers are two streams of one session: same prompt, same seed, and no weights for the base. The
-conversation goes on from the guided answer.
+Both answers are streams of one session: same prompt, same seed, and no weights for the base. The conversation
+continues from the guided answer.
 """
 
 import math
@@ -10,11 +10,11 @@ from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
-from genarm import models
 from genarm.config import SamplingConfig
 from genarm.decoding.guidance import GuidedDecoder, GuidedResponse, Piece
 from genarm.errors import ConfigError, RequestError
 from genarm.evaluation.respond import request
+from genarm.models import render
 from genarm.types import Message
 
 if TYPE_CHECKING:
@@ -29,35 +29,35 @@ def parse_weights(text: str, known: Collection[str]) -> dict[str, float]:
     weights: dict[str, float] = {}
     for part in filter(None, (p.strip() for p in text.split(","))):
         name, _, value = (side.strip() for side in part.partition("="))
-        wrong = None
+        reason = None
         try:
             weight = float(value)
             if not (weight >= 0 and math.isfinite(weight)):
-                wrong = "a weight is a finite number >= 0"
+                reason = "a weight is a finite number >= 0"
         except ValueError:
-            wrong = "it is not of the form name=number"
+            reason = "it is not of the form name=number"
         if name not in known:
-            wrong = "there is no ARM of that name"
+            reason = "there is no ARM of that name"
         elif name in weights:
-            wrong = "that ARM has a weight already"
-        if wrong:
+            reason = "that ARM has a weight already"
+        if reason:
             hint = f"write it like positive=2,plain=1; known ARMs: {', '.join(known) or 'none'}"
-            raise ConfigError(f"cannot use {part!r} as a weight: {wrong}", hint=hint)
+            raise ConfigError(f"cannot use {part!r} as a weight: {reason}", hint=hint)
         weights[name] = weight
     return weights
 
 
-def told(weights: Mapping[str, float]) -> str:
-    """Weights as they are typed, without the muted ones."""
+def format_weights(weights: Mapping[str, float]) -> str:
+    """Weights as a person types them, without the muted ones."""
     return ", ".join(f"{name}={weight:g}" for name, weight in weights.items() if weight) or "nothing"
 
 
-OnText = Callable[[str, str], None]  # hears what base and guided policy have said so far
+OnText = Callable[[str, str], None]  # takes both answers so far: the base's, then the guided one
 
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """What was said, and both answers; `pieces` are the guided answer's, with rewards, token by token."""
+    """A prompt and both answers to it; `pieces` are the guided answer token by token, with rewards."""
 
     prompt: str
     weights: Mapping[str, float]
@@ -74,35 +74,36 @@ def reply(
     sampling: SamplingConfig,
     on_text: OnText | None = None,
 ) -> Exchange:
-    """The answer of the base alone and the guided one, drawn from one stream of random numbers.
+    """The base's own answer and the guided one, drawn from one stream of random numbers.
 
-    Raises RequestError where conversation and answer together are longer than what the model reads.
+    Raises RequestError where conversation and answer together are longer than the model's context.
     """
-    prompt = models.render(tokenizer, history)
+    prompt = render(tokenizer, history)
     if len(prompt) + sampling.max_new_tokens > decoder.context:
         raise RequestError(
             f"the conversation has {len(prompt)} tokens: with up to {sampling.max_new_tokens} of an answer "
             f"that is more than the {decoder.context} which the model reads",
-            hint="say it shorter, or forget the conversation with /reset; it is kept until then",
+            hint="ask more briefly, or forget the conversation with /reset; it is kept until then",
         )
-    # Each turn has a seed of its own, so that a question asked twice may be answered in two ways.
+    # Each turn has its own seed, so that a question asked twice may get two answers.
     seed, session = sampling.seed + len(history), decoder.session()
     base = session.submit(request(prompt, {}, sampling, seed))
     guided = session.submit(replace(request(prompt, weights, sampling, seed), return_rewards=True))
-    said, pieces = ["", ""], []
-    for both in zip_longest(base, guided):
-        for side, piece in enumerate(both):
-            said[side] += piece.text if piece else ""
-        if both[1]:
-            pieces.append(both[1])
+    base_text, guided_text, pieces = "", "", []
+    for base_piece, guided_piece in zip_longest(base, guided):
+        if base_piece:
+            base_text += base_piece.text
+        if guided_piece:
+            guided_text += guided_piece.text
+            pieces.append(guided_piece)
         if on_text:
-            on_text(*said)
+            on_text(base_text, guided_text)
     return Exchange(history[-1].content, dict(weights), base.response(), guided.response(), tuple(pieces))
 
 
 @dataclass(slots=True)
 class Chat:
-    """A conversation under way. `names` are the ARMs that are loaded, `weights` those that guide now."""
+    """A conversation. `names` are the ARMs that are loaded, `weights` those that guide now."""
 
     decoder: GuidedDecoder
     tokenizer: "PreTrainedTokenizerBase"
@@ -112,14 +113,14 @@ class Chat:
     history: list[Message] = field(default_factory=list)
 
     def say(self, text: str, on_text: OnText | None = None) -> Exchange:
-        """Answer, and remember the guided answer. Whatever is raised, the conversation stays as it was."""
-        asked = [*self.history, Message("user", text)]
-        exchange = reply(self.decoder, self.tokenizer, asked, self.weights, self.sampling, on_text)
-        self.history = [*asked, Message("assistant", exchange.guided.text)]
+        """Answer, and remember the guided answer. If anything is raised, the conversation stays as it was."""
+        history = [*self.history, Message("user", text)]
+        exchange = reply(self.decoder, self.tokenizer, history, self.weights, self.sampling, on_text)
+        self.history = [*history, Message("assistant", exchange.guided.text)]
         return exchange
 
 
-def plain(exchange: Exchange) -> dict[str, object]:
+def exchange_values(exchange: Exchange) -> dict[str, object]:
     """An exchange as JSON values."""
     sides = {"base": exchange.base, "guided": exchange.guided}
     return {

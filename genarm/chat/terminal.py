@@ -11,13 +11,11 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from genarm import models
-from genarm.chat.conversation import Chat, Exchange, parse_weights, plain, told
-from genarm.config import load_params
+from genarm.chat.conversation import Chat, Exchange, exchange_values, format_weights, parse_weights
 from genarm.errors import ConfigError, GenarmError, ModelError
-from genarm.models import arm as arms
-from genarm.pipeline import stages
-from genarm.system.layout import Layout
+from genarm.models import load_tokenizer
+from genarm.models.arm import CARD, read_card
+from genarm.pipeline.project import Project
 
 HELP = """\
 /weights positive=3,plain=1   guide with these ARMs at these weights, and with no other
@@ -26,47 +24,44 @@ HELP = """\
 /help                         this text
 /quit                         leave (or end of input)"""
 
+SHIFT = 1.0  # nats by which guidance has to move a token's log-probability for the token to be coloured
 
-SHIFT = 1.0  # nats by which a token's log-probability moves before its colour says so
 
-
-def arms_in_use(root: Path) -> tuple[dict[str, Path], list[str]]:
-    """The champion of each dimension, fetched, or its challenger while there is none; and a sentence on each.
+def arms_in_use(project: Project) -> tuple[dict[str, Path], list[str]]:
+    """The champion of each dimension, fetched, or its challenger if there is none; and a sentence on each.
 
     Raises ModelError where no dimension has either.
     """
-    layout, dimensions = Layout(root), load_params(Layout(root).params).dimensions
-    champions = stages.read_champions(root) if layout.champions.exists() else {}
-    folders, said = {}, []
-    for dimension in dimensions:
+    layout, champions = project.layout, project.champions(missing_ok=True)
+    folders: dict[str, Path] = {}
+    sentences = []
+    for dimension in project.params.dimensions:
         if champion := champions.get(dimension):
-            from genarm import registry
+            from genarm.pipeline.registry_fetch import fetch_version
 
-            folders[dimension] = registry.connect(root).fetch(
-                dimension, champion, layout.champion_arm(dimension)
-            )
-            said.append(f"{dimension}: the champion, version {champion.version}")
-        elif (layout.arm(dimension) / arms.CARD).exists():
+            into = layout.champion_arm(dimension)
+            folders[dimension] = fetch_version(project, dimension, champion, into)
+            sentences.append(f"{dimension}: the champion, version {champion.version}")
+        elif (layout.arm(dimension) / CARD).exists():
             folders[dimension] = layout.arm(dimension)
-            said.append(f"{dimension}: no champion yet, so the challenger in artifacts/arms/{dimension}")
+            sentences.append(f"{dimension}: no champion yet, so the challenger in artifacts/arms/{dimension}")
         else:
-            said.append(f"{dimension}: neither champion nor challenger")
+            sentences.append(f"{dimension}: neither champion nor challenger")
     if not folders:
         raise ModelError("there is no ARM to talk to yet", hint="train them first: genarm run")
-    return folders, said
+    return folders, sentences
 
 
-def open_chat(root: Path, folders: Mapping[str, Path], weights: str) -> Chat:
-    """Load base and ARMs. `weights` as parse_weights reads them; empty takes what each ARM was tuned for."""
+def open_chat(project: Project, folders: Mapping[str, Path], weights: str) -> Chat:
+    """Load base and ARMs. `weights` is text for `parse_weights`; empty takes what each ARM was tuned for."""
     from genarm.decoding import load_decoder
 
-    params = load_params(Layout(root).params)
-    own = {name: arms.read_card(folder).weight for name, folder in folders.items()}
-    chosen = parse_weights(weights, folders) if weights else own
-    base = models.resolve(params.base.model, params.base.revision, params.base.chat_template)
+    params = project.params
+    tuned = {name: read_card(folder).weight for name, folder in folders.items()}
+    chosen = parse_weights(weights, folders) if weights else tuned
     sampling = params.respond.sampling
     decoder = load_decoder(
-        base,
+        project.base,
         folders,
         dtype=params.base.dtype,
         strategy=sampling.strategy,
@@ -74,41 +69,42 @@ def open_chat(root: Path, folders: Mapping[str, Path], weights: str) -> Chat:
         speculate=sampling.speculate,
         device_map=params.base.device_map,
     )
-    return Chat(decoder, models.load_tokenizer(base), sampling, tuple(folders), chosen)
+    return Chat(decoder, load_tokenizer(project.base), sampling, tuple(folders), chosen)
 
 
 def run_chat(
-    root: Path,
+    project: Project,
     weights: str = "",
     *,
     once: str | None = None,
     as_json: bool = False,
     folders: Mapping[str, Path] | None = None,
 ) -> None:
-    """Answer `once`, or line by line from standard input; as panels, or as one JSON object a line.
+    """Answer `once`, or standard input line by line; as panels, or as one JSON object a line.
 
-    Answers go to standard output, all else to standard error. `folders` takes ARMs other than those in use.
+    Answers go to standard output, everything else to standard error. `folders` names other ARMs than those
+    in use.
     """
     out, err = Console(), Console(stderr=True)
     if folders is None:
-        folders, said = arms_in_use(root)
-        for line in said:
-            err.print(Text(line, style="dim"))
+        folders, sentences = arms_in_use(project)
+        for sentence in sentences:
+            err.print(Text(sentence, style="dim"))
     with err.status("loading the models"):
-        chat = open_chat(root, folders, weights)
+        chat = open_chat(project, folders, weights)
     if once is not None:
         _answer(chat, once, out, err, as_json)
         return
-    err.print(Text(f"guided by {told(chat.weights)}; /help lists the commands", style="dim"))
+    err.print(Text(f"guided by {format_weights(chat.weights)}; /help lists the commands", style="dim"))
     for line in _lines(err):
         if line.startswith("/"):
             try:
-                done = obey(chat, line)
+                answer = obey(chat, line)
             except ConfigError as error:
-                done = str(error)
-            if done is None:
+                answer = str(error)
+            if answer is None:
                 return
-            err.print(Text(done, style="dim"))
+            err.print(Text(answer, style="dim"))
         elif line:
             try:
                 _answer(chat, line, out, err, as_json)
@@ -119,7 +115,7 @@ def run_chat(
 
 
 def obey(chat: Chat, line: str) -> str | None:
-    """Carry out a /command and say what was done; None means leave. Raises ConfigError for bad weights."""
+    """Carry out a /command and return what to print, None to leave. Raises ConfigError for bad weights."""
     command, _, rest = line.partition(" ")
     if command == "/quit":
         return None
@@ -129,7 +125,7 @@ def obey(chat: Chat, line: str) -> str | None:
     if command == "/weights":
         if rest.strip():
             chat.weights = parse_weights(rest, chat.names)
-        return f"guided by {told(chat.weights)}"
+        return f"guided by {format_weights(chat.weights)}"
     return HELP if command == "/help" else f"no command {command}\n{HELP}"
 
 
@@ -145,9 +141,9 @@ def _lines(err: Console) -> Iterator[str]:
 
 
 def _answer(chat: Chat, text: str, out: Console, err: Console, as_json: bool) -> None:
-    guide = f"guided by {told(chat.weights)}"
+    guide = f"guided by {format_weights(chat.weights)}"
     if as_json:
-        print(json.dumps(plain(chat.say(text)), ensure_ascii=False), flush=True)
+        print(json.dumps(exchange_values(chat.say(text)), ensure_ascii=False), flush=True)
     elif not out.is_terminal:
         with err.status("answering"):
             exchange = chat.say(text)
@@ -161,7 +157,7 @@ def _answer(chat: Chat, text: str, out: Console, err: Console, as_json: bool) ->
 
 
 def side_by_side(base: Text, guided: Text, guide: str) -> Table:
-    """Base left, guided right."""
+    """The base's answer on the left, the guided one on the right."""
     both = Table.grid(expand=True)
     both.add_column(ratio=1)
     both.add_column(ratio=1)
@@ -173,14 +169,16 @@ def side_by_side(base: Text, guided: Text, guide: str) -> Table:
 
 def finished(exchange: Exchange) -> RenderableType:
     """Both answers, the guided one coloured where guidance acted, and how far it moved from the base."""
-    both = side_by_side(Text(exchange.base.text), coloured(exchange), f"guided by {told(exchange.weights)}")
+    both = side_by_side(
+        Text(exchange.base.text), coloured(exchange), f"guided by {format_weights(exchange.weights)}"
+    )
     tokens = len(exchange.base.tokens), len(exchange.guided.tokens)
-    last = f"KL(guided || base) {exchange.guided.kl:.3f} nats a token; {tokens[0]} and {tokens[1]} tokens"
-    return Group(both, Text(last, style="dim"))
+    summary = f"KL(guided || base) {exchange.guided.kl:.3f} nats a token; {tokens[0]} and {tokens[1]} tokens"
+    return Group(both, Text(summary, style="dim"))
 
 
 def coloured(exchange: Exchange) -> Text:
-    """The guided answer: green where the ARMs made a token likelier than the base has it, red where less."""
+    """The guided answer: green where the ARMs made a token more likely than the base does, red where less."""
     text = Text()
     for piece in exchange.pieces:
         shift = piece.rewards.guided - piece.rewards.base if piece.rewards else 0.0

@@ -2,75 +2,38 @@
 
 import errno
 import sys
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
-from genarm.errors import Busy, GenarmError, StaleDecision, Unreachable
-from genarm.system import env
+from genarm.cli import registry
+from genarm.cli.console import Dimension, Json, err, flow_root, out, project, root, show
+from genarm.errors import Busy, GenarmError, StaleDecision
 from genarm.types import Side
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
-registry_app = typer.Typer(no_args_is_help=True, help="Versions, champions, promotion and rollback.")
-app.add_typer(registry_app, name="registry")
+app.add_typer(registry.app, name="registry")
 
-out, err = Console(), Console(stderr=True)
-Json = Annotated[bool, typer.Option("--json", help="print JSON, for machines")]
-Dimension = Annotated[str, typer.Argument(help="a preference dimension of params.yaml")]
 EXIT = {StaleDecision: 3, Busy: 4}  # 1: any other error; 2: wrong usage
-
-
-def root() -> Path:
-    """The project that the command runs in, with its environment prepared."""
-    folder = env.project_root()
-    env.prepare(folder)
-    return folder
-
-
-def flow_root() -> Path:
-    """The project, for a command that runs a flow. Raises Unreachable where its Prefect server is away."""
-    project = root()
-    from genarm.doctor.prefect_server import prefect
-
-    for finding in prefect(project):
-        if finding.status == "fail":
-            raise Unreachable(finding.detail, hint=finding.fix)
-    return project
-
-
-def show(value: Any, as_json: bool) -> None:
-    """A result on standard output, for a person or a machine."""
-    from genarm.system.files import to_json
-
-    if as_json:
-        print(to_json(value))
-    elif isinstance(value, list) and value and isinstance(value[0], dict):
-        table = Table(*value[0], show_edge=False, pad_edge=False)
-        for row in value:
-            table.add_row(*(", ".join(v) if isinstance(v, list) else str(v) for v in row.values()))
-        out.print(table)
-    else:
-        out.print(value)
 
 
 @app.command()
 def pairs(as_json: Json = False) -> None:
     """Check the preference data, split it by prompt, set aside what is malformed."""
-    from genarm.pipeline import stages
+    from genarm.pipeline.stages.pairs import pairs as run_stage
 
-    show(stages.pairs(root()), as_json)
+    show(run_stage(project()), as_json)
 
 
 @app.command()
 def train(dimension: Dimension, as_json: Json = False) -> None:
     """Fine-tune the ARM of one dimension."""
-    from genarm.pipeline import stages
+    from genarm.pipeline.train_process import train as run_stage
 
-    show(stages.train(root(), dimension), as_json)
+    show(run_stage(project(), dimension), as_json)
 
 
 @app.command()
@@ -80,9 +43,9 @@ def accuracy(
     as_json: Json = False,
 ) -> None:
     """How often the trained ARM prefers the chosen response, beside "longer is chosen"."""
-    from genarm.operations.registry import accuracy as measure
+    from genarm.operations.accuracy import accuracy as measure
 
-    show(measure(root(), dimension, file.resolve()), as_json)
+    show(measure(project(), dimension, file.resolve()), as_json)
 
 
 @app.command()
@@ -92,37 +55,42 @@ def respond(
     as_json: Json = False,
 ) -> None:
     """Answer the evaluation prompts."""
-    from genarm.pipeline import stages
+    from genarm.pipeline.registry_fetch import fetch_version
+    from genarm.pipeline.stages.respond import respond as run_stage
 
-    answers = stages.respond(root(), side, dimension)
-    show(answers if as_json else f"{len(answers)} responses", as_json)
+    here = project()
+    responses = run_stage(here, side, dimension, partial(fetch_version, here))
+    show(responses if as_json else f"{len(responses)} responses", as_json)
 
 
 @app.command()
 def judge(dimension: Dimension, as_json: Json = False) -> None:
     """Compare challenger, champion and base on every dimension."""
-    from genarm.pipeline import stages
+    from genarm.pipeline.stages.judge import judge as run_stage
 
-    verdicts = stages.judge(root(), dimension)
+    verdicts = run_stage(project(), dimension)
     show(verdicts if as_json else f"{len(verdicts)} verdicts", as_json)
 
 
 @app.command()
 def decide(as_json: Json = False) -> None:
     """Promote, hold, reject or same: the decision of every dimension, with its reasons."""
-    from genarm.pipeline import stages
+    from genarm.pipeline.stages.decide import decide as run_stage
     from genarm.report.closing import decisions_table
 
-    decisions = stages.decide(root())
+    decisions = run_stage(project())
     show(decisions if as_json else decisions_table(decisions), as_json)
 
 
 @app.command()
 def report() -> None:
     """Write the report as HTML, Markdown and JSON."""
-    from genarm.pipeline import stages
+    from genarm.pipeline.lineage import report_lineage
+    from genarm.pipeline.stages.report import report as run_stage
 
-    out.print(stages.report(root()), soft_wrap=True)  # a path that is cut in two cannot be opened
+    here = project()
+    page = run_stage(here, report_lineage(here))
+    out.print(page, soft_wrap=True)  # a path that is cut in two cannot be opened
 
 
 @app.command()
@@ -130,29 +98,29 @@ def run(
     promote: Annotated[bool, typer.Option(help="carry the decision out, or only report it")] = True,
 ) -> None:
     """The whole pipeline, once: preference data in, promotion decision out."""
-    project = flow_root()
+    folder = flow_root()
     from genarm.flows.align import align
 
-    align(root=str(project), promote=promote)
+    align(root=str(folder), promote=promote)
 
 
 @app.command()
 def plan(as_json: Json = False) -> None:
     """Say which stages would run, and why."""
-    from genarm.pipeline.plan import plan as make
+    from genarm.pipeline.plan import plan as make_plan
     from genarm.pipeline.plan import render
 
-    steps = make(root())
-    show(steps if as_json else render(steps), as_json)
+    stages = make_plan(project())
+    show(stages if as_json else render(stages), as_json)
 
 
 @app.command()
 def data(source: Annotated[str, typer.Argument(help="path, glob, URL, or hf://owner/name@revision")]) -> None:
     """Make a source the version of the preference data."""
-    project = flow_root()
+    folder = flow_root()
     from genarm.flows.version_data import version_data
 
-    version_data(source, root=str(project))
+    version_data(source, root=str(folder))
 
 
 @app.command()
@@ -186,72 +154,7 @@ def chat(
     """Talk to base and champions, side by side with the base alone."""
     from genarm.chat.terminal import run_chat
 
-    run_chat(root(), weights, once=once, as_json=as_json)
-
-
-@registry_app.command("list")
-def registry_list(as_json: Json = False) -> None:
-    """Every version of every dimension, with its aliases."""
-    from genarm.operations.registry import versions
-
-    show(versions(root()), as_json)
-
-
-@registry_app.command("show")
-def registry_show(
-    dimension: Dimension,
-    version: Annotated[str, typer.Argument(help="a number or an alias")] = "champion",
-    as_json: Json = False,
-) -> None:
-    """One version: metrics, lineage, trail."""
-    from genarm.operations.registry import version as find
-
-    show(find(root(), dimension, version), as_json)
-
-
-@registry_app.command("promote")
-def registry_promote(
-    dimension: Dimension,
-    version: Annotated[int | None, typer.Option(help="another than the last decision's")] = None,
-    force: Annotated[str | None, typer.Option(help="the reason to act against the decision")] = None,
-) -> None:
-    """Carry the last decision of a dimension out by hand, or choose a version and say why."""
-    from genarm.operations.registry import promote
-
-    out.print(promote(root(), dimension, version, force or ""))
-
-
-@registry_app.command("check")
-def registry_check() -> None:
-    """Compare mlflow/champions.json with the aliases; exit code 1 where they differ."""
-    from genarm.operations.registry import drift
-
-    differences = drift(root())
-    for line in differences or ["mlflow/champions.json agrees with the registry"]:
-        out.print(line)
-    if differences:
-        raise typer.Exit(1)
-
-
-@registry_app.command("rollback")
-def registry_rollback(
-    dimension: Dimension,
-    reason: Annotated[str, typer.Option(help="goes on the record and blocks the version")],
-    to: Annotated[int | None, typer.Option(help="version; the previous one by default")] = None,
-) -> None:
-    """Put the previous champion back, and block the present one."""
-    from genarm.operations.registry import rollback
-
-    out.print(rollback(root(), dimension, reason, to))
-
-
-@registry_app.command("reconcile")
-def registry_reconcile() -> None:
-    """Finish or undo what a crash left half done, and write mlflow/champions.json anew."""
-    from genarm.operations.registry import reconcile
-
-    for line in reconcile(root()):
-        out.print(line)
+    run_chat(project(), weights, once=once, as_json=as_json)
 
 
 def main() -> None:
@@ -273,7 +176,7 @@ def main() -> None:
         _explain(f"{where}{error.strerror}", "check its permissions and the free space, then run again")
         sys.exit(1)
     except KeyboardInterrupt:
-        err.print("[bold red]stopped[/]: nothing is lost; the same command goes on where it was")
+        err.print("[bold red]stopped[/]: nothing is lost; the same command continues where it was")
         sys.exit(130)
 
 

@@ -1,5 +1,7 @@
 """`params.yaml`, typed: one class a section, every key with its meaning; unknown keys are refused by name."""
 
+from genarm.config.explain import nearest
+from genarm.config.load import check_params, load_params
 from genarm.config.params import (
     BaseConfig,
     PairsConfig,
@@ -9,11 +11,9 @@ from genarm.config.params import (
     SamplingConfig,
     ScorerConfig,
     SourceConfig,
-    check_params,
-    load_params,
-    nearest,
 )
 from genarm.config.train import EarlyStoppingConfig, LoraConfig, Section, TrainConfig
+from genarm.config.train_section import TrainSection
 
 __all__ = [
     "BaseConfig",
@@ -28,6 +28,7 @@ __all__ = [
     "Section",
     "SourceConfig",
     "TrainConfig",
+    "TrainSection",
     "check_params",
     "load_params",
     "nearest",

@@ -1,15 +1,12 @@
-"""Every knob with its meaning; one class a section of `params.yaml`. Unknown keys are refused by name."""
+"""Every parameter with its meaning; one class a section of `params.yaml`."""
 
-import difflib
-from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+from pydantic import Field, model_validator
 
+from genarm.config.explain import nearest
 from genarm.config.train import Section, TrainConfig
+from genarm.config.train_section import TrainSection
 from genarm.errors import ConfigError
 
 DimensionName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
@@ -113,7 +110,7 @@ class Params(Section):
     base: BaseConfig
     dimensions: list[DimensionName] = Field(min_length=1)
     pairs: PairsConfig
-    train: dict[str, dict[str, Any]] = Field(description="'default', then what each dimension changes of it")
+    train: TrainSection
     respond: RespondConfig
     judge: dict[DimensionName, ScorerConfig]
     decide: RuleConfig = RuleConfig()
@@ -122,26 +119,23 @@ class Params(Section):
     def _every_dimension_is_complete(self) -> "Params":
         for section, keys in (
             ("pairs.sources", self.pairs.sources),
-            ("train", self.train),
+            ("train", self.train.dimensions),
             ("respond.weights", self.respond.weights),
             ("judge", self.judge),
         ):
             if missing := [d for d in self.dimensions if d not in keys]:
-                raise ValueError(f"{section} says nothing of dimension {missing[0]!r}")
-            allowed = {*self.dimensions, "default"} if section == "train" else set(self.dimensions)
-            if strangers := sorted(set(keys) - allowed):
+                raise ValueError(f"{section} has no entry for dimension {missing[0]!r}")
+            if unknown := sorted(set(keys) - set(self.dimensions)):
+                allowed = [*self.dimensions, *(["default"] if section == "train" else [])]
                 raise ValueError(
-                    f"{section}.{strangers[0]} is no dimension{nearest(strangers[0], allowed)}; "
+                    f"{section}.{unknown[0]} is no dimension{nearest(unknown[0], allowed)}; "
                     f"dimensions: {', '.join(self.dimensions)}"
                 )
-        for dimension in self.dimensions:
-            _train_config(self.train, dimension)
         return self
 
     def train_config(self, dimension: str) -> TrainConfig:
         """The settings of one dimension: `train.default` with `train.<dimension>` laid over it."""
-        self.known(dimension)
-        return _train_config(self.train, dimension)
+        return self.train.config(self.known(dimension))
 
     def known(self, dimension: str) -> str:
         """The dimension itself; ConfigError where `params.yaml` does not list it."""
@@ -151,95 +145,3 @@ class Params(Section):
                 hint=f"dimensions in params.yaml: {', '.join(self.dimensions)}",
             )
         return dimension
-
-
-def _train_config(train: Mapping[str, Mapping[str, Any]], dimension: str) -> TrainConfig:
-    values = _overlay(train.get("default") or {}, train.get(dimension) or {})
-    try:
-        return TrainConfig.model_validate(values)
-    except ValidationError as error:
-        own = _paths(train.get(dimension) or {})
-        first = ".".join(str(part) for part in error.errors()[0]["loc"])
-        section = dimension if first in own else "default"
-        raise ValueError(_explain(error, TrainConfig, prefix=f"train.{section}")) from None
-
-
-def _overlay(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(below)
-    for key, value in above.items():
-        old = merged.get(key)
-        merged[key] = (
-            _overlay(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
-        )
-    return merged
-
-
-def _paths(values: Mapping[str, Any], prefix: str = "") -> set[str]:
-    found = set()
-    for key, value in values.items():
-        found.add(f"{prefix}{key}")
-        if isinstance(value, Mapping):
-            found |= _paths(value, f"{prefix}{key}.")
-    return found
-
-
-def load_params(path: Path) -> Params:
-    """Read and check a parameter file. Raises ConfigError naming file, key, value and the nearest key."""
-    try:
-        values = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"no parameter file at {path}", hint="run genarm in the project's folder") from None
-    except YAMLError as error:
-        raise ConfigError(
-            f"{path} is not valid YAML: {error}", hint="mend the line that the message names"
-        ) from None
-    return check_params(values, str(path))
-
-
-def check_params(values: object, where: str) -> Params:
-    """Params from plain values; `where` names their origin in errors."""
-    if not isinstance(values, Mapping):
-        raise ConfigError(f"{where} holds no parameters", hint="it must be a mapping of sections")
-    try:
-        return Params.model_validate(values)
-    except ValidationError as error:
-        raise ConfigError(
-            f"{where}: {_explain(error, Params)}",
-            hint="genarm/config/params.py and train.py list every key",
-        ) from None
-
-
-def _explain(error: ValidationError, model: type[BaseModel], prefix: str = "") -> str:
-    lines = []
-    for item in error.errors():
-        parts = [prefix, *(str(part) for part in item["loc"])]
-        key = ".".join(part for part in parts if part)
-        if item["type"] == "extra_forbidden":
-            name = str(item["loc"][-1])
-            lines.append(f"unknown key {key!r}{nearest(name, _keys_at(model, item['loc'][:-1]))}")
-        elif item["type"] == "missing":
-            lines.append(f"missing key {key!r}")
-        elif item["type"] == "value_error":
-            lines.append(item["msg"].removeprefix("Value error, "))
-        else:
-            lines.append(f"{key} = {item['input']!r}: {item['msg'].lower()}")
-    return "; ".join(lines)
-
-
-def _keys_at(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
-    """The known keys of the section that `loc` leads to."""
-    for part in loc:
-        if not isinstance(part, str) or part not in model.model_fields:
-            continue
-        annotation = model.model_fields[part].annotation
-        inner = getattr(annotation, "__args__", (annotation,))
-        sections = [a for a in (annotation, *inner) if isinstance(a, type) and issubclass(a, BaseModel)]
-        if sections:
-            model = sections[0]
-    return list(model.model_fields)
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """A question for an error message, with the closest known name; empty where none is close."""
-    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f" (did you mean {close[0]!r}?)" if close else ""

@@ -1,4 +1,4 @@
-"""The knobs of training, with their meaning: `train.default` and what each dimension changes of it."""
+"""The parameters of training, with their meaning."""
 
 from typing import Literal
 

@@ -4,17 +4,16 @@ import os
 from pathlib import Path
 
 from genarm import models
-from genarm.config import load_params
 from genarm.doctor.disk import free_bytes, gib, used_bytes
 from genarm.doctor.result import CheckResult, fail, ok, warn
 from genarm.errors import ConfigError, ModelError
-from genarm.system.layout import Layout
+from genarm.pipeline.project import Project
 
 
 def base_model(root: Path) -> list[CheckResult]:
     """Check that the base model of params.yaml is there, or can be fetched or converted."""
     try:
-        base = load_params(Layout(root).params).base
+        base = Project(root).params.base
     except ConfigError:
         return []  # reported by the check of params.yaml
     path = Path(base.model).expanduser()

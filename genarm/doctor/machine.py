@@ -4,10 +4,9 @@ import importlib.metadata
 import os
 from pathlib import Path
 
-from genarm.config import load_params
 from genarm.doctor.result import CheckResult, ok, warn
 from genarm.errors import ConfigError
-from genarm.system.layout import Layout
+from genarm.pipeline.project import Project
 
 BF16_FLAGS = ("amx_bf16", "avx512_bf16", "bf16")  # Intel, Intel and AMD, Arm
 
@@ -48,7 +47,7 @@ def cpu_flags(cpuinfo: Path = Path("/proc/cpuinfo")) -> set[str]:
 
 def _dtype(root: Path) -> str | None:
     try:
-        return load_params(Layout(root).params).base.dtype
+        return Project(root).params.base.dtype
     except ConfigError:
         return None  # reported by the check of params.yaml
 

@@ -8,14 +8,13 @@ import sqlite3
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from genarm.config import load_params
 from genarm.doctor.disk import existing, writable
 from genarm.doctor.http_get import PATIENCE, compare_versions, get, listens
 from genarm.doctor.result import CheckResult, fail, ok, warn
 from genarm.errors import GenarmError, Unreachable
+from genarm.pipeline.project import Project
 from genarm.registry import tracking
 from genarm.registry.tracking import TrackingAddress
-from genarm.system.layout import Layout
 
 
 def mlflow(root: Path) -> list[CheckResult]:
@@ -89,10 +88,11 @@ def registry(root: Path) -> list[CheckResult]:
     from genarm.registry import connect
     from genarm.registry.pending import PENDING
 
+    project = Project(root)
     try:
-        store, dimensions = connect(root), load_params(Layout(root).params).dimensions
+        store, dimensions = connect(root), project.params.dimensions
         rows = store.list(dimensions)
-        drift = store.drift(Layout(root).champions, dimensions)
+        drift = store.drift(project.layout.champions, dimensions)
     except GenarmError as error:
         return [fail("registry", error.message, error.hint or "genarm registry list")]
     pending = [row for row in rows if row["promotion"] == PENDING]

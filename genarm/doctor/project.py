@@ -2,18 +2,15 @@
 
 from pathlib import Path
 
-from genarm.config import load_params
 from genarm.doctor.result import CheckResult, fail, ok, warn
 from genarm.errors import ConfigError, DataError
-from genarm.system.files import read_json
-from genarm.system.layout import Layout
-from genarm.types import Champion
+from genarm.pipeline.project import Project
 
 
 def parameters(root: Path) -> list[CheckResult]:
     """Check that params.yaml holds what the pipeline reads, and nothing else."""
     try:
-        params = load_params(Layout(root).params)
+        params = Project(root).params
     except ConfigError as error:
         return [fail("params.yaml", error.message, "git diff params.yaml")]
     return [ok("params.yaml", f"valid; dimensions: {', '.join(params.dimensions)}")]
@@ -21,14 +18,14 @@ def parameters(root: Path) -> list[CheckResult]:
 
 def champions(root: Path) -> list[CheckResult]:
     """Check the snapshot of the champion aliases that challengers are judged against."""
-    check = "champions"
+    check, project = "champions", Project(root)
     try:
-        entries = read_json(Layout(root).champions, dict[str, Champion | None])
+        entries = project.champions()
     except DataError as error:
         fix = "git restore mlflow/champions.json && genarm registry reconcile"
         return [fail(check, error.message, fix)]
     try:
-        dimensions = load_params(Layout(root).params).dimensions
+        dimensions = project.params.dimensions
     except ConfigError:
         dimensions = list(entries)  # reported by the check of params.yaml
     missing = [dimension for dimension in dimensions if dimension not in entries]

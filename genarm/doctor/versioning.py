@@ -39,9 +39,10 @@ def data_version(root: Path) -> list[CheckResult]:
 def dvc_status(root: Path) -> list[CheckResult]:
     """What a run would do; asking DVC takes seconds."""
     from genarm.pipeline.plan import plan
+    from genarm.pipeline.project import Project
 
     try:
-        changed = [step.stage for step in plan(root) if step.runs]
+        changed = [step.stage for step in plan(Project(root)) if step.runs]
     except GenarmError as error:
         return [fail("dvc status", error.message, error.hint or "dvc doctor")]
     if changed:

@@ -1,34 +1,37 @@
-"""What an operator does to the registry by hand; each keeps `mlflow/champions.json` in step."""
+"""What an operator does to the registry by hand; each change keeps `mlflow/champions.json` in step."""
 
-from pathlib import Path
+from functools import partial
 from typing import Any
 
-from genarm import models, registry
-from genarm.config import load_params
-from genarm.data.formats import Refused, parse
-from genarm.data.rows import read_file
+from genarm import registry
 from genarm.errors import RegistryError
-from genarm.pipeline import stages
-from genarm.pipeline import warm_start as starts
+from genarm.pipeline.project import Project
+from genarm.pipeline.registry_fetch import fetch_version
+from genarm.pipeline.warm_start import note_starts
 from genarm.system.files import sha256
-from genarm.system.layout import Layout
 
 
-def versions(root: Path) -> list[dict[str, Any]]:
+def versions(project: Project) -> list[dict[str, Any]]:
     """Every version of every dimension."""
-    return registry.connect(root).list(load_params(root / "params.yaml").dimensions)
+    return registry.connect(project.root).list(project.params.dimensions)
 
 
-def version(root: Path, dimension: str, wanted: int | str) -> dict[str, Any]:
+def version(project: Project, dimension: str, wanted: int | str) -> dict[str, Any]:
     """All that is known of one version, by number or alias."""
-    known = load_params(root / "params.yaml").known(dimension)
-    return registry.connect(root).show(known, wanted)
+    known = project.params.known(dimension)
+    return registry.connect(project.root).show(known, wanted)
 
 
-def promote(root: Path, dimension: str, version: int | None, force: str) -> str:
-    """Carry the last decision out, or promote a version of one's choice; `force` is the reason for that."""
-    load_params(root / "params.yaml").known(dimension)
-    layout, store = Layout(root), registry.connect(root)
+def promote(project: Project, dimension: str, version: int | None, force: str) -> str:
+    """Carry out the last decision, or promote a version of one's choice; `force` is the reason for that.
+
+    Returns a sentence on what was done. Raises RegistryError where nothing was decided on the dimension, or
+    a version is named without a reason.
+    """
+    from genarm.pipeline.smoke_test import smoke_test
+
+    project.params.known(dimension)
+    layout, store = project.layout, registry.connect(project.root)
     if version is not None:
         if not force:
             raise RegistryError(
@@ -36,7 +39,7 @@ def promote(root: Path, dimension: str, version: int | None, force: str) -> str:
                 hint="give a reason: --force REASON",
             )
         decision = store.manual_decision(dimension, version, force)
-    elif layout.decisions.is_file() and dimension in (decisions := stages.read_decisions(root)):
+    elif layout.decisions.is_file() and dimension in (decisions := project.decisions()):
         decision = decisions[dimension]
     else:
         raise RegistryError(f"nothing was decided on {dimension!r} yet", hint="genarm run --no-promote")
@@ -44,60 +47,39 @@ def promote(root: Path, dimension: str, version: int | None, force: str) -> str:
     number = store.promote(
         dimension,
         decision,
-        smoke_test=lambda folder: stages.smoke_test(root, dimension, folder),
+        smoke_test=partial(smoke_test, project, dimension),
         actor="operator",
         report_sha256=sha256(report) if report.is_file() else "",
         force=force,
     )
-    _snapshot(store, root)
+    _snapshot(project, store)
     return f"{dimension}: version {number} is the champion"
 
 
-def drift(root: Path) -> list[str]:
-    """Where the snapshot and the aliases differ."""
-    layout = Layout(root)
-    return registry.connect(root).drift(layout.champions, load_params(layout.params).dimensions)
+def drift(project: Project) -> list[str]:
+    """Where the snapshot and the aliases differ, a sentence each."""
+    return registry.connect(project.root).drift(project.layout.champions, project.params.dimensions)
 
 
-def rollback(root: Path, dimension: str, reason: str, to: int | None) -> str:
-    """Move the champion alias back and block the version that held it."""
-    load_params(root / "params.yaml").known(dimension)
-    store = registry.connect(root)
+def rollback(project: Project, dimension: str, reason: str, to: int | None) -> str:
+    """Move the champion alias back and block the version that held it; returns what was done, in words."""
+    project.params.known(dimension)
+    store = registry.connect(project.root)
     version = store.rollback(dimension, reason, to=to, actor="operator")
-    _snapshot(store, root)
+    _snapshot(project, store)
     return f"{dimension}: " + (
         f"version {version} is the champion again" if version else "back to the base model"
     )
 
 
-def reconcile(root: Path) -> list[str]:
-    """Finish or undo what a crash left half done."""
-    store = registry.connect(root)
-    done = list(store.reconcile(load_params(root / "params.yaml").dimensions))
-    _snapshot(store, root)
+def reconcile(project: Project) -> list[str]:
+    """Finish or undo what a crash left half done; returns a sentence on each change."""
+    store = registry.connect(project.root)
+    done = list(store.reconcile(project.params.dimensions))
+    _snapshot(project, store)
     return done or ["nothing to mend"]
 
 
-def _snapshot(store: "registry.Registry", root: Path) -> None:
-    store.snapshot(Layout(root).champions, load_params(root / "params.yaml").dimensions)
-    starts.note_starts(root)
-
-
-def accuracy(root: Path, dimension: str, file: Path) -> dict[str, float]:
-    """How often the trained ARM prefers the chosen response, on any file of preference pairs.
-
-    `refused` rows are no pairs of any known format; over-long pairs are an error, since none is ever cut.
-    """
-    from genarm.training.evaluate import evaluate_arm
-
-    params, layout = load_params(root / "params.yaml"), Layout(root)
-    preferred = params.pairs.sources[params.known(dimension)].preferred
-    pairs, refused = [], 0
-    for row in read_file(file, file.name):
-        try:
-            pairs.append(parse(row.value, preferred=preferred))
-        except Refused:
-            refused += 1
-    base = models.resolve(params.base.model, params.base.revision, params.base.chat_template)
-    found = evaluate_arm(base, layout.arm(dimension), pairs, dtype=params.base.dtype)
-    return found | {"refused": float(refused)}
+def _snapshot(project: Project, store: "registry.Registry") -> None:
+    store.snapshot(project.layout.champions, project.params.dimensions)
+    note_starts(project, partial(fetch_version, project))

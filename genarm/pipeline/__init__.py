@@ -1,1 +1,1 @@
-"""The stages of `dvc.yaml`, what they share, and the plan of a run."""
+"""The stages of `dvc.yaml`, the project they run in, what they are handed, and the plan of a run."""

@@ -1,84 +1,83 @@
-"""What a run would do and why, before it does it: DVC's own view of what changed, carried downstream."""
+"""What a run would do and why: what DVC finds changed, carried to the stages that follow."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from rich.table import Table
 
-from genarm.data import dvc as versioning
-from genarm.models import arm as arms
-from genarm.pipeline import stages
-from genarm.system.layout import Layout
-
-OF_A_CHALLENGER = ("respond", "respond-champion", "judge")
-OF_ANY_CHALLENGER = ("respond-base", "decide", "report")
+from genarm.data import dvc
+from genarm.pipeline.project import Project
+from genarm.pipeline.stage_names import TRAIN, measuring, of
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """One stage: whether it would run, and the changes or the stages before it that make it."""
+class PlannedStage:
+    """One stage: whether it would run, and the changes or the stages before it that make it run."""
 
     stage: str
     runs: bool
     why: str
 
 
-def plan(root: Path) -> list[Step]:
-    """Every stage in running order. A stage after one that runs is listed too, though DVC may find its inputs
-    unchanged after all and skip it."""
-    changed, upstream = versioning.status(root), versioning.graph(root)
-    in_use = _in_use(root, steps(changed, upstream))
-    return list(steps(changed, upstream, in_use).values())
+def plan(project: Project) -> list[PlannedStage]:
+    """Every stage in running order.
+
+    A stage after one that runs is listed as running too, though DVC may find its inputs unchanged after all
+    and skip it.
+    """
+    changed, upstream = dvc.status(project.root), dvc.graph(project.root)
+    in_use = _in_use(project, planned_stages(changed, upstream))
+    return list(planned_stages(changed, upstream, in_use).values())
 
 
-def steps(
+def planned_stages(
     changed: Mapping[str, Sequence[object]],
     upstream: Mapping[str, Sequence[str]],
     in_use: Collection[str] = (),
-) -> dict[str, Step]:
-    """DVC's changes carried downstream; what would measure an ARM in use is left out, as a run does."""
-    left_out = {f"{verb}@{dimension}" for verb in OF_A_CHALLENGER for dimension in in_use}
-    if in_use and all(s.removeprefix("train@") in in_use for s in upstream if s.startswith("train@")):
-        left_out.update(OF_ANY_CHALLENGER)
-    found: dict[str, Step] = {}
+) -> dict[str, PlannedStage]:
+    """The plan from DVC's changes and its graph, by stage.
+
+    `in_use` are the dimensions whose ARM is in use already: as in a run, the stages that would measure it are
+    left out.
+    """
+    dimensions = [s.removeprefix(of(TRAIN, "")) for s in upstream if s.startswith(of(TRAIN, ""))]
+    left_out = {*measuring(dimensions)} - {*measuring(dimensions, in_use)}
+    planned: dict[str, PlannedStage] = {}
     for stage, above in upstream.items():
-        reasons = [*_reasons(changed.get(stage, [])), *(f"after {s}" for s in above if found[s].runs)]
+        reasons = [*_reasons(changed.get(stage, [])), *(f"after {s}" for s in above if planned[s].runs)]
         if reasons and stage in left_out:
-            found[stage] = Step(stage, False, "the ARM is in use already")
+            planned[stage] = PlannedStage(stage, False, "the ARM is in use already")
         else:
-            found[stage] = Step(stage, bool(reasons), ", ".join(reasons))
-    return found
+            planned[stage] = PlannedStage(stage, bool(reasons), ", ".join(reasons))
+    return planned
 
 
-def _in_use(root: Path, planned: Mapping[str, Step]) -> set[str]:
+def _in_use(project: Project, planned: Mapping[str, PlannedStage]) -> set[str]:
     """The dimensions whose ARM is the champion and would not be trained again."""
-    layout = Layout(root)
-    champions = stages.read_champions(root) if layout.champions.is_file() else {}
     return {
         dimension
-        for dimension, champion in champions.items()
+        for dimension, champion in project.champions(missing_ok=True).items()
         if champion
-        and (step := planned.get(f"train@{dimension}"))
-        and not step.runs
-        and arms.adapter_hash(layout.arm(dimension)) == champion.adapter_sha256
+        and (training := planned.get(of(TRAIN, dimension)))
+        and not training.runs
+        and project.is_in_use(dimension, champion)
     }
 
 
-def render(steps: list[Step]) -> Table:
+def render(stages: Sequence[PlannedStage]) -> Table:
     """The plan as a table."""
     table = Table(show_edge=False, pad_edge=False)
     for column in ("stage", "would run", "why"):
         table.add_column(column, overflow="fold")
-    for step in steps:
-        table.add_row(step.stage, "[bold]yes[/]" if step.runs else "no", step.why)
+    for planned in stages:
+        table.add_row(planned.stage, "[bold]yes[/]" if planned.runs else "no", planned.why)
     return table
 
 
 def _reasons(entries: Sequence[object]) -> list[str]:
     """DVC's status entries as words: `artifacts/pairs modified`."""
     if any(isinstance(e, dict) and e.get("changed deps", {}).get("params.yaml") == "new" for e in entries):
-        return ["never run here"]  # and so everything it reads is new, and everything it writes missing
+        return ["never run here"]  # so all it reads is new and all it writes is missing
     words = []
     for entry in entries:
         if isinstance(entry, dict):

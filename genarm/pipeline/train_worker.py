@@ -1,23 +1,23 @@
-"""What each process of a training in several runs, started by `genarm.training.launch`."""
+"""What each process of a training in several processes runs; `genarm.training.launch` starts it."""
 
 import os
 import sys
-from pathlib import Path
 
 from genarm.errors import GenarmError
+from genarm.pipeline.project import Project
 from genarm.system import env
 from genarm.training import launch
 
 
 def main() -> None:
-    """Train as one of several; an expected error is left for the process that started all."""
-    root = env.project_root()
-    env.prepare(root)
+    """Train as one of several; an expected error is left for the process that started them all."""
+    project = Project.find()
+    env.prepare(project.root)
     launch.report_process_id()
-    from genarm.pipeline import stages
+    from genarm.pipeline.train_process import train_in_process
 
     try:
-        stages.train_here(Path(root), sys.argv[1])
+        train_in_process(project, sys.argv[1])
     except GenarmError as error:
         launch.report_failure(error)
         # No clean-up: it would wait for processes that wait for this one.

@@ -1,60 +1,58 @@
-"""The versions that training goes on from, noted in `mlflow/starts.json` so that DVC sees when they change.
+"""Which version training starts from, noted in `mlflow/starts.json` so that DVC sees when it changes.
 
-With `warm_start: champion` an ARM is trained on from the version in use as new preferences arrive. That one
-is not trained again on the data it was trained on: there training starts where the version itself did, and
-comes to the same bytes, or under other parameters to a rival that had the same start.
+With `warm_start: champion`, training starts from the version in use as new preferences arrive. A champion
+that was already trained on the present data is not trained on them a second time: training then starts where
+that champion itself started. Under the same parameters it gives the same bytes again, under others a rival
+with the same start.
 """
 
 from pathlib import Path
 
 from filelock import FileLock
 
-from genarm.config import load_params
-from genarm.data import dvc as versioning
-from genarm.models import arm as arms
+from genarm.data.dvc import data_version
+from genarm.models.arm import read_card
+from genarm.pipeline.project import Fetch, Project
 from genarm.system.files import read_json, write_json
-from genarm.system.layout import Layout
 from genarm.types import Champion
 
 
-def read_starts(root: Path) -> dict[str, Champion | None]:
-    """The version that each dimension goes on from; None where it starts anew."""
-    return read_json(Layout(root).starts, dict[str, Champion | None])
+def read_starts(project: Project) -> dict[str, Champion | None]:
+    """The version that each dimension starts from; None where it starts anew."""
+    return read_json(project.layout.starts, dict[str, Champion | None])
 
 
-def note_starts(root: Path) -> list[str]:
-    """Write `mlflow/starts.json` from champions, parameters, data; the dimensions whose start moved."""
-    layout, params = Layout(root), load_params(root / "params.yaml")
+def note_starts(project: Project, fetch: Fetch) -> list[str]:
+    """Write `mlflow/starts.json` from champions, parameters and data; returns the dimensions that changed."""
+    path, params = project.layout.starts, project.params
     now: dict[str, Champion | None] = {
-        d: _start(root, d) if params.train_config(d).warm_start else None for d in params.dimensions
+        d: _start(project, d, fetch) if params.train_config(d).warm_start else None for d in params.dimensions
     }
-    before = read_starts(root) if layout.starts.is_file() else {}
+    before = read_starts(project) if path.is_file() else {}
     if before != now:
-        write_json(layout.starts, now)
+        write_json(path, now)
     return [d for d in params.dimensions if before.get(d) != now[d]]
 
 
-def fetch_start(root: Path, dimension: str) -> tuple[Path, Champion] | None:
-    """The folder of the ARM to go on from, and the version it is of; None where training starts anew."""
-    if not load_params(root / "params.yaml").train_config(dimension).warm_start:
+def fetch_start(project: Project, dimension: str, fetch: Fetch) -> tuple[Path, Champion] | None:
+    """The folder of the ARM to start from and the version it belongs to; None where training starts anew."""
+    if not project.params.train_config(dimension).warm_start:
         return None
-    version = read_starts(root).get(dimension)
-    return None if version is None else (_fetched(root, dimension, version), version)
+    version = read_starts(project).get(dimension)
+    return None if version is None else (_fetched(project, dimension, version, fetch), version)
 
 
-def _start(root: Path, dimension: str) -> Champion | None:
-    champion = read_json(Layout(root).champions, dict[str, Champion | None]).get(dimension)
+def _start(project: Project, dimension: str, fetch: Fetch) -> Champion | None:
+    champion = project.champions().get(dimension)
     if champion is None:
         return None
-    card = arms.read_card(_fetched(root, dimension, champion))
-    known = card.data_md5 is not None and card.data_md5 == versioning.data_version(root)
-    return card.warm_start if known else champion
+    card = read_card(_fetched(project, dimension, champion, fetch))
+    has_seen_the_data = card.data_md5 is not None and card.data_md5 == data_version(project.root)
+    return card.warm_start if has_seen_the_data else champion
 
 
-def _fetched(root: Path, dimension: str, version: Champion) -> Path:
-    from genarm import registry
-
-    folder = Layout(root).start_arm(dimension)
+def _fetched(project: Project, dimension: str, version: Champion, fetch: Fetch) -> Path:
+    folder = project.layout.start_arm(dimension)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_name(f".{dimension}.lock")):  # several processes of one training ask for it
-        return registry.connect(root).fetch(dimension, version, folder)
+    with FileLock(folder.with_name(f".{dimension}.lock")):  # several processes of one training fetch it
+        return fetch(dimension, version, folder)

@@ -1,6 +1,7 @@
-"""The environment every genarm process runs in: quiet, local, and the same for each door.
+"""The environment that every genarm process runs in: quiet, local, and the same however it is started.
 
-Call `prepare(root)` before prefect, mlflow or dvc is imported. What the user has set is kept.
+A door calls `prepare(root)` before prefect, mlflow, dvc or torch is imported, since they read their settings
+when they are imported. What the user has set is kept. Importing genarm sets nothing.
 """
 
 import os
@@ -28,24 +29,24 @@ def local_tracking_uri(root: Path) -> str:
 
 
 def prepare(root: Path) -> None:
-    """Set the defaults of this process and of those it starts; values already set win."""
+    """Set the defaults of this process and of those it starts; values that are set already win."""
     defaults = {
         **TELEMETRY_OFF,
         "PREFECT_HOME": str(root / ".prefect"),
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
         "MLFLOW_TRACKING_URI": local_tracking_uri(root),
-        # A server that is away is told within seconds; MLflow's own defaults retry for minutes.
+        # A server that is away is reported within seconds; MLflow's own defaults retry for minutes.
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
         "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
         "MLFLOW_LOGGING_LEVEL": "WARNING",
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",  # it draws one for three small files
         "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # standard output is for what `--json` prints
-        "MLFLOW_UV_AUTO_DETECT": "false",  # else it stores a lock file it finds with every model
+        "MLFLOW_UV_AUTO_DETECT": "false",  # else it stores any uv lock file it finds with every model
         "TOKENIZERS_PARALLELISM": "false",
-        # Threads that wait for one another sleep instead of spinning: measured once on two shared cores,
-        # training ran at 3.4 against 1.5 pairs/s, and beside a busy process at 2.9 against less than 0.6.
+        # Threads that wait for one another sleep instead of spinning. Measured once on two shared cores,
+        # training ran at 3.4 pairs/s against 1.5, and beside a busy process at 2.9 against less than 0.6.
         "OMP_WAIT_POLICY": "PASSIVE",
-        # Spinning for a few microseconds first: a pass over one token took 0.65 of the time (2026-11-22).
+        # But they spin for some microseconds first: a pass over one token took 0.65 of the time (2026-11-22).
         "GOMP_SPINCOUNT": "1000",
     }
     for name, value in defaults.items():

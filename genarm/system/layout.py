@@ -14,14 +14,17 @@ class Layout:
 
     @property
     def params(self) -> Path:
+        """Every parameter of the pipeline."""
         return self.root / "params.yaml"
 
     @property
     def data(self) -> Path:
+        """The preference data, as the data version has it."""
         return self.root / "data"
 
     @property
     def artifacts(self) -> Path:
+        """Everything that stages write."""
         return self.root / "artifacts"
 
     @property
@@ -31,26 +34,30 @@ class Layout:
 
     @property
     def starts(self) -> Path:
-        """The versions that training goes on from; null where it starts anew, as it does by default."""
+        """The versions that training starts from; null where it starts anew, as it does by default."""
         return self.root / "mlflow" / "starts.json"
 
     def start_arm(self, dimension: str) -> Path:
-        """The ARM that training goes on from, as fetched from the registry."""
+        """The ARM that training starts from, as fetched from the registry."""
         return self.artifacts / "starts" / dimension
 
     @property
     def prompts(self) -> Path:
+        """The evaluation prompts, one JSON line each."""
         return self.artifacts / "pairs" / "prompts.jsonl"
 
     @property
     def quarantine(self) -> Path:
+        """The rows of the preference data that were refused, with the reasons."""
         return self.artifacts / "pairs" / "quarantine.jsonl"
 
     @property
     def pairs_stats(self) -> Path:
+        """Counts of rows, pairs and tokens, by dimension."""
         return self.artifacts / "pairs" / "stats.json"
 
     def pairs(self, dimension: str, split: Split) -> Path:
+        """The pairs of one split, one JSON line each."""
         return self.artifacts / "pairs" / dimension / f"{split}.jsonl"
 
     def arm(self, dimension: str) -> Path:
@@ -62,16 +69,19 @@ class Layout:
         return self.artifacts / "champions" / dimension
 
     def checkpoints(self, dimension: str) -> Path:
+        """Where a training that is cut short resumes from."""
         return self.artifacts / "checkpoints" / dimension
 
     def train_metrics(self, dimension: str) -> Path:
+        """The metrics of a finished training."""
         return self.artifacts / "train" / dimension / "metrics.json"
 
     def train_curves(self, dimension: str) -> Path:
+        """One row a step and one an evaluation, as CSV."""
         return self.artifacts / "train" / dimension / "curves.csv"
 
     def train_hash(self, dimension: str) -> Path:
-        """The hash of the ARM, on which answering depends: its card says more than decoding needs."""
+        """The hash of the ARM, on which answering depends: its card holds more than decoding needs."""
         return self.artifacts / "train" / dimension / "arm.sha256"
 
     def train_quarantine(self, dimension: str) -> Path:
@@ -79,24 +89,27 @@ class Layout:
         return self.artifacts / "train" / dimension / "quarantine.jsonl"
 
     def responses(self, side: Side, dimension: str | None = None) -> Path:
-        """One JSON line a prompt; the base has one file, the others one a dimension."""
+        """One JSON line a prompt; the base has one file, the others one for each dimension."""
         name = "base" if dimension is None else f"{side}/{dimension}"
         return self.artifacts / "responses" / f"{name}.jsonl"
 
     def verdicts(self, dimension: str) -> Path:
+        """What the judges said of one dimension's challenger, one JSON line a verdict."""
         return self.artifacts / "verdicts" / f"{dimension}.jsonl"
 
     @property
     def decisions(self) -> Path:
+        """The decision of each dimension, with its reasons."""
         return self.artifacts / "decisions.json"
 
     @property
-    def figures(self) -> Path:
-        """A few numbers a challenger, for `dvc exp show` and `dvc metrics diff`."""
-        return self.artifacts / "figures.json"
+    def metrics(self) -> Path:
+        """A few numbers on each challenger, for `dvc exp show` and `dvc metrics diff`."""
+        return self.artifacts / "metrics.json"
 
     @property
     def scorecards(self) -> Path:
+        """All that was measured of each challenger."""
         return self.artifacts / "scorecards.json"
 
     @property
@@ -106,8 +119,10 @@ class Layout:
 
     @property
     def report(self) -> Path:
+        """The folder of the report."""
         return self.artifacts / "report"
 
     @property
     def lock(self) -> Path:
+        """Held by the run that is going on."""
         return self.root / ".cache" / "run.lock"

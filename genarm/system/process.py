@@ -1,4 +1,4 @@
-"""A command that runs as one group: its lines are read as they come, and it never outlives who started it."""
+"""A command as one group of processes: its lines are read as they come, and it never outlives its starter."""
 
 import os
 import signal
@@ -12,15 +12,16 @@ GRACE = 10  # seconds between asking a group to stop and stopping it
 
 
 def ignore(line: str) -> None:
-    """For a caller that wants no lines."""
+    """Discard a line, for a caller that wants none."""
 
 
 def run(
     command: Sequence[str], folder: Path, environment: Mapping[str, str], on_line: OnLine = ignore
 ) -> tuple[int, list[str]]:
-    """Exit code and lines, of standard output and error together.
+    """Run a command in a folder; returns its exit code and its lines, standard output and error together.
 
-    Whatever ends the caller, an interrupt, an error or SIGKILL, ends all processes that the command started.
+    Whatever ends the caller, be it an interrupt, an error or SIGKILL, ends every process that the command
+    started.
     """
     lines: list[str] = []
     child = subprocess.Popen(
@@ -44,7 +45,7 @@ def run(
 
 @contextmanager
 def _ends_with_us(child: "subprocess.Popen[str]") -> Iterator[None]:
-    # The watch reads from a pipe that this process holds open: it wakes when the process is gone, however.
+    # The watch reads from a pipe that this process holds open, so it wakes when this process ends, however.
     watch = subprocess.Popen(
         [
             "/bin/sh",

@@ -1,4 +1,4 @@
-"""How far something long has come: a bar on a terminal, else a line every tenth of the way, on stderr."""
+"""Progress on standard error: a bar on a terminal, elsewhere a line at every tenth."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ from rich.progress import Progress
 
 @contextmanager
 def counting(title: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
-    """Gives a function that takes how many more of at most `total` are done."""
+    """Yields a function that takes how many more of at most `total` units are done."""
     console = Console(stderr=True)
     done = 0
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a request: the first one is heard, the second acts at once."""
+"""Ctrl-C and SIGTERM as a request to stop: the first one calls a function, the second acts at once."""
 
 import signal
 import threading
@@ -9,19 +9,19 @@ from typing import Any
 
 
 @contextmanager
-def heard(react: Callable[[], None]) -> Iterator[None]:
-    """Call `react` at the first signal instead of dying of it; only a main thread can."""
+def on_first_signal(react: Callable[[], None]) -> Iterator[None]:
+    """Call `react` at the first signal instead of ending; outside the main thread nothing changes."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
-    def hear(number: int, _frame: FrameType | None) -> None:
+    def handle(number: int, _frame: FrameType | None) -> None:
         signal.signal(number, before[number])
         react()
 
     before: dict[int, Any] = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
     for number in before:
-        signal.signal(number, hear)
+        signal.signal(number, handle)
     try:
         yield
     finally:

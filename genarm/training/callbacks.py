@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from genarm.system.signals import heard
+from genarm.system.signals import on_first_signal
 from genarm.training.process_group import any_process, is_main_process
 
 Journal = Callable[[Mapping[str, float]], Any]
@@ -112,7 +112,7 @@ class CheckpointCallback(TrainerCallback):
 
     def stopping_on_signal(self) -> AbstractContextManager[None]:
         """Turn the first Ctrl-C or SIGTERM into `request_stop`; the second one acts at once."""
-        return heard(self.request_stop)
+        return on_first_signal(self.request_stop)
 
 
 class ProgressBarCallback(TrainerCallback):

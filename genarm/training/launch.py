@@ -19,7 +19,7 @@ from genarm.config import TrainConfig
 from genarm.errors import ConfigError, GenarmError, TrainingError
 from genarm.system.files import read_json, write_json
 from genarm.system.process import run
-from genarm.system.signals import heard
+from genarm.system.signals import on_first_signal
 
 FOLDER = "GENARM_TRAINING"  # environment variable that names the folder of reports
 KILLED = re.compile(r"rank\s*:\s*(\d+).*?exitcode\s*:\s*(-?\d+)", re.S)
@@ -129,4 +129,4 @@ def _signals_forwarded(reports: Path) -> AbstractContextManager[None]:
         for report in reports.glob("pid-*.json"):
             os.kill(read_json(report, int), signal.SIGTERM)
 
-    return heard(forward)
+    return on_first_signal(forward)

@@ -33,7 +33,7 @@ from genarm.training.trainable import (
     make_trainable,
 )
 from genarm.training.trainer import ArmTrainer
-from genarm.types import ArmCard, Champion
+from genarm.types import ArmCard, Provenance
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -65,19 +65,16 @@ def train_arm(
     config: TrainConfig,
     out: Path,
     checkpoints: Path,
-    weight: float,
-    data_md5: str | None,
-    git_commit: str | None,
+    provenance: Provenance,
     start: Path | None = None,
-    started_from: Champion | None = None,
     journal: Journal = quiet,
 ) -> TrainResult:
     """Train an ARM that guides `base` and write it to `out`; a training that was cut short is resumed.
 
     `train` and `validation` are files of pairs. A pair beyond the model's context is left out and named,
     unless `config.truncate` says where to cut it. `start` is the folder of an ARM to start from instead of
-    from scratch, `started_from` its version. `checkpoints` is the folder to resume from. `journal` takes the
-    rows of the curves as they come. Of several processes, the main one writes.
+    from scratch, `checkpoints` the folder to resume from. `provenance` goes to the card as it is. `journal`
+    takes the rows of the curves as they come. Of several processes, the main one writes.
 
     Raises DataError for a split with no pairs, ConfigError for adapters that do not fit the model or packs
     that do not hold the longest pair, TokenizerMismatch for a model with other tokens, TrainingError for a
@@ -128,15 +125,15 @@ def train_arm(
         tokenizer_sha256=base.tokenizer_sha256,
         adapter_sha256="",
         beta=config.beta,
-        weight=weight,
+        weight=provenance.weight,
         pairs_sha256=sha256(train),
-        data_md5=data_md5,
-        git_commit=git_commit,
+        data_md5=provenance.data_md5,
+        git_commit=provenance.git_commit,
         params=settings,
         metrics={k: v for k, v in metrics.items() if "second" not in k},
         dtype=dtype,
         quantise=config.quantise,
-        warm_start=started_from,
+        warm_start=provenance.warm_start,
     )
     if is_main_process():
         with disk_errors_named(out):

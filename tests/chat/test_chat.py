@@ -8,13 +8,14 @@ import pytest
 import torch
 from toy_arms import as_peft_loads_it, make_arm, plain_loop
 
-from genarm import models
 from genarm.chat import terminal as chat
 from genarm.chat.conversation import Chat, parse_weights, reply
 from genarm.config import SamplingConfig
 from genarm.decoding import GuidedRequest, load_decoder
 from genarm.errors import ConfigError, ModelError, RequestError
+from genarm.models import render, resolve
 from genarm.models.arm import adapter_hash, read_card, write_card
+from genarm.pipeline.project import Project
 from genarm.types import Message
 
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
@@ -32,7 +33,7 @@ judge: {{kind: {{scorer: length}}, curt: {{scorer: brief}}}}
 @pytest.fixture(scope="module")
 def arms(toy, tmp_path_factory):
     torch.set_num_threads(1)
-    source, root = models.resolve(str(toy.folder)), tmp_path_factory.mktemp("arms")
+    source, root = resolve(str(toy.folder)), tmp_path_factory.mktemp("arms")
     made = {n: make_arm(root / n, source, toy.model, seed=i) for i, n in enumerate(("kind", "curt"))}
     for name, folder in made.items():
         write_card(folder, replace(read_card(folder), dimension=name))
@@ -41,7 +42,7 @@ def arms(toy, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def decoder(toy, arms):
-    return load_decoder(models.resolve(str(toy.folder)), arms, dtype="float32", batch_size=2)
+    return load_decoder(resolve(str(toy.folder)), arms, dtype="float32", batch_size=2)
 
 
 @pytest.fixture
@@ -56,7 +57,7 @@ def project(toy, arms, tmp_path):
     (tmp_path / "artifacts" / "arms").mkdir(parents=True)
     for name, folder in arms.items():
         (tmp_path / "artifacts" / "arms" / name).symlink_to(folder)
-    return tmp_path
+    return Project(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +88,7 @@ def test_both_answers_are_what_the_plain_loop_gives(toy, arms, decoder):
     base, guided = exchange.base, exchange.guided
     assert heard[-1] == (base.text, guided.text) and len(heard) > 2
     loaded = {name: as_peft_loads_it(toy.model, folder) for name, folder in arms.items()}
-    prompt = tuple(models.render(toy.tokenizer, history))
+    prompt = tuple(render(toy.tokenizer, history))
     for answer, used in ((base, {}), (guided, weights)):
         request = GuidedRequest(prompt, used, max_new_tokens=12, seed=6)  # 5, and 1 message so far
         tokens, logprob, kl = plain_loop(toy.model, loaded, request)
@@ -152,7 +153,7 @@ def test_a_person_sees_both_answers_and_how_far_apart_they_are(project, capsys):
 
 def test_without_any_arm_the_way_out_is_named(project):
     for name in ("kind", "curt"):
-        (project / "artifacts" / "arms" / name).unlink()
+        project.layout.arm(name).unlink()
     with pytest.raises(ModelError, match="genarm run"):
         chat.run_chat(project, once="hello")
 
@@ -160,16 +161,15 @@ def test_without_any_arm_the_way_out_is_named(project):
 @pytest.mark.slow
 def test_the_champion_is_fetched_where_there_is_one(project, arms, monkeypatch):
     from genarm import registry
-    from genarm.system.layout import Layout
 
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    (project / "mlflow").mkdir()
-    store = registry.connect(project)
+    (project.root / "mlflow").mkdir()
+    store = registry.connect(project.root)
     version = store.register("kind", arms["kind"], metrics={}, curves=[], lineage={})
     store.client.set_registered_model_alias("genarm-kind", "champion", str(version))
-    store.snapshot(Layout(project).champions, ["kind", "curt"])
-    folders, said = chat.arms_in_use(project)
-    assert folders["kind"] == Layout(project).champion_arm("kind")
+    store.snapshot(project.layout.champions, ["kind", "curt"])
+    folders, sentences = chat.arms_in_use(project)
+    assert folders["kind"] == project.layout.champion_arm("kind")
     assert adapter_hash(folders["kind"]) == adapter_hash(arms["kind"])
-    assert folders["curt"] == Layout(project).arm("curt")
-    assert said[0] == "kind: the champion, version 1"
+    assert folders["curt"] == project.layout.arm("curt")
+    assert sentences[0] == "kind: the champion, version 1"

@@ -9,8 +9,7 @@ import pytest
 
 from genarm.cli import main as cli
 from genarm.errors import Busy, DataError, RegistryError, StaleDecision
-from genarm.models import arm as arms
-from genarm.pipeline.plan import steps
+from genarm.models.arm import CONFIG, WEIGHTS, adapter_hash, write_card
 from genarm.system.files import write_json, write_rows
 from genarm.system.layout import Layout
 from genarm.types import ArmCard, Champion, Message, Prompt, Response
@@ -59,14 +58,12 @@ def answered(project):
     for dimension in ("length", "brief"):
         folder = layout.arm(dimension)
         folder.mkdir(parents=True)
-        (folder / arms.CONFIG).write_text("{}")
-        (folder / arms.WEIGHTS).write_bytes(dimension.encode())
-        arms.write_card(
-            folder, ArmCard(dimension, "b", None, "w", "b", None, "t", "", 0.1, 1.0, "p", None, None)
-        )
+        (folder / CONFIG).write_text("{}")
+        (folder / WEIGHTS).write_bytes(dimension.encode())
+        write_card(folder, ArmCard(dimension, "b", None, "w", "b", None, "t", "", 0.1, 1.0, "p", None, None))
         write_json(layout.train_metrics(dimension), {"accuracy": 0.7})
         layout.train_curves(dimension).write_text("step,loss\n1,0.7\n")
-    used = Champion(4, "m-4", arms.adapter_hash(layout.arm("brief")), 1.0)
+    used = Champion(4, "m-4", adapter_hash(layout.arm("brief")), 1.0)
     write_json(layout.champions, {"length": None, "brief": used})
     write_json(layout.pairs_stats, {})
     write_rows(layout.quarantine, [])
@@ -176,23 +173,6 @@ def test_what_is_printed_for_machines_parses_and_is_what_the_stage_wrote(run, an
     assert code == 0 and out.strip().endswith("report.html")
     page = (answered.report / "report.html").read_text()
     assert "length rejected" in page and "brief unchanged" in page
-
-
-def test_the_plan_leaves_out_what_would_measure_an_arm_in_use():
-    upstream = {"pairs": [], "respond-champion@a": ["pairs"], "respond-champion@b": ["pairs"],
-                "train@a": ["pairs"], "train@b": ["pairs"], "judge@a": ["train@a", "respond-champion@a"],
-                "judge@b": ["train@b", "respond-champion@b"], "decide": ["judge@a", "judge@b"]}  # fmt: skip
-    promoted = {
-        f"respond-champion@{d}": [{"changed deps": {"mlflow/champions.json": "modified"}}] for d in "ab"
-    }
-
-    def running(*in_use: str) -> set[str]:
-        return {name for name, step in steps(promoted, upstream, in_use).items() if step.runs}
-
-    everything = {"respond-champion@a", "respond-champion@b", "judge@a", "judge@b", "decide"}
-    assert running() == everything
-    assert running("a") == {"respond-champion@b", "judge@b", "decide"}
-    assert running("a", "b") == set()
 
 
 def test_a_prefect_server_that_is_away_is_told_before_anything_starts(run, monkeypatch):

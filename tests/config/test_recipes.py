@@ -6,9 +6,9 @@ import pytest
 from ruamel.yaml import YAML
 from toys import byte_tokenizer
 
-from genarm import models
 from genarm.config import load_params
 from genarm.judges import load_judge
+from genarm.models import load_tokenizer, render, resolve
 from genarm.types import Message
 
 ROOT = Path(__file__).parents[2]
@@ -30,8 +30,7 @@ TALK = [Message("user", "one"), Message("assistant", "two"), Message("user", "th
 def test_a_recipe_carries_the_papers_numbers(name, dimension, training, decoding):
     params = load_params(ROOT / "configs" / f"{name}.yaml")
     train, sampling = params.train_config(dimension), params.respond.sampling
-    found = (train.beta, train.learning_rate, train.epochs, train.batch_pairs, train.schedule)
-    assert found == training
+    assert (train.beta, train.learning_rate, train.epochs, train.batch_pairs, train.schedule) == training
     assert (params.respond.weights[dimension], sampling.max_new_tokens) == decoding
     assert (sampling.temperature, sampling.top_k, sampling.top_p) == (1.0, 0, 1.0)
     assert train.method == ("full" if name.startswith("tulu2") else "lora")
@@ -56,14 +55,14 @@ def test_a_recipe_renders_the_prompt_its_base_was_trained_on(name, prompt):
     tokenizer = byte_tokenizer()
     tokenizer.add_special_tokens({"bos_token": "<s>", "eos_token": "</s>"})
     tokenizer.chat_template = load_params(ROOT / "configs" / f"{name}.yaml").base.chat_template
-    assert tokenizer.decode(models.render(tokenizer, TALK)) == prompt
+    assert tokenizer.decode(render(tokenizer, TALK)) == prompt
 
 
 def test_the_template_of_a_recipe_takes_the_place_of_the_tokenizers_own(toy):
     template = load_params(ROOT / "configs" / "saferlhf.yaml").base.chat_template
-    source = models.resolve(str(toy.folder), chat_template=template)
-    assert models.load_tokenizer(source).chat_template == template
-    assert models.load_tokenizer(models.resolve(str(toy.folder))).chat_template != template
+    source = resolve(str(toy.folder), chat_template=template)
+    assert load_tokenizer(source).chat_template == template
+    assert load_tokenizer(resolve(str(toy.folder))).chat_template != template
 
 
 @pytest.mark.parametrize("path", [*CONFIGS, ROOT / "params.yaml"], ids=lambda p: p.stem)

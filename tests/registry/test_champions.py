@@ -69,7 +69,11 @@ def test_training_starts_from_the_version_in_use_until_that_one_has_seen_the_dat
     root: Path, store: Registry, make_arm: MakeArm, champions_so_far: BringChampions
 ) -> None:
     """The ARM's card says data `ddd...`: on other data training goes on from it, on these where it began."""
-    from genarm.pipeline import warm_start as starts
+    from functools import partial
+
+    from genarm.pipeline.project import Project
+    from genarm.pipeline.registry_fetch import fetch_version
+    from genarm.pipeline.warm_start import fetch_start, note_starts, read_starts
     from genarm.system.files import write_json, write_text
     from genarm.system.layout import Layout
 
@@ -81,16 +85,17 @@ def test_training_starts_from_the_version_in_use_until_that_one_has_seen_the_dat
         "respond": {"weights": {DIMENSION: 1}},
         "judge": {DIMENSION: {"scorer": "length"}},
     }
-    layout = Layout(root)
+    layout, project = Layout(root), Project(root)
+    fetch = partial(fetch_version, project)
     champions_so_far(1)
     write_json(layout.params, params)
     champion = store.snapshot(layout.champions, [DIMENSION])[DIMENSION]
     write_text(root / "data.dvc", "outs: [{md5: new.dir}]\n")
-    assert starts.note_starts(root) == [DIMENSION]
-    start = starts.fetch_start(root, DIMENSION)
+    assert note_starts(project, fetch) == [DIMENSION]
+    start = fetch_start(project, DIMENSION, fetch)
     assert start == (layout.start_arm(DIMENSION), champion)
     assert read_card(start[0]).adapter_sha256 == adapter_hash(make_arm(0))
-    assert starts.note_starts(root) == [], "said once"
+    assert note_starts(project, fetch) == [], "said once"
     write_text(root / "data.dvc", f"outs: [{{md5: {'d' * 32}.dir}}]\n")
-    assert starts.note_starts(root) == [DIMENSION]
-    assert starts.read_starts(root) == {DIMENSION: None}
+    assert note_starts(project, fetch) == [DIMENSION]
+    assert read_starts(project) == {DIMENSION: None}

@@ -23,6 +23,12 @@ def gone(pid: int) -> bool:
     return False
 
 
+def test_lines_of_both_streams_come_with_the_exit_code(tmp_path):
+    seen: list[str] = []
+    code, lines = run(["sh", "-c", "echo one; echo two >&2; exit 3"], tmp_path, os.environ, seen.append)
+    assert (code, sorted(lines)) == (3, ["one", "two"]) and seen == lines
+
+
 def test_an_interrupt_ends_everything_a_command_started(tmp_path):
     pids: list[int] = []
 

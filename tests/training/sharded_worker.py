@@ -11,7 +11,8 @@ from accelerate.utils import DistributedType
 from torch.distributed.tensor import DTensor
 
 from genarm.errors import TrainingError
-from genarm.pipeline import stages
+from genarm.pipeline.project import Project
+from genarm.pipeline.train_process import train_in_process
 from genarm.training.callbacks import CheckpointCallback
 from genarm.training.distributed import DistributedTrainer
 
@@ -40,6 +41,6 @@ PartialState.__init__, DistributedTrainer.model_prepared = finds_gpus, is_sharde
 if len(sys.argv) > 2:
     CheckpointCallback.on_step_end = stops
 try:
-    stages.train_here(Path(sys.argv[1]), "loud")
+    train_in_process(Project(Path(sys.argv[1])), "loud")
 except TrainingError as error:
     print(error, flush=True)

@@ -16,7 +16,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from genarm.errors import TrainingError
-from genarm.pipeline import stages
+from genarm.pipeline.project import Project
+from genarm.pipeline.train_process import train
 from genarm.system.files import write_rows
 from genarm.system.layout import Layout
 from genarm.types import Message, PreferencePair, Prompt
@@ -81,7 +82,7 @@ def test_two_processes_train_as_one(toy, tmp_path, how):
     one = project(tmp_path / "one", toy.folder, launcher="python")
     two = project(tmp_path / "two", toy.folder, launcher="accelerate", **how)
     for root in (one, two):
-        stages.train(root, "loud")
+        train(Project(root), "loud")
     assert_the_same(one, two)
 
 
@@ -123,7 +124,7 @@ def test_weights_sharded_over_two_processes_train_as_one_and_go_on_from_a_checkp
         done = subprocess.run([*command, *stop], env=environment, text=True, capture_output=True, timeout=120)
         assert done.returncode == 0, done.stderr
         assert words in done.stdout and done.stdout.count("sharded") == 2
-    stages.train(one, "loud")
+    train(Project(one), "loud")
     assert_the_same(one, two)
 
 
@@ -178,7 +179,7 @@ def test_one_of_two_processes_killed_ends_the_run_with_its_name_and_the_next_goe
 def test_a_signal_stops_both_with_a_checkpoint_from_which_one_alone_goes_on(toy, tmp_path):
     long = dict(pairs=200, epochs=3, checkpoint_minutes=0.005)
     straight = project(tmp_path / "one", toy.folder, launcher="python", **long)
-    worker = threading.Thread(target=stages.train, args=(straight, "loud"))
+    worker = threading.Thread(target=train, args=(Project(straight), "loud"))
     root = project(tmp_path / "two", toy.folder, launcher="accelerate", **long)
     process = start(root)
     until_a_checkpoint(root, process)
@@ -190,7 +191,7 @@ def test_a_signal_stops_both_with_a_checkpoint_from_which_one_alone_goes_on(toy,
     (root / "params.yaml").write_text(json.dumps(params))
     worker.start()
     worker.join()
-    stages.train(root, "loud")
+    train(Project(root), "loud")
     a, b = ([float(row["loss"]) for row in curves(at) if row["loss"]] for at in (straight, root))
     assert len(a) == 150
     assert b == pytest.approx(a, abs=1e-3)
@@ -201,4 +202,4 @@ def test_a_signal_stops_both_with_a_checkpoint_from_which_one_alone_goes_on(toy,
 def test_an_error_of_one_process_is_the_error_of_the_run(toy, tmp_path):
     root = project(tmp_path / "two", toy.folder, launcher="accelerate", learning_rate=1e30, epochs=3)
     with pytest.raises(TrainingError, match="is not a number at step"):
-        stages.train(root, "loud")
+        train(Project(root), "loud")

@@ -1,8 +1,5 @@
 """Warm start: training starts from the champion's weights, and only where these fit."""
 
-import dataclasses
-import json
-
 import pytest
 from toy_training import CONFIG, changed, preferences, run
 from toys import toy_model
@@ -11,9 +8,6 @@ from genarm import models
 from genarm.config import TrainConfig
 from genarm.errors import AdapterError, ConfigError
 from genarm.models import arm as arms
-from genarm.pipeline import warm_start as starts
-from genarm.system.files import read_json, write_json
-from genarm.system.layout import Layout
 from genarm.training.evaluate import evaluate_arm
 from genarm.types import Champion
 
@@ -71,34 +65,3 @@ def test_a_champion_on_other_weights_is_refused(toy, tmp_path, champion):
     toy.tokenizer.save_pretrained(tmp_path / "other")
     with pytest.raises(AdapterError, match="adapts weights"):
         run(toy, tmp_path, base=models.resolve(str(tmp_path / "other")), start=champion[0])
-
-
-def test_what_training_starts_from_follows_champion_and_data(tmp_path, monkeypatch, champion):
-    """The version in use, unless it has seen these data: then what that version was itself started from."""
-    folder, version = champion
-    layout, card = Layout(tmp_path), arms.read_card(folder)
-    older = dataclasses.replace(version, version=1)
-    seen = [dataclasses.replace(card, data_md5="old", warm_start=older)]
-    params = {
-        "base": {"model": "nowhere"},
-        "dimensions": ["loud", "kind"],
-        "pairs": {"sources": {"loud": {"files": "a"}, "kind": {"files": "a"}}},
-        "train": {"default": {}, "loud": {"warm_start": "champion"}, "kind": {}},
-        "respond": {"weights": {"loud": 1, "kind": 1}},
-        "judge": {"loud": {"scorer": "length"}, "kind": {"scorer": "length"}},
-    }
-    layout.params.write_text(json.dumps(params))
-    monkeypatch.setattr("genarm.pipeline.warm_start._fetched", lambda *_: folder)
-    monkeypatch.setattr("genarm.models.arm.read_card", lambda _: seen[0])
-    monkeypatch.setattr("genarm.data.dvc.data_version", lambda _: "new")
-    write_json(layout.champions, {"loud": None, "kind": version})
-    assert starts.note_starts(tmp_path) == [], "no champion yet: anew; and kind asks for none"
-    assert starts.fetch_start(tmp_path, "loud") is None
-    write_json(layout.champions, {"loud": version, "kind": version})
-    assert starts.note_starts(tmp_path) == ["loud"]
-    assert starts.read_starts(tmp_path) == {"loud": version, "kind": None}
-    assert starts.fetch_start(tmp_path, "loud") == (folder, version)
-    assert starts.fetch_start(tmp_path, "kind") is None
-    seen[0] = dataclasses.replace(card, data_md5="new", warm_start=older)
-    assert starts.note_starts(tmp_path) == ["loud"]
-    assert read_json(layout.starts, dict[str, Champion | None])["loud"] == older

@@ -1,0 +1,27 @@
+"""How well a trained ARM agrees with preferences that it was not trained on."""
+
+from pathlib import Path
+
+from genarm.data.formats import Refused, parse
+from genarm.data.rows import read_file
+from genarm.pipeline.project import Project
+
+
+def accuracy(project: Project, dimension: str, file: Path) -> dict[str, float]:
+    """How often the trained ARM prefers the chosen response, on any file of preference pairs.
+
+    `refused` counts the rows that are no pairs of any known format. Over-long pairs are an error, since none
+    is ever cut.
+    """
+    from genarm.training.evaluate import evaluate_arm
+
+    params = project.params
+    preferred = params.pairs.sources[params.known(dimension)].preferred
+    pairs, refused = [], 0
+    for row in read_file(file, file.name):
+        try:
+            pairs.append(parse(row.value, preferred=preferred))
+        except Refused:
+            refused += 1
+    measured = evaluate_arm(project.base, project.layout.arm(dimension), pairs, dtype=params.base.dtype)
+    return measured | {"refused": float(refused)}

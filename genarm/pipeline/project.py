@@ -1,0 +1,75 @@
+"""A project: the folder that holds `params.yaml`, its paths, its parameters and what earlier stages wrote."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from genarm.config import Params, load_params
+from genarm.models import ModelSource, resolve
+from genarm.models.arm import adapter_hash
+from genarm.system.env import project_root
+from genarm.system.files import read_json, read_rows
+from genarm.system.layout import Layout
+from genarm.types import Champion, Decision, Prompt, Response, Side
+
+# Dimension, version and the folder to put it in -> the folder that holds the ARM, checked against its hash.
+Fetch = Callable[[str, Champion, Path], Path]
+
+
+@dataclass(frozen=True)
+class Project:
+    """One project. Parameters and base model are read at first use, and once."""
+
+    root: Path
+
+    @classmethod
+    def find(cls, start: Path | None = None) -> "Project":
+        """The project at or above a folder, by default the working directory."""
+        return cls(project_root(start))
+
+    @cached_property
+    def layout(self) -> Layout:
+        """Where everything lies."""
+        return Layout(self.root)
+
+    @cached_property
+    def params(self) -> Params:
+        """What `params.yaml` holds. Raises ConfigError naming file, key and value."""
+        return load_params(self.layout.params)
+
+    @cached_property
+    def base(self) -> ModelSource:
+        """The model that is guided. Raises ModelError where it cannot be found."""
+        base = self.params.base
+        return resolve(base.model, base.revision, base.chat_template)
+
+    def champions(self, *, missing_ok: bool = False) -> dict[str, Champion | None]:
+        """The version in use on each dimension, as `mlflow/champions.json` notes it.
+
+        Raises DataError where the file is absent, unless `missing_ok`: then no dimension has a champion.
+        """
+        if missing_ok and not self.layout.champions.is_file():
+            return {}
+        return read_json(self.layout.champions, dict[str, Champion | None])
+
+    def decisions(self) -> dict[str, Decision]:
+        """What the last `decide` decided, by dimension."""
+        return read_json(self.layout.decisions, dict[str, Decision])
+
+    def prompts(self) -> list[Prompt]:
+        """The evaluation prompts that are answered."""
+        return read_rows(self.layout.prompts, Prompt)[: self.params.respond.prompts]
+
+    def responses(self, dimension: str) -> dict[Side, list[Response]]:
+        """What each side answered for one dimension; a side without answers is left out, the base never."""
+        sides: dict[Side, list[Response]] = {"base": read_rows(self.layout.responses("base"), Response)}
+        for side in ("champion", "challenger"):
+            if rows := read_rows(self.layout.responses(side, dimension), Response):
+                sides[side] = rows
+        return sides
+
+    def is_in_use(self, dimension: str, champion: Champion | None) -> bool:
+        """Whether the trained ARM is the champion already, byte for byte."""
+        trained = adapter_hash(self.layout.arm(dimension))
+        return champion is not None and champion.adapter_sha256 == trained

@@ -1,0 +1,31 @@
+"""The stage `decide`: verdicts to scorecards and decisions."""
+
+from genarm.evaluation.rule import decide as apply_rule
+from genarm.evaluation.scorecard import metrics, score
+from genarm.models.arm import adapter_hash
+from genarm.pipeline.project import Project
+from genarm.system.files import read_rows, write_json
+from genarm.types import Champion, Decision, Scorecard, Verdict
+
+
+def decide(project: Project) -> list[Decision]:
+    """The decision of every dimension.
+
+    All dimensions are decided together, since they share one chance of a false promotion.
+    """
+    layout, params, champions = project.layout, project.params, project.champions()
+    scorecards = [_scorecard(project, d, champions.get(d)) for d in params.dimensions]
+    decisions = apply_rule(scorecards, params.decide)
+    write_json(layout.scorecards, {s.dimension: s for s in scorecards})
+    write_json(layout.metrics, {s.dimension: metrics(s) for s in scorecards})
+    write_json(layout.decisions, {d.dimension: d for d in decisions})
+    return decisions
+
+
+def _scorecard(project: Project, dimension: str, champion: Champion | None) -> Scorecard:
+    """What was measured. It is empty for an ARM in use: no run keeps the responses of one up to date."""
+    trained = adapter_hash(project.layout.arm(dimension))
+    if champion is not None and champion.adapter_sha256 == trained:
+        return Scorecard(dimension, trained, champion, [], [])
+    verdicts = read_rows(project.layout.verdicts(dimension), Verdict)
+    return score(dimension, trained, champion, project.responses(dimension), verdicts)

@@ -1,0 +1,104 @@
+"""Parameters: what is wrong is named by file, key and value, and dimensions change what `default` says."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from genarm.config import check_params, load_params
+from genarm.errors import ConfigError
+
+
+def values(train: dict[str, Any], **sections: Any) -> dict[str, Any]:
+    dimensions = [d for d in train if d != "default"]
+    return {
+        "base": {"model": "nowhere"},
+        "dimensions": dimensions,
+        "pairs": {"sources": {d: {"files": "a"} for d in dimensions}},
+        "train": train,
+        "respond": {"weights": dict.fromkeys(dimensions, 1)},
+        "judge": {d: {"scorer": "length"} for d in dimensions},
+    } | sections
+
+
+def refused(train: dict[str, Any], **sections: Any) -> str:
+    with pytest.raises(ConfigError) as caught:
+        check_params(values(train, **sections), "params.yaml")
+    return caught.value.message
+
+
+def test_a_dimension_changes_single_keys_of_the_default():
+    default = {"beta": 0.2, "lora": {"rank": 4, "layers": 2}, "early_stopping": {"patience": 3}}
+    kind = {"learning_rate": 1e-3, "lora": {"layers": "all"}, "early_stopping": None}
+    params = check_params(values({"default": default, "kind": kind, "curt": {}}), "params.yaml")
+    changed, same = params.train_config("kind"), params.train_config("curt")
+    assert (changed.beta, changed.learning_rate, changed.early_stopping) == (0.2, 1e-3, None)
+    assert (changed.lora.rank, changed.lora.layers, changed.lora.alpha) == (4, "all", 16)
+    assert (same.lora.layers, same.early_stopping.patience, same.epochs) == (2, 3, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("train", "message"),
+    [
+        ({"default": {"bta": 1}, "kind": {}}, "unknown key 'train.default.bta' (did you mean 'beta'?)"),
+        ({"kind": {"bta": 1}}, "unknown key 'train.kind.bta' (did you mean 'beta'?)"),
+        ({"kind": {"lora": {"rnk": 1}}}, "unknown key 'train.kind.lora.rnk' (did you mean 'rank'?)"),
+        ({"default": {"lora": {"rank": 0}}, "kind": {}}, "train.default.lora.rank = 0: input should be"),
+        ({"kind": {"epochs": "two"}}, "train.kind.epochs = 'two': input should be a valid number"),
+        ({"kind": {"early_stopping": {}}}, "missing key 'train.kind.early_stopping.patience'"),
+        (
+            {"default": {"early_stopping": {}}, "kind": {}},
+            "missing key 'train.default.early_stopping.patience'",
+        ),
+        ({"default": {"quantise": "4bit"}, "kind": {"method": "full"}}, "'4bit' holds weights that cannot"),
+        ({"kind": None}, "train.kind = None: must be a mapping of keys"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_trained_is_named_where_it_stands(train, message):
+    assert message in refused(train)
+
+
+def test_settings_that_fit_only_together_may_stand_in_two_places():
+    train = {"default": {"revision": "main"}, "kind": {"model": "small"}}
+    assert check_params(values(train), "params.yaml").train_config("kind").revision == "main"
+
+
+def test_errors_of_several_sections_are_told_at_once():
+    message = refused({"default": {"beta": -1}, "kind": {"epochs": 0}}, decide={"alfa": 1})
+    assert message.startswith("params.yaml: ") and message.count("; ") == 2
+    assert all(key in message for key in ("train.default.beta", "train.kind.epochs", "did you mean 'alpha'"))
+
+
+@pytest.mark.parametrize(
+    ("sections", "message"),
+    [
+        ({"dimensions": ["kind", "curt"]}, "pairs.sources has no entry for dimension 'curt'"),
+        ({"respond": {"weights": {"kind": 1, "kimd": 1}}}, "respond.weights.kimd is no dimension"),
+        ({"dimensions": ["Kind"]}, "dimensions.0 = 'Kind'"),
+        (
+            {"pairs": {"sources": {"kind": {"fles": "a"}}}},
+            "'pairs.sources.kind.fles' (did you mean 'files'?)",
+        ),
+    ],
+)
+def test_every_dimension_has_an_entry_in_every_section(sections, message):
+    assert message in refused({"kind": {}}, **sections)
+
+
+def test_an_entry_of_train_for_no_dimension_is_named_with_the_nearest():
+    wrong = values({"default": {}, "kind": {}}) | {"train": {"defualt": {}, "kind": {}}}
+    with pytest.raises(ConfigError, match=r"train.defualt is no dimension \(did you mean 'default'\?\)"):
+        check_params(wrong, "params.yaml")
+
+
+def test_a_file_that_is_absent_empty_or_no_yaml_is_named(tmp_path: Path):
+    path = tmp_path / "params.yaml"
+    with pytest.raises(ConfigError, match="no parameter file at"):
+        load_params(path)
+    path.write_text("")
+    with pytest.raises(ConfigError, match="holds no parameters"):
+        load_params(path)
+    path.write_text("a: [")
+    with pytest.raises(ConfigError, match="is not valid YAML"):
+        load_params(path)

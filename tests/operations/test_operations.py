@@ -1,0 +1,57 @@
+"""What an operator does by hand: refused with a reason where it cannot be meant, measured on any file."""
+
+import json
+
+import pytest
+from toy_arms import make_arm
+
+from genarm.errors import ConfigError, RegistryError
+from genarm.models import resolve
+from genarm.operations import registry as operations
+from genarm.operations.accuracy import accuracy
+from genarm.pipeline.project import Project
+from genarm.system.files import write_json
+
+pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+
+
+@pytest.fixture
+def project(toy, tmp_path, monkeypatch):
+    monkeypatch.setenv("GENARM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    params = {
+        "base": {"model": str(toy.folder), "dtype": "float32"},
+        "dimensions": ["kind"],
+        "pairs": {"sources": {"kind": {"files": "a"}}},
+        "train": {"kind": {}},
+        "respond": {"weights": {"kind": 1}},
+        "judge": {"kind": {"scorer": "length"}},
+    }
+    write_json(tmp_path / "params.yaml", params)
+    return Project(tmp_path)
+
+
+def test_accuracy_counts_what_is_no_pair(project, toy, tmp_path):
+    make_arm(project.layout.arm("kind"), resolve(str(toy.folder)), toy.model, seed=0)
+    pairs = [
+        {"prompt": [{"role": "user", "content": f"say {i}"}], "chosen": "a" * (i + 2), "rejected": "b"}
+        for i in range(4)
+    ]
+    file = tmp_path / "pairs.jsonl"
+    file.write_text("\n".join(json.dumps(row) for row in [*pairs, {"text": "no pair"}]))
+    measured = accuracy(project, "kind", file)
+    assert (measured["n"], measured["refused"], measured["longer_is_chosen"]) == (4, 1, 1.0)
+    assert 0 <= measured["accuracy"] <= 1
+    with pytest.raises(ConfigError, match="did you mean 'kind'"):
+        accuracy(project, "knd", file)
+
+
+@pytest.mark.slow
+def test_a_promotion_needs_a_decision_or_a_reason(project):
+    with pytest.raises(RegistryError, match="nothing was decided on 'kind' yet.*genarm run --no-promote"):
+        operations.promote(project, "kind", None, "")
+    with pytest.raises(RegistryError, match="version 3 of kind is not what was decided on.*--force"):
+        operations.promote(project, "kind", 3, "")
+    write_json(project.layout.champions, {"kind": None})
+    assert operations.reconcile(project) == ["nothing to mend"]
+    assert operations.drift(project) == [] and operations.versions(project) == []

@@ -1,0 +1,43 @@
+"""The environment of a process: defaults are set once, and what the user has set is kept."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from genarm.system.env import TELEMETRY_OFF, prepare, project_root
+
+
+@pytest.fixture
+def environment():
+    """The process's own environment comes back afterwards."""
+    kept = dict(os.environ)
+    yield os.environ
+    os.environ.clear()
+    os.environ.update(kept)
+
+
+def test_what_the_user_has_set_is_kept(environment, tmp_path):
+    environment.update({"PREFECT_HOME": "mine", "DO_NOT_TRACK": "0"})
+    environment.pop("MLFLOW_TRACKING_URI", None)
+    prepare(tmp_path)
+    assert (environment["PREFECT_HOME"], environment["DO_NOT_TRACK"]) == ("mine", "0")
+    assert environment["MLFLOW_TRACKING_URI"] == f"sqlite:///{tmp_path}/mlflow/mlflow.db"
+    assert set(TELEMETRY_OFF) <= set(environment)
+
+
+def test_a_stage_is_run_by_the_genarm_of_this_interpreter(environment, tmp_path):
+    environment["PATH"] = "/usr/bin"
+    scripts = str(Path(sys.executable).parent)
+    for _ in range(2):
+        prepare(tmp_path)
+        assert environment["PATH"].split(os.pathsep) == [scripts, "/usr/bin"]
+
+
+def test_the_root_is_the_nearest_folder_with_parameters(tmp_path):
+    below = tmp_path / "a" / "b"
+    below.mkdir(parents=True)
+    assert project_root(below) == below.resolve()
+    (tmp_path / "params.yaml").touch()
+    assert project_root(below) == tmp_path.resolve()
