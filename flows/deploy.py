@@ -28,7 +28,7 @@ def serve(cron: Annotated[str, typer.Option(help="when; minute hour day month we
             "no Prefect server is named, and schedules need one",
             hint="prefect server start & export PREFECT_API_URL=http://127.0.0.1:4200/api",
         )
-    from prefect.flows import EntrypointType
+    from prefect.types.entrypoint import EntrypointType
 
     from .align import align
 

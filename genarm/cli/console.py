@@ -34,11 +34,11 @@ def flow_root() -> Path:
     The environment is prepared before the flow, and so Prefect, is imported.
     """
     folder = root()
-    from genarm.doctor import servers
+    from genarm.doctor.prefect_server import prefect
 
-    for finding in servers.prefect(folder):
-        if finding.status == "fail":
-            raise Unreachable(finding.detail, hint=finding.fix)
+    for result in prefect(folder):
+        if result.status == "fail":
+            raise Unreachable(result.detail, hint=result.fix)
     return folder
 
 

@@ -1,4 +1,4 @@
-"""`genarm doctor`: examine the set-up without changing it; each finding names the command that mends it."""
+"""`genarm doctor`: examine the set-up without changing it; each problem comes with the command to mend it."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -8,54 +8,66 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from genarm.doctor import machine, project, servers
-from genarm.doctor.finding import Finding, warn
+from genarm.doctor import (
+    disk,
+    installation,
+    locks,
+    machine,
+    mlflow_store,
+    ports,
+    prefect_server,
+    project,
+    versioning,
+)
+from genarm.doctor.base_model import base_model
+from genarm.doctor.result import CheckResult, warn
 
-__all__ = ["Finding", "examine", "render"]
+__all__ = ["CheckResult", "examine", "render"]
 
-Check = Callable[[Path], list[Finding]]
+Check = Callable[[Path], list[CheckResult]]
 
 CHECKS: Sequence[Check] = (
-    machine.python, machine.libraries, machine.mlflow_import, machine.telemetry, machine.processor,
-    project.parameters, project.base_model, project.data_version, project.git, project.champions,
-    project.running, project.room, servers.mlflow, servers.prefect, servers.prefect_home, servers.ports,
+    installation.python, installation.libraries, installation.mlflow_import, installation.telemetry,
+    machine.processor, project.parameters, base_model, versioning.data_version, versioning.git,
+    project.champions, locks.running, disk.room, mlflow_store.mlflow, prefect_server.prefect,
+    prefect_server.prefect_home, ports.ports,
 )  # fmt: skip
-DEEP: Sequence[Check] = (machine.torch_sees, project.dvc_status, servers.registry)
+DEEP_CHECKS: Sequence[Check] = (machine.torch_sees, versioning.dvc_status, mlflow_store.registry)
 MARKS = {"ok": ("ok", "green"), "warn": ("warn", "yellow"), "fail": ("FAIL", "bold red")}
 
 
-def examine(root: Path, *, deep: bool = False) -> list[Finding]:
-    """All findings, in a fixed order. `deep` also asks DVC, torch and the registry, which takes seconds.
+def examine(root: Path, *, deep: bool = False) -> list[CheckResult]:
+    """The results of all checks, in a fixed order. `deep` also asks torch, DVC and the registry: seconds.
 
-    The checks run side by side, so two silent servers cost one time-out, not two.
+    The checks run side by side, so that two silent servers cost one time-out, not two.
     """
     root = root.resolve()
-    checks = [*CHECKS, *(DEEP if deep else ())]
+    checks = [*CHECKS, *(DEEP_CHECKS if deep else ())]
     with ThreadPoolExecutor(len(checks)) as pool:
-        return [finding for found in pool.map(lambda check: _tried(check, root), checks) for finding in found]
+        return [result for results in pool.map(lambda check: _run(check, root), checks) for result in results]
 
 
-def _tried(check: Check, root: Path) -> list[Finding]:
+def _run(check: Check, root: Path) -> list[CheckResult]:
     try:
         return check(root)
-    except Exception as error:  # one check that breaks must not hide what the others found
+    except Exception as error:  # a check that breaks must not hide what the others report
         name = check.__name__.replace("_", " ")
         return [
             warn(name, f"could not be examined: {type(error).__name__}: {error}", "genarm doctor --debug")
         ]
 
 
-def render(findings: Sequence[Finding]) -> RenderableType:
-    """One line a finding, its fix below it, and a count at the end."""
+def render(results: Sequence[CheckResult]) -> RenderableType:
+    """One line for each result, its fix below it, and a count at the end."""
     table = Table(show_header=False, show_edge=False, box=None, pad_edge=False)
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
-    for finding in findings:
-        mark, style = MARKS[finding.status]
-        table.add_row(Text(mark, style=style), finding.check, Text(finding.detail))
-        if finding.fix:
-            table.add_row("", "", Text(f"-> {finding.fix}", style="bold"))
-    count = {status: sum(f.status == status for f in findings) for status in MARKS}
-    last = f"{count['fail']} failed, {count['warn']} warnings, {count['ok']} in order"
-    return Group(table, Text(last, style="red" if count["fail"] else "green"))
+    for result in results:
+        mark, style = MARKS[result.status]
+        table.add_row(Text(mark, style=style), result.check, Text(result.detail))
+        if result.fix:
+            table.add_row("", "", Text(f"-> {result.fix}", style="bold"))
+    count = {status: sum(result.status == status for result in results) for status in MARKS}
+    summary = f"{count['fail']} failed, {count['warn']} warnings, {count['ok']} in order"
+    return Group(table, Text(summary, style="red" if count["fail"] else "green"))

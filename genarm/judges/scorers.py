@@ -105,7 +105,7 @@ def _import(path: str) -> Callable[..., float]:
             f"scorer {path!r}: cannot import {module_name!r}: {type(error).__name__}: {error}",
             hint="install the module, or put its folder on PYTHONPATH",
         ) from error
-    function = getattr(module, name, None)
+    function: Callable[..., float] | None = getattr(module, name, None)
     if not callable(function):
         names = [n for n, value in vars(module).items() if callable(value) and not n.startswith("_")]
         raise JudgeError(

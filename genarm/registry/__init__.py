@@ -1,23 +1,24 @@
-"""The only package that knows MLflow: versions, champions, promotion, rollback and the trail.
+"""The only package that knows MLflow: versions, champions, promotion, rollback and the record of decisions.
 
     registry = connect(root)
     registry.register("positive", folder, metrics=..., lineage=...)    an ARM becomes a version, once
     registry.snapshot(champions_json, dimensions)                      the aliases, as a file for DVC
-    registry.promote("positive", decision, smoke_test=..., actor=...)  compare-and-set, then trust
-    registry.rollback("positive", "answers too long")                  back, and never again
+    registry.promote("positive", decision, smoke_test=..., actor=...)  compare-and-set, then smoke test
+    registry.rollback("positive", "answers too long")                  back, and the version is blocked
+    registry.reconcile(dimensions)                                     repair what a crash left half done
 
 Aliases say what a version is for (`champion`, `previous`, `challenger`), tags say where it comes from and how
-far a change got. Read in this order: `store`, `versions`, `stored`, `champions`, `registering`, `trail`,
-`promotion`; `live` shows a training as it runs, `pages` is what MLflow's pages show, `pyfunc` the code stored
-with every version.
+far a change got. A reading order: `tags`, `tracking`, `store`, `versions`, `model_files`, `champions`,
+`registering`, `decision_log`, `pending`, `promote`, `rollback`. `live_run` shows a training while it runs,
+`pages` renders what MLflow shows, `pyfunc` is the code stored with every version, `pyfunc_api` what it calls.
 """
 
 from pathlib import Path
 
 from genarm.registry import champions as in_use
-from genarm.registry import decision_log as trail
+from genarm.registry import decision_log, pending, registering, store, versions
 from genarm.registry import promote as promotion
-from genarm.registry import registering, store, versions
+from genarm.registry import rollback as rolling_back
 from genarm.registry.store import Store
 
 __all__ = ["Registry", "connect"]
@@ -33,15 +34,15 @@ class Registry(Store):
     fetch = in_use.fetch
     show = versions.show
     list = versions.listing
-    record_decision = trail.record_decision
+    record_decision = decision_log.record_decision
     manual_decision = promotion.manual_decision
     promote = promotion.promote
     blocked = promotion.blocked
-    rollback = promotion.rollback
-    reconcile = promotion.reconcile
+    rollback = rolling_back.rollback
+    reconcile = pending.reconcile
 
 
 def connect(root: Path) -> Registry:
     """The registry of a project. Raises Unreachable, within seconds, where a server does not answer."""
-    found = store.connect(root)
-    return Registry(found.client, found.uri, found.folder, found.lock_file)
+    opened = store.connect(root)
+    return Registry(opened.client, opened.uri, opened.folder, opened.lock_file)

@@ -1,4 +1,4 @@
-"""The versions in use: read from the aliases, noted in `champions.json` for DVC, fetched as PEFT folders."""
+"""The versions in use: read from the aliases, noted in `champions.json` for DVC, fetched as ARM folders."""
 
 import os
 import shutil
@@ -6,66 +6,68 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from genarm.errors import AdapterError, DataError
-from genarm.models import arm as arms
+from genarm.models.arm import read_card
+from genarm.registry import tags
 from genarm.registry.model_files import download
-from genarm.registry.store import Store, asking
-from genarm.registry.versions import get, model_name, versions
+from genarm.registry.store import Store, translates_errors
+from genarm.registry.versions import get, versions
 from genarm.system.files import read_json, write_json
 from genarm.types import Champion
 
 
-@asking
+@translates_errors
 def champions(store: Store, dimensions: Sequence[str]) -> dict[str, Champion | None]:
     """The version in use on each dimension; None where the base model answers alone."""
     result: dict[str, Champion | None] = {}
     for dimension in dimensions:
-        held = [v for v in versions(store, dimension) if "champion" in v.aliases]
-        result[dimension] = held[0].champion() if held else None
+        in_use = [v for v in versions(store, dimension) if tags.CHAMPION in v.aliases]
+        result[dimension] = in_use[0].champion() if in_use else None
     return result
 
 
-@asking
+@translates_errors
 def snapshot(store: Store, path: Path, dimensions: Sequence[str]) -> dict[str, Champion | None]:
     """Write the champions to `mlflow/champions.json`, touching the file only where they differ."""
-    now = champions(store, dimensions)
-    if _read(path) != now:
-        write_json(path, now)
-    return now
+    current = champions(store, dimensions)
+    if _read(path) != current:
+        write_json(path, current)
+    return current
 
 
-@asking
+@translates_errors
 def drift(store: Store, path: Path, dimensions: Sequence[str]) -> list[str]:
-    """Where `champions.json` and the aliases disagree, a sentence each."""
-    noted, now = _read(path) or {}, champions(store, dimensions)
+    """One sentence for each difference between `champions.json` and the aliases."""
+    noted, current = _read(path) or {}, champions(store, dimensions)
     lines = []
     for dimension in dimensions:
-        theirs, ours = noted.get(dimension), now[dimension]
-        if theirs != ours:
-            lines.append(f"{dimension}: {path.name} says {_say(theirs)}, {store.where} says {_say(ours)}")
+        in_file, in_store = noted.get(dimension), current[dimension]
+        if in_file != in_store:
+            file_says, store_says = describe(in_file, "no champion"), describe(in_store, "no champion")
+            lines.append(f"{dimension}: {path.name} says {file_says}, {store.address} says {store_says}")
     lines += [f"{d}: in {path.name} but no dimension of params.yaml" for d in noted if d not in dimensions]
     return lines
 
 
-@asking
+@translates_errors
 def fetch(store: Store, dimension: str, champion: Champion, into: Path) -> Path:
-    """The PEFT folder of a version, checked against its hash; left alone where it is there already.
+    """The ARM's folder of a version, checked against its hash; a folder that is right already is kept.
 
     Raises RegistryError where the store does not hold the version, AdapterError where it holds other bytes.
     """
     try:
-        if arms.read_card(into).adapter_sha256 == champion.adapter_sha256:
+        if read_card(into).adapter_sha256 == champion.adapter_sha256:
             return into
     except AdapterError:
-        pass  # absent or altered: fetched anew
+        pass  # absent or altered: it is fetched again
     version = get(store, dimension, champion.version)
     beside = into.with_name(f".{into.name}.{os.getpid()}")
     try:
         download(store, version, beside)
-        found = arms.read_card(beside).adapter_sha256
-        if found != champion.adapter_sha256:
+        stored = read_card(beside).adapter_sha256
+        if stored != champion.adapter_sha256:
             raise AdapterError(
-                f"version {version.number} of {model_name(dimension)} in {store.where} holds adapter "
-                f"{found[:12]}, champions.json says {champion.adapter_sha256[:12]}",
+                f"{version.name} in {store.address} holds adapter {stored[:12]}, "
+                f"champions.json says {champion.adapter_sha256[:12]}",
                 hint="take this store's champions: genarm registry reconcile",
             )
         shutil.rmtree(into, ignore_errors=True)
@@ -75,13 +77,14 @@ def fetch(store: Store, dimension: str, champion: Champion, into: Path) -> Path:
     return into
 
 
+def describe(champion: Champion | None, none: str) -> str:
+    """How messages name a champion; `none` is what they say where there is none."""
+    return f"version {champion.version} ({champion.adapter_sha256[:12]})" if champion else none
+
+
 def _read(path: Path) -> dict[str, Champion | None] | None:
     """None where the file is absent or not readable: a snapshot then writes it anew."""
     try:
         return read_json(path, dict[str, Champion | None])
     except DataError:
         return None
-
-
-def _say(champion: Champion | None) -> str:
-    return f"version {champion.version} ({champion.adapter_sha256[:12]})" if champion else "no champion"

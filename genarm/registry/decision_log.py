@@ -1,6 +1,6 @@
-"""The trail: one MLflow run in `genarm/decisions` for every decision, carried out or not, and every rollback.
+"""Decisions and rollbacks on record: one MLflow run in `genarm/decisions` for each, carried out or not.
 
-A run is known by the hash of what it says, so that recording the same decision again adds nothing.
+A run is identified by the hash of its content, so recording the same decision again adds nothing.
 """
 
 import hashlib
@@ -8,17 +8,15 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from genarm.registry.pages import decision_page
-from genarm.registry.store import Store, asking
+from genarm.registry import tags
+from genarm.registry.pages import decision_page, rollback_page
+from genarm.registry.store import Store, translates_errors
 from genarm.registry.versions import Version, find
 from genarm.system.files import to_json
 from genarm.types import Decision
 
-EXPERIMENT = "genarm/decisions"
-KEY = "genarm.decision_sha256"
 
-
-@asking
+@translates_errors
 def record_decision(
     store: Store,
     decision: Decision,
@@ -47,60 +45,64 @@ def log_decision(
 ) -> str:
     """As `record_decision`, for a caller that holds the lock."""
     version = find(store, decision.dimension, decision.challenger_sha256)
-    tags = {
-        "outcome": decision.outcome,
-        "challenger_sha256": decision.challenger_sha256,
-        "challenger_version": str(version.number) if version else "",
-        "champion_version": str(decision.champion.version) if decision.champion else "0",
-        "train_run": version.run_id if version else "",
-        "actor": actor,
-        "report_sha256": report_sha256,
-        "forced": force,
-        **{key.strip().replace(" ", "_"): value for key, value in (lineage or {}).items()},
+    facts = {
+        tags.OUTCOME: decision.outcome,
+        tags.CHALLENGER_SHA256: decision.challenger_sha256,
+        tags.CHALLENGER_VERSION: str(version.number) if version else "",
+        tags.CHAMPION_VERSION: str(decision.champion.version) if decision.champion else "0",
+        tags.TRAIN_RUN: version.run_id if version else "",
+        tags.ACTOR: actor,
+        tags.REPORT_SHA256: report_sha256,
+        tags.FORCED: force,
+        **{tags.tag(name): value for name, value in (lineage or {}).items()},
     }
-    content, page = to_json(decision), decision_page(decision)
-    return _log(store, decision.dimension, decision.outcome, content, tags, page, report)
+    title = f"{decision.dimension}: {decision.outcome}"
+    return _log(store, decision.dimension, title, to_json(decision), facts, decision_page(decision), report)
 
 
 def log_rollback(store: Store, demoted: Version, target: int, reason: str, actor: str) -> str:
-    """Log a rollback from a version to another, 0 being the base model; the id of its run."""
-    what = {
+    """Log a rollback from one version to another, 0 being the base model; the id of its run."""
+    content = {
         "dimension": demoted.dimension,
         "from": demoted.number,
         "to": target,
         "reason": reason,
-        "promoted_at": demoted.tags.get("genarm.promoted_at", ""),  # tells two rollbacks of one version apart
+        # Tells two rollbacks of one version apart.
+        "promoted_at": demoted.tags.get(tags.PROMOTED_AT, ""),
     }
-    way = f"from version {demoted.number} to {target or 'the base model'}"
-    page = f"### {demoted.dimension}: **rollback** {way}\n\n{reason}\n"
-    tags = {"outcome": "rollback", "actor": actor, "champion_version": str(demoted.number), "to": str(target)}
-    return _log(store, demoted.dimension, "rollback", json.dumps(what, indent=2), tags, page)
+    facts = {
+        tags.OUTCOME: "rollback",
+        tags.ACTOR: actor,
+        tags.CHAMPION_VERSION: str(demoted.number),
+        tags.ROLLED_BACK_TO: str(target),
+    }
+    page = rollback_page(demoted.dimension, demoted.number, target, reason)
+    title = f"{demoted.dimension}: rollback"
+    return _log(store, demoted.dimension, title, json.dumps(content, indent=2), facts, page)
 
 
 def _log(
     store: Store,
     dimension: str,
-    outcome: str,
+    title: str,
     content: str,
-    tags: Mapping[str, str],
+    facts: Mapping[str, str],
     page: str,
     report: Path | None = None,
 ) -> str:
-    client, experiment = store.client, store.experiment(EXPERIMENT)
-    key = hashlib.sha256(content.encode()).hexdigest()
-    named = {f"genarm.{name}": value for name, value in tags.items() if value}
-    found = client.search_runs([experiment], f"tags.`{KEY}` = '{key}'", max_results=1)
-    if found:
-        run = found[0]
+    """Create the run for `content` or complete the one that exists."""
+    client, experiment = store.client, store.experiment(tags.DECISIONS_EXPERIMENT)
+    sha256 = hashlib.sha256(content.encode()).hexdigest()
+    known = {tag: value for tag, value in facts.items() if value}
+    same = client.search_runs([experiment], f"tags.`{tags.DECISION_SHA256}` = '{sha256}'", max_results=1)
+    if same:
+        run = same[0]
     else:
-        run = client.create_run(
-            experiment,
-            run_name=f"{dimension}: {outcome}",
-            tags={KEY: key, "genarm.dimension": dimension, "mlflow.note.content": page} | named,
-        )
-    for name, value in named.items():
-        if name not in run.data.tags:  # what a later caller knows is added, what was said stays
-            client.set_tag(run.info.run_id, name, value)
+        identity = {tags.DECISION_SHA256: sha256, tags.DIMENSION: dimension, tags.NOTE: page}
+        run = client.create_run(experiment, run_name=title, tags=identity | known)
+    for tag, value in known.items():
+        if tag not in run.data.tags:  # a later caller may know more; what is on record stays
+            client.set_tag(run.info.run_id, tag, value)
     if run.info.status == "RUNNING":
         client.log_text(run.info.run_id, content, "decision.json")
         if report:

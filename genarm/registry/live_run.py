@@ -1,8 +1,9 @@
-"""A training while it runs: one run in `genarm/live` for each, its curves as they come.
+"""A training while it runs: one run in `genarm/live` for each, with its curves as they come.
 
-The record of an ARM is its run in `genarm/train`, made when it is registered; the two name each other. Here
-only somebody looks on, so nothing waits for the server: rows are kept, up to a bound, and sent from a thread
-of their own. A server that goes away is asked again every few seconds and gets what it missed.
+The record of an ARM is its run in `genarm/train`, created when it is registered; the two name each other.
+The live run is only there to be looked at, so training never waits for the server: rows are kept, up to a
+limit, and sent from a separate thread. A server that goes away is tried again every few seconds and then gets
+the rows it missed.
 """
 
 import hashlib
@@ -16,19 +17,22 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from genarm.registry.store import Store, connect, is_there
-from genarm.registry.versions import SHA, flatten
+from genarm.registry import tags
+from genarm.registry.store import Store, connect, store_exists
+from genarm.registry.versions import flatten
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric
 
-EXPERIMENT = "genarm/live"
-KEY = "genarm.training"
-SECONDS = 5.0  # between two sendings
-LAST_SECONDS = 20.0  # that the end of a training waits for the last one
-ROWS = 10_000  # kept while the server is away; the oldest go first, and are in the record nevertheless
-AT_ONCE = 1000  # metrics of a batch: MLflow's limit
-KINDS = ("loss", "eval/loss")  # a row is of a step, or of an evaluation
+SECONDS = 5.0  # between two attempts to send
+LAST_SECONDS = 20.0  # for how long the end of a training waits for the last rows to be sent
+ROWS_KEPT = 10_000  # while the server is away; the oldest are dropped first, and are in the record anyway
+ROWS_AT_ONCE = 25  # of at most 40 metrics each: MLflow takes 1000 in a batch
+PARAMS_AT_ONCE, PARAM_LENGTH = 100, 500  # MLflow's limits
+STEP_LOSS, EVALUATION_LOSS = (
+    "loss",
+    "eval/loss",
+)  # a row is of a step or of an evaluation, and has one of them
 
 Row = Mapping[str, float]
 log = logging.getLogger(__name__)
@@ -36,17 +40,17 @@ log = logging.getLogger(__name__)
 
 @contextmanager
 def following(
-    root: Path | None, name: str, tags: Mapping[str, str | None], params: Mapping[str, object]
-) -> Iterator["Live"]:
-    """Show a training in MLflow, where the project has a store; with no `root`, nowhere.
+    root: Path | None, name: str, facts: Mapping[str, str | None], params: Mapping[str, object]
+) -> Iterator["LiveRun"]:
+    """Show a training in MLflow where the project has a store; nowhere where `root` is None.
 
-    The same tags and parameters go on in the same run, until it has finished. Whatever MLflow does, or fails
-    to do, the training does not notice.
+    `facts` become tags. A training with the same facts and parameters continues the same run until that has
+    finished. Failures of MLflow are logged and never reach the training.
     """
-    key = hashlib.sha256(json.dumps([tags, params], sort_keys=True).encode()).hexdigest()
-    named = {f"genarm.{name}": value for name, value in tags.items() if value}
-    live = Live(root or Path(), name, {KEY: key, **named}, params)
-    if root and is_there(root):
+    key = hashlib.sha256(json.dumps([facts, params], sort_keys=True).encode()).hexdigest()
+    known = {tags.tag(fact): value for fact, value in facts.items() if value}
+    live = LiveRun(root or Path(), name, {tags.TRAINING: key, **known}, params)
+    if root and store_exists(root):
         live.start()
     status = "FAILED"
     try:
@@ -56,33 +60,41 @@ def following(
         live.close(status)
 
 
-class Live:
-    """Takes rows of curves at once and sends them when it can."""
+class LiveRun:
+    """Accepts rows of curves without delay and sends them when the server takes them."""
 
-    def __init__(self, root: Path, name: str, tags: Mapping[str, str], params: Mapping[str, object]) -> None:
-        self._root, self._name, self._tags, self._params = root, name, dict(tags), params
-        self._rows: deque[tuple[int, Row]] = deque(maxlen=ROWS)
+    def __init__(
+        self, root: Path, name: str, run_tags: Mapping[str, str], params: Mapping[str, object]
+    ) -> None:
+        self._root, self._name, self._tags, self._params = root, name, dict(run_tags), params
+        self._rows: deque[tuple[int, Row]] = deque(maxlen=ROWS_KEPT)  # with the time in milliseconds
         self._thread: threading.Thread | None = None
         self._wake = threading.Event()
-        self._status = ""
+        self._status = ""  # with which the run ends; empty while training goes on
         self._store: Store | None = None
-        self._run = ""
-        self._done: dict[str, int] = {}  # the last step of each kind that the run holds
-        self._away = False
+        self._run_id = ""
+        self._last_step: dict[str, int] = {}  # in the run already, by STEP_LOSS and EVALUATION_LOSS
+        self._warned = False
         self.adapter_sha256 = ""
 
     def __call__(self, row: Row) -> None:
-        """One row of the curves, with its step."""
+        """Accept one row of the curves, with its step."""
         if self._thread is None:
             return
         self._rows.append((int(time.time() * 1000), row))
 
+    @property
+    def waiting(self) -> int:
+        """The number of rows that MLflow has not taken yet."""
+        return len(self._rows)
+
     def start(self) -> None:
+        """Begin to send, from a thread of its own."""
         self._thread = threading.Thread(target=self._work, name="genarm-live", daemon=True)
         self._thread.start()
 
     def close(self, status: str) -> None:
-        """Send what is left, if somebody is there to take it."""
+        """Send what is left, if the server takes it in time, and end the run with `status`."""
         if self._thread is None:
             return
         self._status = status
@@ -94,75 +106,78 @@ class Live:
     def _work(self) -> None:
         while True:
             self._wake.wait(SECONDS)
-            last = self._status
+            final_status = self._status
             try:
-                self._send(last)
-                self._away = False
-            except Exception as error:  # whatever it is, it is no reason to stop a training
+                self._send(final_status)
+                self._warned = False
+            except Exception as error:  # no failure of MLflow is a reason to stop training
                 self._store = None
-                if not self._away:
+                if not self._warned:
                     log.warning("%s: MLflow: %s; training goes on, curves are kept", self._name, error)
-                self._away = True
-            if last:
+                self._warned = True
+            if final_status:
                 return
 
-    def _send(self, last: str) -> None:
+    def _send(self, final_status: str) -> None:
         if self._store is None:
-            self._open()
-        assert self._store is not None
+            self._store = self._opened()
         client = self._store.client
         while self._rows:
-            taken = list(self._rows)[: AT_ONCE // 40]
-            if metrics := [metric for row in taken for metric in self._metrics(*row)]:
-                client.log_batch(self._run, metrics=metrics)
-            for sent in taken:
-                if self._rows and self._rows[0] is sent:
+            batch = list(self._rows)[:ROWS_AT_ONCE]
+            if metrics := [metric for timestamp, row in batch for metric in self._metrics(timestamp, row)]:
+                client.log_batch(self._run_id, metrics=metrics)
+            for sent in batch:
+                if self._rows and self._rows[0] is sent:  # else it was dropped in the meantime
                     self._rows.popleft()
-        if last:
-            if last == "FINISHED" and self.adapter_sha256:
-                client.set_tag(self._run, SHA, self.adapter_sha256)
-            client.set_terminated(self._run, last)
+        if final_status:
+            if final_status == "FINISHED" and self.adapter_sha256:
+                client.set_tag(self._run_id, tags.ADAPTER_SHA256, self.adapter_sha256)
+            client.set_terminated(self._run_id, final_status)
 
-    def _metrics(self, at: int, row: Row) -> list["Metric"]:
-        """A row that the run has already, from before a resume, is left out: it is the same."""
+    def _metrics(self, timestamp: int, row: Row) -> list["Metric"]:
+        """A row's metrics; none where the run has the row already, from before training was resumed."""
         from mlflow.entities import Metric
 
-        step, kind = int(row["step"]), KINDS["eval/loss" in row]
-        if step <= self._done[kind]:
+        step = int(row["step"])
+        if step <= self._last_step[EVALUATION_LOSS if EVALUATION_LOSS in row else STEP_LOSS]:
             return []
-        return [Metric(n, float(v), at, step) for n, v in row.items() if n not in ("step", "epoch")]
+        return [
+            Metric(name, float(value), timestamp, step)
+            for name, value in row.items()
+            if name not in ("step", "epoch")
+        ]
 
-    def _open(self) -> None:
-        """Find the run of this training, or make it, and see how far it has come."""
+    def _opened(self) -> Store:
+        """The store, with the run of this training found or created, and how far its curves have come."""
         from mlflow.entities import Param
 
         store = connect(self._root)
-        client, experiment = store.client, store.experiment(EXPERIMENT)
-        if not self._run:
-            found = client.search_runs(
-                [experiment], f"tags.`{KEY}` = '{self._tags[KEY]}' and status != 'FINISHED'", max_results=1
-            )
-            if found:
-                self._run = found[0].info.run_id
-                client.update_run(self._run, status="RUNNING")
+        client, experiment = store.client, store.experiment(tags.LIVE_EXPERIMENT)
+        if not self._run_id:
+            same = f"tags.`{tags.TRAINING}` = '{self._tags[tags.TRAINING]}'"
+            unfinished = client.search_runs([experiment], f"{same} and status != 'FINISHED'", max_results=1)
+            if unfinished:
+                self._run_id = unfinished[0].info.run_id
+                client.update_run(self._run_id, status="RUNNING")
             else:
-                made = client.create_run(experiment, run_name=self._name, tags=self._tags)
-                self._run = made.info.run_id
-                params = [Param(name, str(value)[:500]) for name, value in flatten(self._params).items()]
-                client.log_batch(self._run, params=params[:100])
-        self._done = {
-            kind: max((m.step for m in client.get_metric_history(self._run, kind)), default=-1)
-            for kind in KINDS
-        }
-        self._store = store
+                run = client.create_run(experiment, run_name=self._name, tags=self._tags)
+                self._run_id = run.info.run_id
+                settings = flatten(self._params).items()
+                params = [Param(name, str(value)[:PARAM_LENGTH]) for name, value in settings]
+                client.log_batch(self._run_id, params=params[:PARAMS_AT_ONCE])
+        for loss in (STEP_LOSS, EVALUATION_LOSS):
+            history = client.get_metric_history(self._run_id, loss)
+            self._last_step[loss] = max((metric.step for metric in history), default=-1)
+        return store
 
 
-def link(store: Store, run_id: str, adapter_sha256: str) -> None:
-    """Let the record of an ARM and the run of its training name each other, where there is one."""
+def link_runs(store: Store, train_run_id: str, adapter_sha256: str) -> None:
+    """Let the record of an ARM and the live run of its training, where there is one, name each other."""
     client = store.client
-    experiment = client.get_experiment_by_name(EXPERIMENT)
+    experiment = client.get_experiment_by_name(tags.LIVE_EXPERIMENT)
     if experiment is None or experiment.lifecycle_stage == "deleted":
         return
-    for run in client.search_runs([experiment.experiment_id], f"tags.`{SHA}` = '{adapter_sha256}'"):
-        client.set_tag(run.info.run_id, "genarm.train_run", run_id)
-        client.set_tag(run_id, "genarm.live_run", run.info.run_id)
+    condition = f"tags.`{tags.ADAPTER_SHA256}` = '{adapter_sha256}'"
+    for run in client.search_runs([experiment.experiment_id], condition):
+        client.set_tag(run.info.run_id, tags.TRAIN_RUN, train_run_id)
+        client.set_tag(train_run_id, tags.LIVE_RUN, run.info.run_id)

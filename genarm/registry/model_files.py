@@ -1,4 +1,4 @@
-"""The files of a version: a pyfunc model from code around the ARM's plain folder, stored and fetched."""
+"""The files of a version: the ARM's plain folder inside a pyfunc model, uploaded and downloaded."""
 
 import importlib.metadata
 import shutil
@@ -7,20 +7,23 @@ import warnings
 from pathlib import Path
 
 from genarm.errors import RegistryError
-from genarm.models import arm as arms
+from genarm.models.arm import CARD, files
 from genarm.registry.store import Store
-from genarm.registry.versions import Version, location, model_name
+from genarm.registry.versions import Version, location
 from genarm.system.files import write_json
 from genarm.types import ArmCard
 
-ARM = "artifacts/arm"  # the ARM's folder inside the stored model
-LOADER = Path(__file__).with_name("pyfunc.py")
-NEEDS = ("genarm", "mlflow", "torch", "transformers", "peft")
-SETTINGS = ("weight", "temperature", "max_new_tokens", "seed")  # of a request, where it gives them
+ARM_PATH = "artifacts/arm"  # the ARM's folder inside the stored model
+STORED_CODE = Path(__file__).with_name("pyfunc.py")
+REQUIREMENTS = ("genarm", "mlflow", "torch", "transformers", "peft")
+OPTIONAL_COLUMNS = ("weight", "temperature", "max_new_tokens", "seed")  # of a request
 
 
 def upload(store: Store, card: ArmCard, folder: Path, model_id: str, run_id: str) -> None:
-    """The ARM's folder as a pyfunc model from code; signature and requirements are stated, not inferred."""
+    """Store the ARM's folder as a pyfunc model; signature and requirements are stated, not inferred.
+
+    The stored card is `card`, which may have another decoding weight than the one in the folder.
+    """
     import pandas as pd
     from mlflow.models import Model, ModelSignature
     from mlflow.types.schema import AnyType, ColSpec, Schema
@@ -28,28 +31,29 @@ def upload(store: Store, card: ArmCard, folder: Path, model_id: str, run_id: str
     with warnings.catch_warnings():  # on import, MLflow warns of type hints of its own
         warnings.simplefilter("ignore", UserWarning)
         import mlflow.pyfunc
-    asked = [ColSpec("string", "prompt")]
     # Any type: as a number MLflow would refuse `2` for a double, and a missing value for a long.
-    asked += [ColSpec(AnyType(), name, required=False) for name in SETTINGS]
-    answered = [ColSpec("string", "response"), ColSpec("long", "tokens"), ColSpec("string", "finish_reason")]
-    with tempfile.TemporaryDirectory() as place:
-        arm, out = Path(place) / "arm", Path(place) / "model"
+    any_type = AnyType()  # type: ignore[no-untyped-call]
+    request = [ColSpec("string", "prompt")]
+    request += [ColSpec(any_type, name, required=False) for name in OPTIONAL_COLUMNS]
+    response = [ColSpec("string", "response"), ColSpec("long", "tokens"), ColSpec("string", "finish_reason")]
+    with tempfile.TemporaryDirectory() as temporary:
+        arm, model = Path(temporary) / "arm", Path(temporary) / "model"
         arm.mkdir()
-        for name in arms.files(folder):
+        for name in files(folder):
             shutil.copyfile(folder / name, arm / name)
-        write_json(arm / arms.CARD, card)  # with the weight it is tried at, which the folder's may not be
+        write_json(arm / CARD, card)
         mlflow.pyfunc.save_model(
-            str(out),
+            str(model),
             mlflow_model=Model(
                 artifact_path=store.client.get_logged_model(model_id).artifact_location,
                 model_uuid=model_id,
                 model_id=model_id,
                 run_id=run_id,
             ),
-            python_model=str(LOADER),
+            python_model=str(STORED_CODE),
             artifacts={"arm": str(arm)},
             model_config={"base": "", "dtype": "bfloat16", "batch_size": 32},
-            signature=ModelSignature(Schema(asked), Schema(answered)),  # type: ignore[arg-type]
+            signature=ModelSignature(Schema(request), Schema(response)),  # type: ignore[arg-type]
             input_example=pd.DataFrame([{"prompt": "Tell me about rain.", "max_new_tokens": 32}]),
             pip_requirements=_requirements(),
             metadata={
@@ -58,17 +62,17 @@ def upload(store: Store, card: ArmCard, folder: Path, model_id: str, run_id: str
                 "adapter_sha256": card.adapter_sha256,
             },
         )
-        store.client.log_model_artifacts(model_id, str(out))
+        store.client.log_model_artifacts(model_id, str(model))
 
 
 def _requirements() -> list[str]:
-    found = []
-    for name in NEEDS:
+    requirements = []
+    for name in REQUIREMENTS:
         try:
-            found.append(f"{name}=={importlib.metadata.version(name).partition('+')[0]}")
+            requirements.append(f"{name}=={importlib.metadata.version(name).partition('+')[0]}")
         except importlib.metadata.PackageNotFoundError:
-            continue  # genarm run from a source tree without being installed
-    return found
+            continue  # genarm runs from a source tree without being installed
+    return requirements
 
 
 def download(store: Store, version: Version, into: Path) -> None:
@@ -77,22 +81,25 @@ def download(store: Store, version: Version, into: Path) -> None:
 
     if not has_files(store, version):
         raise RegistryError(
-            f"the files of version {version.number} of {model_name(version.dimension)} are gone from "
-            f"{location(store, version)}",
+            f"the files of {version.name} are gone from {location(store, version)}",
             hint="restore that folder, or register the same adapter again: genarm run",
         )
     into.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=into.parent) as place:
-        got = download_artifacts(
-            artifact_uri=f"{location(store, version)}/{ARM}", dst_path=place, tracking_uri=store.uri
+    with tempfile.TemporaryDirectory(dir=into.parent) as temporary:
+        downloaded = download_artifacts(
+            artifact_uri=f"{location(store, version)}/{ARM_PATH}",
+            dst_path=temporary,
+            tracking_uri=store.uri,
         )
         shutil.rmtree(into, ignore_errors=True)
-        Path(got).rename(into)
+        Path(downloaded).rename(into)
 
 
 def has_files(store: Store, version: Version) -> bool:
-    """Whether the store still holds the adapter of a version."""
+    """Whether the store still holds the weights of a version."""
     from mlflow.artifacts import list_artifacts
 
-    found = list_artifacts(artifact_uri=f"{location(store, version)}/{ARM}", tracking_uri=store.uri)
-    return any(file.path.endswith(".safetensors") for file in found)
+    files_stored = list_artifacts(
+        artifact_uri=f"{location(store, version)}/{ARM_PATH}", tracking_uri=store.uri
+    )
+    return any(file.path.endswith(".safetensors") for file in files_stored)

@@ -1,12 +1,12 @@
-"""An ARM becomes a version, once: the run that says how it was made, the model that loads, the alias.
+"""How an ARM becomes a version, once: a run that says how it was made, a model that loads, an alias.
 
 1. a run in `genarm/train`, tagged with the adapter's hash: parameters, metrics, curves, data, lineage
 2. a logged model of that run: the PEFT folder and the code that loads it, no pickle
 3. the version, made with all of its tags in one write: from here on the adapter is registered
 4. the alias `challenger`, unless the adapter is the champion already; then the run is closed
 
-A crash before 3 leaves a run and a model without a version: the next try discards them and starts over.
-A crash after 3 is completed by the next try.
+A crash before 3 leaves a run and a model without a version: the next attempt discards them and starts over.
+After a crash later than 3 the next attempt does what is missing.
 """
 
 import dataclasses
@@ -18,20 +18,21 @@ from pathlib import Path
 from typing import Any
 
 from genarm.errors import AdapterError
-from genarm.models import arm as arms
-from genarm.registry.live_run import link
+from genarm.models.arm import read_card
+from genarm.registry import tags
+from genarm.registry.live_run import link_runs
 from genarm.registry.model_files import has_files, upload
 from genarm.registry.pages import model_page, version_page
-from genarm.registry.store import Store, asking
-from genarm.registry.versions import MODEL, SHA, Version, aliases, find, flatten, model_name
+from genarm.registry.store import Store, translates_errors
+from genarm.registry.tags import model_name
+from genarm.registry.versions import Version, aliases, find, flatten, point, set_tag
 from genarm.types import ArmCard
 
-EXPERIMENT = "genarm/train"
-LINK = "mlflow.modelVersions"
-WEIGHT = "genarm.weight"
+METRICS_PER_BATCH, PARAMS_PER_BATCH = 1000, 100  # MLflow's limits
+NO_METRICS = ("step", "epoch")  # columns of a curve that say where a row stands
 
 
-@asking
+@translates_errors
 def register(
     store: Store,
     dimension: str,
@@ -43,13 +44,13 @@ def register(
     params: Mapping[str, object] | None = None,
     lineage: Mapping[str, str] | None = None,
 ) -> int:
-    """The version number of an ARM, made on first sight of its adapter hash.
+    """The version number of an ARM; the version is created when its adapter hash is new.
 
-    `weight` is the decoding weight it is judged at, the card's where it is None; `curves` are rows with a
-    `step`; `lineage` are ids to tag (`git dirty`, `flow run`, `deployment`, ...),
-    added to those of the card. Raises AdapterError where the folder is altered or of another dimension.
+    `weight` is the decoding weight it is judged at, the card's where it is None. `curves` are rows with a
+    `step`. `lineage` maps names (`git dirty`, `flow run`, `deployment`, ...) to values, which become tags
+    beside those of the card. Raises AdapterError where the folder is altered or of another dimension.
     """
-    card = arms.read_card(arm_folder)
+    card = read_card(arm_folder)
     if card.dimension != dimension:
         raise AdapterError(
             f"{arm_folder} holds an ARM for {card.dimension!r}, to be registered as {dimension!r}",
@@ -62,14 +63,14 @@ def register(
         if version is None:
             number = _create(store, card, arm_folder, metrics, curves, params, _lineage(card, lineage or {}))
             version = find(store, dimension, card.adapter_sha256)
-            assert version is not None, f"version {number} was made and is not found"
-        elif not has_files(store, version) or _tried_anew(store, version, card.weight):
+            assert version is not None, f"version {number} was created but is not found"
+        elif not has_files(store, version) or _has_new_weight(store, version, card.weight):
             upload(store, card, arm_folder, version.model_id, version.run_id)
         _put_on_trial(store, version, card.weight)
         if store.client.get_run(version.run_id).info.status == "RUNNING":
-            # How MLflow's page of the model finds its version; and the mark that nothing is left to do.
+            # MLflow's page of the model finds its version by this; the status says that nothing is missing.
             link = json.dumps([{"name": model_name(dimension), "version": version.number}])
-            store.client.set_logged_model_tags(version.model_id, {LINK: link})
+            store.client.set_logged_model_tags(version.model_id, {tags.MODEL_VERSIONS: link})
             store.client.set_terminated(version.run_id, "FINISHED")
     return version.number
 
@@ -85,83 +86,80 @@ def _create(
 ) -> int:
     from mlflow.entities import LoggedModelOutput, Param
 
-    client, experiment = store.client, store.experiment(EXPERIMENT)
-    _discard_halves(store, experiment, card)
+    client, experiment = store.client, store.experiment(tags.TRAIN_EXPERIMENT)
+    _discard_unfinished(store, experiment, card)
     page = version_page(card, metrics, lineage)
-    tags = {f"genarm.{key}": value for key, value in lineage.items() if value}
+    known = {tag: value for tag, value in lineage.items() if value}
     name = f"{card.dimension}-{card.adapter_sha256[:8]}"
-    run = client.create_run(
-        experiment,
-        run_name=name,
-        tags=tags
-        | {
-            "mlflow.note.content": page,
-            "mlflow.source.name": f"genarm train {card.dimension}",
-            "mlflow.source.git.commit": lineage.get("git_commit", ""),
-        },
-    )
-    run_id = run.info.run_id
-    link(store, run_id, card.adapter_sha256)
+    for_mlflow = {
+        tags.NOTE: page,
+        tags.SOURCE_NAME: f"genarm train {card.dimension}",
+        tags.SOURCE_COMMIT: lineage.get(tags.GIT_COMMIT, ""),
+    }
+    run_id = client.create_run(experiment, run_name=name, tags=known | for_mlflow).info.run_id
+    link_runs(store, run_id, card.adapter_sha256)
     settings = {key: str(value) for key, value in flatten(card.params if params is None else params).items()}
-    client.log_batch(run_id, params=[Param(key, value) for key, value in settings.items()][:100])
+    client.log_batch(run_id, params=[Param(key, value) for key, value in settings.items()][:PARAMS_PER_BATCH])
     model = client.create_logged_model(
-        experiment, name=name, source_run_id=run_id, tags=tags, params=settings, model_type="arm"
+        experiment, name=name, source_run_id=run_id, tags=known, params=settings, model_type="arm"
     )
     client.log_inputs(run_id, datasets=[_dataset(card)])
     _log_metrics(store, run_id, model.model_id, metrics, curves)
     upload(store, card, folder, model.model_id, run_id)
     client.finalize_logged_model(model.model_id, "READY")
     client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
-    _registered_model(store, card.dimension)
-    made = client.create_model_version(
+    _ensure_registered_model(store, card.dimension)
+    version = client.create_model_version(
         model_name(card.dimension),
         source=model.artifact_location,
         run_id=run_id,
         model_id=model.model_id,
-        tags=tags | {MODEL: model.model_id},  # MLflow takes model_id and, on a database, forgets it
+        tags=known | {tags.MODEL_ID: model.model_id},
         description=page,
         await_creation_for=0,
     )
-    return int(made.version)
+    return int(version.version)
 
 
 def _lineage(card: ArmCard, given: Mapping[str, str]) -> dict[str, str]:
-    known = {
-        "dimension": card.dimension,
-        "adapter_sha256": card.adapter_sha256,
-        "git_commit": card.git_commit,
-        "data_md5": card.data_md5,
-        "pairs_sha256": card.pairs_sha256,
-        "params_sha256": hashlib.sha256(json.dumps(card.params, sort_keys=True).encode()).hexdigest(),
-        "base_id": card.model_id,
-        "base_revision": card.model_revision,
-        "base_weights_sha256": card.model_weights_sha256,
-        "tokenizer_sha256": card.tokenizer_sha256,
-        "guides": card.guides_id if card.guides_another_model else None,
-        "guides_revision": card.guides_revision if card.guides_another_model else None,
-        "dtype": card.dtype,
-        "quantise": card.quantise,
-        "warm_start": card.warm_start and f"version {card.warm_start.version}",
-        "warm_start_sha256": card.warm_start and card.warm_start.adapter_sha256,
-        "beta": repr(card.beta),
-        "weight": repr(card.weight),
-        "dvc_stage": f"train@{card.dimension}",
+    """Tags with their values: those of the card, then what the caller knows beside it."""
+    params_sha256 = hashlib.sha256(json.dumps(card.params, sort_keys=True).encode()).hexdigest()
+    of_card = {
+        tags.DIMENSION: card.dimension,
+        tags.ADAPTER_SHA256: card.adapter_sha256,
+        tags.GIT_COMMIT: card.git_commit,
+        tags.DATA_MD5: card.data_md5,
+        tags.PAIRS_SHA256: card.pairs_sha256,
+        tags.PARAMS_SHA256: params_sha256,
+        tags.BASE_ID: card.model_id,
+        tags.BASE_REVISION: card.model_revision,
+        tags.BASE_WEIGHTS_SHA256: card.model_weights_sha256,
+        tags.TOKENIZER_SHA256: card.tokenizer_sha256,
+        tags.GUIDES: card.guides_id if card.guides_another_model else None,
+        tags.GUIDES_REVISION: card.guides_revision if card.guides_another_model else None,
+        tags.DTYPE: card.dtype,
+        tags.QUANTISE: card.quantise,
+        tags.WARM_START: card.warm_start and f"version {card.warm_start.version}",
+        tags.WARM_START_SHA256: card.warm_start and card.warm_start.adapter_sha256,
+        tags.BETA: repr(card.beta),
+        tags.WEIGHT: repr(card.weight),
+        tags.DVC_STAGE: f"train@{card.dimension}",
     }
-    # What the card says of the adapter was true when it was trained; a caller can only add to it.
-    result = {key: value for key, value in known.items() if value}
-    for key, value in given.items():
-        result.setdefault(key.strip().replace(" ", "_"), value)
+    # What the card says was true when the ARM was trained: a caller can add to it, not change it.
+    result = {tag: value for tag, value in of_card.items() if value}
+    for name, value in given.items():
+        result.setdefault(tags.tag(name), value)
     return result
 
 
-def _discard_halves(store: Store, experiment: str, card: ArmCard) -> None:
-    """Runs and models of this adapter that a crash left without a version."""
-    condition = f"tags.`{SHA}` = '{card.adapter_sha256}'"
+def _discard_unfinished(store: Store, experiment: str, card: ArmCard) -> None:
+    """Delete runs and models of this adapter that a crash left without a version."""
+    condition = f"tags.`{tags.ADAPTER_SHA256}` = '{card.adapter_sha256}'"
     for run in store.client.search_runs([experiment], condition):
         if run.info.status == "RUNNING":
             store.client.delete_run(run.info.run_id)
     for model in store.client.search_logged_models([experiment], condition):
-        if LINK not in model.tags:
+        if tags.MODEL_VERSIONS not in model.tags:
             store.client.delete_logged_model(model.model_id)
 
 
@@ -175,7 +173,7 @@ def _dataset(card: ArmCard) -> Any:
         source=json.dumps({"uri": "data.dvc"}),
         profile=json.dumps({"pairs_sha256": card.pairs_sha256}),
     )
-    return DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])
+    return DatasetInput(dataset, [InputTag(tags.DATA_CONTEXT, "training")])
 
 
 def _log_metrics(
@@ -185,7 +183,7 @@ def _log_metrics(
     metrics: Mapping[str, float],
     curves: Sequence[Mapping[str, float]],
 ) -> None:
-    """Curves belong to the run; the final numbers to the run and to the model's page."""
+    """Log the curves on the run, and the final metrics on the run and on the logged model."""
     from mlflow.entities import Metric
 
     now = int(time.time() * 1000)
@@ -193,36 +191,37 @@ def _log_metrics(
         Metric(name, float(value), now, int(row.get("step", number)))
         for number, row in enumerate(curves)
         for name, value in row.items()
-        if name not in ("step", "epoch")
+        if name not in NO_METRICS
     ]
     last = max((row.step for row in rows), default=0)
     rows += [
-        Metric(name, float(v), now, last, model_id=model_id, run_id=run_id) for name, v in metrics.items()
+        Metric(name, float(value), now, last, model_id=model_id, run_id=run_id)
+        for name, value in metrics.items()
     ]
-    for start in range(0, len(rows), 1000):  # MLflow's limit for a batch
-        store.client.log_batch(run_id, metrics=rows[start : start + 1000])
+    for start in range(0, len(rows), METRICS_PER_BATCH):
+        store.client.log_batch(run_id, metrics=rows[start : start + METRICS_PER_BATCH])
 
 
-def _registered_model(store: Store, dimension: str) -> None:
+def _ensure_registered_model(store: Store, dimension: str) -> None:
     name = model_name(dimension)
     if not store.client.search_registered_models(f"name = '{name}'", max_results=1):
-        store.client.create_registered_model(name, {"genarm.dimension": dimension}, model_page(dimension))
+        store.client.create_registered_model(name, {tags.DIMENSION: dimension}, model_page(dimension))
 
 
-def _tried_anew(store: Store, version: Version, weight: float) -> bool:
-    """Whether the weight differs from the stored one; that of the champion is settled."""
-    settled = aliases(store, version.dimension).get("champion") == version.number
-    return not settled and version.tags.get(WEIGHT) != repr(weight)
+def _has_new_weight(store: Store, version: Version, weight: float) -> bool:
+    """Whether it is tried at another weight than the stored one; the champion's weight is settled."""
+    settled = aliases(store, version.dimension).get(tags.CHAMPION) == version.number
+    return not settled and version.tags.get(tags.WEIGHT) != repr(weight)
 
 
 def _put_on_trial(store: Store, version: Version, weight: float) -> None:
-    """The alias `challenger`, and the weight it is tried at; neither for the champion itself."""
-    named, name = aliases(store, version.dimension), model_name(version.dimension)
-    if named.get("champion") == version.number:
-        if "challenger" in named:
-            store.client.delete_registered_model_alias(name, "challenger")
+    """Set the alias `challenger` and the weight it is tried at; neither for the champion itself."""
+    numbers = aliases(store, version.dimension)
+    if numbers.get(tags.CHAMPION) == version.number:
+        if tags.CHALLENGER in numbers:
+            point(store, version.dimension, tags.CHALLENGER, 0)
         return
-    if version.tags.get(WEIGHT) != repr(weight):
-        store.client.set_model_version_tag(name, str(version.number), WEIGHT, repr(weight))
-    if named.get("challenger") != version.number:
-        store.client.set_registered_model_alias(name, "challenger", str(version.number))
+    if version.tags.get(tags.WEIGHT) != repr(weight):
+        set_tag(store, version, tags.WEIGHT, repr(weight))
+    if numbers.get(tags.CHALLENGER) != version.number:
+        point(store, version.dimension, tags.CHALLENGER, version.number)

@@ -1,13 +1,12 @@
-"""Which MLflow store a project uses, how it is opened, and what its failures mean.
+"""How the MLflow store of a project is opened, locked, and what its failures mean.
 
-`$MLFLOW_TRACKING_URI` names the store; without it, it is an SQLite file and a folder below `mlflow/`. MLflow
-has no lock and no compare-and-set, so whoever changes aliases or adds versions holds `Store.lock` meanwhile:
-it serialises the processes of one machine. Across machines, let one worker promote (concurrency 1).
+MLflow has no lock and no compare-and-set, so whoever moves aliases or adds versions holds `Store.lock`
+meanwhile. It works between the processes of one machine; across machines, let a single worker promote
+(concurrency 1).
 """
 
 import contextlib
 import functools
-import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,14 +16,17 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 from filelock import FileLock, Timeout
 
 from genarm.errors import Busy, GenarmError, RegistryError, Unreachable
+from genarm.registry.tracking import TrackingAddress, tracking_address
+from genarm.system.redact import redact
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
-LOCK_SECONDS = 300.0  # a smoke test on a slow machine is the longest that anybody holds the lock
+LOCK_SECONDS = 300.0  # longer than a smoke test on a slow machine, the longest that the lock is held
 PROBE_SECONDS = 3.0
-AWAY = re.compile(
+MESSAGE_LENGTH = 500
+SERVER_AWAY = re.compile(
     r"API request to .* failed with (exception|timeout)|(error code|status) 5\d\d|Max retries", re.S
 )
 
@@ -42,92 +44,87 @@ class Store:
     lock_file: Path
 
     @property
-    def where(self) -> str:
-        """The store's address without user name and password."""
-        return without_credentials(self.uri)
+    def address(self) -> str:
+        """The store's address for messages, without user name and password."""
+        return redact(self.uri)
 
     @contextlib.contextmanager
     def lock(self, seconds: float = LOCK_SECONDS) -> Iterator[None]:
-        """Alone on this machine. Raises Busy where another process keeps the lock for `seconds`."""
+        """Keep other processes of this machine from changing the registry.
+
+        Raises Busy where another process still holds the lock after `seconds`.
+        """
         try:
             with FileLock(self.lock_file, timeout=seconds):
                 yield
         except Timeout:
             raise Busy(
                 f"another process has been changing the registry for {seconds:.0f} s ({self.lock_file})",
-                hint="wait for it to end; the lock frees itself when that process dies",
+                hint="wait for it to end; the lock is released when that process ends, even by a crash",
             ) from None
 
     def experiment(self, name: str) -> str:
-        """The id of an experiment, made on first use."""
-        found = self.client.get_experiment_by_name(name)
-        if found is None:
-            place = str(self.folder / name.rpartition("/")[2]) if self.folder else None
-            return str(self.client.create_experiment(name, artifact_location=place))
-        if found.lifecycle_stage == "deleted":
-            self.client.restore_experiment(found.experiment_id)
-        if self.folder and not Path(found.artifact_location).is_relative_to(self.folder):
+        """The id of an experiment, which is created on first use.
+
+        Raises RegistryError where a local store was moved: MLflow keeps absolute paths.
+        """
+        experiment = self.client.get_experiment_by_name(name)
+        if experiment is None:
+            location = str(self.folder / name.rpartition("/")[2]) if self.folder else None
+            return str(self.client.create_experiment(name, artifact_location=location))
+        if experiment.lifecycle_stage == "deleted":
+            self.client.restore_experiment(experiment.experiment_id)
+        if self.folder and not Path(experiment.artifact_location).is_relative_to(self.folder):
             raise RegistryError(
-                f"{self.where} keeps its files in {found.artifact_location}, but the project lies in "
+                f"{self.address} keeps its files in {experiment.artifact_location}, but the project is in "
                 f"{self.folder.parent.parent}: it was moved or copied",
                 hint="move it back, or delete mlflow/mlflow.db and mlflow/store: the next run registers anew",
             )
-        return str(found.experiment_id)
+        return str(experiment.experiment_id)
 
 
-def _uri(root: Path) -> str:
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root.resolve() / 'mlflow' / 'mlflow.db'}"
-
-
-def is_there(root: Path) -> bool:
-    """Whether the project has a store already: a server by its address, or a file."""
-    uri = _uri(root)
-    return not uri.startswith("sqlite:///") or Path(uri.removeprefix("sqlite:///")).is_file()
+def store_exists(root: Path) -> bool:
+    """Whether a project has a store already: a server or database named by its address, or a file."""
+    return tracking_address(root).may_exist
 
 
 def connect(root: Path) -> Store:
-    """Open the store of a project, making a local one on first use.
+    """Open the store of a project, creating a local one on first use.
 
     Raises Unreachable, within seconds, where a server does not answer.
     """
     try:
         from mlflow import MlflowClient
-    except ImportError as error:  # our folder mlflow/ is then found as an empty package
+    except ImportError as error:  # the project's folder mlflow/ is then imported as an empty package
         raise RegistryError(f"mlflow is not installed: {error}", hint="make setup") from None
-    root, uri = root.resolve(), _uri(root)
+    root, address = root.resolve(), tracking_address(root)
     lock_file = root / ".cache" / "registry.lock"
     folder: Path | None = None
-    with _translated(uri):
-        if uri.startswith(("http://", "https://")):
-            _probe(uri)
-        elif uri.startswith("sqlite:///"):
-            database = Path(uri.removeprefix("sqlite:///"))
-            lock_file, folder = database.with_suffix(".lock"), database.parent / "store"
-            _create(database)
+    with _errors_translated(address.uri):
+        if address.is_server:
+            _probe(address)
+        elif address.database:
+            lock_file, folder = address.database.with_suffix(".lock"), address.database.parent / "store"
+            _create_database(address.database)
         else:
             folder = root / "mlflow" / "store"
         lock_file.parent.mkdir(parents=True, exist_ok=True)
-        return Store(MlflowClient(uri, uri), uri, folder, lock_file)
+        return Store(MlflowClient(address.uri, address.uri), address.uri, folder, lock_file)
 
 
-def asking(function: Callable[Concatenate[Store, P], T]) -> Callable[Concatenate[Store, P], T]:
-    """What MLflow raises inside `function` reaches the caller as one of our errors, naming the store."""
+def translates_errors(function: Callable[Concatenate[Store, P], T]) -> Callable[Concatenate[Store, P], T]:
+    """Decorate `function` so that what MLflow raises inside it becomes a GenarmError naming the store."""
 
     @functools.wraps(function)
     def wrapper(store: Store, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        with _translated(store.uri):
+        with _errors_translated(store.uri):
             return function(store, *args, **kwargs)
 
     return wrapper
 
 
-def without_credentials(uri: str) -> str:
-    """A URI, or a text with URIs in it, less every `user:password@` and query."""
-    return re.sub(r"\?\S*", "", re.sub(r"//[^/@\s]+@", "//", uri))
-
-
 @contextlib.contextmanager
-def _translated(uri: str) -> Iterator[None]:
+def _errors_translated(uri: str) -> Iterator[None]:
     from mlflow.exceptions import MlflowException
 
     try:
@@ -135,51 +132,52 @@ def _translated(uri: str) -> Iterator[None]:
     except GenarmError:
         raise
     except MlflowException as error:
-        raise _meaning(error, uri) from error
+        raise _translation(error, uri) from error
     except OSError as error:  # a full disk, a read-only folder
         raise RegistryError(
-            f"{without_credentials(uri)}: {error}", hint="check free space and permissions, then run again"
+            f"{redact(uri)}: {error}", hint="check free space and permissions, then run again"
         ) from error
 
 
-def _meaning(error: "MlflowException", uri: str) -> GenarmError:
-    message = f"{without_credentials(uri)}: {without_credentials(str(error.message))[:500]}"
+def _translation(error: "MlflowException", uri: str) -> GenarmError:
+    # MLflow has one class for all of these: only the text tells them apart.
+    message = f"{redact(uri)}: {redact(str(error.message))[:MESSAGE_LENGTH]}"
     if "database is locked" in message:
-        return Busy(message, hint="another process writes to it for long; run again")
-    if AWAY.search(message):
+        return Busy(message, hint="another process is writing to it; run again")
+    if SERVER_AWAY.search(message):
         return Unreachable(message, hint="start the server, or unset MLFLOW_TRACKING_URI for the local store")
     return RegistryError(message, hint="genarm doctor --deep")
 
 
-def _probe(uri: str) -> None:
-    """Any answer will do. MLflow itself would retry a silent server for minutes before it says so."""
+def _probe(address: TrackingAddress) -> None:
+    """Accept any answer. MLflow itself would retry a silent server for minutes before it gives up."""
     import requests
 
     try:
-        requests.get(f"{uri.rstrip('/')}/health", timeout=PROBE_SECONDS)
+        requests.get(f"{address.uri.rstrip('/')}/health", timeout=PROBE_SECONDS)
     except requests.RequestException as error:
         raise Unreachable(
-            f"no MLflow server answers at {without_credentials(uri)} ({type(error).__name__})",
+            f"no MLflow server answers at {address.shown} ({type(error).__name__})",
             hint="start it (mlflow/README.md), correct MLFLOW_TRACKING_URI, or unset it for the local store",
         ) from None
 
 
-def _create(database: Path) -> None:
-    """Make the schema under a lock, in a file beside, and rename: see the two reasons below."""
+def _create_database(database: Path) -> None:
+    """Create the schema under a lock, in another file that is then renamed."""
     if database.is_file():
         return
     from mlflow import MlflowClient
 
     database.parent.mkdir(parents=True, exist_ok=True)
-    # Processes that create one schema at a time all fail in its migrations: hence the lock. A process killed
-    # in the middle leaves a schema that no later start can complete: hence the rename.
+    # Processes that create the same schema at the same time all fail in its migrations: hence the lock. A
+    # process killed halfway leaves a schema that no later start can complete: hence the rename.
     with FileLock(database.with_suffix(".lock"), timeout=LOCK_SECONDS):
         if database.is_file():
             return
-        beside = database.with_name(f"new-{database.name}")
-        for half in (beside, beside.with_name(f"{beside.name}-journal")):
-            half.unlink(missing_ok=True)
-        client = MlflowClient(f"sqlite:///{beside}", f"sqlite:///{beside}")
+        unfinished = database.with_name(f"new-{database.name}")
+        for leftover in (unfinished, unfinished.with_name(f"{unfinished.name}-journal")):
+            leftover.unlink(missing_ok=True)
+        client = MlflowClient(f"sqlite:///{unfinished}", f"sqlite:///{unfinished}")
         client.search_experiments(max_results=1)
         client.search_registered_models(max_results=1)
-        beside.rename(database)
+        unfinished.rename(database)

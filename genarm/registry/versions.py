@@ -1,7 +1,6 @@
-"""ARMs in the registry: found by hash, listed, fetched, and the champions among them.
+"""ARMs in the registry: found by hash, listed and shown; their aliases and tags, read and set.
 
-A version of `genarm-<dimension>` is known by the hash of its adapter, which it carries as the tag
-`genarm.adapter_sha256`; everything else that identifies it is a tag `genarm.<name>` too.
+A version of `genarm-<dimension>` is identified by the hash of its adapter, which it carries as a tag.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,10 +9,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from genarm.errors import RegistryError
-from genarm.registry.store import Store, asking
+from genarm.registry import tags
+from genarm.registry.store import Store, translates_errors
+from genarm.registry.tags import model_name
 from genarm.types import Champion
-
-SHA, MODEL = "genarm.adapter_sha256", "genarm.model_id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,36 +29,37 @@ class Version:
 
     @property
     def sha256(self) -> str:
-        return self.tags.get(SHA, "")
+        """The hash of its adapter; empty where genarm did not register it."""
+        return self.tags.get(tags.ADAPTER_SHA256, "")
+
+    @property
+    def name(self) -> str:
+        """How messages name it: `version 3 of genarm-positive`."""
+        return f"version {self.number} of {model_name(self.dimension)}"
 
     def champion(self) -> Champion:
-        """As an entry of `champions.json`."""
+        """The version as an entry of `champions.json`. Raises RegistryError where it lacks a tag."""
         try:
-            return Champion(self.number, self.model_id, self.tags[SHA], float(self.tags["genarm.weight"]))
+            sha256, weight = self.tags[tags.ADAPTER_SHA256], float(self.tags[tags.WEIGHT])
         except KeyError as missing:
             raise RegistryError(
-                f"version {self.number} of {model_name(self.dimension)} has no tag {missing}: "
-                "genarm did not register it",
+                f"{self.name} has no tag {missing}: genarm did not register it",
                 hint=f"point the alias elsewhere: genarm registry rollback {self.dimension}",
             ) from None
-
-
-def model_name(dimension: str) -> str:
-    return f"genarm-{dimension}"
+        return Champion(self.number, self.model_id, sha256, weight)
 
 
 def aliases(store: Store, dimension: str) -> dict[str, int]:
-    """Alias to version number, as stored: a version may have been deleted since. Empty where nothing is."""
-    name = model_name(dimension)
-    found = store.client.search_registered_models(f"name = '{name}'", max_results=1)
-    return {alias: int(number) for alias, number in found[0].aliases.items()} if found else {}
+    """Alias -> version number, as stored: the version may have been deleted since. Empty without a model."""
+    models = store.client.search_registered_models(f"name = '{model_name(dimension)}'", max_results=1)
+    return {alias: int(number) for alias, number in models[0].aliases.items()} if models else {}
 
 
 def versions(store: Store, dimension: str, sha256: str | None = None) -> list[Version]:
     """The versions, newest first; only those of one adapter where its hash is given."""
     condition = f"name = '{model_name(dimension)}'"
     if sha256:
-        condition += f" and tags.`{SHA}` = '{sha256}'"
+        condition += f" and tags.`{tags.ADAPTER_SHA256}` = '{sha256}'"
     rows, token = [], None
     while True:
         page = store.client.search_model_versions(condition, page_token=token)
@@ -67,53 +67,53 @@ def versions(store: Store, dimension: str, sha256: str | None = None) -> list[Ve
         token = page.token
         if not token:
             break
-    named = aliases(store, dimension)
+    numbers = aliases(store, dimension)
     result = [
         Version(
             dimension=dimension,
             number=int(row.version),
-            aliases=tuple(sorted(alias for alias, number in named.items() if number == int(row.version))),
+            aliases=tuple(sorted(alias for alias, number in numbers.items() if number == int(row.version))),
             tags=dict(row.tags),
             run_id=row.run_id or "",
-            model_id=row.tags.get(MODEL, ""),
+            model_id=row.tags.get(tags.MODEL_ID, ""),
             created=datetime.fromtimestamp(row.creation_timestamp / 1000, UTC).isoformat(timespec="seconds"),
         )
         for row in rows
     ]
-    return sorted(result, key=lambda v: -v.number)
+    return sorted(result, key=lambda version: -version.number)
 
 
 def find(store: Store, dimension: str, sha256: str) -> Version | None:
     """The version that holds an adapter; the oldest where two machines registered it at the same time."""
-    found = versions(store, dimension, sha256)
-    return found[-1] if found else None
+    matching = versions(store, dimension, sha256)
+    return matching[-1] if matching else None
 
 
 def get(store: Store, dimension: str, wanted: int | str) -> Version:
     """A version by number or alias. Raises RegistryError naming the store, and what it holds instead."""
-    held = versions(store, dimension)
-    for version in held:
+    stored = versions(store, dimension)
+    for version in stored:
         if str(version.number) == str(wanted) or str(wanted) in version.aliases:
             return version
-    numbers = ", ".join(str(v.number) for v in reversed(held)) or "none"
+    numbers = ", ".join(str(version.number) for version in reversed(stored)) or "none"
     raise RegistryError(
-        f"{store.where} has no version {wanted!r} of {model_name(dimension)}; it holds: {numbers}",
+        f"{store.address} has no version {wanted!r} of {model_name(dimension)}; it holds: {numbers}",
         hint="set MLFLOW_TRACKING_URI to the store that made it, or take this store's champions: "
         "genarm registry reconcile",
     )
 
 
-@asking
+@translates_errors
 def listing(store: Store, dimensions: Sequence[str]) -> list[dict[str, Any]]:
-    """One plain row a version, newest first within each dimension."""
+    """One plain row for each version, newest first within each dimension."""
     return [
         {
             "dimension": version.dimension,
             "version": version.number,
             "aliases": list(version.aliases),
             "adapter": version.sha256[:12],
-            "promotion": version.tags.get("genarm.promotion", ""),
-            "blocked": version.tags.get("genarm.blocked", ""),
+            "promotion": version.tags.get(tags.PROMOTION, ""),
+            "blocked": version.tags.get(tags.BLOCKED, ""),
             "created": version.created,
         }
         for dimension in dimensions
@@ -121,36 +121,57 @@ def listing(store: Store, dimensions: Sequence[str]) -> list[dict[str, Any]]:
     ]
 
 
-@asking
-def show(store: Store, dimension: str, version: int | str = "champion") -> dict[str, Any]:
-    """All that is known of one version, by number or alias, as plain data."""
-    found = get(store, dimension, version)
-    run = store.client.get_run(found.run_id)
+@translates_errors
+def show(store: Store, dimension: str, version: int | str = tags.CHAMPION) -> dict[str, Any]:
+    """Everything that is known of one version, by number or alias, as plain data."""
+    shown = get(store, dimension, version)
+    run = store.client.get_run(shown.run_id)
     return {
         "model": model_name(dimension),
-        "version": found.number,
-        "aliases": list(found.aliases),
-        "created": found.created,
-        "run_id": found.run_id,
-        "model_id": found.model_id,
-        "files": location(store, found),
-        "store": store.where,
-        "tags": {key: found.tags[key] for key in sorted(found.tags)},
+        "version": shown.number,
+        "aliases": list(shown.aliases),
+        "created": shown.created,
+        "run_id": shown.run_id,
+        "model_id": shown.model_id,
+        "files": location(store, shown),
+        "store": store.address,
+        "tags": {key: shown.tags[key] for key in sorted(shown.tags)},
         "metrics": dict(sorted(run.data.metrics.items())),
         "params": dict(sorted(run.data.params.items())),
     }
 
 
 def location(store: Store, version: Version) -> str:
-    """Where the files of a version lie."""
+    """The address of a version's files."""
     name, number = model_name(version.dimension), str(version.number)
     return str(store.client.get_model_version_download_uri(name, number))
 
 
+def set_tag(store: Store, version: Version, tag: str, value: str) -> None:
+    """Set one tag of a version."""
+    store.client.set_model_version_tag(model_name(version.dimension), str(version.number), tag, value)
+
+
+def delete_tag(store: Store, version: Version, tag: str) -> None:
+    """Delete one tag of a version."""
+    store.client.delete_model_version_tag(model_name(version.dimension), str(version.number), tag)
+
+
+def point(store: Store, dimension: str, alias: str, number: int) -> int:
+    """Point an alias to a version, or remove it where that is 0 or gone; the version it points to now."""
+    name = model_name(dimension)
+    if number in {version.number for version in versions(store, dimension)}:
+        store.client.set_registered_model_alias(name, alias, str(number))
+        return number
+    if alias in aliases(store, dimension):
+        store.client.delete_registered_model_alias(name, alias)
+    return 0
+
+
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings as `lora.rank: 8`."""
+    """Nested settings with dotted names: `{"lora": {"rank": 8}}` becomes `{"lora.rank": 8}`."""
     flat: dict[str, Any] = {}
     for key, value in values.items():
-        inner = flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-        flat |= inner
+        name = f"{prefix}{key}"
+        flat |= flatten(value, f"{name}.") if isinstance(value, Mapping) else {name: value}
     return flat

@@ -23,13 +23,18 @@ def project_root(start: Path | None = None) -> Path:
     return next((p for p in (start, *start.parents) if (p / "params.yaml").is_file()), start)
 
 
+def local_tracking_uri(root: Path) -> str:
+    """The MLflow store of a project that names no other one: an SQLite file in its folder."""
+    return f"sqlite:///{root / 'mlflow' / 'mlflow.db'}"
+
+
 def prepare(root: Path) -> None:
     """Set the defaults of this process and of those it starts; values that are set already win."""
     defaults = {
         **TELEMETRY_OFF,
         "PREFECT_HOME": str(root / ".prefect"),
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
-        "MLFLOW_TRACKING_URI": f"sqlite:///{root / 'mlflow' / 'mlflow.db'}",
+        "MLFLOW_TRACKING_URI": local_tracking_uri(root),
         # A server that is away is reported within seconds; MLflow's own defaults retry for minutes.
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
         "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",

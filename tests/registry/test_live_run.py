@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from genarm.registry import live_run as live
-from genarm.registry.live_run import EXPERIMENT, following
+from genarm.registry import live_run, tags
+from genarm.registry.live_run import following, link_runs
 
-TAGS = {"dimension": "loud", "data_md5": "d1", "git_commit": None}
+FACTS = {"dimension": "loud", "data_md5": "d1", "git_commit": None}
 PARAMS = {"beta": 0.1, "lora": {"rank": 2}}
 
 
@@ -24,7 +24,7 @@ def rows(start: int, end: int) -> list[dict[str, float]]:
 
 def test_a_project_without_a_store_gets_none(tmp_path, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    with following(tmp_path, "train loud", TAGS, PARAMS) as follow:
+    with following(tmp_path, "train loud", FACTS, PARAMS) as follow:
         for row in rows(1, 3):
             follow(row)
     assert not list(tmp_path.iterdir())
@@ -34,8 +34,8 @@ def test_a_server_that_never_answers_is_noticed_once_and_by_nobody_else(tmp_path
     with socket.socket() as taken:  # listens to nobody
         taken.bind(("127.0.0.1", 0))
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{taken.getsockname()[1]}")
-        monkeypatch.setattr(live, "SECONDS", 0.05)
-        with following(tmp_path, "train loud", TAGS, PARAMS) as follow:
+        monkeypatch.setattr(live_run, "SECONDS", 0.05)
+        with following(tmp_path, "train loud", FACTS, PARAMS) as follow:
             for row in rows(1, 4):
                 follow(row)
             time.sleep(0.5)
@@ -81,16 +81,16 @@ def test_the_server_is_killed_and_comes_back_to_all_rows_once(tmp_path, monkeypa
     server = Server(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", server.uri)
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-    monkeypatch.setattr(live, "SECONDS", 0.2)
+    monkeypatch.setattr(live_run, "SECONDS", 0.2)
     server.start()
     try:
-        with following(tmp_path, "train loud", TAGS, PARAMS) as follow:
+        with following(tmp_path, "train loud", FACTS, PARAMS) as follow:
             for row in rows(1, 40):
                 follow(row)
             end = time.monotonic() + 60
-            while follow._rows and time.monotonic() < end:
+            while follow.waiting and time.monotonic() < end:
                 time.sleep(0.1)
-            assert not follow._rows, "they came while it trained"
+            assert not follow.waiting, "they came while it trained"
             server.kill()
             for row in rows(40, 90):
                 follow(row)
@@ -100,7 +100,7 @@ def test_the_server_is_killed_and_comes_back_to_all_rows_once(tmp_path, monkeypa
             server.start()
             follow.adapter_sha256 = "abc"
         client = MlflowClient(server.uri)
-        experiment = client.get_experiment_by_name(EXPERIMENT)
+        experiment = client.get_experiment_by_name(tags.LIVE_EXPERIMENT)
         (run,) = client.search_runs([experiment.experiment_id])
         assert (run.info.status, run.data.params["lora.rank"]) == ("FINISHED", "2")
         assert run.data.tags["genarm.dimension"] == "loud" and "genarm.git_commit" not in run.data.tags
@@ -109,11 +109,11 @@ def test_the_server_is_killed_and_comes_back_to_all_rows_once(tmp_path, monkeypa
         assert [m.step for m in client.get_metric_history(run.info.run_id, "eval/loss")] == [39, 89]
 
         # A second training of the same data, cut short, goes on in its own run and repeats nothing.
-        with pytest.raises(RuntimeError), following(tmp_path, "train loud", TAGS, PARAMS) as follow:
+        with pytest.raises(RuntimeError), following(tmp_path, "train loud", FACTS, PARAMS) as follow:
             for row in rows(1, 6):
                 follow(row)
             raise RuntimeError
-        with following(tmp_path, "train loud", TAGS, PARAMS) as follow:
+        with following(tmp_path, "train loud", FACTS, PARAMS) as follow:
             for row in [*rows(1, 4), *rows(4, 9)]:
                 follow(row)
         runs = client.search_runs([experiment.experiment_id], order_by=["start_time DESC"])
@@ -122,7 +122,7 @@ def test_the_server_is_killed_and_comes_back_to_all_rows_once(tmp_path, monkeypa
 
         store = registry.connect(tmp_path)
         record = client.create_run(experiment.experiment_id).info.run_id
-        live.link(store, record, "abc")
+        link_runs(store, record, "abc")
         assert client.get_run(record).data.tags["genarm.live_run"] == run.info.run_id
         assert client.get_run(run.info.run_id).data.tags["genarm.train_run"] == record
     finally:

@@ -1,0 +1,90 @@
+"""Every name that genarm writes into MLflow, defined once: experiments, models, aliases and tags.
+
+Several versions of genarm may share one registry, so names may be added here but never changed.
+"""
+
+PREFIX = "genarm."
+
+
+def tag(name: str) -> str:
+    """The tag for a fact given by name: `git dirty` becomes `genarm.git_dirty`."""
+    return PREFIX + name.strip().replace(" ", "_")
+
+
+def label(tag: str) -> str:
+    """A tag as people read it: `genarm.git_dirty` becomes `git dirty`."""
+    return tag.removeprefix(PREFIX).replace("_", " ")
+
+
+def model_name(dimension: str) -> str:
+    """The registered model that holds the versions of one dimension."""
+    return f"genarm-{dimension}"
+
+
+# Experiments
+TRAIN_EXPERIMENT = "genarm/train"  # one run for each ARM: the record of how it was made
+LIVE_EXPERIMENT = "genarm/live"  # one run for each training while it is running
+DECISIONS_EXPERIMENT = "genarm/decisions"  # one run for each decision and each rollback
+
+# Aliases of a registered model
+CHAMPION = "champion"  # the version in use
+PREVIOUS = "previous"  # the champion before it, which a rollback returns to
+CHALLENGER = "challenger"  # the version on trial
+
+# What an ARM is: on its run, its logged model and its version
+DIMENSION = "genarm.dimension"
+ADAPTER_SHA256 = "genarm.adapter_sha256"  # identifies a version
+MODEL_ID = "genarm.model_id"  # MLflow accepts model_id for a version but does not keep it in a database
+BASE_ID = "genarm.base_id"
+BASE_REVISION = "genarm.base_revision"
+BASE_WEIGHTS_SHA256 = "genarm.base_weights_sha256"
+TOKENIZER_SHA256 = "genarm.tokenizer_sha256"
+GUIDES = "genarm.guides"
+GUIDES_REVISION = "genarm.guides_revision"
+DTYPE = "genarm.dtype"
+QUANTISE = "genarm.quantise"
+BETA = "genarm.beta"
+WEIGHT = "genarm.weight"  # the decoding weight it is tried at
+
+# Where an ARM comes from
+GIT_COMMIT = "genarm.git_commit"
+DATA_MD5 = "genarm.data_md5"
+PAIRS_SHA256 = "genarm.pairs_sha256"
+PARAMS_SHA256 = "genarm.params_sha256"
+WARM_START = "genarm.warm_start"
+WARM_START_SHA256 = "genarm.warm_start_sha256"
+DVC_STAGE = "genarm.dvc_stage"
+
+# How far a promotion or rollback of a version has come
+PROMOTION = "genarm.promotion"  # pending, done, `failed: ...`, `reverted: ...` or `rolled back: ...`
+PROMOTION_FROM = "genarm.promotion_from"  # the champion before the promotion, 0 for none
+PROMOTION_PREVIOUS = "genarm.promotion_previous"  # the previous champion before the promotion, 0 for none
+PROMOTED_BY = "genarm.promoted_by"
+PROMOTED_AT = "genarm.promoted_at"
+DECISION_RUN = "genarm.decision_run"
+BLOCKED = "genarm.blocked"  # why the version must not be promoted again
+ROLLBACK = "genarm.rollback"  # JSON of a rollback that is under way
+
+# A decision or rollback, on its run
+DECISION_SHA256 = "genarm.decision_sha256"  # identifies the run
+OUTCOME = "genarm.outcome"
+CHALLENGER_SHA256 = "genarm.challenger_sha256"
+CHALLENGER_VERSION = "genarm.challenger_version"
+CHAMPION_VERSION = "genarm.champion_version"
+PROMOTED_VERSION = "genarm.promoted_version"
+ROLLED_BACK_TO = "genarm.to"
+ACTOR = "genarm.actor"
+REPORT_SHA256 = "genarm.report_sha256"  # on the promoted version too
+FORCED = "genarm.forced"
+
+# Runs that name each other
+TRAINING = "genarm.training"  # identifies the run of a training: a hash of its tags and parameters
+LIVE_RUN = "genarm.live_run"
+TRAIN_RUN = "genarm.train_run"
+
+# Tags that MLflow itself reads
+NOTE = "mlflow.note.content"  # the Markdown page of a run
+SOURCE_NAME = "mlflow.source.name"
+SOURCE_COMMIT = "mlflow.source.git.commit"
+MODEL_VERSIONS = "mlflow.modelVersions"  # leads from a logged model to its version
+DATA_CONTEXT = "mlflow.data.context"
