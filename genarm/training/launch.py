@@ -22,6 +22,7 @@ from genarm.system.files import read_json, write_json
 from genarm.system.process import run
 from genarm.system.signals import heard
 
+PACKAGED = Path(__file__).with_name("accelerate_configs")
 TOLD = "GENARM_TRAINING"  # names the folder to the processes
 LOST = re.compile(r"rank\s*:\s*(\d+).*?exitcode\s*:\s*(-?\d+)", re.S)  # as torch's launcher reports it
 KEPT = 40  # last lines of its output, for a failure that nobody explained
@@ -44,7 +45,7 @@ def launch(root: Path, dimension: str, config: TrainConfig) -> None:
     Raises ConfigError for a file of accelerate that is not there, TrainingError with what the first process
     that failed had to say, or which one was lost and how.
     """
-    file = _file(root, config)
+    file = config_file(root, config)
     said = YAML(typ="safe").load(file.read_text(encoding="utf-8"))
     command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(file)]
     if processes := config.processes or said.get("num_processes") or _devices():
@@ -72,15 +73,19 @@ def _devices() -> int:
     return torch.cuda.device_count()
 
 
-def _file(root: Path, config: TrainConfig) -> Path:
-    folder = root / "configs" / "accelerate"
-    for file in (folder / f"{config.accelerate_config}.yaml", root / config.accelerate_config):
+def config_file(root: Path, config: TrainConfig) -> Path:
+    """The project's own file of that name, a path from the project, or the file that genarm brings.
+
+    Raises ConfigError, naming those that are there, where none of the three is.
+    """
+    name, own = config.accelerate_config, root / "configs" / "accelerate"
+    for file in (own / f"{name}.yaml", root / name, PACKAGED / f"{name}.yaml"):
         if file.is_file():
             return file
-    known = ", ".join(sorted(p.stem for p in folder.glob("*.yaml"))) or "none"
+    known = sorted({p.stem for folder in (own, PACKAGED) for p in folder.glob("*.yaml")})
     raise ConfigError(
-        f"train.accelerate_config = {config.accelerate_config!r} is no file of accelerate",
-        hint=f"name one of {folder} ({known}), or a path",
+        f"train.accelerate_config = {name!r} is no file of accelerate",
+        hint=f"name one of {', '.join(known)}, put a file of that name into {own}, or give a path",
     )
 
 

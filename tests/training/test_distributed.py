@@ -4,7 +4,6 @@ import csv
 import json
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -77,6 +76,15 @@ def test_a_file_of_accelerate_that_is_not_there_is_refused_with_those_that_are()
         launch.launch(ROOT, "loud", config)
 
 
+def test_a_file_of_the_project_comes_before_the_one_that_genarm_brings(tmp_path):
+    own = tmp_path / "configs" / "accelerate" / "fsdp2.yaml"
+    own.parent.mkdir(parents=True)
+    own.write_text("num_machines: 1\n")
+    assert launch.config_file(tmp_path, TrainConfig(accelerate_config="fsdp2")) == own
+    brought = launch.config_file(tmp_path, TrainConfig())
+    assert brought.name == "single-node.yaml" and tmp_path not in brought.parents
+
+
 def test_a_failure_names_what_went_wrong_first(tmp_path):
     report = [
         "Root Cause (first observed failure):",
@@ -105,7 +113,6 @@ def project(folder: Path, base: Path, pairs: int = 21, **train: object) -> Path:
     layout = Layout(folder)
     write_rows(layout.pairs("loud", "train"), preferences(pairs))
     write_rows(layout.pairs("loud", "validation"), preferences(9))
-    shutil.copytree(ROOT / "configs" / "accelerate", folder / "configs" / "accelerate")
     settings = dict(
         batch_pairs=4,
         batch_tokens=128,
