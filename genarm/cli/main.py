@@ -10,11 +10,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from genarm.cli.init import init, options
 from genarm.errors import Busy, GenarmError, StaleDecision, Unreachable
 from genarm.system import env
 from genarm.types import Side
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
+app.callback()(options)
+app.command()(init)
 registry_app = typer.Typer(no_args_is_help=True, help="Versions, champions, promotion and rollback.")
 app.add_typer(registry_app, name="registry")
 
