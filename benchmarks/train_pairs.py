@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genarm.data.formats import Refused, parse
-from genarm.models.chat_template import assistant_turn
+from genarm.models.chat_template import assistant_turn, prompt_text
 from genarm.training.tokens import TokenPair, encode
 from genarm.types import PreferencePair
 
@@ -68,8 +68,7 @@ def _fitting(lines: Sequence[str], tokenizer: "PreTrainedTokenizerBase", max_tok
     for start in range(0, len(lines), CHUNK):
         rows = [*_parsed(lines[start : start + CHUNK])]
         for row, ids in zip(rows, encode(rows, tokenizer), strict=True):
-            turns = [{"role": m.role, "content": m.content} for m in row.prompt.messages]
-            prompt = str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
+            prompt = prompt_text(tokenizer, row.prompt.messages)
             pair = Pair(prompt, f"{turn.lead}{row.chosen}{end}", f"{turn.lead}{row.rejected}{end}", ids)
             if pair.tokens <= max_tokens and _read_alike(pair, tokenizer):
                 yield pair

@@ -11,7 +11,7 @@ from trl import DPOConfig, DPOTrainer
 from trl.experimental.cpo import CPOConfig, CPOTrainer
 
 from genarm.models.chat_template import assistant_turn
-from genarm.training.lora import decoder_layers, linear_modules
+from genarm.models.layers import decoder_layers, linear_modules
 
 
 def trainer_of(

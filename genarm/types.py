@@ -49,16 +49,19 @@ class PreferencePair:
 
 @dataclass(frozen=True, slots=True)
 class ArmCard:
-    """What `arm.json` says of an ARM: what it rewards, what it fits on, where it comes from.
+    """What `arm.json` records about an ARM: what it rewards, what it fits and where it comes from.
 
-    `base` is the model that the adapter sits on, or that a full model once was; `adapter_sha256` is over
-    either. An ARM with a model of its own `guides` another one. Cards of old say nothing of `dtype`.
+    `model` is what the weights sit on: the model below an adapter, or the one a full model was trained from.
+    `guides` is the base model that the ARM was made for; for an adapter on the base itself the two are equal.
+    `adapter_sha256` covers an adapter or a full model alike. `dtype` is None in cards that predate it.
     """
 
     dimension: str
-    base_id: str
-    base_revision: str | None
-    base_weights_sha256: str
+    model_id: str
+    model_revision: str | None
+    model_weights_sha256: str
+    guides_id: str
+    guides_revision: str | None
     tokenizer_sha256: str
     adapter_sha256: str
     beta: float
@@ -70,9 +73,12 @@ class ArmCard:
     metrics: Mapping[str, float] = field(default_factory=dict)
     dtype: str | None = None  # the precision it was trained in
     quantise: str | None = None
-    guides: str | None = None
-    guides_revision: str | None = None
-    warm_start: "Champion | None" = None  # the version it was trained on from
+    warm_start: "Champion | None" = None  # the version that training started from
+
+    @property
+    def guides_another_model(self) -> bool:
+        """Whether the ARM sits on a model of its own and not on the base that it guides."""
+        return (self.model_id, self.model_revision) != (self.guides_id, self.guides_revision)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +149,8 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True)
-class Health:
-    """How the text of one side reads, without asking a judge."""
+class TextHealth:
+    """How the text of one side reads, measured without a judge."""
 
     side: Side
     mean_tokens: float
@@ -155,17 +161,17 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class Scorecard:
-    """All that was measured of one challenger: what the rule reads and the report shows."""
+    """Everything that was measured of one challenger: what the rule reads and the report shows."""
 
     dimension: str
     challenger_sha256: str
     champion: Champion | None
     comparisons: Sequence[Comparison]
-    health: Sequence[Health]
+    health: Sequence[TextHealth]
 
     @property
     def rival(self) -> Side:
-        """Whom the challenger has to beat: the champion, or the base model while there is none."""
+        """The side that the challenger has to beat: the champion or, while there is none, the base model."""
         return "champion" if self.champion else "base"
 
 

@@ -62,9 +62,11 @@ def make_arm(folder: Path, source: ModelSource, model, *, seed: int, **lora: obj
 def card(source: ModelSource) -> ArmCard:
     return ArmCard(
         dimension="toy",
-        base_id=source.id,
-        base_revision=None,
-        base_weights_sha256=source.weights_sha256,
+        model_id=source.id,
+        model_revision=None,
+        model_weights_sha256=source.weights_sha256,
+        guides_id=source.id,
+        guides_revision=None,
         tokenizer_sha256=source.tokenizer_sha256,
         adapter_sha256="",
         beta=0.1,

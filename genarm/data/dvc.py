@@ -1,6 +1,7 @@
-"""The only file that knows DVC: which data version is in place, how a stage is run, how data is replaced.
+"""DVC's commands: which data version is in place, how a stage is run, how data is replaced.
 
-DVC is driven by its command line, so that it has its own log, its own signals, and can be stopped whole.
+DVC is driven by its command line, so that it has its own log and its own signals, and can be stopped with all
+that it started. `dvc_output` knows what its output means.
 """
 
 import json
@@ -11,28 +12,26 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from graphlib import TopologicalSorter
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import urlsplit
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from genarm.data import dvc_output
+from genarm.data.dvc_output import StageOutcome
 from genarm.data.rows import SUFFIXES
 from genarm.data.sources import HUB, gather_hub, gather_local
-from genarm.errors import Busy, DataError, PipelineError
+from genarm.errors import DataError, PipelineError
 from genarm.system.process import OnLine, ignore, run
-
-Outcome = Literal["ran", "restored", "unchanged"]
+from genarm.system.redact import redact
 
 POINTER = "data.dvc"
-# What DVC tells a person at its prompt, and no reader of a log.
-ADVICE = ("To track the changes", "git add", "To enable auto staging", "dvc config", "Use `dvc push`")
 
 
 def data_version(root: Path) -> str | None:
-    """The md5 of what `data.dvc` points to, None where it points to nothing; no file is hashed for it.
+    """The md5 of what `data.dvc` points to, None where it points to nothing. No file is hashed.
 
     Raises DataError where the pointer cannot be read, such as after a merge.
     """
@@ -49,7 +48,7 @@ def data_version(root: Path) -> str | None:
 
 
 def status(root: Path) -> dict[str, Any]:
-    """What `dvc repro` would find changed, by stage; empty where all is in place."""
+    """What `dvc repro` would find changed, by stage; empty where everything is up to date."""
     done = subprocess.run(
         _command("status", "--json"),
         cwd=root,
@@ -59,7 +58,7 @@ def status(root: Path) -> dict[str, Any]:
         check=False,
     )
     if done.returncode:
-        raise _failure("dvc status", done.stderr.splitlines())
+        raise dvc_output.failure("dvc status", done.stderr.splitlines())
     return dict(json.loads(done.stdout or "{}"))
 
 
@@ -69,16 +68,11 @@ def graph(root: Path) -> dict[str, list[str]]:
         _command("dag", "--dot"), cwd=root, env=_environment(), capture_output=True, text=True, check=False
     )
     if done.returncode:
-        raise _failure("dvc dag", done.stderr.splitlines())
-    above: dict[str, list[str]] = {}
-    for stage, after in re.findall(r'^"(.+?)"(?: -> "(.+?)")?;$', done.stdout, re.MULTILINE):
-        above.setdefault(after or stage, [])
-        if after:
-            above[after].append(stage)
-    return {stage: above[stage] for stage in TopologicalSorter(above).static_order()}
+        raise dvc_output.failure("dvc dag", done.stderr.splitlines())
+    return dvc_output.graph(done.stdout)
 
 
-def run_stage(root: Path, stage: str, on_line: OnLine = ignore) -> Outcome:
+def run_stage(root: Path, stage: str, on_line: OnLine = ignore) -> StageOutcome:
     """Reproduce one stage, by name or `data.dvc`, handing each line of its output to `on_line`.
 
     Raises PipelineError with the stage's own error, Busy where another DVC holds the lock. Whatever ends this
@@ -88,14 +82,17 @@ def run_stage(root: Path, stage: str, on_line: OnLine = ignore) -> Outcome:
         return pull_data(root, on_line)
     code, lines = _run(root, "repro", "-s", stage, on_line=on_line)
     if code:
-        raise _failure(f"stage {stage}", lines)
-    return _outcome(lines)
+        raise dvc_output.failure(f"stage {stage}", lines)
+    return dvc_output.outcome(lines)
 
 
-def pull_data(root: Path, on_line: OnLine = ignore) -> Outcome:
-    """Put the data version in place: imported again where `data.dvc` names a source, else from the remote."""
+def pull_data(root: Path, on_line: OnLine = ignore) -> StageOutcome:
+    """Put the data version in place: imported again where `data.dvc` names a source, else from the remote.
+
+    Raises PipelineError where neither has it, Busy where another DVC holds the lock.
+    """
     code, lines = _run(root, "repro", "-s", POINTER, on_line=on_line)
-    if code and any("missing data 'source'" in line for line in lines):
+    if code and dvc_output.data_is_missing(lines):
         code, lines = _run(root, "pull", POINTER, on_line=on_line)
         if code:
             raise PipelineError(
@@ -104,19 +101,22 @@ def pull_data(root: Path, on_line: OnLine = ignore) -> Outcome:
             )
         return "restored"
     if code:
-        raise _failure(POINTER, lines)
-    return _outcome(lines)
+        raise dvc_output.failure(POINTER, lines)
+    return dvc_output.outcome(lines)
 
 
 def set_data(root: Path, source: str, check: Callable[[Path], object] = lambda folder: None) -> str:
     """Make a source the data version, and return it: the same files give the same version from anywhere.
 
-    `check` sees the folder before it becomes data/, and refuses it by raising.
+    `check` is called with the folder before it becomes data/, and refuses it by raising.
 
     A folder that git tracks here is imported, so that any clone makes data/ from it (the embedded default).
-    Every other source, a path, a glob, an URL or object store, or hf://owner/name@revision, is gathered
-    beside, then added: `data.dvc` holds the hashes alone, and a clone takes the files from the DVC remote.
-    Where anything fails, the old data and the old `data.dvc` stay.
+    Every other source (a path, a glob, a URL, an object store, or hf://owner/name@revision) is gathered in a
+    folder of its own, then added: `data.dvc` holds only the hashes, and a clone takes the files from the DVC
+    remote. Where anything fails, the old data and the old `data.dvc` stay.
+
+    Raises DataError for a source that cannot be used, Unreachable for one that does not answer, PipelineError
+    or Busy where DVC fails, and whatever `check` raises.
     """
     scratch = root / ".cache" / f"data-{os.getpid()}"
     new, old = scratch / "new", scratch / "old"
@@ -135,7 +135,7 @@ def set_data(root: Path, source: str, check: Callable[[Path], object] = lambda f
                 _must(root, "unfreeze", POINTER)
         shutil.rmtree(old, ignore_errors=True)
     finally:
-        # Old data that could not be put back, as after a second interrupt, stays where it is.
+        # Old data that could not be put back, as after a second interrupt, stays in the scratch folder.
         if not old.exists():
             shutil.rmtree(scratch, ignore_errors=True)
     version = data_version(root)
@@ -151,7 +151,7 @@ def _gather(root: Path, source: str, folder: Path) -> None:
     else:
         gather_local(source, folder)
     if not any(f.name.endswith(SUFFIXES) for f in folder.rglob("*")):
-        raise DataError(f"{_shown(source)} holds no data file", hint=f"known are {', '.join(SUFFIXES)}")
+        raise DataError(f"{redact(source)} holds no data file", hint=f"known are {', '.join(SUFFIXES)}")
 
 
 def _gather_url(root: Path, url: str, folder: Path) -> None:
@@ -166,13 +166,7 @@ def _gather_url(root: Path, url: str, folder: Path) -> None:
     target = folder / name if name.endswith(SUFFIXES) else folder / "all"
     code, lines = _run(root, "get-url", url, str(target))
     if code:
-        said = " ".join(line for line in lines if line.startswith("ERROR"))
-        extra = re.search(r"requires '(dvc-\w+)'", said)
-        reason = "nothing there, or no answer" if "does not exist" in said else _shown(said)
-        raise DataError(
-            f"cannot fetch {_shown(url)}: {reason}",
-            hint=f"pip install {extra[1]}" if extra else "check the address and the access to it",
-        )
+        raise dvc_output.fetch_failure(url, lines)
     if target.is_dir():
         for file in target.iterdir():
             file.rename(folder / file.name)
@@ -184,10 +178,10 @@ def _tracked_folder(root: Path, source: str) -> str | None:
     path = Path(source).expanduser().resolve()
     if not path.is_dir() or root.resolve() not in path.parents:
         return None
-    found = subprocess.run(
+    tracked = subprocess.run(
         ["git", "ls-files", "--", path], cwd=root, capture_output=True, text=True, check=False
     )
-    return path.relative_to(root.resolve()).as_posix() if found.stdout.strip() else None
+    return path.relative_to(root.resolve()).as_posix() if tracked.stdout.strip() else None
 
 
 @contextmanager
@@ -198,7 +192,7 @@ def _put_back_on_failure(root: Path, old: Path) -> Iterator[None]:
     old.parent.mkdir(parents=True, exist_ok=True)
     if data.exists():
         data.rename(old)
-    # DVC would keep the dependencies, and the very order of keys, of a pointer that it finds.
+    # From an existing pointer DVC would keep the dependencies, and even the order of its keys.
     pointer.unlink(missing_ok=True)
     try:
         yield
@@ -214,41 +208,7 @@ def _put_back_on_failure(root: Path, old: Path) -> Iterator[None]:
 def _must(root: Path, *arguments: str) -> None:
     code, lines = _run(root, *arguments)
     if code:
-        raise _failure(f"dvc {arguments[0]}", lines)
-
-
-def _outcome(lines: list[str]) -> Outcome:
-    """What DVC 3 says of the stages it went through; of several, the one that did most."""
-    if any(re.match(r"Running stage '|Importing '|Verifying data sources", line) for line in lines):
-        return "ran"
-    return "restored" if any("is cached - skipping run" in line for line in lines) else "unchanged"
-
-
-def _failure(what: str, lines: list[str]) -> PipelineError | Busy:
-    """DVC's output as one error: the stage's own words where it has any, else DVC's."""
-    text = "\n".join(lines)
-    if "Unable to acquire lock" in text or "it is being blocked by" in text:
-        holder = re.search(r"\(PID \d+\)", text)
-        return Busy(
-            f"{what}: another DVC command holds the lock" + (f" {holder[0]}" if holder else ""),
-            hint="wait for it to end, or stop it",
-        )
-    starts = [i for i, line in enumerate(lines) if line.startswith("> ")]
-    own = [line for line in lines[starts[-1] + 1 :] if line.strip()] if starts else []
-    said = [line for line in own if not line.startswith("ERROR: failed to reproduce")]
-    errors = [i for i, line in enumerate(said) if line.startswith("error: ")]
-    hint = next((line.removeprefix("hint: ") for line in reversed(said) if line.startswith("hint: ")), "")
-    if errors:
-        message = said[errors[-1]].removeprefix("error: ")
-    else:
-        last = said[-12:] or [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
-        message = _shown("\n".join(last) or "no output")
-    return PipelineError(f"{what} failed: {message}", hint=hint)
-
-
-def _shown(text: str) -> str:
-    """Without the query of any URL: it may hold a signature."""
-    return re.sub(r"(://[^\s'\"?]*)\?[^\s'\"]*", r"\1", text)
+        raise dvc_output.failure(f"dvc {arguments[0]}", lines)
 
 
 def _command(*arguments: str) -> list[str]:
@@ -261,8 +221,7 @@ def _environment() -> dict[str, str]:
 
 def _run(root: Path, *arguments: str, on_line: OnLine = ignore) -> tuple[int, list[str]]:
     def pass_on(line: str) -> None:
-        no_champion_yet = line.startswith("WARNING") and line.rstrip().endswith("is empty.")
-        if line.strip() and not line.strip().startswith(ADVICE) and not no_champion_yet:
+        if dvc_output.is_worth_logging(line):
             on_line(line)
 
     return run(_command(*arguments), root, _environment(), pass_on)

@@ -1,6 +1,6 @@
 """How long pairs are, in tokens of the base model: counted many at a time, and summed up."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -8,6 +8,8 @@ import numpy as np
 from jinja2 import TemplateError
 
 from genarm.data.formats import Refused
+from genarm.models.chat_template import prompt_text
+from genarm.models.pair_tokens import pair_ids
 from genarm.types import PreferencePair
 
 if TYPE_CHECKING:
@@ -35,23 +37,19 @@ class TokenStats:
 def token_lengths(
     pairs: Sequence[PreferencePair], tokenizer: "PreTrainedTokenizerBase"
 ) -> list[Lengths | Refused]:
-    """The lengths of many pairs at once; the prompt as `genarm.models.render` gives it."""
-    prompts = [_prompt_text(pair, tokenizer) for pair in pairs]
+    """The lengths of many pairs at once, by the rule that training tokenises them with.
 
-    def count(texts: Iterable[str]) -> list[int]:
-        ids = tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
-        return [len(row) for row in ids]
-
-    columns = zip(
-        prompts,
-        count(text or "" for text in prompts),
-        count(pair.chosen for pair in pairs),
-        count(pair.rejected for pair in pairs),
-        strict=True,
-    )
+    A pair whose prompt the chat template refuses gives Refused. Raises DataError where the tokenizer has no
+    token that ends a turn.
+    """
+    texts = [_prompt_text(pair, tokenizer) for pair in pairs]
+    rendered = [(text, pair) for text, pair in zip(texts, pairs, strict=True) if text is not None]
+    ids = iter(pair_ids(tokenizer, [text for text, _ in rendered], [pair for _, pair in rendered]))
     return [
-        Refused("the chat template refuses the prompt") if text is None else Lengths(p, c + 1, r + 1)
-        for text, p, c, r in columns
+        Refused("the chat template refuses the prompt")
+        if text is None
+        else Lengths(*(len(side) for side in next(ids)))
+        for text in texts
     ]
 
 
@@ -73,8 +71,7 @@ def longer_is_chosen(lengths: Sequence[tuple[int, int]]) -> float:
 
 
 def _prompt_text(pair: PreferencePair, tokenizer: "PreTrainedTokenizerBase") -> str | None:
-    turns = [{"role": m.role, "content": m.content} for m in pair.prompt.messages]
     try:
-        return str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
+        return prompt_text(tokenizer, pair.prompt.messages)
     except TemplateError:  # a template refuses what its model does not know, such as a system message
         return None

@@ -60,7 +60,7 @@ def load_decoder(
         _compare_precision(name, card, dtype)
         if name not in cards:
             check_fits(card, source, shares_weights=False)
-    fitting = {n for n, card in cards.items() if card.base_weights_sha256 == source.weights_sha256}
+    fitting = {n for n, card in cards.items() if card.model_weights_sha256 == source.weights_sha256}
     shared = {n: f for n, f in arms.items() if strategy == "shared" or (strategy == "auto" and n in fitting)}
     for name, folder in shared.items():
         if name not in cards:

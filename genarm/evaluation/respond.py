@@ -1,7 +1,7 @@
-"""prompts -> responses: every prompt answered once, by base, champion or challenger in the same way.
+"""Prompts to responses: each prompt is answered once, in the same way by base, champion and challenger.
 
-A prompt's random stream depends on the configured seed and the prompt alone, so all sides draw with the same
-luck and differ only by their weights.
+A prompt's random stream depends on the configured seed and the prompt alone: all sides draw the same random
+numbers and differ only by their weights.
 """
 
 import hashlib
@@ -27,10 +27,10 @@ def respond(
     sampling: SamplingConfig,
     on_tokens: Callable[[int], None] | None = None,
 ) -> list[Response]:
-    """One response a prompt, in their order.
+    """One response to each prompt, in the order of the prompts.
 
-    `weights` are those of this side, by ARM name (none for the base model); `on_tokens` hears of progress.
-    Raises RequestError naming the prompt that leaves no room for a response.
+    `weights` are those of this side, by ARM name (none for the base model); `on_tokens` is called with the
+    number of new tokens as they come. Raises RequestError naming a prompt that leaves no room for a response.
     """
     requests = []
     for prompt in prompts:

@@ -1,19 +1,22 @@
-"""Scorecards and the rule -> decisions. Arithmetic only: carrying a decision out is the registry's work.
+"""Scorecards and the rule to decisions. Arithmetic only: the registry carries a decision out.
 
 A challenger is promoted when all of this holds; its rival is the champion or, while there is none, the base:
 
 win        exact one-sided sign test on its own dimension, Holm-adjusted over the dimensions decided
-           together: p < alpha. So alpha bounds the chance that any equal challenger of a run is promoted.
+           together: p < alpha. So alpha bounds the chance that a run promotes any challenger that is no
+           better than its rival.
 gain       win rate - 1/2 >= min_gain
 guard      on every other dimension the lower 95% bound (one-sided, Wilson) of the win rate > 1/2 - margin
 health     perplexity and repetition at most max_health_ratio times the base's own; repetition may always
-           exceed it by 0.02, since a base that never repeats itself would else forbid any repetition
+           exceed it by 0.02, since a base that never repeats itself would otherwise forbid any repetition
 
-It is rejected when the data show that it cannot be: the upper 95% bound of the win rate < 1/2 + min_gain, or
-that of a guard < 1/2 - margin, or health fails. Else it is held, with the prompts that would decide it.
+It is rejected when the data rule a promotion out: the upper 95% bound of the win rate < 1/2 + min_gain, or
+that of a guard < 1/2 - margin, or health fails. Otherwise it is held, and
+the number of prompts that would decide it is named.
 
-Chance that `win` and `gain` hold, by true win rate, without ties (min_gain 0.02; exact). `two` dimensions are
-decided together, of which the other shows nothing; where it wins too, the chance lies between both columns.
+Chance that `win` and `gain` hold, by true win rate, without ties (min_gain 0.02; exact). For `two`, it
+is decided together with another dimension that shows no difference; where that one wins as well, the chance
+lies between the two columns.
 
     prompts   true win rate   alpha 0.01: one   two   alpha 0.05: one   two
     100       0.55                       0.07   0.04             0.24   0.13
@@ -39,10 +42,10 @@ from genarm.errors import DataError
 from genarm.evaluation.win_rate import wilson
 from genarm.types import Comparison, Decision, Scorecard, Side
 
-MAX_UNREAD = 0.1  # share of prompts; above, what could not be read might have turned the result
+MAX_UNREAD = 0.1  # share of prompts; with more, the unread verdicts might have changed the result
 REPETITION_FLOOR = 0.02
-NEAR = 1e-9  # nearer than that two rates are equal: 0.52 - 0.5 is not 0.02 in floating point
-POWER = 0.8  # of the number of prompts that a `hold` names
+NEAR = 1e-9  # rates that differ by less are equal: 0.52 - 0.5 is not 0.02 in floating point
+POWER = 0.8  # the chance of a decision at the number of prompts that a `hold` names
 Z = float(stats.norm.isf(0.05))  # one-sided 95% bounds
 Z_POWER = float(stats.norm.ppf(POWER))
 
@@ -55,8 +58,8 @@ OUTCOMES: dict[State, Literal["reject", "hold", "promote"]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """One condition of the rule: how it stands, the sentence with its numbers, what more prompts would do."""
+class Condition:
+    """One condition of the rule: its state, a sentence with its numbers, prompts that would decide it."""
 
     state: State
     reason: str
@@ -79,12 +82,12 @@ def decide(scorecards: Sequence[Scorecard], rule: RuleConfig) -> list[Decision]:
             reason = (
                 f"{card.dimension}: the challenger has the champion's adapter {card.challenger_sha256[:12]}"
             )
-            findings = [Finding("passed", reason)]
+            conditions = [Condition("passed", reason)]
         else:
-            findings = [_win(card, rule, p_values[card.dimension], len(tried))]
-            findings += [_guard(card, d, rule) for d in dimensions if d != card.dimension]
-            findings += _health(card, rule)
-        decisions.append(_decision(card, findings))
+            conditions = [_win(card, rule, p_values[card.dimension], len(tried))]
+            conditions += [_guard(card, d, rule) for d in dimensions if d != card.dimension]
+            conditions += _text_health(card, rule)
+        decisions.append(_decision(card, conditions))
     return decisions
 
 
@@ -100,26 +103,26 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def _decision(card: Scorecard, findings: Sequence[Finding]) -> Decision:
-    """The worst finding decides; reasons are in the order worst first, then in that of the rule."""
-    ranked = sorted(findings, key=lambda f: list(OUTCOMES).index(f.state))
+def _decision(card: Scorecard, conditions: Sequence[Condition]) -> Decision:
+    """The worst condition decides; reasons are in the order worst first, then in that of the rule."""
+    ranked = sorted(conditions, key=lambda condition: list(OUTCOMES).index(condition.state))
     outcome = OUTCOMES[ranked[0].state]
     needed = None
     if outcome == "hold":
-        open_ones = [f.prompts_needed for f in ranked if f.state == "open"]
+        open_ones = [c.prompts_needed for c in ranked if c.state == "open"]
         known = [n for n in open_ones if n is not None]
         needed = max(known) if len(known) == len(open_ones) else None
     return Decision(
         dimension=card.dimension,
         outcome="same" if _same(card) else outcome,
-        reasons=[f.reason for f in ranked],
+        reasons=[condition.reason for condition in ranked],
         challenger_sha256=card.challenger_sha256,
         champion=card.champion,
         prompts_needed=needed,
     )
 
 
-def _win(card: Scorecard, rule: RuleConfig, p: float, family: int) -> Finding:
+def _win(card: Scorecard, rule: RuleConfig, p: float, family: int) -> Condition:
     """Better than the rival on the dimension it was trained for, and by enough."""
     comparison = _against_rival(card, card.dimension)
     if unread := _unread(comparison):
@@ -128,21 +131,21 @@ def _win(card: Scorecard, rule: RuleConfig, p: float, family: int) -> Finding:
     gain, upper = rate - 0.5, wilson(rate, n, Z)[1]
     seen = f"{card.dimension}: win rate {comparison.win_rate} over {card.rival}"
     if p < rule.alpha and rate >= 0.5 + rule.min_gain:
-        return Finding(
+        return Condition(
             "passed", f"{seen}, adjusted p {p:.2g} < {rule.alpha:g}, gain {gain:.2f} >= {rule.min_gain:g}"
         )
     if upper < 0.5 + rule.min_gain:
-        return Finding("failed", f"{seen}, upper bound {upper:.2f} < {0.5 + rule.min_gain:g}")
+        return Condition("failed", f"{seen}, upper bound {upper:.2f} < {0.5 + rule.min_gain:g}")
     # A graded judge may see more wins than losses while the mean falls, or the reverse.
     if gain <= rule.min_gain + NEAR or comparison.wins <= comparison.losses:
-        return Finding(
+        return Condition(
             "open",
             f"{seen}, adjusted p {p:.2g}, gain {gain:.3f} against the {rule.min_gain:g} it must exceed: "
             "too small to be decided by more prompts",
         )
     # Holm may be kinder, but what the other dimensions will show is not known.
     needed = max(n + 1, prompts_to_win(comparison, rule, rule.alpha / family))
-    return Finding(
+    return Condition(
         "open", f"{seen}, adjusted p {p:.2g} >= {rule.alpha:g}: {needed} prompts would decide it", needed
     )
 
@@ -162,7 +165,7 @@ def prompts_to_win(comparison: Comparison, rule: RuleConfig, alpha: float) -> in
     return math.ceil(max(of_test * comparison.win_rate.n / discordant, of_gain))
 
 
-def _guard(card: Scorecard, dimension: str, rule: RuleConfig) -> Finding:
+def _guard(card: Scorecard, dimension: str, rule: RuleConfig) -> Condition:
     """Not worse than the rival, by more than the margin, on a dimension it was not trained for."""
     comparison = _against_rival(card, dimension)
     if unread := _unread(comparison):
@@ -172,19 +175,19 @@ def _guard(card: Scorecard, dimension: str, rule: RuleConfig) -> Finding:
     lower, upper = wilson(rate, n, Z)
     seen = f"{dimension}: win rate {comparison.win_rate} over {card.rival}"
     if lower > least:
-        return Finding("passed", f"{seen}, lower bound {lower:.2f} > {least:g}")
+        return Condition("passed", f"{seen}, lower bound {lower:.2f} > {least:g}")
     if upper < least:
-        return Finding("failed", f"{seen}, upper bound {upper:.2f} < {least:g}")
+        return Condition("failed", f"{seen}, upper bound {upper:.2f} < {least:g}")
     if rate <= least + NEAR:
-        return Finding("open", f"{seen}, not above {least:g}: more prompts would not decide for it")
+        return Condition("open", f"{seen}, not above {least:g}: more prompts would not decide for it")
     spread = Z * math.sqrt(least * (1 - least)) + Z_POWER * math.sqrt(rate * (1 - rate))
     needed = max(n + 1, math.ceil((spread / (rate - least)) ** 2))
-    return Finding(
+    return Condition(
         "open", f"{seen}, lower bound {lower:.2f} <= {least:g}: {needed} prompts would decide it", needed
     )
 
 
-def _health(card: Scorecard, rule: RuleConfig) -> list[Finding]:
+def _text_health(card: Scorecard, rule: RuleConfig) -> list[Condition]:
     """The text still reads like the base's: no loops, nothing that the base finds improbable."""
     sides = {h.side: h for h in card.health}
     if "base" not in sides or "challenger" not in sides:
@@ -204,18 +207,18 @@ def _health(card: Scorecard, rule: RuleConfig) -> list[Finding]:
     return [perplexity, _limit("repetition", challenger.repetition, limit, meaning)]
 
 
-def _limit(name: str, value: float, limit: float, meaning: str) -> Finding:
-    # Asked so that a value that is not a number fails.
+def _limit(name: str, value: float, limit: float, meaning: str) -> Condition:
+    # Written so that a value that is not a number fails.
     if value <= limit:
-        return Finding("passed", f"{name} {value:.3g} <= {limit:.3g}, {meaning}")
-    return Finding("failed", f"{name} {value:.3g} > {limit:.3g}, {meaning}")
+        return Condition("passed", f"{name} {value:.3g} <= {limit:.3g}, {meaning}")
+    return Condition("failed", f"{name} {value:.3g} > {limit:.3g}, {meaning}")
 
 
-def _unread(comparison: Comparison) -> Finding | None:
+def _unread(comparison: Comparison) -> Condition | None:
     asked = comparison.win_rate.n + comparison.unread
     if asked and comparison.unread <= MAX_UNREAD * asked:
         return None
-    return Finding(
+    return Condition(
         "open",
         f"{comparison.dimension}: {comparison.unread} of {asked} verdicts on {comparison.left} against "
         f"{comparison.right} could not be read, more than {MAX_UNREAD:.0%}: mend the judge and judge again",

@@ -1,20 +1,10 @@
-"""Base models, tokenizers and ARMs on disk: found, loaded, hashed, rendered for."""
+"""Base models, tokenizers and ARMs on disk: found, hashed, loaded, and prompts rendered for them."""
 
-from genarm.models.source import (
-    EMBEDDED,
-    DeviceMap,
-    ModelSource,
-    cache_folder,
-    context_of,
-    conversion,
-    embedded_file,
-    load_model,
-    load_tokenizer,
-    render,
-    resolve,
-    tokenizer_hash,
-    weights_hash,
-)
+from genarm.models.cache import cache_folder
+from genarm.models.chat_template import render
+from genarm.models.gguf import EMBEDDED, conversion, embedded_file
+from genarm.models.load import DeviceMap, context_of, load_model, load_tokenizer
+from genarm.models.source import ModelSource, resolve, tokenizer_hash, weights_hash
 
 __all__ = [
     "EMBEDDED",

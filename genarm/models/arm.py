@@ -7,12 +7,13 @@ full model  a transformers folder with its tokenizer: all weights were trained, 
 import dataclasses
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from genarm.errors import AdapterError, DataError, TokenizerMismatch
 from genarm.models.source import ModelSource, resolve, weights_hash
-from genarm.system.files import read_json, sha256, write_json
+from genarm.system.files import read_json, read_value, sha256, write_json
 from genarm.types import ArmCard
 
 if TYPE_CHECKING:
@@ -60,17 +61,34 @@ def write_card(folder: Path, card: ArmCard) -> ArmCard:
     return card
 
 
+def upgrade_card(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a card as they are named now.
+
+    Cards once said `base_*` for the model below the weights, and `guides` only where it was another one.
+    """
+    if "base_id" not in fields:
+        return dict(fields)
+    card = dict(fields)
+    for name in ("id", "revision", "weights_sha256"):
+        card[f"model_{name}"] = card.pop(f"base_{name}", None)
+    guides, revision = card.pop("guides", None), card.pop("guides_revision", None)
+    card["guides_id"] = guides or card["model_id"]
+    card["guides_revision"] = revision if guides else card["model_revision"]
+    return card
+
+
 def read_card(folder: Path) -> ArmCard:
     """The card of an ARM, after checking that the adapter beside it is the one it was written for."""
     try:
-        card = read_json(folder / CARD, ArmCard)
+        fields = read_json(folder / CARD, dict[str, Any])
+        card = read_value(upgrade_card(fields), ArmCard, str(folder / CARD))
     except DataError as error:
         raise AdapterError(str(error)) from None
-    found = adapter_hash(folder)
-    if found != card.adapter_sha256:
+    actual = adapter_hash(folder)
+    if actual != card.adapter_sha256:
         raise AdapterError(
             f"{folder} was altered or cut short: its card says sha256 {card.adapter_sha256[:12]}, "
-            f"its files give {found[:12]}",
+            f"its files give {actual[:12]}",
             hint="restore it from the registry (genarm registry) or DVC (dvc checkout), or train it again",
         )
     return card
@@ -80,17 +98,17 @@ def own_source(folder: Path, card: ArmCard | None, base: ModelSource) -> ModelSo
     """The model that an ARM is, or that its adapter sits on; `base` where that is its model."""
     if card is None or is_full(folder):
         return resolve(str(folder))
-    if card.base_weights_sha256 == base.weights_sha256:
+    if card.model_weights_sha256 == base.weights_sha256:
         return base
-    return resolve(card.base_id, card.base_revision)
+    return resolve(card.model_id, card.model_revision)
 
 
 def check_fits(card: ArmCard, base: ModelSource, *, shares_weights: bool) -> None:
     """Refuse an ARM made for another tokenizer or, where it adapts the base itself, for other weights."""
     if card.tokenizer_sha256 != base.tokenizer_sha256:
         raise TokenizerMismatch(
-            f"ARM {card.dimension!r} was trained on tokenizer {card.tokenizer_sha256[:12]} ({card.base_id}), "
-            f"base {base.id!r} has {base.tokenizer_sha256[:12]}",
+            f"ARM {card.dimension!r} was trained on tokenizer {card.tokenizer_sha256[:12]} "
+            f"({card.model_id}), base {base.id!r} has {base.tokenizer_sha256[:12]}",
             hint="train an ARM on this base's tokenizer",
         )
     if shares_weights:
@@ -99,9 +117,9 @@ def check_fits(card: ArmCard, base: ModelSource, *, shares_weights: bool) -> Non
 
 def check_weights(card: ArmCard, source: ModelSource) -> None:
     """Refuse an adapter on other weights than those that it was trained on."""
-    if card.base_weights_sha256 != source.weights_sha256:
+    if card.model_weights_sha256 != source.weights_sha256:
         raise AdapterError(
-            f"ARM {card.dimension!r} adapts weights {card.base_weights_sha256[:12]} ({card.base_id}), "
+            f"ARM {card.dimension!r} adapts weights {card.model_weights_sha256[:12]} ({card.model_id}), "
             f"base {source.id!r} has {source.weights_sha256[:12]}",
             hint="train an ARM on this base; while the champion is of another one: "
             f"genarm registry rollback {card.dimension} --to 0 --reason 'new base'",

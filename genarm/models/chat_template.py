@@ -1,24 +1,50 @@
-"""How the chat template writes an assistant's turn: what stands before its text, and what ends it."""
+"""The chat template: how messages are rendered, and how an assistant's turn begins and ends.
 
+Every prompt of the system, in training and in decoding, is rendered here.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from jinja2 import TemplateError
 
+from genarm.types import Message
+
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
+def prompt_text(tokenizer: "PreTrainedTokenizerBase", messages: Sequence[Message]) -> str:
+    """A conversation as text, up to where the assistant's answer starts.
+
+    Raises jinja2's TemplateError where the template refuses it, as some refuse a system message.
+    """
+    turns = [{"role": m.role, "content": m.content} for m in messages]
+    return str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
+
+
+def text_ids(tokenizer: "PreTrainedTokenizerBase", texts: Sequence[str]) -> list[list[int]]:
+    """Token ids of texts as they stand: special tokens in them are read as such, and none are added."""
+    ids: list[list[int]] = tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
+    return ids
+
+
+def render(tokenizer: "PreTrainedTokenizerBase", messages: Sequence[Message]) -> list[int]:
+    """Token ids of a conversation, up to where the assistant's answer starts."""
+    return text_ids(tokenizer, [prompt_text(tokenizer, messages)])[0]
+
+
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What is around an assistant's text."""
+    """What surrounds an assistant's text."""
 
     lead: str  # white space between the generation prompt and the text
     end: int | None  # the token that ends the turn
 
 
 def assistant_turn(tokenizer: "PreTrainedTokenizerBase") -> Turn:
-    """What the template writes before and after an assistant's text, found by rendering one.
+    """What the template writes before and after an assistant's text, read off a rendered example.
 
     The end is the special token right after the text, which need not be the eos token: Gemma's is
     `<end_of_turn>`. Where the template writes none, or refuses such a conversation, it is eos.
@@ -30,7 +56,7 @@ def assistant_turn(tokenizer: "PreTrainedTokenizerBase") -> Turn:
     except TemplateError:
         return Turn("", tokenizer.eos_token_id)
     head, _, tail = whole.rpartition("answer")
-    # A lead that is more than white space, such as an empty thought, is the template's view of the past.
+    # Templates may add more than white space to past turns only, such as an empty thought: that is no lead.
     lead = head.removeprefix(before) if head.startswith(before) else ""
     after = tokenizer.encode(tail.lstrip(), add_special_tokens=False)[:1]
     special = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
@@ -41,7 +67,7 @@ def assistant_turn(tokenizer: "PreTrainedTokenizerBase") -> Turn:
 def end_tokens(tokenizer: "PreTrainedTokenizerBase", model: "PreTrainedModel") -> list[int]:
     """Every token that ends a response: the template's, the generation config's, the model's, eos."""
     ends = {assistant_turn(tokenizer).end, tokenizer.eos_token_id}
-    for said in (model.generation_config, model.config.get_text_config()):
-        ids = getattr(said, "eos_token_id", None)
+    for config in (model.generation_config, model.config.get_text_config()):
+        ids = getattr(config, "eos_token_id", None)
         ends.update(ids if isinstance(ids, (list, tuple)) else (ids,))
     return sorted(end for end in ends if end is not None)

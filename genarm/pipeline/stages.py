@@ -175,21 +175,21 @@ def responses(layout: Layout, dimension: str) -> dict[Side, list[Response]]:
 def decide(root: Path) -> list[Decision]:
     """All dimensions together, since the chance of a false promotion is shared among them."""
     from genarm.evaluation.rule import decide as rule
-    from genarm.evaluation.win_rate import figures
+    from genarm.evaluation.scorecard import metrics
 
     layout, params = Layout(root), load_params(root / "params.yaml")
     champions = read_champions(root)
     scorecards = [_scorecard(layout, d, champions.get(d)) for d in params.dimensions]
     decisions = rule(scorecards, params.decide)
     write_json(layout.scorecards, {s.dimension: s for s in scorecards})
-    write_json(layout.figures, {s.dimension: figures(s) for s in scorecards})
+    write_json(layout.figures, {s.dimension: metrics(s) for s in scorecards})
     write_json(layout.decisions, {d.dimension: d for d in decisions})
     return decisions
 
 
 def _scorecard(layout: Layout, dimension: str, champion: Champion | None) -> Scorecard:
     """What was measured; of an ARM that is in use already nothing, since no run keeps its answers in step."""
-    from genarm.evaluation.win_rate import score
+    from genarm.evaluation.scorecard import score
 
     adapter = arms.adapter_hash(layout.arm(dimension))
     if champion is not None and champion.adapter_sha256 == adapter:

@@ -54,7 +54,7 @@ def upload(store: Store, card: ArmCard, folder: Path, model_id: str, run_id: str
             pip_requirements=_requirements(),
             metadata={
                 "dimension": card.dimension,
-                "base_id": card.base_id,
+                "base_id": card.model_id,
                 "adapter_sha256": card.adapter_sha256,
             },
         )

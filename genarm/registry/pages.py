@@ -34,11 +34,11 @@ peft.PeftModel.from_pretrained(base, folder)
 
 def version_page(card: ArmCard, metrics: Mapping[str, float], lineage: Mapping[str, str]) -> str:
     """The page of one version: what it is, how well it learned, where it comes from."""
-    at = f" at `{card.base_revision}`" if card.base_revision else ""
-    guides = f", guiding `{card.guides}`" if card.guides else ""
+    at = f" at `{card.model_revision}`" if card.model_revision else ""
+    guides = f", guiding `{card.guides_id}`" if card.guides_another_model else ""
     return "\n\n".join(
         [
-            f"ARM for **{card.dimension}** on `{card.base_id}`{at}{guides}, "
+            f"ARM for **{card.dimension}** on `{card.model_id}`{at}{guides}, "
             f"to be used at weight {card.weight:g}",
             "### How well it learned",
             _bullets({name: f"{value:.4g}" for name, value in sorted(metrics.items())}),

@@ -24,8 +24,7 @@ class ArmModel(PythonModel):
         folder, config = Path(context.artifacts["arm"]), context.model_config or {}
         self.card = arms.read_card(folder)
         base = os.environ.get("GENARM_BASE") or config.get("base")
-        card = self.card
-        known = (card.guides, card.guides_revision) if card.guides else (card.base_id, card.base_revision)
+        known = (self.card.guides_id, self.card.guides_revision)
         source = models.resolve(base) if base else models.resolve(*known)
         self.tokenizer = models.load_tokenizer(source)
         self.decoder = load_decoder(

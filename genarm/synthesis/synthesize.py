@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from genarm.decoding.guidance import GuidedDecoder, GuidedRequest
 from genarm.evaluation.respond import prompt_seed
-from genarm.evaluation.win_rate import repetition
+from genarm.evaluation.text_health import repetition
 from genarm.judges import Scorer, rate
 from genarm.models import render
 from genarm.types import PreferencePair, Prompt

@@ -54,9 +54,15 @@ def read_json(path: Path, kind: type[T]) -> T:
     except FileNotFoundError:
         raise DataError(f"no file at {path}", hint="run the stage that writes it: dvc repro") from None
     except ValidationError as error:
-        raise DataError(
-            f"{path}: {_first(error)}", hint="the file was altered or is of another version"
-        ) from None
+        raise _altered(str(path), error) from None
+
+
+def read_value(value: object, kind: type[T], where: str) -> T:
+    """Plain JSON values as a `kind`. Raises DataError naming `where` they stood and the field."""
+    try:
+        return TypeAdapter(kind).validate_python(value)
+    except ValidationError as error:
+        raise _altered(where, error) from None
 
 
 def write_rows(path: Path, rows: Iterable[Any]) -> None:
@@ -102,6 +108,10 @@ def read_curves(path: Path) -> list[dict[str, float]]:
     """The rows of a training's curves; an empty cell is left out."""
     with path.open(encoding="utf-8", newline="") as file:
         return [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
+
+
+def _altered(where: str, error: ValidationError) -> DataError:
+    return DataError(f"{where}: {_first(error)}", hint="the file was altered or is of another version")
 
 
 def _first(error: ValidationError) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from torch.utils.checkpoint import checkpoint
 
-from genarm.training.lora import decoder_layers
+from genarm.models.layers import decoder_layers
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from genarm.config import LoraConfig, nearest
 from genarm.errors import AdapterError, ConfigError
 from genarm.models.arm import CONFIG, read_card
+from genarm.models.layers import decoder_layers, linear_modules
 from genarm.system.files import write_json
 
 if TYPE_CHECKING:
@@ -92,29 +93,6 @@ def save_adapter(model: "PeftModel", folder: Path, base_id: str, revision: str |
     config |= {"base_model_name_or_path": base_id, "revision": revision}
     config["target_modules"] = sorted(config["target_modules"])  # which peft keeps in a set
     write_json(folder / CONFIG, config)
-
-
-def decoder_layers(model: "PreTrainedModel") -> tuple[str, nn.ModuleList]:
-    """The stack of transformer layers and the name it goes by."""
-    depth = model.config.get_text_config().num_hidden_layers
-    for name, module in model.get_decoder().named_children():
-        if isinstance(module, nn.ModuleList) and len(module) == depth:
-            return name, module
-    raise ConfigError(
-        f"{type(model).__name__} has no plain stack of {depth} layers", hint="choose another base model"
-    )
-
-
-def linear_modules(layers: nn.ModuleList, lowest: int) -> list[str]:
-    """Names below a layer of its linear modules, such as `self_attn.q_proj`, for each layer from `lowest`."""
-    from transformers.pytorch_utils import Conv1D
-
-    return [
-        name
-        for layer in list(layers)[lowest:]
-        for name, module in layer.named_modules()
-        if isinstance(module, (nn.Linear, Conv1D))
-    ]
 
 
 def fuse(model: "PeftModel") -> None:

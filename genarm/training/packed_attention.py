@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface
 
+from genarm.models.layers import FULL, SLIDING, attention_windows
 from genarm.training.collate import PairBatch
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 BLOCKS, FLEX = "genarm_blocks", "flex_attention"
 QUERIES = 128  # of a block; measured best of 64, 128, 256 and all, for rows of 160 to 1600 tokens
 UNKNOWN = ("softcap", "s_aux", "position_bias")  # what transformers may ask of attention, and blocks lack
-FULL, SLIDING = "full_attention", "sliding_attention"
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +160,8 @@ def _attend(
     """
     if asked := [name for name in UNKNOWN if more.get(name) is not None]:
         raise TypeError(f"attention with {asked[0]}")
-    window = window_of(module.config, getattr(module, "layer_idx", 0))
+    _, windows = attention_windows(module.config)
+    window = windows[getattr(module, "layer_idx", 0)]
     # Where all weights train, in mixed precision, norms and rotations leave q and k wider than v.
     q, k, v = (x[0].to(value.dtype) for x in (query, key, value))
     with torch.autocast(query.device.type, enabled=False):
@@ -171,13 +172,6 @@ def _attend(
 AttentionInterface.register(BLOCKS, _attend)
 
 
-def window_of(config: Any, layer: int) -> int | None:
-    """How far back a layer sees, its own token included; None for all the way."""
-    kinds = getattr(config, "layer_types", None)
-    window: int | None = getattr(config, "sliding_window", None)
-    return window if kinds is None or kinds[layer] == SLIDING else None
-
-
 def inputs(model: "PreTrainedModel", batch: PairBatch) -> dict[str, Any]:
     """What a packed row needs beside its tokens, for the attention that the model is set to."""
     config = model.config.get_text_config()
@@ -185,13 +179,10 @@ def inputs(model: "PreTrainedModel", batch: PairBatch) -> dict[str, Any]:
     if kind == BLOCKS:
         return {"layout": Layout(batch, model.dtype)}
     make = flex_mask if kind == FLEX else lambda batch, window: dense_mask(batch, window, model.dtype)
-    kinds = getattr(config, "layer_types", None)
-    window = getattr(config, "sliding_window", None)
-    if kinds is None:
-        return {"attention_mask": make(batch, window)}
-    if SLIDING not in kinds:
-        return {"attention_mask": make(batch, None)}
-    return {"attention_mask": {FULL: make(batch, None), SLIDING: make(batch, window)}}
+    kinds, windows = attention_windows(config)
+    if SLIDING in kinds and getattr(config, "layer_types", None) is not None:
+        return {"attention_mask": {FULL: make(batch, None), SLIDING: make(batch, config.sliding_window)}}
+    return {"attention_mask": make(batch, windows[0])}
 
 
 def sees(batch: PairBatch, window: int | None) -> Callable[[Any, Any, Any, Any], Tensor]:

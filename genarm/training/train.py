@@ -108,9 +108,11 @@ def train_arm(
     trainer.gather()
     card = ArmCard(
         dimension=dimension,
-        base_id=own.id,
-        base_revision=own.revision,
-        base_weights_sha256=own.weights_sha256,
+        model_id=own.id,
+        model_revision=own.revision,
+        model_weights_sha256=own.weights_sha256,
+        guides_id=base.id,
+        guides_revision=base.revision,
         tokenizer_sha256=base.tokenizer_sha256,
         adapter_sha256="",
         beta=config.beta,
@@ -122,8 +124,6 @@ def train_arm(
         metrics={k: v for k, v in metrics.items() if "second" not in k},
         dtype=dtype,
         quantise=config.quantise,
-        guides=None if own is base else base.id,
-        guides_revision=None if own is base else base.revision,
         warm_start=started_from,
     )
     if ranks.is_first():
@@ -188,7 +188,7 @@ def _save(model: Any, tokenizer: "PreTrainedTokenizerBase", out: Path, card: Arm
     for folder in (beside, old):
         shutil.rmtree(folder, ignore_errors=True)
     if hasattr(model, "peft_config"):
-        save_adapter(model, beside, card.base_id, card.base_revision)
+        save_adapter(model, beside, card.model_id, card.model_revision)
     else:
         save_whole(model, tokenizer, beside, card.dtype or "float32")
     card = write_card(beside, card)

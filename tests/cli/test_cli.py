@@ -61,7 +61,9 @@ def answered(project):
         folder.mkdir(parents=True)
         (folder / arms.CONFIG).write_text("{}")
         (folder / arms.WEIGHTS).write_bytes(dimension.encode())
-        arms.write_card(folder, ArmCard(dimension, "b", None, "w", "t", "", 0.1, 1.0, "p", None, None))
+        arms.write_card(
+            folder, ArmCard(dimension, "b", None, "w", "b", None, "t", "", 0.1, 1.0, "p", None, None)
+        )
         write_json(layout.train_metrics(dimension), {"accuracy": 0.7})
         layout.train_curves(dimension).write_text("step,loss\n1,0.7\n")
     used = Champion(4, "m-4", arms.adapter_hash(layout.arm("brief")), 1.0)

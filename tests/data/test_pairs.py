@@ -7,9 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from genarm import models
 from genarm.config import PairsConfig, SourceConfig
-from genarm.data.lengths import Lengths, TokenStats, longer_is_chosen, token_lengths, token_stats
 from genarm.data.pairs import RefusedRow, check_pairs, make_pairs, split_of, write_pairs
 from genarm.errors import ConfigError, DataError
 from genarm.system.files import read_rows
@@ -40,19 +38,6 @@ def data(tmp_path):
     folder.mkdir()
     (folder / "a.jsonl").write_text(lines(MANY), encoding="utf-8")
     return folder
-
-
-def test_lengths_counted_together_are_those_of_rendering_one_by_one(toy):
-    turns = (Message("system", "Be brief."), Message("user", "Hé?"), Message("assistant", "Yes."))
-    prompts = [Prompt(turns[1:2]), Prompt((*turns, Message("user", "Why?"))), Prompt(turns[:2])]
-    pairs = [PreferencePair(p, "abc", "é") for p in prompts]
-    expected = [Lengths(len(models.render(toy.tokenizer, p.messages)), 4, 3) for p in prompts]
-    assert token_lengths(pairs, toy.tokenizer) == expected  # "é" is two bytes, and the end token
-
-
-def test_statistics_by_hand():
-    assert token_stats([1, 2, 3, 10]) == TokenStats(mean=4.0, p50=3, p95=10, max=10)
-    assert longer_is_chosen([(3, 2), (2, 3), (2, 2), (9, 2)]) == 0.625
 
 
 def test_every_format_of_file_gives_the_same_pairs(toy, tmp_path):

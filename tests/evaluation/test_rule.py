@@ -9,10 +9,10 @@ from scipy import stats
 
 from genarm.config import RuleConfig
 from genarm.errors import DataError
-from genarm.evaluation import rule as promotion
+from genarm.evaluation.rule import __doc__ as rule_page
 from genarm.evaluation.rule import decide, holm
 from genarm.evaluation.win_rate import sign_test
-from genarm.types import Champion, Comparison, Decision, Estimate, Health, Scorecard
+from genarm.types import Champion, Comparison, Decision, Estimate, Scorecard, TextHealth
 
 RULE = RuleConfig(alpha=0.01, min_gain=0.02, margin=0.15, max_health_ratio=1.2)
 CHAMPION = Champion(3, "m-3", "c" * 64, 1.0)
@@ -47,8 +47,8 @@ def scorecard(
         champion,
         [comparison(d, c, right, unread) for d, c in counts.items()],
         [
-            Health("base", 40.0, base_repetition, 10.0, 0.0),
-            Health("challenger", 40.0, repetition, perplexity, 0.2),
+            TextHealth("base", 40.0, base_repetition, 10.0, 0.0),
+            TextHealth("challenger", 40.0, repetition, perplexity, 0.2),
         ],
     )
 
@@ -243,7 +243,7 @@ def test_power_is_what_the_module_states():
 
     rows = [
         line.split()
-        for line in promotion.__doc__.splitlines()
+        for line in (rule_page or "").splitlines()
         if line.startswith("    ") and line.split()[0].isdigit()
     ]
     assert len(rows) == 9

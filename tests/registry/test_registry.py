@@ -82,9 +82,11 @@ def make_arm(toy: Any, tmp_path_factory: pytest.TempPathFactory) -> Make:
             model.save_pretrained(folder)
             card = ArmCard(
                 dimension=DIMENSION,
-                base_id="toy",
-                base_revision=None,
-                base_weights_sha256=source.weights_sha256,
+                model_id="toy",
+                model_revision=None,
+                model_weights_sha256=source.weights_sha256,
+                guides_id="toy",
+                guides_revision=None,
                 tokenizer_sha256=source.tokenizer_sha256,
                 adapter_sha256="",
                 beta=0.1,
@@ -141,7 +143,7 @@ def test_a_version_leads_back_to_where_it_came_from(store: Registry, make_arm: M
     card = arms.read_card(folder)
     expected = {
         "adapter_sha256": card.adapter_sha256,
-        "base_weights_sha256": card.base_weights_sha256,
+        "base_weights_sha256": card.model_weights_sha256,
         "tokenizer_sha256": card.tokenizer_sha256,
         "data_md5": "d" * 32,
         "git_commit": "c" * 40,
@@ -587,7 +589,7 @@ def test_four_processes_may_open_a_new_store_at_once(tmp_path: Path, monkeypatch
 def test_a_model_of_its_own_is_stored_fetched_and_answers_beside_the_base(
     store: Registry, tmp_path: Path, toy: Any
 ) -> None:
-    """All weights trained: no adapter, so a whole folder is stored, and `guides` names the base to find."""
+    """All weights trained: no adapter, so a whole folder is stored; `guides_id` names the base to find."""
     import mlflow
     import pandas as pd
     from toy_arms import card
@@ -596,7 +598,7 @@ def test_a_model_of_its_own_is_stored_fetched_and_answers_beside_the_base(
     folder, source = tmp_path / "arm", resolve(str(toy.folder))
     toy_model(seed=7, layers=2).save_pretrained(folder)
     toy.tokenizer.save_pretrained(folder)
-    said = dataclasses.replace(card(source), dimension=DIMENSION, base_id="elsewhere", guides=source.id)
+    said = dataclasses.replace(card(source), dimension=DIMENSION, model_id="elsewhere", guides_id=source.id)
     written = arms.write_card(folder, said)
     register(store, folder)
     store.promote(DIMENSION, decision(store, folder), smoke_test=lambda _: None, actor="test")

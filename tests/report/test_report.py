@@ -10,7 +10,7 @@ import pytest
 
 from genarm.config import RuleConfig
 from genarm.evaluation.rule import decide
-from genarm.evaluation.win_rate import score
+from genarm.evaluation.scorecard import score
 from genarm.report.build import ReportInput, build_report
 from genarm.report.svg import curves, interval_strip, ticks
 from genarm.types import ArmCard, Champion, Comparison, Estimate, Message, Prompt, Response, Side, Verdict
@@ -105,8 +105,8 @@ def _preference(i: int, better: bool) -> float | None:
 def _arm(dimension: str) -> ArmCard:
     params = {"train": {"beta": 0.1, "learning_rate": 5e-4}, "pairs": {"seed": 0}}
     return ArmCard(
-        dimension, "smollm2-135m-instruct", None, "b" * 64, "d" * 64, "a" * 64, 0.1, 1.0, "e" * 64, "8" * 32,
-        "9" * 40, params,
+        dimension, "smollm2-135m-instruct", None, "b" * 64, "smollm2-135m-instruct", None, "d" * 64, "a" * 64,
+        0.1, 1.0, "e" * 64, "8" * 32, "9" * 40, params,
     )  # fmt: skip
 
 

@@ -122,8 +122,8 @@ def test_a_smaller_model_with_the_same_tokens_guides_the_base(toy, tmp_path, met
     result = run(toy, tmp_path, config)
     small, base = models.resolve(str(tmp_path / "small")), models.resolve(str(toy.folder))
     card = result.card
-    assert (card.base_id, card.base_weights_sha256) == (small.id, small.weights_sha256)
-    assert (card.guides, card.tokenizer_sha256) == (base.id, base.tokenizer_sha256)
+    assert (card.model_id, card.model_weights_sha256) == (small.id, small.weights_sha256)
+    assert (card.guides_id, card.tokenizer_sha256) == (base.id, base.tokenizer_sha256)
     assert is_full(tmp_path / "arm") == (method == "full")
     decoder = load_decoder(base, {"loud": tmp_path / "arm"}, dtype="float32")
     (answer,) = decoder.generate([GuidedRequest((1, 2, 3), {"loud": 1.0}, max_new_tokens=8)])

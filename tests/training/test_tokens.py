@@ -1,49 +1,14 @@
 """Where a response begins and ends, as token ids, for tokenizers and templates that do it differently."""
 
 import pytest
-from tokenizers import Tokenizer, decoders, normalizers
-from tokenizers import models as vocabularies
+from toy_tokenizers import BARE, GEMMA, LLAMA, sentencepiece
 from toys import byte_tokenizer, toy_model
-from transformers import PreTrainedTokenizerFast
 
 from genarm.errors import DataError
 from genarm.models import render
 from genarm.models.chat_template import assistant_turn, end_tokens
 from genarm.training.tokens import encode
 from genarm.types import Message, PreferencePair, Prompt
-
-GEMMA = (
-    "{{ bos_token }}{% for m in messages %}<start_of_turn>"
-    "{{ 'model' if m['role'] == 'assistant' else m['role'] }}"
-    "\n{{ m['content'] | trim }}<end_of_turn>\n{% endfor %}"
-    "{% if add_generation_prompt %}<start_of_turn>model\n{% endif %}"
-)
-LLAMA = (
-    "{{ bos_token }}{% for m in messages %}{% if m['role'] == 'user' %}[INST] {{ m['content'] }} [/INST]"
-    "{% else %} {{ m['content'] }}{{ eos_token }}{% endif %}{% endfor %}"
-)
-BARE = "{% for m in messages %}{{ m['content'] }}\n{% endfor %}{% if add_generation_prompt %}> {% endif %}"
-
-
-def sentencepiece(template: str, special: tuple[str, ...] = ()) -> PreTrainedTokenizerFast:
-    """A tokenizer in the manner of Llama 2 and Gemma: spaces are `▁`, and one is put before any text."""
-    words = ["<unk>", "<s>", "</s>", *special, "▁", "▁no", "no", "▁yes", "yes", "\n"]
-    words += sorted({*"abcdefghijklmnopqrstuvwxyz[]/>INSTyes"} - set(words))
-    merges = [("n", "o"), ("▁", "no"), ("y", "e"), ("ye", "s"), ("▁", "yes")]
-    words += [a + b for a, b in merges if a + b not in words]
-    model = vocabularies.BPE({w: i for i, w in enumerate(words)}, merges, unk_token="<unk>", fuse_unk=True)
-    tokenizer = Tokenizer(model)
-    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
-    tokenizer.decoder = decoders.Sequence(
-        [decoders.Replace("▁", " "), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
-    )
-    fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", unk_token="<unk>"
-    )
-    if special:
-        fast.add_special_tokens({"additional_special_tokens": list(special)})
-    fast.chat_template = template
-    return fast
 
 
 def pair(chosen: str = "yes", rejected: str = "no") -> PreferencePair:

@@ -15,8 +15,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from genarm.decoding.runner.kv_cache import KeyValues
-
-KINDS = ("full_attention", "sliding_attention")
+from genarm.models.layers import attention_windows
 
 
 class Inputs(NamedTuple):
@@ -146,26 +145,12 @@ class Whole:
         return None if head is None else logits[:, head]
 
 
-def windows_of(model: PreTrainedModel, layers: int) -> tuple[list[str], list[int | None]]:
-    """Kind and window of each layer. Raises ValueError for attention that is neither full nor sliding."""
-    config = model.config.get_text_config()
-    kinds = getattr(config, "layer_types", None)
-    window = getattr(config, "sliding_window", None)
-    if kinds is None:  # one kind for all: Mistral slides wherever a window is set
-        kinds = ["full_attention" if window is None else "sliding_attention"] * layers
-    if strange := [kind for kind in kinds if kind not in KINDS]:
-        raise ValueError(f"its layers use {strange[0]}")
-    if getattr(config, "use_bidirectional_attention", False) or not getattr(config, "is_causal", True):
-        raise ValueError("its attention is not causal")
-    return list(kinds), [window if kind == "sliding_attention" else None for kind in kinds]
-
-
 def take_apart(model: PreTrainedModel) -> Walk:
     """The parts of a model; AttributeError and its like where they are not where Llama has them."""
     decoder, config = model.get_decoder(), model.config.get_text_config()
     if len(set(getattr(model, "hf_device_map", {}).values())) > 1:
         raise ValueError("its layers are on several devices")
-    kinds, windows = windows_of(model, len(decoder.layers))
+    kinds, windows = attention_windows(config)
     by_kind = "layer_type" in inspect.signature(decoder.rotary_emb.forward).parameters
     return Walk(
         embed=decoder.embed_tokens,
@@ -181,5 +166,5 @@ def take_apart(model: PreTrainedModel) -> Walk:
 
 def as_a_whole(model: PreTrainedModel) -> Whole:
     """A model that is run by its own forward pass. Raises ValueError for attention without a plain cache."""
-    kinds, windows = windows_of(model, int(model.config.get_text_config().num_hidden_layers))
+    kinds, windows = attention_windows(model.config.get_text_config())
     return Whole(model, dict(zip(kinds, windows, strict=True)))

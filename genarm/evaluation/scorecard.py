@@ -1,0 +1,79 @@
+"""Responses and verdicts of one challenger to its scorecard, and the metrics that experiments compare."""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+
+from genarm.errors import DataError
+from genarm.evaluation.length_control import length_controlled
+from genarm.evaluation.text_health import text_health
+from genarm.evaluation.win_rate import preferences_by_prompt, win_rate
+from genarm.types import Champion, Response, Scorecard, Side, Verdict
+
+SIDES: tuple[Side, ...] = ("base", "champion", "challenger")
+
+
+def score(
+    dimension: str,
+    challenger_sha256: str,
+    champion: Champion | None,
+    responses: Mapping[Side, Sequence[Response]],
+    verdicts: Sequence[Verdict],
+) -> Scorecard:
+    """Everything that was measured of one challenger, its own dimension and its rival first.
+
+    Raises DataError unless every side answered the base's prompts once each and every comparison judged them
+    all: win rates over different prompts cannot be compared.
+    """
+    expected = {r.prompt_id for r in responses["base"]}
+    for side, answers in responses.items():
+        counts = Counter(r.prompt_id for r in answers)
+        _same_prompts(f"responses of the {side}", set(counts), expected)
+        if len(counts) < len(answers):
+            raise DataError(
+                f"{dimension}: the {side} answered prompt {counts.most_common(1)[0][0]} more than once",
+                hint="re-run the stage: genarm respond",
+            )
+    groups: dict[tuple[str, Side, Side], list[Verdict]] = defaultdict(list)
+    for verdict in verdicts:
+        if missing := {verdict.left, verdict.right} - set(responses):
+            raise DataError(
+                f"{dimension}: a verdict is about the {missing.pop()}, which did not answer", hint="dvc repro"
+            )
+        groups[verdict.dimension, verdict.left, verdict.right].append(verdict)
+    tokens = {side: {r.prompt_id: r.tokens for r in answers} for side, answers in responses.items()}
+    comparisons = []
+    for (judged, left, right), group in groups.items():
+        _same_prompts(
+            f"verdicts on {judged}, {left} against {right},", {v.prompt_id for v in group}, expected
+        )
+        preferences = preferences_by_prompt(group)
+        longer = [tokens[left][i] - tokens[right][i] for i in preferences]
+        outcomes = [(1 + p) / 2 for p in preferences.values()]
+        comparisons.append(replace(win_rate(group), length_controlled=length_controlled(outcomes, longer)))
+    order: dict[Side, int] = {"challenger": 0, "champion": 1, "base": 2}
+    comparisons.sort(key=lambda c: (c.dimension != dimension, c.dimension, order[c.left], order[c.right]))
+    return Scorecard(
+        dimension=dimension,
+        challenger_sha256=challenger_sha256,
+        champion=champion,
+        comparisons=comparisons,
+        health=[text_health(side, responses[side]) for side in SIDES if side in responses],
+    )
+
+
+def metrics(card: Scorecard) -> dict[str, object]:
+    """The numbers that experiments compare: win rates over the rival, and the challenger's text health."""
+    over_rival = [c for c in card.comparisons if (c.left, c.right) == ("challenger", card.rival)]
+    health = [asdict(h) for h in card.health if h.side == "challenger"]
+    return {
+        "win_rate": {c.dimension: c.win_rate.value for c in over_rival},
+        **{name: h[name] for h in health for name in ("perplexity", "repetition", "kl")},
+    }
+
+
+def _same_prompts(what: str, answered: set[str], expected: set[str]) -> None:
+    if missing := sorted(expected - answered):
+        raise DataError(f"{what} miss {len(missing)} prompts, first {missing[0]}", hint="dvc repro")
+    if strange := sorted(answered - expected):
+        raise DataError(f"{what} name prompts that were not asked, first {strange[0]}", hint="dvc repro")

@@ -1,0 +1,36 @@
+"""How the text of one side reads, measured without a judge: length, repetition, perplexity and KL."""
+
+import math
+from collections.abc import Sequence
+
+from genarm.errors import DataError
+from genarm.types import Response, Side, TextHealth
+
+
+def repetition(text: str) -> float:
+    """Share of word 4-grams that were seen before in the same text; 0 below four words.
+
+    Words are split at white space and compared in lower case.
+    """
+    words = text.lower().split()
+    grams = [tuple(words[i : i + 4]) for i in range(len(words) - 3)]
+    return 1 - len(set(grams)) / len(grams) if grams else 0.0
+
+
+def text_health(side: Side, responses: Sequence[Response]) -> TextHealth:
+    """Length, repetition, perplexity and KL of one side's responses.
+
+    perplexity = exp(-sum base_logprob / sum tokens) over all responses, the others are means over responses.
+    Raises DataError where there is no token to measure.
+    """
+    tokens = sum(r.tokens for r in responses)
+    if tokens == 0:
+        raise DataError(f"the {side} answered with no token at all", hint="look at its responses file")
+    n = len(responses)
+    return TextHealth(
+        side=side,
+        mean_tokens=tokens / n,
+        repetition=math.fsum(repetition(r.text) for r in responses) / n,
+        perplexity=math.exp(-math.fsum(r.base_logprob for r in responses) / tokens),
+        kl=math.fsum(r.kl for r in responses) / n,
+    )
