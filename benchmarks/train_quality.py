@@ -94,6 +94,7 @@ def measure(chosen: argparse.Namespace) -> dict[str, float]:
         learning_rate=chosen.learning_rate,
         batch_pairs=chosen.batch_pairs,
         evaluate_steps=10**9,
+        checkpoint_minutes=1e6,
         lora=LoraConfig(layers=chosen.layers or "all"),
     )
     found = {
@@ -139,21 +140,20 @@ def accuracies(
     from transformers import set_seed
 
     from genarm.models import load_model
-    from genarm.training import logps
-    from genarm.training.lora import adapt, fuse
+    from genarm.training.logps import prepare as prepare_model
+    from genarm.training.lora import add_lora, fuse_lora
     from genarm.training.trainer import ArmTrainer
-    from genarm.training.watch import Watch
 
     set_seed(config.seed)
     model = load_model(source, dtype)
-    if way == "ours" and not logps.prepare(model, data):
+    if way == "ours" and not prepare_model(model, data):
         raise SystemExit("this model's rows cannot be packed")
     with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
         warnings.simplefilter("ignore", FutureWarning)  # peft's
-        adapted = adapt(model, config.lora)
-        fuse(adapted)
-        watch = Watch(f"{way}, seed {config.seed}", checkpoint_minutes=1e6)
-        trainer = ArmTrainer(adapted, config, data, held_out, Path(folder), watch, packed=way == "ours")
+        adapted = add_lora(model, config.lora)
+        fuse_lora(adapted)
+        title = f"{way}, seed {config.seed}"
+        trainer = ArmTrainer(adapted, config, data, held_out, Path(folder), title=title, packed=way == "ours")
         trainer.run(way)
     rows = [row["eval/rewards/accuracies"] for row in trainer.curves if "eval/rewards/accuracies" in row]
     return rows[0], rows[-1]

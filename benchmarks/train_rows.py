@@ -30,12 +30,11 @@ from transformers import (
 
 from genarm.config import LoraConfig, TrainConfig
 from genarm.models import load_model, load_tokenizer, resolve
-from genarm.training import logps
-from genarm.training.lora import adapt, fuse
-from genarm.training.packing import Plan
+from genarm.training.logps import prepare
+from genarm.training.lora import add_lora, fuse_lora
+from genarm.training.packing import PackedSteps
 from genarm.training.token_cache import TokenPairs
 from genarm.training.trainer import ArmTrainer
-from genarm.training.watch import Watch
 
 
 class Clock(TrainerCallback):
@@ -60,7 +59,7 @@ def found(job: Job) -> dict[str, float]:
         model = nn.Module.to(load_model(source, job.dtype), device)
     else:
         model = random_model(SHAPES[job.shape], len(tokenizer), device, dtype)
-    order = Plan(
+    order = PackedSteps(
         row_tokens(pairs), epochs=1, batch_pairs=job.batch_pairs, batch_tokens=2**31, seed=SEED
     ).order
     timed = [pairs[i] for i in order[job.batch_pairs :]]
@@ -119,10 +118,10 @@ def ours(job: Job, model: PreTrainedModel, pairs: Sequence[Pair], folder: Path) 
     """Our trainer; `plain` gives it two padded rows a pair, batched by the same budget."""
     data = in_memory(job.row, pairs)
     packed = job.row != "plain"
-    if packed and not logps.prepare(model, data):
+    if packed and not prepare(model, data):
         raise SystemExit("this model's rows cannot be packed: there is only the row `plain`")
-    adapted = adapt(model, LoraConfig(layers=job.layers or "all", rank=RANK, alpha=ALPHA))
-    fuse(adapted)
+    adapted = add_lora(model, LoraConfig(layers=job.layers or "all", rank=RANK, alpha=ALPHA))
+    fuse_lora(adapted)
     config = TrainConfig(
         beta=BETA,
         learning_rate=LEARNING_RATE,
@@ -131,8 +130,9 @@ def ours(job: Job, model: PreTrainedModel, pairs: Sequence[Pair], folder: Path) 
         warmup=0,
         schedule="constant",
         seed=SEED,
+        checkpoint_minutes=1e6,
     )
-    return ArmTrainer(adapted, config, data, data.take([0]), folder, Watch(job.row, 1e6), packed)
+    return ArmTrainer(adapted, config, data, data.take([0]), folder, title=job.row, packed=packed)
 
 
 def limits(job: Job, model: PreTrainedModel, pairs: Sequence[Pair]) -> dict[str, float]:

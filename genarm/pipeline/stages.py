@@ -42,11 +42,11 @@ def pairs(root: Path) -> dict[str, object]:
 
 def train(root: Path, dimension: str) -> dict[str, float]:
     """artifacts/pairs/<dimension> -> artifacts/arms/<dimension>: the challenger."""
-    from genarm.training import launch
+    from genarm.training.launch import launch, needs_launch
 
     config = load_params(root / "params.yaml").train_config(dimension)
-    if launch.several(config):
-        launch.launch(root, dimension, config)
+    if needs_launch(config):
+        launch(root, dimension, config)
     else:
         train_here(root, dimension)
     return read_json(Layout(root).train_metrics(dimension), dict[str, float])
@@ -58,7 +58,7 @@ def train_here(root: Path, dimension: str) -> None:
     Where the project has an MLflow store, the curves are shown there as they come; no file depends on it.
     """
     from genarm.registry.live_run import following
-    from genarm.training import process_group as ranks
+    from genarm.training.process_group import is_main_process, launched_as_main
     from genarm.training.train import train_arm
 
     layout, params = Layout(root), load_params(root / "params.yaml")
@@ -66,7 +66,7 @@ def train_here(root: Path, dimension: str) -> None:
     start, begun = starts.fetch_start(root, dimension) or (None, None)
     pairs, data_md5, commit = layout.pairs(dimension, "train"), _data_md5(root), _git_commit(root)
     with following(
-        root if ranks.started_first() else None,
+        root if launched_as_main() else None,
         f"train {dimension}",
         {"dimension": dimension, "data_md5": data_md5, "git_commit": commit, "pairs_sha256": sha256(pairs)},
         {"base": params.base.model, **config.model_dump(mode="json")},
@@ -88,7 +88,7 @@ def train_here(root: Path, dimension: str) -> None:
             journal=live,
         )
         live.adapter_sha256 = result.card.adapter_sha256
-    if ranks.is_first():
+    if is_main_process():
         write_text(layout.train_hash(dimension), result.card.adapter_sha256 + "\n")
         write_json(layout.train_metrics(dimension), result.metrics)
         write_curves(layout.train_curves(dimension), result.curves)

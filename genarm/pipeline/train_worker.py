@@ -13,15 +13,13 @@ def main() -> None:
     """Train as one of several; an expected error is left for the process that started all."""
     root = env.project_root()
     env.prepare(root)
-    rank = os.environ.get("RANK", "0")
-    if os.environ.get("LOCAL_RANK", "0") == "0":
-        launch.tell(f"pid-{rank}", os.getpid())
+    launch.report_process_id()
     from genarm.pipeline import stages
 
     try:
         stages.train_here(Path(root), sys.argv[1])
     except GenarmError as error:
-        launch.tell(f"failed-{rank}", (error.message, error.hint))
+        launch.report_failure(error)
         # No clean-up: it would wait for processes that wait for this one.
         sys.stderr.flush()
         os._exit(1)

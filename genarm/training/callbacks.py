@@ -1,55 +1,188 @@
-"""What is done between the steps of a training: rows are handed on, and held-out pairs are measured."""
+"""What happens between the steps of a training: curves, evaluations, progress, checkpoints, an orderly stop.
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+Callbacks of transformers: they know the trainer's state and its control, and are given what else they need.
+"""
 
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from genarm.training import process_group as ranks
-
-if TYPE_CHECKING:
-    from genarm.training.trainer import ArmTrainer
-
+from genarm.system.signals import heard
+from genarm.training.process_group import any_process, is_main_process
 
 Journal = Callable[[Mapping[str, float]], Any]
 
+SECONDS_BETWEEN_LINES = 10.0
+SHOWN = ("loss", "rewards/accuracies")  # beside the bar
+
 
 def quiet(row: Mapping[str, float]) -> None:
-    """For a training that nobody looks on to."""
+    """The journal of a training whose curves nobody follows."""
 
 
-class Tell(TrainerCallback):
-    """Hands the rows of the curves on, first those from before a resume."""
+def is_curve_row(row: Mapping[str, float]) -> bool:
+    """Whether a row of the trainer's log belongs to the curves: a step or an evaluation."""
+    return "loss" in row or "eval/loss" in row
 
-    def __init__(self, trainer: "ArmTrainer", journal: Journal) -> None:
-        self._trainer, self._journal = trainer, journal
+
+def curve_rows(log_history: Iterable[Mapping[str, float]]) -> list[dict[str, float]]:
+    """The curves in a trainer's log, without "epoch": to the trainer the whole training is one epoch."""
+    return [
+        {name: value for name, value in row.items() if name != "epoch"}
+        for row in log_history
+        if is_curve_row(row)
+    ]
+
+
+class JournalCallback(TrainerCallback):
+    """Passes each row of the curves to a journal; after a resume, first the rows from before it."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        for row in self._trainer.curves:
+        """Pass on what was logged before a resume."""
+        for row in curve_rows(state.log_history):
             self._journal(row)
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+        """Pass on the row that was just logged."""
         row = state.log_history[-1]
-        if ranks.is_first() and ("loss" in row or "eval/loss" in row):
+        if is_main_process() and is_curve_row(row):
             self._journal(row)
 
 
-class Evaluate(TrainerCallback):
-    """Before the first step and every so many steps; `run` evaluates after the last one."""
+class EvaluationCallback(TrainerCallback):
+    """Evaluates before the first step and every `steps` steps; the trainer evaluates after the last one."""
 
-    def __init__(self, trainer: "ArmTrainer") -> None:
-        self._trainer = trainer
+    def __init__(self, evaluate: Callable[[], object], steps: int) -> None:
+        self._evaluate, self._steps = evaluate, steps
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
+        """Evaluate the model before it is trained."""
         if state.global_step == 0:
-            self._trainer.evaluate()
+            self._evaluate()
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        due = state.global_step % self._trainer.config.evaluate_steps == 0
+        """Ask for an evaluation when one is due."""
+        due = state.global_step % self._steps == 0
         control.should_evaluate = due and state.global_step < state.max_steps
+
+
+class CheckpointCallback(TrainerCallback):
+    """Asks for a checkpoint every few minutes, and for one and an end after a signal."""
+
+    def __init__(self, minutes: float, notify: Callable[[str], object]) -> None:
+        self._seconds, self._notify = 60 * minutes, notify
+        self._stop_requested = False
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """Start the clock."""
+        self._saved = time.monotonic()
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """Agree with the other processes on whether to save and whether to stop."""
+        now = time.monotonic()
+        stop, due = any_process(self._stop_requested, now - self._saved > self._seconds)
+        if stop:
+            control.should_training_stop = True
+        if stop or due:
+            control.should_save = True
+            self._saved = now
+
+    def request_stop(self) -> None:
+        """Stop after the step under way, with a checkpoint."""
+        self._stop_requested = True
+        self._notify("stops after this step and keeps a checkpoint")
+
+    def stopping_on_signal(self) -> AbstractContextManager[None]:
+        """Turn the first Ctrl-C or SIGTERM into `request_stop`; the second one acts at once."""
+        return heard(self.request_stop)
+
+
+class ProgressBarCallback(TrainerCallback):
+    """Shows progress on stderr: a bar on a terminal, a line every ten seconds elsewhere."""
+
+    def __init__(self, title: str) -> None:
+        self._title = title
+        self._console = Console(stderr=True, quiet=not is_main_process())
+        self._bar: Progress | None = None
+        self._task = TaskID(0)
+        self._pairs = 0
+        self._metrics: dict[str, float] = {}
+
+    def count_pairs(self, pairs: int) -> None:
+        """Add pairs that were trained on, for the speed that is shown."""
+        self._pairs += pairs
+
+    def warn(self, message: str) -> None:
+        """Show a message beside the bar."""
+        self._console.print(f"{self._title}: {message}", soft_wrap=True, highlight=False)
+
+    def close(self) -> None:
+        """Remove the bar."""
+        if self._bar:
+            self._bar.stop()
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """Show where the training starts or resumes."""
+        self._started = self._shown = time.monotonic()
+        self._first_step = state.global_step
+        if state.global_step:
+            self._console.print(f"{self._title}: resumes at step {state.global_step} of {state.max_steps}")
+        if self._console.is_terminal and is_main_process():
+            columns = TextColumn(self._title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+            self._bar = Progress(*columns, TextColumn("{task.fields[note]}"), console=self._console)
+            self._bar.start()
+            self._task = self._bar.add_task("", total=state.max_steps, completed=state.global_step, note="")
+
+    def on_step_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """Start the clock with the first step, so that the evaluation before it does not count."""
+        if not self._pairs:
+            self._started = time.monotonic()
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **_: Any,
+    ) -> None:
+        """Remember the metrics that are shown."""
+        self._metrics |= {name: value for name, value in (logs or {}).items() if name in SHOWN}
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """Move the bar, or print a line when the last one is old enough."""
+        now = time.monotonic()
+        elapsed = now - self._started
+        note = f"{self._pairs / elapsed:.1f} pairs/s"
+        for name, value in self._metrics.items():
+            note += f"  {name} {value:.2f}"
+        if self._bar:
+            self._bar.update(self._task, completed=state.global_step, note=note)
+        elif now - self._shown > SECONDS_BETWEEN_LINES:
+            self._shown = now
+            left = elapsed / (state.global_step - self._first_step) * (state.max_steps - state.global_step)
+            self.warn(f"step {state.global_step} of {state.max_steps}  {note}  {left:.0f} s left")

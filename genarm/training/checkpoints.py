@@ -1,4 +1,4 @@
-"""Checkpoints of one training: kept apart from those of any other, and used only when whole."""
+"""Checkpoints of one training: kept apart from those of any other, and used only when complete."""
 
 import hashlib
 import json
@@ -12,126 +12,134 @@ from typing import Any
 
 from genarm.errors import DataError, TrainingError
 from genarm.system.files import read_json, sha256, to_json, write_json
-from genarm.training import process_group as ranks
+from genarm.training.process_group import barrier, is_main_process
 
-MARKER = "complete.json"
-SAID = "training.json"
+HASHES = "complete.json"  # of a checkpoint's files
+INPUTS = "training.json"  # what decides the result of the training
 PREFIX = "checkpoint-"  # as transformers names them
-FORMAT = 2  # raised when an older checkpoint would go on differently
+FORMAT = 2  # raised when training would continue differently from an older checkpoint
 
 log = logging.getLogger(__name__)
 
 
 def training_key(weights: str, settings: object, *data: str) -> str:
-    """One name for all that decides the result: weights, settings, token ids, and the libraries' versions.
+    """A hash of everything that decides the result: weights, settings, token ids, and library versions.
 
     `data` are the fingerprints of the token ids.
     """
     libraries = {name: version(name) for name in ("torch", "transformers", "peft")}
-    said = json.dumps([FORMAT, weights, settings, libraries, data], sort_keys=True)
-    return hashlib.sha256(said.encode()).hexdigest()[:16]
+    inputs = json.dumps([FORMAT, weights, settings, libraries, data], sort_keys=True)
+    return hashlib.sha256(inputs.encode()).hexdigest()[:16]
 
 
-def open_folder(root: Path, key: str, said: Mapping[str, Any] | None = None) -> Path:
-    """The folder of this training; `said` is all that decides its result, for a later one to compare with.
+def open_folder(root: Path, key: str, inputs: Mapping[str, Any] | None = None) -> Path:
+    """The folder for the checkpoints of this training, by its key.
 
-    Checkpoints of another training are refused: this one starts anew, and says in what they differ. The
-    newest of them stay until a training ends, should its parameters be meant after all.
-    Raises TrainingError where the folder cannot be made.
+    `inputs` are stored beside them, so that a later training can say in what it differs. Checkpoints of
+    another training are not used: a warning names the difference. The newest of them stay until a training
+    ends, in case its parameters are restored. Raises TrainingError where the folder cannot be made.
     """
     folder = root / key
-    if ranks.is_first():
-        with writing(folder):
+    if is_main_process():
+        with disk_errors_named(folder):
             folder.mkdir(parents=True, exist_ok=True)
             others = [p for p in root.iterdir() if p != folder]
-            usable = [p for p in others if (p / SAID).is_file() and newest(p)]
-            kept = max(usable, key=lambda p: (p / SAID).stat().st_mtime, default=None)
+            usable = [p for p in others if (p / INPUTS).is_file() and newest_complete(p)]
+            kept = max(usable, key=lambda p: (p / INPUTS).stat().st_mtime, default=None)
             for other in others:
                 if other != kept:
                     shutil.rmtree(other, ignore_errors=True)
-            if said is not None:
-                write_json(folder / SAID, said)
-                if kept and not newest(folder):
+            if inputs is not None:
+                write_json(folder / INPUTS, inputs)
+                if kept and not newest_complete(folder):
                     log.warning(
-                        "%s is not gone on from, it is of another training: %s; this one starts anew",
-                        newest(kept),
-                        difference(read_json(kept / SAID, dict[str, Any]), json.loads(to_json(said))),
+                        "%s belongs to another training and is not used (%s); training starts from step 0",
+                        newest_complete(kept),
+                        difference(read_json(kept / INPUTS, dict[str, Any]), json.loads(to_json(inputs))),
                     )
-    ranks.wait()
+    barrier()
     return folder
 
 
 def clear(root: Path) -> None:
     """Remove all checkpoints: the training is done."""
-    if ranks.is_first():
+    if is_main_process():
         shutil.rmtree(root, ignore_errors=True)
         root.mkdir(parents=True, exist_ok=True)
 
 
 def difference(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str = "") -> str:
-    """What was changed, such as `settings.beta 0.1, now 0.2`."""
-    found = []
+    """What has changed, such as `settings.beta 0.1, now 0.2`."""
+    changes = []
     for name in sorted({*before, *after}):
         old, new = before.get(name), after.get(name)
         if isinstance(old, Mapping) and isinstance(new, Mapping):
             if inner := difference(old, new, f"{prefix}{name}."):
-                found.append(inner)
+                changes.append(inner)
         elif old != new:
-            found.append(f"{prefix}{name} {old}, now {new}")
-    return "; ".join(found)
+            changes.append(f"{prefix}{name} {old}, now {new}")
+    return "; ".join(changes)
 
 
-def seal(checkpoint: Path) -> None:
-    """Note the hash of every file, last of all: a checkpoint without this note was cut short."""
-    files = {p.name: sha256(p) for p in sorted(checkpoint.iterdir()) if p.is_file() and p.name != MARKER}
-    write_json(checkpoint / MARKER, files)
+def checkpoint_at(folder: Path, step: int) -> Path:
+    """Where the checkpoint of a step lies."""
+    return folder / f"{PREFIX}{step}"
 
 
-def newest(folder: Path) -> Path | None:
-    """The latest whole checkpoint; broken ones are removed with a warning."""
+def step_of(checkpoint: Path) -> int:
+    """The step after which a checkpoint was taken."""
+    return int(checkpoint.name.removeprefix(PREFIX))
+
+
+def mark_complete(checkpoint: Path) -> None:
+    """Write the hash of every file, last of all: a checkpoint without this list was cut short."""
+    files = {p.name: sha256(p) for p in sorted(checkpoint.iterdir()) if p.is_file() and p.name != HASHES}
+    write_json(checkpoint / HASHES, files)
+
+
+def newest_complete(folder: Path) -> Path | None:
+    """The latest complete checkpoint; broken ones are removed with a warning."""
     for checkpoint in sorted(folder.glob(f"{PREFIX}*"), key=step_of, reverse=True):
-        if _is_whole(checkpoint):
+        if _is_complete(checkpoint):
             return checkpoint
         log.warning("%s was cut short or altered; it is not used", checkpoint)
         shutil.rmtree(checkpoint, ignore_errors=True)
     return None
 
 
-def step_of(checkpoint: Path) -> int:
-    """The step after which it was taken."""
-    return int(checkpoint.name.removeprefix(PREFIX))
-
-
-@contextmanager
-def whole_or_none(folder: Path, step: int) -> Iterator[None]:
-    """What cannot be written, as on a full disk, is taken away again; the checkpoint before it stays."""
+def _is_complete(checkpoint: Path) -> bool:
     try:
-        yield
-    except BaseException as error:
-        shutil.rmtree(folder / f"{PREFIX}{step}", ignore_errors=True)
-        if isinstance(error, TrainingError):
-            before = newest(folder)
-            kept = f"the checkpoint of step {step_of(before)} is whole" if before else "no checkpoint is left"
-            raise TrainingError(f"{error.message}; {kept}", hint=error.hint) from error
-        raise
-
-
-def _is_whole(checkpoint: Path) -> bool:
-    try:
-        files = read_json(checkpoint / MARKER, dict[str, str])
+        files = read_json(checkpoint / HASHES, dict[str, str])
         return all(sha256(checkpoint / name) == digest for name, digest in files.items())
     except (DataError, OSError):
         return False
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Whatever goes wrong on the disk becomes a TrainingError that names the path."""
+def complete_or_removed(folder: Path, step: int) -> Iterator[None]:
+    """Remove a checkpoint whose writing fails, as on a full disk; the one before it stays."""
+    try:
+        yield
+    except BaseException as error:
+        shutil.rmtree(checkpoint_at(folder, step), ignore_errors=True)
+        if isinstance(error, TrainingError):
+            before = newest_complete(folder)
+            kept = f"the checkpoint of step {step_of(before)} is kept" if before else "no checkpoint is left"
+            raise TrainingError(f"{error.message}; {kept}", hint=error.hint) from error
+        raise
+
+
+@contextmanager
+def disk_errors_named(path: Path) -> Iterator[None]:
+    """Turn the error of a failed write, by any of the libraries, into a TrainingError that names the path.
+
+    The only place that knows how each of them reports it: Python by OSError, safetensors by SafetensorError,
+    torch.save by RuntimeError, whose message is quoted and not read.
+    """
     from safetensors import SafetensorError
 
     try:
         yield
-    # torch.save reports a failed write as a RuntimeError
     except (OSError, SafetensorError, RuntimeError) as error:
         where = getattr(error, "filename", None) or path
         reason = getattr(error, "strerror", None) or (str(error) or type(error).__name__).splitlines()[0]

@@ -1,8 +1,8 @@
 """Preference pairs to tensors: many pairs in one row without padding, each prompt once.
 
-A pair's stretch of the row is `prompt + chosen + rejected`. Each response sees the prompt and itself, nobody
-sees another pair, and positions start anew with every pair and go on from the prompt's end with either
-response: the model computes what it would on separate rows (prefix sharing, arXiv 2410.20305).
+A pair takes up `prompt + chosen + rejected` of the row. Each response attends to the prompt and itself, and
+no token to another pair. Positions start at 0 with every pair, and at the prompt's end with either response:
+the model computes what it would on separate rows (prefix sharing, arXiv 2410.20305).
 """
 
 from collections.abc import Sequence
@@ -14,12 +14,13 @@ from torch import Tensor
 
 from genarm.training.tokens import TokenPair
 
+PROMPT, CHOSEN, REJECTED = range(3)
 PADDING = -1
 
 
 @dataclass(frozen=True, slots=True)
 class PairBatch:
-    """p pairs as one packed row, or as 2p plain ones, of s tokens, in which t tokens are predicted.
+    """p pairs as one packed row, or as 2p padded ones, of s tokens, in which t tokens are predicted.
 
     Response 2i is the chosen one of pair i, response 2i + 1 its rejected one.
     """
@@ -29,16 +30,18 @@ class PairBatch:
     packed: bool
     input_ids: Tensor  # [r, s]
     position_ids: Tensor  # [r, s]
-    part: Tensor  # [r, s] 3i for the prompt of pair i, 3i + 1 chosen, 3i + 2 rejected, or PADDING
+    pair: Tensor  # [r, s] to which pair a token belongs, or PADDING
+    part: Tensor  # [r, s] PROMPT, CHOSEN or REJECTED, or PADDING; padded rows are PROMPT throughout
     predicts: Tensor  # [r, s] bool: a response token is predicted from here
     source: Tensor  # [t] which of the True places of `predicts`, in reading order, predicts the token
     target: Tensor  # [t] the token
-    owner: Tensor  # [t] its response
+    owner: Tensor  # [t] the response that it belongs to
 
     def __len__(self) -> int:
         return len(self.prompt_ids)
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> "PairBatch":
+        """The same batch with its tensors on a device."""
         moved: dict[str, Any] = {
             field.name: value.to(device, non_blocking=non_blocking)
             for field in fields(self)
@@ -51,6 +54,7 @@ def collate(pairs: Sequence[TokenPair], *, packed: bool = True) -> PairBatch:
     """Some pairs end to end in one row, or as two padded rows each."""
     ids: list[list[int]] = []
     positions: list[list[int]] = []
+    owners: list[list[int]] = []
     parts: list[list[int]] = []
     predicts: list[list[bool]] = []
     source: list[int] = []
@@ -62,7 +66,8 @@ def collate(pairs: Sequence[TokenPair], *, packed: bool = True) -> PairBatch:
         if packed:
             ids.append(pair.prompt + pair.chosen[:-1] + pair.rejected[:-1])
             positions.append([*range(p + c), *range(p, p + r)])
-            parts.append([3 * i] * p + [3 * i + 1] * c + [3 * i + 2] * r)
+            owners.append([i] * (p + c + r))
+            parts.append([PROMPT] * p + [CHOSEN] * c + [REJECTED] * r)
             predicts.append([False] * (p - 1) + [True] * (1 + c + r))
             # Both first tokens are predicted from the end of the prompt.
             source += [places, *range(places + 1, places + 1 + c)]
@@ -72,7 +77,8 @@ def collate(pairs: Sequence[TokenPair], *, packed: bool = True) -> PairBatch:
             for response in (pair.chosen, pair.rejected):
                 ids.append(pair.prompt + response[:-1])
                 positions.append([*range(len(ids[-1]))])
-                parts.append([3 * i] * len(ids[-1]))
+                owners.append([i] * len(ids[-1]))
+                parts.append([PROMPT] * len(ids[-1]))
                 predicts.append([False] * (p - 1) + [True] * len(response))
                 source += range(places, places + len(response))
                 places += len(response)
@@ -82,6 +88,7 @@ def collate(pairs: Sequence[TokenPair], *, packed: bool = True) -> PairBatch:
         packed,
         _rows(ids, packed, 0),
         _rows(positions, packed, 0),
+        _rows(owners, packed, PADDING),
         _rows(parts, packed, PADDING),
         _rows(predicts, packed, False),
         torch.tensor(source),

@@ -1,4 +1,4 @@
-"""Whether a training is well, beyond its loss: figures of each evaluation, and the sign of reward hacking."""
+"""How a training is going beyond its loss: metrics of each evaluation, and the sign of reward hacking."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 from genarm.training.collate import PairBatch
-from genarm.training.logps import CHUNK, logits_of, read
+from genarm.training.logps import CHUNK, logits, predicting_states
 
 KL_TOKENS = 1024  # response tokens, about, on which the distance from the base is measured
-LAST = 4  # evaluations that the warning looks back on
-GROWTH = 0.2  # of the margin over them, as a share of the first; less is no growth to speak of
+EVALUATIONS = 4  # that the warning looks back on
+GROWTH = 0.2  # of the margin over them, as a share of the first; less does not count as growth
 
 
-def sample(tokens: Sequence[int], most: int = KL_TOKENS) -> list[int]:
+def kl_sample(tokens: Sequence[int], most: int = KL_TOKENS) -> list[int]:
     """Indices of pairs, spread evenly over all, that hold about `most` tokens; the same each time."""
     count = max(1, round(len(tokens) * min(1.0, most / max(1, sum(tokens)))))
     return [i * len(tokens) // count for i in range(count)]
@@ -27,42 +27,42 @@ def kl_to_base(model: Any, batch: PairBatch) -> Tensor:
 
     KL(p || q) = sum_v p(v) (log p(v) - log q(v)), given the prompt and the response so far.
     """
-    arm = read(model, batch)
+    arm = predicting_states(model, batch)
     with model.disable_adapter():
-        base = read(model, batch)
-    found = []
-    for rows in zip(arm.split(CHUNK), base.split(CHUNK), strict=True):
-        p, q = (logits_of(model, batch, row).log_softmax(-1) for row in rows)
-        found.append((p.exp() * (p - q)).sum(-1))
-    return torch.cat(found)
+        base = predicting_states(model, batch)
+    distances = []
+    for states in zip(arm.split(CHUNK), base.split(CHUNK), strict=True):
+        p, q = (logits(model, batch, chunk).log_softmax(-1) for chunk in states)
+        distances.append((p.exp() * (p - q)).sum(-1))
+    return torch.cat(distances)
 
 
-def figures(
-    found: Mapping[str, float], first: Mapping[str, float] | None, *, tokens: float, longer: float
+def evaluation_diagnostics(
+    metrics: Mapping[str, float], first: Mapping[str, float] | None, *, tokens: float, longer: float
 ) -> dict[str, float]:
-    """What an evaluation says beyond loss and accuracy; `first` is the training's first one.
+    """What an evaluation shows beyond loss and accuracy; `first` is the first evaluation of the training.
 
-    `found` holds mean log-probabilities over pairs, `tokens` is how many tokens a chosen response has on
-    average, `longer` the share of pairs in which the longer response is the chosen one.
+    `metrics` holds means over pairs, `tokens` is the mean length of a chosen response, `longer` the share of
+    pairs in which the longer response is the chosen one.
     """
-    first = first or {f"eval/{name}": value for name, value in found.items()}
+    first = first or {f"eval/{name}": value for name, value in metrics.items()}
     return {
-        "drift/chosen": found["logps/chosen"] - first["eval/logps/chosen"],
-        "drift/rejected": found["logps/rejected"] - first["eval/logps/rejected"],
-        "perplexity/chosen": math.exp(min(-found["logps/chosen"] / tokens, 700.0)),
+        "drift/chosen": metrics["logps/chosen"] - first["eval/logps/chosen"],
+        "drift/rejected": metrics["logps/rejected"] - first["eval/logps/rejected"],
+        "perplexity/chosen": math.exp(min(-metrics["logps/chosen"] / tokens, 700.0)),
         "longer_is_chosen": longer,
-        "over_longer": found["rewards/accuracies"] - longer,
+        "over_longer": metrics["rewards/accuracies"] - longer,
     }
 
 
-def reward_hacking(evaluations: Sequence[Mapping[str, float]], pairs: int) -> str | None:
-    """A warning where the margin grows and accuracy does not: the reward is then driven up, not made truer.
+def reward_hacking_warning(evaluations: Sequence[Mapping[str, float]], pairs: int) -> str | None:
+    """A warning where the margin grows and accuracy does not: rewards grow without being more often right.
 
     Over the last four evaluations of `pairs` pairs: the margin rose each time, by a fifth in all, while
     accuracy gained less than its standard error, sqrt(a (1 - a) / pairs), at the first.
     """
-    last = [row for row in evaluations if "eval/rewards/margins" in row][-LAST:]
-    if len(last) < LAST:
+    last = [row for row in evaluations if "eval/rewards/margins" in row][-EVALUATIONS:]
+    if len(last) < EVALUATIONS:
         return None
     margins = [row["eval/rewards/margins"] for row in last]
     before, after = (last[i]["eval/rewards/accuracies"] for i in (0, -1))
@@ -72,8 +72,8 @@ def reward_hacking(evaluations: Sequence[Mapping[str, float]], pairs: int) -> st
     if not grown or after - before >= max(noise, 1 / pairs):
         return None
     return (
-        f"a sign of reward hacking: over the last {LAST} evaluations (steps {last[0].get('step', 0):.0f} to "
-        f"{last[-1].get('step', 0):.0f}) the margin grew from {margins[0]:.3g} to {margins[-1]:.3g}, "
-        f"accuracy went from {before:.3f} to {after:.3f};"
-        " fewer epochs, a lower train.learning_rate or early stopping would end it there"
+        f"a sign of reward hacking: over the last {EVALUATIONS} evaluations "
+        f"(steps {last[0].get('step', 0):.0f} to {last[-1].get('step', 0):.0f}) the margin grew "
+        f"from {margins[0]:.3g} to {margins[-1]:.3g}, while accuracy went from {before:.3f} to {after:.3f};"
+        " fewer epochs, a lower train.learning_rate or early stopping would avoid it"
     )

@@ -1,83 +1,68 @@
-"""Early stopping: which evaluation was the best so far, by the log that a resumed training has too."""
+"""Early stopping: which evaluation is the best so far, by the log that a resumed training has too."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Any
 
-from transformers.utils import logging
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from genarm.training.checkpoints import PREFIX
-
-if TYPE_CHECKING:
-    from genarm.training.trainer import ArmTrainer
+from genarm.training.checkpoints import checkpoint_at
 
 ACCURACY = "eval/rewards/accuracies"
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """The step with the best validation accuracy, the first of equals, and the evaluations since it."""
+class BestEvaluation:
+    """The step with the best validation accuracy, the first of equals, and how many evaluations followed."""
 
     step: int
-    since: int
+    evaluations_since: int
 
 
-def standing(rows: Sequence[Mapping[str, float]]) -> Standing | None:
-    """Where a training stands by its log; None before it was evaluated on its way.
+def best_evaluation(log_history: Sequence[Mapping[str, float]]) -> BestEvaluation | None:
+    """The best evaluation in a trainer's log; None where there is none after the first step.
 
-    The evaluation before the first step does not count: what has learned nothing is no ARM to keep.
+    The evaluation before the first step does not count: an ARM that has learned nothing is not worth keeping.
     """
-    seen = [(row[ACCURACY], int(row["step"])) for row in rows if ACCURACY in row and row["step"] > 0]
-    if not seen:
+    evaluated = [
+        (row[ACCURACY], int(row["step"])) for row in log_history if ACCURACY in row and row["step"] > 0
+    ]
+    if not evaluated:
         return None
-    best = max(range(len(seen)), key=lambda i: (seen[i][0], -i))
-    return Standing(seen[best][1], len(seen) - 1 - best)
+    best = max(range(len(evaluated)), key=lambda i: (evaluated[i][0], -i))
+    return BestEvaluation(evaluated[best][1], len(evaluated) - 1 - best)
 
 
-class Best:
-    """Keeps a checkpoint of the best step of a training, ends it in time, and takes that step back.
+class EarlyStopping(TrainerCallback):
+    """Keeps a checkpoint of the best step, and stops after `patience` evaluations without a better one.
 
-    transformers' own callback wants its evaluation loop and counts anew after a resume.
+    transformers' own callback counts anew after a resume. With patience None, nothing stops early.
     """
 
-    def __init__(self, trainer: "ArmTrainer", patience: int | None) -> None:
-        self._trainer, self._patience = trainer, patience
+    def __init__(self, patience: int | None) -> None:
+        self._patience = patience
 
-    @property
-    def enough(self) -> bool:
-        """Whether the last evaluations were no better than one before them."""
-        now = standing(self._trainer.state.log_history)
-        return self._patience is not None and now is not None and now.since >= self._patience
+    def out_of_patience(self, state: TrainerState) -> bool:
+        """Whether the last `patience` evaluations were no better than one before them."""
+        best = best_evaluation(state.log_history)
+        return self._patience is not None and best is not None and best.evaluations_since >= self._patience
 
-    @property
-    def step(self) -> int:
-        """The step whose weights are kept: the last one where nothing stops early."""
-        now = standing(self._trainer.state.log_history)
-        last: int = self._trainer.state.global_step
-        return last if self._patience is None or now is None else now.step
+    def kept_step(self, state: TrainerState) -> int:
+        """The step whose weights are kept: the best one, or the last one where nothing stops early."""
+        best = best_evaluation(state.log_history)
+        last: int = state.global_step
+        return last if self._patience is None or best is None else best.step
 
-    def judge(self) -> None:
-        """After an evaluation: keep this step, or stop."""
-        state, control = self._trainer.state, self._trainer.control
-        control.should_evaluate = False  # or the end of training would ask again for what was just measured
+    def on_evaluate(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        """Keep this step if it is the best so far, or stop if the best one is too long ago."""
         if self._patience is None or state.global_step == 0:
             return
-        if self.step == state.global_step:
+        if self.kept_step(state) == state.global_step:
             state.best_global_step = state.global_step
-            state.best_model_checkpoint = self._checkpoint()  # which is not rotated away
+            # The checkpoint of this name is not rotated away.
+            state.best_model_checkpoint = str(checkpoint_at(Path(str(args.output_dir)), state.global_step))
             control.should_save = True
-        control.should_training_stop = control.should_training_stop or self.enough
-
-    def take(self) -> None:
-        """At the end: back to the weights of the best step."""
-        if self.step != self._trainer.state.global_step:
-            self._trainer.state.best_model_checkpoint = self._checkpoint()
-            verbosity = logging.get_verbosity()
-            logging.set_verbosity_error()  # a head that is the embeddings is stored once
-            try:
-                self._trainer._load_best_model()
-            finally:
-                logging.set_verbosity(verbosity)
-
-    def _checkpoint(self) -> str:
-        return str(self._trainer.folder / f"{PREFIX}{self.step}")
+        control.should_training_stop = control.should_training_stop or self.out_of_patience(state)

@@ -1,27 +1,20 @@
 """How often an ARM prefers the chosen response of unseen pairs, beside what length alone would get."""
 
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import torch
 
-from genarm.data.lengths import longer_is_chosen
 from genarm.errors import DataError
 from genarm.models import ModelSource, context_of, load_model, load_tokenizer
 from genarm.models.arm import is_full, own_source, read_card
-from genarm.training.collate import PairBatch, collate
-from genarm.training.logps import pair_logps, prepare
-from genarm.training.lora import fuse, load_adapter
+from genarm.training.logps import prepare
+from genarm.training.lora import fuse_lora, load_adapter
 from genarm.training.loss import Objective
-from genarm.training.packing import pack
 from genarm.training.tokens import TokenPair, encode
+from genarm.training.validation import Validation
 from genarm.types import PreferencePair
-
-TOKENS = 4096  # of a forward pass without gradients
 
 
 def evaluate_arm(
@@ -42,61 +35,17 @@ def evaluate_arm(
     adapted: Any = model
     if not is_full(arm):
         adapted = load_adapter(model, arm)
-        fuse(adapted)
-    tokens = np.array([pair.row_tokens for pair in encoded])
-    found = measure(adapted.eval(), encoded, tokens, Objective(beta=1.0), packed=packed)
+        fuse_lora(adapted)
+    lengths = np.array([(len(p.prompt), len(p.chosen), len(p.rejected)) for p in encoded], dtype=np.int64)
+    # With beta 1, a reward is the log-probability itself.
+    validation = Validation(encoded, lengths, objective=Objective(beta=1.0), packed=packed)
+    adapted.eval()
+    metrics = validation.metrics(lambda function, batch: function(adapted, batch), model.device)
     return {
-        "accuracy": found["rewards/accuracies"],
-        "longer_is_chosen": longer_is_chosen([(len(p.chosen), len(p.rejected)) for p in encoded]),
-        "margin": found["rewards/margins"],
+        "accuracy": metrics["rewards/accuracies"],
+        "longer_is_chosen": validation.longer_is_chosen,
+        "margin": metrics["rewards/margins"],
         "n": float(len(encoded)),
-    }
-
-
-def measure(
-    model: Any,
-    pairs: Sequence[TokenPair],
-    tokens: npt.NDArray[np.int64],
-    objective: Objective,
-    *,
-    packed: bool,
-) -> dict[str, float]:
-    """Loss, accuracy, reward margin and mean log-probabilities over pairs, with the names of TRL.
-
-    `tokens` [p] says how long each pair is, so that pairs are read only when their turn comes.
-    """
-    device = next(model.parameters()).device
-    packs = pack(tokens.tolist(), max(TOKENS, int(tokens.max())))
-    found: Counter[str] = Counter()
-    with torch.no_grad():
-        for indices in packs:
-            batch = collate([pairs[i] for i in indices], packed=packed).to(device)
-            judged = judge(objective, model, batch)
-            found.update(totals(judged[:, :2], judged[:, 2], beta=objective.beta))
-    return {name: total / len(pairs) for name, total in found.items()}
-
-
-def judge(objective: Objective, model: Any, batch: PairBatch) -> torch.Tensor:
-    """Log-probabilities of chosen and rejected, and the loss, of each pair -> [p, 3]."""
-    logps = pair_logps(model, batch)
-    return torch.cat([logps, objective.losses(logps, batch.owner)[:, None]], 1)
-
-
-def totals(logps: torch.Tensor, losses: torch.Tensor, *, beta: float) -> dict[str, float]:
-    """Sums over pairs of what is watched; logps [p, 2], losses [p].
-
-    A reward is beta times a summed log-probability whatever the loss is, since that is what decoding adds up.
-    """
-    chosen, rejected = logps.detach().double().unbind(1)
-    margin = chosen - rejected
-    return {
-        "loss": losses.detach().double().sum().item(),
-        "rewards/accuracies": ((margin > 0).sum() + 0.5 * (margin == 0).sum()).item(),
-        "rewards/margins": beta * margin.sum().item(),
-        "rewards/chosen": beta * chosen.sum().item(),
-        "rewards/rejected": beta * rejected.sum().item(),
-        "logps/chosen": chosen.sum().item(),
-        "logps/rejected": rejected.sum().item(),
     }
 
 

@@ -10,31 +10,33 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from genarm.training.transformers_hooks import replace_forward
+
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
-def train_all(model: "PreTrainedModel", dtype: str) -> "PreTrainedModel":
-    """Let every weight of a float32 model train, and its passes run in `dtype` as they will in decoding."""
+def make_all_trainable(model: "PreTrainedModel", dtype: str) -> "PreTrainedModel":
+    """Let every weight of a float32 model train, with passes in `dtype` as they will run in decoding."""
     model.requires_grad_(True)
     if dtype == "float32":
         return model
-    narrow = torch.autocast(model.device.type, getattr(torch, dtype))
+    mixed_precision = torch.autocast(model.device.type, getattr(torch, dtype))
     for part in (model.get_decoder(), model.get_output_embeddings()):
-        part.forward = narrow(part.forward)
+        replace_forward(part, mixed_precision)
 
-    # autocast leaves embeddings wide, and all that is added to them: the whole residual stream
-    def narrowed(_module: nn.Module, _inputs: Any, out: Tensor) -> Tensor:
+    # autocast leaves embeddings in float32, and everything added to them: the whole residual stream
+    def in_dtype(_module: nn.Module, _inputs: Any, out: Tensor) -> Tensor:
         return out.to(getattr(torch, dtype))
 
-    model.get_input_embeddings().register_forward_hook(narrowed)
+    model.get_input_embeddings().register_forward_hook(in_dtype)
     return model
 
 
-def save_whole(
+def save_full_model(
     model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase", folder: Path, dtype: str
 ) -> None:
-    """A plain transformers folder; the model is narrowed to `dtype` and done with."""
+    """Write a plain transformers folder; the model itself is converted to `dtype` and trains no further."""
     model.to(getattr(torch, dtype)).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     shutil.rmtree(folder / ".cache", ignore_errors=True)

@@ -1,8 +1,8 @@
-"""Response log-probabilities of preference pairs under a causal LM: the fast way, and the model's own.
+"""Response log-probabilities of preference pairs under a causal LM, from packed rows or from padded ones.
 
-fast   many pairs in one row, each prompt once; logits only where a response token is predicted, a few at a
-       time, and never kept: the gradient of each log-probability is taken while its logits exist
-plain  two padded rows a pair through the model's own forward; for models the fast way does not fit
+packed  many pairs in one row, each prompt once; logits only where a response token is predicted, a few at a
+        time, and never kept: the gradient of each log-probability is taken while its logits exist
+padded  two padded rows a pair through the model's own forward; for models that packed rows do not fit
 """
 
 import logging
@@ -13,16 +13,19 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from genarm.training import packed_attention as attention
 from genarm.training.collate import PADDING, PairBatch, collate
 from genarm.training.loss import response_logps, token_logps
+from genarm.training.packed_attention import BLOCKS, FLEX, FULL, SLIDING, attention_inputs, register
 from genarm.training.tokens import TokenPair
+from genarm.training.transformers_hooks import attention_implementation, supports_custom_attention
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+BatchFunction = Callable[[Any, PairBatch], Tensor]  # of a model and a batch, such as pair_logps
+
 CHUNK = 128  # predicted tokens whose logits exist at one time
-TRAINED_CHUNK = 512  # the same for a head that trains: each chunk adds to its whole gradient
+TRAINED_CHUNK = 512  # the same for a head that trains: each chunk adds to its full gradient
 TOLERANCE = 0.1  # nats a token; rounding in bfloat16 moves 0.01, a wrong mask or head moves whole nats
 
 log = logging.getLogger(__name__)
@@ -33,64 +36,71 @@ def pair_logps(model: Any, batch: PairBatch) -> Tensor:
 
     `model` is a causal LM, or a PEFT model around one.
     """
-    predicting = read(model, batch)
+    states = predicting_states(model, batch)
     if batch.packed:
-        logps = _head_logps(causal_lm(model), predicting, batch.target)
+        logps = _head_logps(causal_lm(model), states, batch.target)
     else:
-        logps = token_logps(predicting, batch.target)
+        logps = token_logps(states, batch.target)
     return response_logps(logps, batch.owner, 2 * len(batch)).view(-1, 2)
 
 
-def read(model: Any, batch: PairBatch) -> Tensor:
-    """What each response token is predicted from: hidden states [t, d], or its logits if plain [t, v]."""
+def predicting_states(model: Any, batch: PairBatch) -> Tensor:
+    """What each response token is predicted from: hidden states [t, d]; of padded rows, logits [t, v]."""
     if not batch.packed:
-        real = (batch.part != PADDING).long()
-        logits: Tensor = model(
-            input_ids=batch.input_ids, attention_mask=real, logits_to_keep=batch.predicts, use_cache=False
+        attended = (batch.part != PADDING).long()
+        kept: Tensor = model(
+            input_ids=batch.input_ids,
+            attention_mask=attended,
+            logits_to_keep=batch.predicts,
+            use_cache=False,
         ).logits
-        return logits[batch.source]
+        return kept[batch.source]
     base = causal_lm(model)
     hidden: Tensor = base.get_decoder()(
         input_ids=batch.input_ids,
         position_ids=batch.position_ids,
         use_cache=False,
-        **attention.inputs(base, batch),
+        **attention_inputs(base, batch),
     ).last_hidden_state  # [1, s, d]
     return hidden[batch.predicts][batch.source]
 
 
-def logits_of(model: Any, batch: PairBatch, predicting: Tensor) -> Tensor:
-    """The logits of some of what `read` gave for this batch, in float32 -> [n, v]."""
-    return (_head(causal_lm(model))(predicting) if batch.packed else predicting).float()
+def logits(model: Any, batch: PairBatch, states: Tensor) -> Tensor:
+    """The logits of some of the `predicting_states` of this batch, in float32 -> [n, v]."""
+    return (_head(causal_lm(model))(states) if batch.packed else states).float()
 
 
 def causal_lm(model: Any) -> "PreTrainedModel":
-    """The transformers model itself, with whatever adapters were put into it."""
+    """The transformers model itself, adapters included, without PEFT's wrapper."""
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
 def prepare(model: "PreTrainedModel", pairs: Sequence[TokenPair]) -> bool:
-    """Set the fastest attention that gives this model's own numbers, and say whether rows may be packed.
+    """Set the fastest attention that reproduces this model's own numbers; return whether rows may be packed.
 
-    Each is tried on two short pairs against the model's own forward, so a model with a head, a mask or layers
-    of its own kind is found out before it trains. False leaves the model as it was: rows are plain then.
+    Each is tried on two short pairs against the model's own forward, so that a model with an unusual head,
+    mask or layer is noticed before it trains. False leaves the model as it was: its rows are padded then.
     """
+    register()
     config = model.config.get_text_config()
-    own = config._attn_implementation
-    cap = getattr(config, "attn_logit_softcapping", None)  # eager alone knows it beside a mask of ours
+    initial = attention_implementation(model)
+    # With attention scores capped, only eager computes the cap beside a mask of ours.
+    dense = initial if getattr(config, "attn_logit_softcapping", None) is None else "eager"
+    fast = FLEX if model.device.type == "cuda" else BLOCKS
     trial = [_short(pair) for pair in (pairs[0], pairs[-1])]
     with torch.no_grad():
-        plain = pair_logps(model, collate(trial, packed=False).to(model.device))
+        expected = pair_logps(model, collate(trial, packed=False).to(model.device))
     kinds = set(getattr(config, "layer_types", None) or ())
-    fast = attention.FLEX if model.device.type == "cuda" else attention.BLOCKS
-    if kinds <= {attention.FULL, attention.SLIDING} and getattr(model, "_supports_attention_backend", False):
-        for way in (fast, "eager" if cap is not None else own):
-            if _agrees(model, way, trial, plain):
-                if way != fast:
-                    log.warning("%s: attention by a dense mask (%s), slower", type(model).__name__, way)
+    if kinds <= {FULL, SLIDING} and supports_custom_attention(model):
+        for implementation in (fast, dense):
+            if _reproduces(model, implementation, trial, expected):
+                if implementation != fast:
+                    log.warning(
+                        "%s: attention by a dense mask (%s), slower", type(model).__name__, implementation
+                    )
                 return True
     log.warning("%s: each response in a padded row of its own, slower", type(model).__name__)
-    model.set_attn_implementation(own)
+    model.set_attn_implementation(initial)
     return False
 
 
@@ -99,16 +109,19 @@ def _short(pair: TokenPair) -> TokenPair:
     return TokenPair(pair.prompt_id, pair.prompt[-16:], words[:16], words[-12:])
 
 
-def _agrees(model: "PreTrainedModel", way: str, trial: Sequence[TokenPair], plain: Tensor) -> bool:
+def _reproduces(
+    model: "PreTrainedModel", implementation: str, trial: Sequence[TokenPair], expected: Tensor
+) -> bool:
+    """Set an attention; whether packed rows give the expected log-probabilities [p, 2] with it."""
     try:
-        model.set_attn_implementation(way)
+        model.set_attn_implementation(implementation)
         with torch.no_grad():
-            fast = pair_logps(model, collate(trial).to(model.device))
+            packed = pair_logps(model, collate(trial).to(model.device))
     except (KeyError, TypeError, ValueError, RuntimeError, ImportError) as error:
-        log.info("%s does not serve %s: %s", way, type(model).__name__, error)
+        log.info("%s does not serve %s: %s", implementation, type(model).__name__, error)
         return False
-    tokens = torch.tensor([[len(p.chosen), len(p.rejected)] for p in trial], device=fast.device)
-    return bool(((fast - plain).abs() / tokens < TOLERANCE).all())
+    tokens = torch.tensor([[len(p.chosen), len(p.rejected)] for p in trial], device=packed.device)
+    return bool(((packed - expected).abs() / tokens < TOLERANCE).all())
 
 
 def _head(model: "PreTrainedModel") -> Callable[[Tensor], Tensor]:
@@ -134,7 +147,7 @@ def _head_logps(model: "PreTrainedModel", hidden: Tensor, targets: Tensor) -> Te
 
 
 class _HeadLogps(torch.autograd.Function):
-    """The same for a frozen head, which gets no gradient.
+    """The log-probabilities under a frozen head, which gets no gradient.
 
     A token's logits depend on its own hidden state alone, so d logp_t / d hidden_t is taken chunk by chunk in
     the forward pass; backward only scales it.

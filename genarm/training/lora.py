@@ -1,7 +1,7 @@
-"""Where the adapters sit: names resolved against the model; and LoRA computed without needless casts."""
+"""LoRA adapters: put into a model, loaded, saved, and computed without needless casts."""
 
 import json
-import warnings
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +13,14 @@ from genarm.errors import AdapterError, ConfigError
 from genarm.models.arm import CONFIG, read_card
 from genarm.models.layers import decoder_layers, linear_modules
 from genarm.system.files import write_json
+from genarm.training.transformers_hooks import Forward, peft_warnings_ignored, replace_forward
 
 if TYPE_CHECKING:
     from peft import PeftModel
     from transformers import PreTrainedModel
 
 
-def adapt(model: "PreTrainedModel", config: LoraConfig) -> "PeftModel":
+def add_lora(model: "PreTrainedModel", config: LoraConfig) -> "PeftModel":
     """Put fresh LoRA adapters into the top `config.layers` layers of a model; everything else is frozen.
 
     Raises ConfigError for a target that names no linear module there, or more layers than there are.
@@ -43,14 +44,12 @@ def adapt(model: "PreTrainedModel", config: LoraConfig) -> "PeftModel":
                 f"{nearest(target, names)}",
                 hint=f"there are: {', '.join(names)}",
             )
-    with warnings.catch_warnings():
-        # peft asks the model a question in words that transformers no longer likes to hear.
-        warnings.simplefilter("ignore", FutureWarning)
+    with peft_warnings_ignored():
         adapted = peft.get_peft_model(
             model,
             peft.LoraConfig(
                 r=config.rank,
-                lora_alpha=config.alpha,  # type: ignore[arg-type]  # peft says int, and takes any number
+                lora_alpha=config.alpha,  # type: ignore[arg-type]  # peft's type is int, but any number works
                 lora_dropout=config.dropout,
                 target_modules=targets,
                 layers_to_transform=None if config.layers == "all" else [*range(lowest, len(layers))],
@@ -59,12 +58,12 @@ def adapt(model: "PreTrainedModel", config: LoraConfig) -> "PeftModel":
             ),
         )
     wanted = [name for name in linear if any(_matches(name, target) for target in targets)]
-    found = [name for name, module in adapted.named_modules() if hasattr(module, "lora_A")]
-    if len(found) != len(wanted):
+    matched = [name for name, module in adapted.named_modules() if hasattr(module, "lora_A")]
+    if len(matched) != len(wanted):
         raise ConfigError(
-            f"lora.targets {', '.join(targets)} match {len(found)} modules, of which {len(wanted)} lie in "
-            f"the adapted layers",
-            hint=f"name them more fully, such as {wanted[0]!r}",
+            f"lora.targets {', '.join(targets)} match {len(matched)} modules, of which only {len(wanted)} "
+            f"lie in the adapted layers",
+            hint=f"give more of their names, such as {wanted[0]!r}",
         )
     return adapted
 
@@ -74,8 +73,7 @@ def load_adapter(model: "PreTrainedModel", folder: Path) -> "PeftModel":
     import peft
 
     read_card(folder)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
+    with peft_warnings_ignored():
         try:
             return peft.PeftModel.from_pretrained(model, str(folder))
         except (ValueError, RuntimeError, OSError) as error:
@@ -88,19 +86,19 @@ def load_adapter(model: "PreTrainedModel", folder: Path) -> "PeftModel":
 def save_adapter(model: "PeftModel", folder: Path, base_id: str, revision: str | None) -> None:
     """A plain PEFT folder that names the base as its users do, not where it lies on this machine."""
     model.save_pretrained(str(folder), save_embedding_layers=False)
-    (folder / "README.md").unlink(missing_ok=True)  # a template of peft's, with the base's path in it
+    (folder / "README.md").unlink(missing_ok=True)  # a template of peft, which names the base's path
     config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     config |= {"base_model_name_or_path": base_id, "revision": revision}
     config["target_modules"] = sorted(config["target_modules"])  # which peft keeps in a set
     write_json(folder / CONFIG, config)
 
 
-def fuse(model: "PeftModel") -> None:
-    """Compute plain LoRA layers of this model in one step each, in the model's own precision.
+def fuse_lora(model: "PeftModel") -> None:
+    """Compute each plain LoRA layer of this model by one autograd function, in the model's own precision.
 
-    peft widens the layer's input to float32 for the adapter's sake, which on a CPU costs more than the
-    adapter. Weights stay float32; only the product is in the model's precision. Layers with dropout, a bias
-    of their own or a quantised base are left to peft.
+    peft converts the layer's input to float32 for the adapter, which on a CPU costs more than the adapter
+    itself. Here weights stay float32 and only the product has the model's precision. Layers with dropout, a
+    bias in their adapter or a quantised base are left to peft.
     """
     from peft.tuners.lora import LoraLayer
 
@@ -109,11 +107,11 @@ def fuse(model: "PeftModel") -> None:
             continue
         (name,) = module.active_adapters
         if isinstance(module.lora_dropout[name], nn.Identity) and module.lora_B[name].bias is None:
-            module.forward = _Fused(module, name)
+            replace_forward(module, partial(_FusedForward, module, name))
 
 
-class _Fused:
-    def __init__(self, module: Any, name: str) -> None:
+class _FusedForward:
+    def __init__(self, module: Any, name: str, _original: Forward) -> None:
         self.layer, self.base, self.scale = module, module.base_layer, module.scaling[name]
         self.a, self.b = module.lora_A[name], module.lora_B[name]
 

@@ -1,7 +1,7 @@
-"""Attention in a packed row: who sees whom, and three ways to compute it.
+"""Attention in a packed row: which token attends to which, and three ways to compute it.
 
-blocks  on a CPU: each response's queries meet its prompt's keys and its own, in small blocks; nothing of the
-        rest of the row is computed, and no scores are kept for the backward pass
+blocks  on a CPU: each response's queries meet its prompt's keys and its own, in small blocks; nothing is
+        computed for the rest of the row, and no scores are kept for the backward pass
 flex    on a GPU: FlexAttention with a block mask, through the model's own attention layers
 dense   the whole mask, through the model's own attention layers: for models that the first two do not fit
 """
@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from transformers import AttentionInterface
 
 from genarm.models.layers import FULL, SLIDING, attention_windows
-from genarm.training.collate import PairBatch
+from genarm.training.collate import PROMPT, PairBatch
+from genarm.training.transformers_hooks import attention_implementation
 
 if TYPE_CHECKING:
     from torch.nn.attention.flex_attention import BlockMask
@@ -25,35 +26,37 @@ if TYPE_CHECKING:
 
 BLOCKS, FLEX = "genarm_blocks", "flex_attention"
 QUERIES = 128  # of a block; measured best of 64, 128, 256 and all, for rows of 160 to 1600 tokens
-UNKNOWN = ("softcap", "s_aux", "position_bias")  # what transformers may ask of attention, and blocks lack
+UNSUPPORTED = ("softcap", "s_aux", "position_bias")  # by blocks, though transformers may ask for it
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Queries [start, end) of a row, which see the keys of `prompt` and those of [own, end).
+    """Queries [start, end) of a row, which attend to the keys of `prompt` and those of [first, end).
 
-    `hidden` is added to the scores of the last of these keys: 0, or -inf where a query must not see one.
+    `mask` is added to the scores of the last h of these keys: 0, or -inf where a query must not attend.
     """
 
     start: int
     end: int
     prompt: slice
-    own: int
-    hidden: Tensor  # [n, h]
+    first: int
+    mask: Tensor  # [n, h]
 
     def keys(self, x: Tensor) -> Tensor:
-        """x [k, s, d] -> [k, m, d], the keys or values that are seen."""
-        own = x[:, self.own : self.end]
-        return own if self.prompt.start == self.prompt.stop else torch.cat([x[:, self.prompt], own], 1)
+        """The keys or values that the queries attend to; x [k, s, d] -> [k, m, d]."""
+        response = x[:, self.first : self.end]
+        if self.prompt.start == self.prompt.stop:
+            return response
+        return torch.cat([x[:, self.prompt], response], 1)
 
     def add(self, to: Tensor, x: Tensor) -> None:
-        """The reverse of `keys`: x [k, m, d] is added where it came from."""
+        """The reverse of `keys`: x [k, m, d] is added to `to` [k, s, d] where it came from."""
         p = self.prompt.stop - self.prompt.start
         to[:, self.prompt] += x[:, :p]
-        to[:, self.own : self.end] += x[:, p:]
+        to[:, self.first : self.end] += x[:, p:]
 
 
-class Layout:
+class BlockLayout:
     """The blocks of a packed row, for each attention window that its layers have."""
 
     def __init__(self, batch: PairBatch, dtype: torch.dtype) -> None:
@@ -70,34 +73,34 @@ class Layout:
 def _blocks(
     shapes: tuple[tuple[int, int, int], ...], window: int | None, dtype: torch.dtype
 ) -> Iterator[Block]:
-    first = 0  # of the pair, in the row
+    pair_start = 0  # in the row
     for p, c, r in shapes:
-        # The chosen response goes on from the prompt as text does; the rejected one sees past it.
+        # The chosen response follows the prompt as text does; the rejected one skips the chosen one.
         for start, length, before in ((0, p + c, 0), (p + c, r, p)):
             parts = -(-length // QUERIES)
             cuts = [length * i // parts for i in range(parts + 1)] if parts else []
             for a, b in pairwise(cuts):
                 # Positions are counted over the prompt (`before` tokens of it) and the response.
                 reach = 0 if window is None else max(0, before + a - window + 1)
-                prompt = slice(first + min(reach, before), first + before)
-                own = max(0, reach - before)
+                prompt = slice(pair_start + min(reach, before), pair_start + before)
+                first = pair_start + start + max(0, reach - before)
                 keys = before + b - reach
-                hidden = _upper(b - a, dtype)
+                mask = _causal_mask(b - a, dtype)
                 if window is not None and keys > window:
                     ages = torch.arange(b - a)[:, None] + keys - (b - a) - torch.arange(keys)  # [n, m]
-                    hidden = _hidden((ages < 0) | (ages >= window), dtype)
-                yield Block(first + start + a, first + start + b, prompt, first + start + own, hidden)
-        first += p + c + r
+                    mask = _additive_mask((ages < 0) | (ages >= window), dtype)
+                yield Block(pair_start + start + a, pair_start + start + b, prompt, first, mask)
+        pair_start += p + c + r
 
 
 @lru_cache(maxsize=4 * QUERIES)
-def _upper(n: int, dtype: torch.dtype) -> Tensor:
-    return _hidden(torch.ones(n, n, dtype=torch.bool).triu(1), dtype)
+def _causal_mask(n: int, dtype: torch.dtype) -> Tensor:
+    return _additive_mask(torch.ones(n, n, dtype=torch.bool).triu(1), dtype)
 
 
-def _hidden(where: Tensor, dtype: torch.dtype) -> Tensor:
+def _additive_mask(masked: Tensor, dtype: torch.dtype) -> Tensor:
     # Added, since on a CPU filling by a mask takes three times as long.
-    return torch.zeros(where.shape, dtype=dtype).masked_fill_(where, -torch.inf)
+    return torch.zeros(masked.shape, dtype=dtype).masked_fill_(masked, -torch.inf)
 
 
 class _BlockAttention(torch.autograd.Function):
@@ -112,8 +115,8 @@ class _BlockAttention(torch.autograd.Function):
         out = v.new_empty(q.shape[1], q.shape[0], v.shape[-1])
         for block in blocks:
             _, weights = _weights(q, block.keys(k), block, scale)
-            seen = torch.bmm(weights, block.keys(v))  # [kv, g * n, d]
-            out[block.start : block.end] = seen.view(q.shape[0], -1, v.shape[-1]).transpose(0, 1)
+            mixed = torch.bmm(weights, block.keys(v))  # [kv, g * n, d]
+            out[block.start : block.end] = mixed.view(q.shape[0], -1, v.shape[-1]).transpose(0, 1)
         ctx.save_for_backward(q, k, v)
         ctx.blocks, ctx.scale = blocks, scale
         return out
@@ -136,11 +139,16 @@ class _BlockAttention(torch.autograd.Function):
 
 def _weights(q: Tensor, keys: Tensor, block: Block, scale: float) -> tuple[Tensor, Tensor]:
     """The block's scaled queries [kv, g * n, d] and their attention weights [kv, g * n, m]."""
-    n, h = block.hidden.shape
+    n, h = block.mask.shape
     folded = (q[:, block.start : block.end] * scale).reshape(len(keys), -1, q.shape[-1])
     scores = torch.bmm(folded, keys.transpose(1, 2))
-    scores.view(len(keys), -1, n, keys.shape[1])[..., -h:] += block.hidden
+    scores.view(len(keys), -1, n, keys.shape[1])[..., -h:] += block.mask
     return folded, scores.softmax(-1)
+
+
+def register() -> None:
+    """Make attention by blocks known to transformers under the name BLOCKS; once or many times."""
+    AttentionInterface.register(BLOCKS, _attend)
 
 
 def _attend(
@@ -151,15 +159,15 @@ def _attend(
     attention_mask: None,
     *,
     scaling: float,
-    layout: Layout,
+    layout: BlockLayout,
     **more: Any,
 ) -> tuple[Tensor, None]:
     """An attention function of transformers for `blocks`; query [1, h, s, d] -> [1, s, h, d].
 
     Raises TypeError for a model that asks for more than scaled, causal, windowed attention.
     """
-    if asked := [name for name in UNKNOWN if more.get(name) is not None]:
-        raise TypeError(f"attention with {asked[0]}")
+    if unsupported := [name for name in UNSUPPORTED if more.get(name) is not None]:
+        raise TypeError(f"attention with {unsupported[0]}")
     _, windows = attention_windows(module.config)
     window = windows[getattr(module, "layer_idx", 0)]
     # Where all weights train, in mixed precision, norms and rotations leave q and k wider than v.
@@ -169,48 +177,49 @@ def _attend(
     return out[None], None
 
 
-AttentionInterface.register(BLOCKS, _attend)
+def attention_inputs(model: "PreTrainedModel", batch: PairBatch) -> dict[str, Any]:
+    """What a packed row needs beside its tokens, for the attention that the model is set to.
 
-
-def inputs(model: "PreTrainedModel", batch: PairBatch) -> dict[str, Any]:
-    """What a packed row needs beside its tokens, for the attention that the model is set to."""
+    Keyword arguments of the model's forward: `layout` for blocks, `attention_mask` for the others.
+    """
     config = model.config.get_text_config()
-    kind = config._attn_implementation
-    if kind == BLOCKS:
-        return {"layout": Layout(batch, model.dtype)}
-    make = flex_mask if kind == FLEX else lambda batch, window: dense_mask(batch, window, model.dtype)
+    implementation = attention_implementation(model)
+    if implementation == BLOCKS:
+        return {"layout": BlockLayout(batch, model.dtype)}
+    flex = implementation == FLEX
+    make = flex_mask if flex else lambda batch, window: dense_mask(batch, window, model.dtype)
     kinds, windows = attention_windows(config)
     if SLIDING in kinds and getattr(config, "layer_types", None) is not None:
         return {"attention_mask": {FULL: make(batch, None), SLIDING: make(batch, config.sliding_window)}}
     return {"attention_mask": make(batch, windows[0])}
 
 
-def sees(batch: PairBatch, window: int | None) -> Callable[[Any, Any, Any, Any], Tensor]:
-    """Whether a query may look at a key, by their places in the row; in the form that FlexAttention asks for.
+def mask_mod(batch: PairBatch, window: int | None) -> Callable[[Any, Any, Any, Any], Tensor]:
+    """Whether a query attends to a key, by their places in the row: a mask_mod of FlexAttention.
 
-    It sees its pair's prompt and its own part up to itself, and with a window no further back than that.
+    It attends to its pair's prompt and to its own part up to itself, and with a window no further back.
     """
-    part, position = batch.part[0], batch.position_ids[0]
+    pair, part, position = batch.pair[0], batch.part[0], batch.position_ids[0]
 
-    def seen(b: Any, h: Any, query: Any, key: Any) -> Tensor:
-        own, other = part[query], part[key]
-        may: Tensor = (key <= query) & ((own == other) | (own - own % 3 == other))
-        return may if window is None else may & (position[query] - position[key] < window)
+    def attends(b: Any, h: Any, query: Any, key: Any) -> Tensor:
+        same_part_or_prompt = (part[query] == part[key]) | (part[key] == PROMPT)
+        allowed: Tensor = (key <= query) & (pair[query] == pair[key]) & same_part_or_prompt
+        return allowed if window is None else allowed & (position[query] - position[key] < window)
 
-    return seen
+    return attends
 
 
 def dense_mask(batch: PairBatch, window: int | None, dtype: torch.dtype) -> Tensor:
-    """Additive mask [1, 1, s, s]: 0 where a token may look, the least number elsewhere."""
+    """Additive mask [1, 1, s, s]: 0 where a token attends, the least number of `dtype` elsewhere."""
     order = torch.arange(batch.part.shape[1], device=batch.part.device)
-    seen = sees(batch, window)(0, 0, order[:, None], order[None, :])
-    mask = torch.zeros(seen.shape, dtype=dtype, device=seen.device)
-    return mask.masked_fill_(~seen, torch.finfo(dtype).min)[None, None]
+    attends = mask_mod(batch, window)(0, 0, order[:, None], order[None, :])
+    mask = torch.zeros(attends.shape, dtype=dtype, device=attends.device)
+    return mask.masked_fill_(~attends, torch.finfo(dtype).min)[None, None]
 
 
 def flex_mask(batch: PairBatch, window: int | None) -> "BlockMask":
-    """The same as blocks that FlexAttention may leave out."""
+    """The same mask as blocks, which FlexAttention skips where they are empty."""
     from torch.nn.attention.flex_attention import create_block_mask
 
     s = batch.part.shape[1]
-    return create_block_mask(sees(batch, window), 1, 1, s, s, device=str(batch.part.device))
+    return create_block_mask(mask_mod(batch, window), 1, 1, s, s, device=str(batch.part.device))

@@ -11,10 +11,10 @@ from genarm.errors import ConfigError
 
 
 def pack(tokens: Sequence[int], most: int, multiple: int = 1) -> list[list[int]]:
-    """Indices of rows dealt into as few packs of at most `most` tokens as are found, as even as possible.
+    """Indices of rows in as few packs of at most `most` tokens as this finds, as even as possible.
 
     The longest first, each into the emptiest pack; more packs where that does not fit. Their number is a
-    multiple of `multiple`, unless there are not as many rows.
+    multiple of `multiple`, unless there are fewer rows than that.
     """
     by_length = sorted(range(len(tokens)), key=lambda i: (-tokens[i], i))
     count = multiple * max(1, math.ceil(sum(tokens) / most / multiple))
@@ -30,29 +30,29 @@ def pack(tokens: Sequence[int], most: int, multiple: int = 1) -> list[list[int]]
         count += multiple
 
 
-def deal(packs: Sequence[list[int]], tokens: Sequence[int], ranks: int) -> list[list[list[int]]]:
-    """Packs to processes, as even in tokens as possible, at most one more to one than to another.
+def deal(packs: Sequence[list[int]], tokens: Sequence[int], processes: int) -> list[list[list[int]]]:
+    """Packs for each process, as even in tokens as possible, at most one more for one than for another.
 
-    `tokens` says how long each pack is. The longest first, each to the process with the least to do of those
-    with the fewest packs... so that all do as many forward passes, which sharded models need.
+    `tokens` is the length of each pack. The longest first, each to the process with the fewest tokens of
+    those that have room left: all run as many forward passes, which sharded models need.
     """
-    hands: list[list[list[int]]] = [[] for _ in range(ranks)]
-    filled = [0] * ranks
-    most = -(-len(packs) // ranks)
+    shares: list[list[list[int]]] = [[] for _ in range(processes)]
+    filled = [0] * processes
+    most = -(-len(packs) // processes)
     for i in sorted(range(len(packs)), key=lambda i: (-tokens[i], i)):
-        rank = min((r for r in range(ranks) if len(hands[r]) < most), key=lambda r: (filled[r], r))
-        hands[rank].append(packs[i])
-        filled[rank] += tokens[i]
-    return hands
+        process = min((p for p in range(processes) if len(shares[p]) < most), key=lambda p: (filled[p], p))
+        shares[process].append(packs[i])
+        filled[process] += tokens[i]
+    return shares
 
 
-class Plan(Sequence[list[list[int]]]):
+class PackedSteps(Sequence[list[list[int]]]):
     """The steps of a whole training; step k is a list of packs, a pack a list of pair indices.
 
-    A step is `batch_pairs` pairs in the order of a fresh shuffle each epoch (the last step what is left), so
+    A step is `batch_pairs` pairs in the order of a fresh shuffle each epoch (the last step has the rest), so
     it is a random sample whatever the lengths are. Only how a step is cut depends on lengths, and the mean
     over its pairs does not depend on how it is cut. Packs are made when asked for: for several processes, a
-    multiple of their number where a step has pairs enough.
+    multiple of their number where a step has enough pairs.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Plan(Sequence[list[list[int]]]):
         batch_pairs: int,
         batch_tokens: int,
         seed: int,
-        ranks: int = 1,
+        processes: int = 1,
     ) -> None:
         check_budget(tokens, batch_tokens)
         rng, total = random.Random(seed), max(1, round(epochs * len(tokens)))
@@ -74,25 +74,26 @@ class Plan(Sequence[list[list[int]]]):
             shuffles.append(np.array(shuffle, dtype=np.int32))
         self.order = np.concatenate(shuffles)[:total]
         self.tokens = int(tokens[self.order].sum())
-        self._lengths, self._pairs, self._most, self._ranks = tokens, batch_pairs, batch_tokens, ranks
+        self._lengths, self._batch_pairs, self._batch_tokens = tokens, batch_pairs, batch_tokens
+        self._processes = processes
 
     def __len__(self) -> int:
-        return -(-len(self.order) // self._pairs)
+        return -(-len(self.order) // self._batch_pairs)
 
     def __getitem__(self, step: int) -> list[list[int]]:  # type: ignore[override]  # never sliced
         if not 0 <= step < len(self):
             raise IndexError(step)
-        chosen = self.order[step * self._pairs : (step + 1) * self._pairs].tolist()
-        packs = pack(self._lengths[chosen].tolist(), self._most, self._ranks)
-        return [[chosen[i] for i in part] for part in packs]
+        pairs = self.order[step * self._batch_pairs : (step + 1) * self._batch_pairs].tolist()
+        packs = pack(self._lengths[pairs].tolist(), self._batch_tokens, self._processes)
+        return [[pairs[i] for i in part] for part in packs]
 
     def shares(self, packs: Sequence[list[int]]) -> list[list[list[int]]]:
-        """A step dealt to the processes -> one list of packs each, empty where pairs do not reach."""
-        return deal(packs, [int(self._lengths[pack].sum()) for pack in packs], self._ranks)
+        """The packs of one step for each process; some have none where there are too few pairs."""
+        return deal(packs, [int(self._lengths[pack].sum()) for pack in packs], self._processes)
 
 
 def check_budget(tokens: npt.NDArray[np.int64], most: int) -> None:
-    """Raise ConfigError where the longest pair alone is more than a pack may hold."""
+    """Raise ConfigError where the longest pair alone has more tokens than a pack may hold."""
     longest = int(tokens.max())
     if longest > most:
         raise ConfigError(

@@ -1,6 +1,6 @@
-"""The processes of one training: who I am among them, and the few things that they agree on.
+"""The processes of one training: the rank of this one, and the few things that they agree on.
 
-A process alone needs none of it: every function then does nothing, or gives back what it was given.
+A process alone needs none of it: every function then does nothing, or returns what it was given.
 """
 
 import os
@@ -11,42 +11,43 @@ import torch.distributed as dist
 from torch import Tensor
 
 
-def join() -> None:
-    """Meet the other processes that a launcher started, and take the device that is this one's."""
+def initialise() -> None:
+    """Join the process group that a launcher announced, and take this process's device."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized():
         from accelerate import PartialState
 
         PartialState()
 
 
-def started_first() -> bool:
-    """Whether this is the process that will be the first, before they have met."""
+def launched_as_main() -> bool:
+    """Whether this is the main process by what the launcher says, before the group is initialised."""
     return os.environ.get("RANK", "0") == "0"
 
 
-def count() -> int:
+def world_size() -> int:
+    """How many processes there are."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
-def mine() -> int:
+def rank() -> int:
     """The number of this process, from 0."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
-def is_first() -> bool:
+def is_main_process() -> bool:
     """Whether this process is the one that writes, shows and reports."""
-    return mine() == 0
+    return rank() == 0
 
 
-def wait() -> None:
-    """Until all have come here."""
-    if count() > 1:
+def barrier() -> None:
+    """Wait until all processes are here."""
+    if world_size() > 1:
         dist.barrier()
 
 
-def add_up(tensors: Iterable[Tensor]) -> None:
+def all_reduce_sum(tensors: Iterable[Tensor]) -> None:
     """Replace each tensor by its sum over the processes; all bring the same shapes in the same order."""
-    if count() == 1:
+    if world_size() == 1:
         return
     kinds: dict[tuple[torch.dtype, torch.device], list[Tensor]] = {}
     for tensor in tensors:
@@ -58,24 +59,24 @@ def add_up(tensors: Iterable[Tensor]) -> None:
             tensor.copy_(total.view_as(tensor))
 
 
-def any_of(*flags: bool) -> list[bool]:
-    """Each flag, true where any process says so: all must do the same next, whoever was told."""
-    if count() == 1:
+def any_process(*flags: bool) -> list[bool]:
+    """Each flag, true where it is true in any process, so that all do the same next."""
+    if world_size() == 1:
         return list(flags)
-    said = torch.tensor(flags, dtype=torch.int32, device=_device())
-    dist.all_reduce(said, dist.ReduceOp.MAX)
-    return [bool(flag) for flag in said.tolist()]
+    raised = torch.tensor(flags, dtype=torch.int32, device=_device())
+    dist.all_reduce(raised, dist.ReduceOp.MAX)
+    return [bool(flag) for flag in raised.tolist()]
 
 
-def as_first(number: int) -> int:
-    """The number that the first process has."""
-    if count() == 1:
+def broadcast_from_main(number: int) -> int:
+    """The number that the main process has."""
+    if world_size() == 1:
         return number
-    told = torch.tensor(number, device=_device())
-    dist.broadcast(told, 0)
-    return int(told)
+    shared = torch.tensor(number, device=_device())
+    dist.broadcast(shared, 0)
+    return int(shared)
 
 
 def _device() -> torch.device:
-    """Where messages lie: NCCL carries those of a GPU only."""
+    """Where messages lie: NCCL carries only those on a GPU."""
     return torch.device("cuda" if dist.get_backend() == "nccl" else "cpu")

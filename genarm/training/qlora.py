@@ -1,16 +1,16 @@
-"""QLoRA: the frozen weights in 4 bits, through bitsandbytes, so that a large model trains in little room.
+"""QLoRA: the frozen weights in 4 bits, through bitsandbytes, so that a large model trains in little memory.
 
 As in the paper (arXiv 2305.14314): NF4, the scales quantised once more, products in decoding's precision.
 """
 
 import importlib.util
-import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from genarm.errors import ConfigError
 from genarm.models import ModelSource
+from genarm.training.transformers_hooks import peft_warnings_ignored
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -21,7 +21,7 @@ def load_quantised(source: ModelSource, dtype: str) -> "PreTrainedModel":
 
     Raises ConfigError where there is no CUDA or no bitsandbytes.
     """
-    check_quantising()
+    check_quantisation()
     from peft import prepare_model_for_kbit_training
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
@@ -30,27 +30,26 @@ def load_quantised(source: ModelSource, dtype: str) -> "PreTrainedModel":
         dtype=getattr(torch, dtype),
         device_map={"": torch.accelerator.current_device_index()},
         trust_remote_code=False,
-        quantization_config=four_bit(BitsAndBytesConfig, dtype),
+        quantization_config=BitsAndBytesConfig(**qlora_settings(dtype)),
     )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # peft's words of old, as in `genarm.training.lora`
+    with peft_warnings_ignored():
         return prepare_model_for_kbit_training(model, use_gradient_checkpointing=False).eval()
 
 
-def four_bit(kind: type, dtype: str) -> object:
-    """The settings of QLoRA, as a configuration of transformers."""
-    return kind(
-        load_in_4bit=True,
-        bnb_4bit_quant_type="nf4",
-        bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=getattr(torch, dtype),
-    )
+def qlora_settings(dtype: str) -> dict[str, Any]:
+    """The settings of QLoRA, as arguments of transformers' BitsAndBytesConfig."""
+    return {
+        "load_in_4bit": True,
+        "bnb_4bit_quant_type": "nf4",
+        "bnb_4bit_use_double_quant": True,
+        "bnb_4bit_compute_dtype": getattr(torch, dtype),
+    }
 
 
-def check_quantising() -> None:
+def check_quantisation() -> None:
     """Raise ConfigError where this machine cannot train on 4-bit weights."""
     missing = ""
-    # On a CPU bitsandbytes 0.50 gives a model in evaluation mode products that have no gradient.
+    # On a CPU, products of bitsandbytes 0.50 have no gradient when the model is in evaluation mode.
     if not torch.cuda.is_available():
         missing = "this machine has no CUDA device"
     elif importlib.util.find_spec("bitsandbytes") is None:

@@ -1,7 +1,7 @@
-"""Pairs as token ids on disk: made once with `datasets`, memory-mapped, shared by every training on them.
+"""Pairs as token ids on disk: written once with `datasets`, memory-mapped, shared by every training on them.
 
-The cache lies in the user's cache folder under a hash of all that decides the ids: the bytes of the pairs
-file, the tokenizer, the chat template and the format below. It may be deleted at any time.
+The cache lies in the user's cache folder under a hash of everything that decides the ids: the bytes of the
+pairs file, the tokenizer, the chat template and the format below. It may be deleted at any time.
 """
 
 import dataclasses
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
 FORMAT = 1  # raised when the same pairs would give other ids
 BATCH = 500  # pairs tokenised and written together
-NARROW = 2**16  # tokens of a vocabulary whose ids take two bytes
-READS = 16  # of rows before the file is mapped anew
-ROWS, MARKER = "pairs.arrow", "complete.json"
+TWO_BYTES = 2**16  # tokens of the largest vocabulary whose ids take two bytes
+READS = 16  # of rows before the file is mapped again
+ROWS, HASH = "pairs.arrow", "complete.json"
 SIDES = ("prompt", "chosen", "rejected")
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class OverLong:
-    """A pair that was left out, by the name of its prompt and its row in the pairs file, from 1."""
+    """A pair that was left out: the id of its prompt, its row in the pairs file, from 1, and its tokens."""
 
     prompt_id: str
     row: int
@@ -50,11 +50,11 @@ class OverLong:
     reason: str
 
 
-class Rows:
-    """The rows of an Arrow file, mapped into memory anew after every so many reads.
+class ArrowRows:
+    """The rows of an Arrow file, mapped into memory again after every few reads.
 
     A page once read counts as this process's memory for as long as it is mapped, and one fault maps sixteen:
-    a training that reads all pairs at random would in time hold the whole file.
+    a training that reads all pairs in random order would in time hold the whole file in memory.
     """
 
     def __init__(self, file: Path) -> None:
@@ -73,8 +73,8 @@ class Rows:
         self._reads += 1
         if self._reads % READS == 0:
             self._data = self._open()
-        found: dict[str, Any] = self._data[row]
-        return found
+        pair: dict[str, Any] = self._data[row]
+        return pair
 
     def lengths(self) -> npt.NDArray[np.int64]:
         """Tokens of each side of each row -> [n, 3]."""
@@ -87,6 +87,14 @@ class Rows:
         return np.stack(columns, 1).astype(np.int64)
 
 
+class RowSource(Protocol):
+    """Where token ids are read from, row by row: an Arrow file, or a `datasets.Dataset` in memory."""
+
+    def __getitem__(self, row: int, /) -> dict[str, Any]:
+        """`prompt_id`, `prompt`, `chosen` and `rejected` of a row."""
+        ...
+
+
 class TokenPairs(Sequence[TokenPair]):
     """Pairs of a cached file, read when asked for; their lengths are known beforehand.
 
@@ -94,7 +102,7 @@ class TokenPairs(Sequence[TokenPair]):
     """
 
     def __init__(
-        self, key: str, data: Rows, rows: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]
+        self, key: str, data: RowSource, rows: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]
     ) -> None:
         self._key, self._data, self._rows, self.lengths = key, data, rows, lengths
 
@@ -110,7 +118,7 @@ class TokenPairs(Sequence[TokenPair]):
 
     @property
     def row_tokens(self) -> npt.NDArray[np.int64]:
-        """Tokens of each pair's stretch of a packed row -> [n]."""
+        """Tokens that each pair takes up in a packed row -> [n]."""
         tokens: npt.NDArray[np.int64] = self.lengths.sum(1) - 2
         return tokens
 
@@ -121,9 +129,9 @@ class TokenPairs(Sequence[TokenPair]):
         digest.update(self._rows.tobytes() + self.lengths.tobytes())
         return digest.hexdigest()
 
-    def take(self, chosen: Sequence[int]) -> "TokenPairs":
-        """These of the pairs, in this order."""
-        return TokenPairs(self._key, self._data, self._rows[chosen], self.lengths[chosen])
+    def take(self, indices: Sequence[int]) -> "TokenPairs":
+        """The pairs at these indices, in this order."""
+        return TokenPairs(self._key, self._data, self._rows[indices], self.lengths[indices])
 
     def within(self, context: int, truncate: Truncate | None) -> tuple["TokenPairs", list[OverLong]]:
         """The pairs that a model of this context can read, and those that it cannot.
@@ -131,11 +139,11 @@ class TokenPairs(Sequence[TokenPair]):
         With `prompt_start`, a prompt that is too long loses its start; a response is never cut.
         """
         longest = self.lengths[:, 1:].max(1)
-        most = context - longest  # of the prompt's tokens
+        room = context - longest  # for the prompt
         lengths = self.lengths.copy()
         if truncate == "prompt_start":
-            lengths[:, 0] = np.minimum(lengths[:, 0], np.maximum(most, 1))
-        fits = lengths[:, 0] <= most
+            lengths[:, 0] = np.minimum(lengths[:, 0], np.maximum(room, 1))
+        fits = lengths[:, 0] <= room
         refused = [
             OverLong(
                 self._data[int(self._rows[i])]["prompt_id"],
@@ -152,36 +160,36 @@ class TokenPairs(Sequence[TokenPair]):
 def tokenise(file: Path, tokenizer: "PreTrainedTokenizerBase") -> TokenPairs:
     """The pairs of a file of `genarm pairs` as token ids, from the cache where it holds them.
 
-    Two processes may ask at once: one makes them, the other waits. A broken cache is made anew.
-    Raises DataError for a file that is missing or no file of pairs.
+    Two processes may ask at once: one writes the cache, the other waits. A broken cache is written again.
+    Raises DataError for a file that is missing or holds no pairs.
     """
     key = _key(file, tokenizer)
     folder = cache_folder() / "tokens" / key
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):
-        if not _is_whole(folder):
-            _make(file, tokenizer, folder)
-    data = Rows(folder / ROWS)
+        if not _is_complete(folder):
+            _write(file, tokenizer, folder)
+    data = ArrowRows(folder / ROWS)
     return TokenPairs(key, data, np.arange(len(data)), data.lengths())
 
 
 def _key(file: Path, tokenizer: "PreTrainedTokenizerBase") -> str:
     if not file.is_file():
         raise DataError(f"no file at {file}", hint="run the stage that writes it: dvc repro")
-    said = [FORMAT, sha256(file), tokenizer_hash(tokenizer), tokenizer.chat_template]
-    return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:32]
+    inputs = [FORMAT, sha256(file), tokenizer_hash(tokenizer), tokenizer.chat_template]
+    return hashlib.sha256(json.dumps(inputs).encode()).hexdigest()[:32]
 
 
-def _make(file: Path, tokenizer: "PreTrainedTokenizerBase", folder: Path) -> None:
+def _write(file: Path, tokenizer: "PreTrainedTokenizerBase", folder: Path) -> None:
     from datasets import Features, List, Value
     from datasets.arrow_writer import ArrowWriter
 
-    # One name for all: the lock is held, and what a killed process left is taken away by the next.
+    # One name is enough: the lock is held, and the next process removes what a killed one left.
     beside = folder.with_name(f"{folder.name}.new")
-    for left in (beside, folder):
-        shutil.rmtree(left, ignore_errors=True)
+    for leftover in (beside, folder):
+        shutil.rmtree(leftover, ignore_errors=True)
     beside.mkdir()
-    token = Value("uint16" if len(tokenizer) <= NARROW else "int32")
+    token = Value("uint16" if len(tokenizer) <= TWO_BYTES else "int32")
     features = Features({"prompt_id": Value("string"), **{side: List(token) for side in SIDES}})
     rows = iter_rows(file, PreferencePair)
     with ArrowWriter(path=str(beside / ROWS), features=features, writer_batch_size=BATCH) as writer:
@@ -189,17 +197,17 @@ def _make(file: Path, tokenizer: "PreTrainedTokenizerBase", folder: Path) -> Non
             for pair in encode(pairs, tokenizer):
                 writer.write(dataclasses.asdict(pair))
         writer.finalize()
-    write_json(beside / MARKER, sha256(beside / ROWS))
+    write_json(beside / HASH, sha256(beside / ROWS))
     beside.rename(folder)
 
 
-def _is_whole(folder: Path) -> bool:
+def _is_complete(folder: Path) -> bool:
     if not folder.is_dir():
         return False
     try:
-        whole = read_json(folder / MARKER, str) == sha256(folder / ROWS)
+        complete = read_json(folder / HASH, str) == sha256(folder / ROWS)
     except (DataError, OSError):
-        whole = False
-    if not whole:
-        log.warning("%s was cut short or altered; it is made anew", folder)
-    return whole
+        complete = False
+    if not complete:
+        log.warning("%s was cut short or altered; it is written again", folder)
+    return complete

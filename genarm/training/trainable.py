@@ -1,6 +1,7 @@
-"""What trains: the base or another model, an adapter or all weights, anew or on from a saved ARM."""
+"""What trains: the base or another model, an adapter or all weights, from scratch or from a saved ARM."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,15 +9,15 @@ from genarm.config import TrainConfig
 from genarm.errors import ConfigError, TokenizerMismatch
 from genarm.models import ModelSource, load_model, load_tokenizer, resolve
 from genarm.models.arm import CONFIG, WEIGHTS, check_same_tokens, check_weights, is_full, read_card
-from genarm.training.full import train_all
-from genarm.training.lora import adapt, fuse
+from genarm.training.full import make_all_trainable
+from genarm.training.lora import add_lora, fuse_lora
 from genarm.training.qlora import load_quantised
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-# Of peft's configuration, by our names: what an adapter's tensors and their meaning depend on.
-SAME = {
+# What an adapter's tensors and their meaning depend on: our names, and those of peft's configuration.
+ADAPTER_SHAPE = {
     "rank": "r",
     "alpha": "lora_alpha",
     "targets": "target_modules",
@@ -24,28 +25,31 @@ SAME = {
 }
 
 
-def own_model(base: ModelSource, config: TrainConfig) -> ModelSource:
+def arm_source(base: ModelSource, config: TrainConfig) -> ModelSource:
     """`train.model`, or the base: what becomes the ARM. Raises ModelError where it cannot be used."""
     return base if config.model is None else resolve(config.model, config.revision)
 
 
 def check_vocabulary(
-    dimension: str, own: ModelSource, base: ModelSource, tokenizer: "PreTrainedTokenizerBase"
+    dimension: str, source: ModelSource, base: ModelSource, tokenizer: "PreTrainedTokenizerBase"
 ) -> None:
-    """Raise TokenizerMismatch where the ARM's model reads a token id in another way than the base."""
-    if own.tokenizer_sha256 != base.tokenizer_sha256:
-        theirs = load_tokenizer(ModelSource(**{**_fields(own), "chat_template": tokenizer.chat_template}))
-        check_same_tokens(dimension, theirs, base.id, tokenizer)
+    """Raise TokenizerMismatch where a token id means another token to the ARM's model than to the base."""
+    if source.tokenizer_sha256 != base.tokenizer_sha256:
+        # Compared with the base's chat template, which is the one that both are used with.
+        of_model = load_tokenizer(replace(source, chat_template=tokenizer.chat_template))
+        check_same_tokens(dimension, of_model, base.id, tokenizer)
 
 
-def load(own: ModelSource, dtype: str, config: TrainConfig, start: Path | None) -> "PreTrainedModel":
-    """The model before any adapter; `start` is the ARM to go on from, whose weights a full one has."""
+def load_arm_model(
+    source: ModelSource, dtype: str, config: TrainConfig, start: Path | None
+) -> "PreTrainedModel":
+    """The model before any adapter; with `method: full`, it has the weights of `start`, if there is one."""
     if config.method == "full":
-        if start is None:
-            return train_all(load_model(own, "float32"), dtype)
-        _check_kind(start, full=True)
-        return train_all(load_model(resolve(str(start)), "float32"), dtype)
-    return load_quantised(own, dtype) if config.quantise else load_model(own, dtype)
+        if start is not None:
+            _check_method(start, full=True)
+            source = resolve(str(start))
+        return make_all_trainable(load_model(source, "float32"), dtype)
+    return load_quantised(source, dtype) if config.quantise else load_model(source, dtype)
 
 
 def check_width(dimension: str, model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> None:
@@ -59,49 +63,49 @@ def check_width(dimension: str, model: "PreTrainedModel", tokenizer: "PreTrained
 
 
 def make_trainable(
-    model: "PreTrainedModel", own: ModelSource, config: TrainConfig, start: Path | None
+    model: "PreTrainedModel", source: ModelSource, config: TrainConfig, start: Path | None
 ) -> Any:
-    """The model with what trains in it. Raises ConfigError where `start` is of another shape."""
+    """The model with its adapter, a fresh one or that of `start`; with `method: full`, the model itself.
+
+    Raises ConfigError where the adapter of `start` has another shape than `config.lora` asks for.
+    """
     if config.method == "full":
         return model
-    adapted = adapt(model, config.lora)
+    adapted = add_lora(model, config.lora)
     if start is not None:
-        _go_on_from(adapted, own, start)
-    fuse(adapted)
+        _load_start(adapted, source, start)
+    fuse_lora(adapted)
     return adapted
 
 
-def _go_on_from(adapted: Any, own: ModelSource, start: Path) -> None:
+def _load_start(adapted: Any, source: ModelSource, start: Path) -> None:
     from peft import set_peft_model_state_dict
     from safetensors.torch import load_file
 
-    _check_kind(start, full=False)
-    check_weights(read_card(start), own)
-    saved, here = json.loads((start / CONFIG).read_text(encoding="utf-8")), adapted.peft_config["default"]
-    for ours, theirs in SAME.items():
-        was, now = (_plain(value) for value in (saved.get(theirs), getattr(here, theirs)))
+    _check_method(start, full=False)
+    check_weights(read_card(start), source)
+    saved, config = json.loads((start / CONFIG).read_text(encoding="utf-8")), adapted.peft_config["default"]
+    for ours, theirs in ADAPTER_SHAPE.items():
+        was, now = (_plain(value) for value in (saved.get(theirs), getattr(config, theirs)))
         if was != now:
             raise ConfigError(
                 f"warm_start: the champion has lora.{ours} = {was or 'all'}, "
                 f"params.yaml asks for {now or 'all'}",
-                hint=f"set lora.{ours} as the champion has it, or warm_start: null to train anew",
+                hint=f"set lora.{ours} as the champion has it, or warm_start: null to start from scratch",
             )
     set_peft_model_state_dict(adapted, load_file(start / WEIGHTS))
 
 
-def _check_kind(start: Path, *, full: bool) -> None:
+def _check_method(start: Path, *, full: bool) -> None:
     read_card(start)
     if is_full(start) != full:
         kinds = {True: "method = full", False: "method = lora"}
         raise ConfigError(
             f"warm_start: the champion has {kinds[not full]}, params.yaml asks for {kinds[full]}",
-            hint=f"set train.default.{kinds[not full].replace(' =', ':')}, or warm_start: null to train anew",
+            hint=f"set train.default.{kinds[not full].replace(' =', ':')}, "
+            "or warm_start: null to start from scratch",
         )
 
 
 def _plain(value: Any) -> Any:
     return sorted(value) if isinstance(value, (list, set, tuple)) else value
-
-
-def _fields(source: ModelSource) -> dict[str, Any]:
-    return {name: getattr(source, name) for name in source.__dataclass_fields__}

@@ -1,143 +1,171 @@
 """One training: transformers' loop and optimiser, with our loss, our order of pairs and our evaluation."""
 
 import math
-import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 from transformers import PrinterCallback, TrainingArguments
-from transformers.utils import logging
 
 from genarm.config import TrainConfig
 from genarm.errors import TrainingError
-from genarm.training import checkpoints as saved
-from genarm.training import process_group as ranks
-from genarm.training.callbacks import Evaluate, Journal, Tell, quiet
+from genarm.training.callbacks import (
+    CheckpointCallback,
+    EvaluationCallback,
+    Journal,
+    JournalCallback,
+    ProgressBarCallback,
+    curve_rows,
+    quiet,
+)
+from genarm.training.checkpoints import (
+    checkpoint_at,
+    complete_or_removed,
+    disk_errors_named,
+    mark_complete,
+    newest_complete,
+    step_of,
+)
 from genarm.training.collate import PairBatch
-from genarm.training.diagnostics import reward_hacking
-from genarm.training.distributed import SharedSteps
-from genarm.training.early_stopping import Best
-from genarm.training.evaluate import totals
-from genarm.training.gradient_checkpointing import recompute
+from genarm.training.diagnostics import reward_hacking_warning
+from genarm.training.distributed import DistributedTrainer
+from genarm.training.early_stopping import EarlyStopping
+from genarm.training.gradient_checkpointing import enable_gradient_checkpointing
 from genarm.training.logps import causal_lm, pair_logps
 from genarm.training.loss import Objective
-from genarm.training.packing import Plan
+from genarm.training.packing import PackedSteps
+from genarm.training.process_group import (
+    barrier,
+    broadcast_from_main,
+    is_main_process,
+    rank,
+    world_size,
+)
 from genarm.training.token_cache import TokenPairs
-from genarm.training.validation import Validation
-from genarm.training.watch import Watch
+from genarm.training.transformers_hooks import (
+    disable_data_parallel,
+    errors_only,
+    load_checkpoint_weights,
+    peft_warnings_ignored,
+)
+from genarm.training.validation import Validation, metric_sums
 
-KEPT = 2  # checkpoints: while the newest is being written, the one before it is whole
+CHECKPOINTS = 2  # are kept: while the newest is being written, the one before it is complete
 SCHEDULES = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}
 
 
-class ArmTrainer(SharedSteps):
-    """transformers.Trainer over whole steps: our packs, our loss, our evaluation; its loop and optimiser."""
+class ArmTrainer(DistributedTrainer):
+    """transformers.Trainer for an ARM: packed steps, the preference loss, evaluation on held-out pairs."""
 
     def __init__(
         self,
-        model: Any,
+        model: nn.Module,
         config: TrainConfig,
         data: TokenPairs,
         held_out: TokenPairs,
         folder: Path,
-        watch: Watch,
+        *,
+        title: str,
         packed: bool,
         journal: Journal = quiet,
     ) -> None:
-        self.config, self.held_out, self.folder, self.watch = config, held_out, folder, watch
-        plan = Plan(
+        steps = PackedSteps(
             data.row_tokens,
             epochs=config.epochs,
             batch_pairs=config.batch_pairs,
             batch_tokens=config.batch_tokens,
             seed=config.seed,
-            ranks=ranks.count(),
+            processes=world_size(),
         )
+        arguments = training_arguments(config, folder, next(model.parameters()).device)
+        disable_data_parallel(arguments)
+        super().__init__(model, arguments, steps, data, packed)
+        if config.gradient_checkpointing:
+            enable_gradient_checkpointing(causal_lm(model))
+        self.config, self.held_out, self.folder = config, held_out, folder
         self.objective: Objective = Objective(
             config.beta, config.margin, config.label_smoothing, config.length_normalised
         )
-        arguments = TrainingArguments(
-            output_dir=str(folder),
-            per_device_train_batch_size=1,  # one step: all its packs, of which there may be any number
-            train_sampling_strategy="sequential",  # the plan is the order, all epochs of it
-            num_train_epochs=1,
-            learning_rate=config.learning_rate,
-            lr_scheduler_type=SCHEDULES[config.schedule],
-            warmup_steps=config.warmup,
-            weight_decay=config.weight_decay,
-            max_grad_norm=config.max_grad_norm,
-            seed=config.seed,
-            use_cpu=model.device.type == "cpu",
-            dataloader_pin_memory=model.device.type == "cuda",
-            logging_steps=1,
-            logging_nan_inf_filter=False,
-            disable_tqdm=True,
-            report_to="none",
-            remove_unused_columns=False,
-            save_strategy="no",  # the watch says when
-            save_total_limit=KEPT,
+        self.validation = Validation(
+            held_out,
+            held_out.lengths,
+            objective=self.objective,
+            packed=packed,
+            sharded=self.is_fsdp_enabled,
         )
-        arguments._n_gpu = min(arguments.n_gpu, 1)  # never torch's DataParallel, which would split batches
-        super().__init__(model, arguments, plan, data, packed)
-        sharded = self.is_fsdp_enabled
-        self.validation = Validation(held_out, objective=self.objective, packed=packed, sharded=sharded)
-        if config.gradient_checkpointing:
-            recompute(causal_lm(model))
-        self.best = Best(self, config.early_stopping.patience if config.early_stopping else None)
-        self.add_callback(watch)
-        self.add_callback(Tell(self, journal))
-        self.add_callback(Evaluate(self))
+        self.early_stopping = EarlyStopping(config.early_stopping.patience if config.early_stopping else None)
+        self.progress = ProgressBarCallback(title)
+        self.checkpoints = CheckpointCallback(config.checkpoint_minutes, self.progress.warn)
         self.remove_callback(PrinterCallback)
+        for callback in (
+            self.progress,
+            self.checkpoints,
+            JournalCallback(journal),
+            EvaluationCallback(self.evaluate, config.evaluate_steps),
+            self.early_stopping,
+        ):
+            self.add_callback(callback)
 
     @property
     def curves(self) -> list[dict[str, float]]:
-        """What was logged, also before a resume; "epoch" is left out, as to the trainer all is one epoch."""
-        rows = (row for row in self.state.log_history if "loss" in row or "eval/loss" in row)
-        return [{name: value for name, value in row.items() if name != "epoch"} for row in rows]
+        """One row a step and one an evaluation, those from before a resume included."""
+        return curve_rows(self.state.log_history)
+
+    @property
+    def kept_step(self) -> int:
+        """The step whose weights the model has at the end."""
+        return self.early_stopping.kept_step(self.state)
 
     def run(self, dimension: str) -> None:
-        """Train from the start or from the newest whole checkpoint; evaluate before and after."""
-        resume = self._resume_from()
-        verbosity = logging.get_verbosity()
-        logging.set_verbosity_error()  # the trainer talks of file times and the like
+        """Train from the start or from the newest complete checkpoint; evaluate before and after.
+
+        Raises TrainingError after a stop by signal.
+        """
+        resume = self._checkpoint_to_resume()
         try:
-            with self.watch.listening(), warnings.catch_warnings():
-                warnings.simplefilter("ignore", FutureWarning)  # peft's, on loading a checkpoint
+            with self.checkpoints.stopping_on_signal(), errors_only(), peft_warnings_ignored():
                 self.train(resume_from_checkpoint=str(resume) if resume else None)
         finally:
-            logging.set_verbosity(verbosity)
-            self.watch.close()
-        if self.state.global_step < self.state.max_steps and not self.best.enough:
+            self.progress.close()
+        step, last = self.state.global_step, self.state.max_steps
+        stopped_early = self.early_stopping.out_of_patience(self.state)
+        if step < last and not stopped_early:
             raise TrainingError(
-                f"training of {dimension} was stopped at step {self.state.global_step} "
-                f"of {self.state.max_steps}",
+                f"training of {dimension} was stopped at step {step} of {last}",
                 hint="run the same command to go on from there",
             )
-        if not self.best.enough:
+        if not stopped_early:
             self.evaluate()
-        self.best.take()
+        if self.kept_step != step:
+            load_checkpoint_weights(self, str(checkpoint_at(self.folder, self.kept_step)))
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
-        """Log accuracy, margin, log-probabilities and health on validation pairs; warn where it is bad."""
+        """Log metrics and diagnostics of the validation pairs; warn of a sign of reward hacking."""
         self.adapted.eval()
+        run, device = partial(self.run_model, self.adapted), self.args.device
         first = next((row for row in self.state.log_history if "eval/loss" in row), None)
-        found = self.validation.measure(
-            partial(self.inside_of, self.adapted),
-            self.args.device,
-            first,
-            adapter=hasattr(self.adapted, "disable_adapter"),
-        )
-        logs = {f"eval/{name}": value for name, value in found.items()}
+        metrics = self.validation.metrics(run, device)
+        metrics |= self.validation.diagnostics(metrics, first)
+        if hasattr(self.adapted, "disable_adapter"):
+            metrics["kl_to_base"] = self.validation.kl_to_base(run, device)
+        logs = {f"eval/{name}": value for name, value in metrics.items()}
         self.log(dict(logs))
-        if warning := reward_hacking(self.curves, len(self.held_out)):
-            self.watch.warn(warning)
-        self.best.judge()
+        if warning := reward_hacking_warning(self.curves, len(self.held_out)):
+            self.progress.warn(warning)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, logs)
         return logs
 
-    def training_step(self, *arguments: Any, **more: Any) -> torch.Tensor:
-        self._freeze_dropout()
+    def training_step(self, *arguments: Any, **more: Any) -> Tensor:
+        """Loss and gradient of one step, with the base as it will be in decoding: without dropout."""
+        self.adapted.eval()
+        if self.config.lora.dropout:
+            for name, module in self.adapted.named_modules():
+                if "lora_dropout" in name:
+                    module.train()
         return super().training_step(*arguments, **more)
 
     def compute_loss(
@@ -147,9 +175,9 @@ class ArmTrainer(SharedSteps):
         return_outputs: bool = False,
         num_items_in_batch: Any = None,
     ) -> Any:
-        """The sum of the losses of one pack."""
+        """The sum of the losses of one pack. Raises TrainingError where it is not a number."""
         batch: PairBatch = inputs["pairs"]
-        logps = self.inside_of(model, pair_logps, batch)
+        logps = self.run_model(model, pair_logps, batch)
         losses = self.objective.losses(logps, batch.owner)
         if not torch.isfinite(losses).all():
             raise TrainingError(
@@ -157,13 +185,14 @@ class ArmTrainer(SharedSteps):
                 f"{', '.join(batch.prompt_ids)}",
                 hint="lower train.learning_rate, or set base.dtype to bfloat16 or float32",
             )
-        self.sums.update({**totals(logps, losses, beta=self.config.beta), "pairs": len(batch)})
+        self.sums.update({**metric_sums(logps, losses, beta=self.config.beta), "pairs": len(batch)})
         return losses.sum()
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Log a step with the means over its pairs. Raises TrainingError for an infinite gradient."""
         if "loss" in logs:
             pairs = self.sums.pop("pairs")
-            self.watch.saw(pairs)
+            self.progress.count_pairs(pairs)
             logs |= {name: total / pairs for name, total in self.sums.items() if name != "loss"}
             self.sums.clear()
             if not math.isfinite(logs.get("grad_norm", 0.0)):
@@ -173,35 +202,52 @@ class ArmTrainer(SharedSteps):
                 )
         super().log(logs, start_time)
 
-    def floating_point_ops(self, inputs: Any) -> int:
-        return 0
+    @contextmanager
+    def writing_checkpoint(self) -> Iterator[None]:
+        """Mark a checkpoint as complete when all processes have written their part, or remove it."""
+        step = self.state.global_step
+        with complete_or_removed(self.folder, step), disk_errors_named(self.folder):
+            yield
+            barrier()  # each process keeps its own random state in it
+            if is_main_process():
+                mark_complete(checkpoint_at(self.folder, step))
+            barrier()
 
-    def _resume_from(self) -> Path | None:
-        """The newest whole checkpoint to the first process. Raises TrainingError where it is not here."""
-        found = saved.newest(self.folder) if ranks.is_first() else None
-        step = ranks.as_first(saved.step_of(found) if found else -1)
+    def _checkpoint_to_resume(self) -> Path | None:
+        """The newest checkpoint that the main process finds complete. Raises TrainingError if not here."""
+        newest = newest_complete(self.folder) if is_main_process() else None
+        step = broadcast_from_main(step_of(newest) if newest else -1)
         if step < 0:
             return None
-        resume = self.folder / f"{saved.PREFIX}{step}"
-        if not resume.is_dir():
+        checkpoint = checkpoint_at(self.folder, step)
+        if not checkpoint.is_dir():
             raise TrainingError(
-                f"process {ranks.mine()} sees no {resume}, from which the first process goes on",
+                f"process {rank()} does not find {checkpoint}, from which the main process resumes",
                 hint="let all machines share the folder of checkpoints",
             )
-        return resume
+        return checkpoint
 
-    def _save_checkpoint(self, model: Any, trial: Any) -> None:
-        with saved.whole_or_none(self.folder, self.state.global_step), saved.writing(self.folder):
-            super()._save_checkpoint(model, trial)
-            ranks.wait()  # each process keeps its own random state in it
-            if ranks.is_first():
-                saved.seal(self.folder / f"{saved.PREFIX}{self.state.global_step}")
-            ranks.wait()
 
-    def _freeze_dropout(self) -> None:
-        """Only the adapters train: the base acts as it will in decoding, without dropout."""
-        self.adapted.eval()
-        if self.config.lora.dropout:
-            for name, module in self.adapted.named_modules():
-                if "lora_dropout" in name:
-                    module.train()
+def training_arguments(config: TrainConfig, folder: Path, device: torch.device) -> TrainingArguments:
+    """Our settings as arguments of transformers.Trainer, which sees a step as a batch of one."""
+    return TrainingArguments(
+        output_dir=str(folder),
+        per_device_train_batch_size=1,  # one step: all its packs, of which there may be any number
+        train_sampling_strategy="sequential",  # PackedSteps is the order, all epochs of it
+        num_train_epochs=1,
+        learning_rate=config.learning_rate,
+        lr_scheduler_type=SCHEDULES[config.schedule],
+        warmup_steps=config.warmup,
+        weight_decay=config.weight_decay,
+        max_grad_norm=config.max_grad_norm,
+        seed=config.seed,
+        use_cpu=device.type == "cpu",
+        dataloader_pin_memory=device.type == "cuda",
+        logging_steps=1,
+        logging_nan_inf_filter=False,
+        disable_tqdm=True,
+        report_to="none",
+        remove_unused_columns=False,
+        save_strategy="no",  # CheckpointCallback decides when
+        save_total_limit=CHECKPOINTS,
+    )

@@ -1,73 +1,118 @@
-"""The held-out pairs of a training, measured at each evaluation, by all of its processes together."""
+"""Held-out preference pairs, measured with a model by all processes of a training or by one alone."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
+import numpy as np
+import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from genarm.data.lengths import longer_is_chosen
-from genarm.training import diagnostics as health
-from genarm.training import process_group as ranks
 from genarm.training.collate import PairBatch, collate
-from genarm.training.evaluate import TOKENS, totals
-from genarm.training.logps import pair_logps
+from genarm.training.diagnostics import evaluation_diagnostics, kl_sample, kl_to_base
+from genarm.training.logps import BatchFunction, pair_logps
 from genarm.training.loss import Objective
 from genarm.training.packing import deal, pack
-from genarm.training.token_cache import TokenPairs
+from genarm.training.process_group import all_reduce_sum, rank, world_size
+from genarm.training.tokens import TokenPair
 
-Inside = Callable[[Callable[[Any, PairBatch], torch.Tensor], PairBatch], torch.Tensor]
+TOKENS = 4096  # of a forward pass without gradients
+
+
+class RunModel(Protocol):
+    """Computes a function of the model and a batch, on the model's device."""
+
+    def __call__(self, function: BatchFunction, batch: PairBatch) -> Tensor:
+        """function(model, batch)."""
+        ...
+
+
+def metric_sums(logps: Tensor, losses: Tensor, *, beta: float) -> dict[str, float]:
+    """Sums over pairs of the metrics, by the names of TRL; logps [p, 2], losses [p].
+
+    A reward is beta times a summed log-probability whatever the loss is, since that is what decoding adds up.
+    """
+    chosen, rejected = logps.detach().double().unbind(1)
+    margin = chosen - rejected
+    return {
+        "loss": losses.detach().double().sum().item(),
+        "rewards/accuracies": ((margin > 0).sum() + 0.5 * (margin == 0).sum()).item(),
+        "rewards/margins": beta * margin.sum().item(),
+        "rewards/chosen": beta * chosen.sum().item(),
+        "rewards/rejected": beta * rejected.sum().item(),
+        "logps/chosen": chosen.sum().item(),
+        "logps/rejected": rejected.sum().item(),
+    }
 
 
 class Validation:
-    """Each process measures a share of the packs; what comes out is of all pairs, and the same for all.
+    """Measures the same pairs each time; each process takes a share of the packs, and all get the same means.
 
-    `sharded` says that weights are spread over the processes, which must then run as many forward passes.
+    `lengths` [n, 3] are the tokens of prompt, chosen and rejected, so that pairs are read only when needed.
+    `sharded` says that weights are sharded over the processes, which must then run as many forward passes.
     """
 
-    def __init__(self, pairs: TokenPairs, *, objective: Objective, packed: bool, sharded: bool) -> None:
-        self._pairs, self._objective, self._packed, self._sharded = pairs, objective, packed, sharded
-        self._packs = self._cut(list(range(len(pairs))))
-        self._sample = self._cut(health.sample(pairs.lengths[:, 1:].sum(1).tolist()))
-        self._longer = longer_is_chosen(pairs.lengths[:, 1:].tolist())
-        self._chosen = float(pairs.lengths[:, 1].mean())
+    def __init__(
+        self,
+        pairs: Sequence[TokenPair],
+        lengths: npt.NDArray[np.int64],
+        *,
+        objective: Objective,
+        packed: bool,
+        sharded: bool = False,
+    ) -> None:
+        self._pairs, self._row_tokens = pairs, lengths.sum(1) - 2
+        self._objective, self._packed, self._sharded = objective, packed, sharded
+        self._packs = self._shares(range(len(pairs)))
+        self._kl_packs = self._shares(kl_sample(lengths[:, 1:].sum(1).tolist()))
+        self._chosen_tokens = float(lengths[:, 1].mean())
+        self.longer_is_chosen = longer_is_chosen(lengths[:, 1:].tolist())
 
-    def measure(
-        self, inside: Inside, device: torch.device, first: Mapping[str, float] | None, *, adapter: bool
-    ) -> dict[str, float]:
-        """Means over pairs by the names of TRL, and the figures of `health`; `first` was logged first.
-
-        `inside` runs a function of the model and a batch; without an `adapter` to take off, there is no KL.
-        """
+    def metrics(self, run: RunModel, device: torch.device) -> dict[str, float]:
+        """Means over pairs of loss, accuracy, rewards and log-probabilities, by the names of TRL."""
         with torch.no_grad():
             none = torch.zeros(0, 3, dtype=torch.float64, device=device)
-            found = torch.cat([none, *self._run(self._packs, self._judged, inside, device)])
-            sums = totals(found[:, :2], found[:, 2], beta=self._objective.beta)
-            kl = self._run(self._sample, health.kl_to_base, inside, device) if adapter else []
-        said = [*sums.values(), sum(x.sum().item() for x in kl), float(sum(map(len, kl)))]
-        total = torch.tensor(said, dtype=torch.float64, device=device)
-        ranks.add_up([total])
-        *values, distance, tokens = total.tolist()
-        means = {name: value / len(self._pairs) for name, value in zip(sums, values, strict=True)}
-        means |= health.figures(means, first, tokens=self._chosen, longer=self._longer)
-        return means | ({"kl_to_base": distance / tokens} if tokens else {})
+            scores = torch.cat([none, *self._run(self._packs, self._logps_and_losses, run, device)])
+            sums = metric_sums(scores[:, :2], scores[:, 2], beta=self._objective.beta)
+        totals = torch.tensor([*sums.values()], dtype=torch.float64, device=device)
+        all_reduce_sum([totals])
+        return {name: total / len(self._pairs) for name, total in zip(sums, totals.tolist(), strict=True)}
 
-    def _judged(self, model: Any, batch: PairBatch) -> torch.Tensor:
-        """Log-probabilities and losses -> [p, 3]."""
+    def kl_to_base(self, run: RunModel, device: torch.device) -> float:
+        """Mean KL(ARM || base) in nats a response token, on a fixed sample; the model needs an adapter."""
+        with torch.no_grad():
+            distances = self._run(self._kl_packs, kl_to_base, run, device)
+        sums = [sum(x.sum().item() for x in distances), float(sum(map(len, distances)))]
+        totals = torch.tensor(sums, dtype=torch.float64, device=device)
+        all_reduce_sum([totals])
+        distance, tokens = totals.tolist()
+        return float(distance / tokens)
+
+    def diagnostics(
+        self, metrics: Mapping[str, float], first: Mapping[str, float] | None
+    ) -> dict[str, float]:
+        """What `metrics` show beyond loss and accuracy; `first` is the first evaluation of the training."""
+        tokens, longer = self._chosen_tokens, self.longer_is_chosen
+        return evaluation_diagnostics(metrics, first, tokens=tokens, longer=longer)
+
+    def _logps_and_losses(self, model: torch.nn.Module, batch: PairBatch) -> Tensor:
+        """Log-probabilities of chosen and rejected, and the loss, of each pair -> [p, 3]."""
         logps = pair_logps(model, batch).double()
         return torch.cat([logps, self._objective.losses(logps, batch.owner)[:, None]], 1)
 
-    def _cut(self, chosen: Sequence[int]) -> list[list[list[int]]]:
-        """These pairs in packs, dealt to the processes."""
-        lengths = self._pairs.row_tokens[chosen]
-        packs = pack(lengths.tolist(), max(TOKENS, int(lengths.max())), ranks.count())
-        named = [[chosen[i] for i in part] for part in packs]
-        return deal(named, [int(lengths[part].sum()) for part in packs], ranks.count())
+    def _shares(self, pairs: Sequence[int]) -> list[list[list[int]]]:
+        """These pairs in packs -> the packs of each process."""
+        tokens = self._row_tokens[list(pairs)]
+        packs = pack(tokens.tolist(), max(TOKENS, int(tokens.max())), world_size())
+        pair_packs = [[pairs[i] for i in part] for part in packs]
+        return deal(pair_packs, [int(tokens[part].sum()) for part in packs], world_size())
 
     def _run(
-        self, dealt: list[list[list[int]]], function: Any, inside: Inside, device: torch.device
-    ) -> list[torch.Tensor]:
-        """What `function` says of this process's packs; a pack too few is run for company and not counted."""
-        own = dealt[ranks.mine()]
-        idle = [dealt[0][0]] * (max(map(len, dealt)) - len(own)) if self._sharded else []
-        batches = (collate([self._pairs[i] for i in p], packed=self._packed) for p in [*own, *idle])
-        return [inside(function, batch.to(device)) for batch in batches][: len(own)]
+        self, shares: list[list[list[int]]], function: BatchFunction, run: RunModel, device: torch.device
+    ) -> list[Tensor]:
+        """`function` of each pack of this process; results of padding passes are dropped."""
+        share = shares[rank()]
+        padding = [shares[0][0]] * (max(map(len, shares)) - len(share)) if self._sharded else []
+        batches = (collate([self._pairs[i] for i in p], packed=self._packed) for p in [*share, *padding])
+        return [run(function, batch.to(device)) for batch in batches][: len(share)]

@@ -1,6 +1,6 @@
 """One of two processes whose weights are sharded by FSDP2, without a GPU: `sharded_worker.py PROJECT [STOP]`.
 
-accelerate shards on GPUs alone, by what it finds; told that it found some, it does the same over gloo.
+accelerate shards only on GPUs; made to believe that it has some, it does the same over gloo.
 """
 
 import sys
@@ -12,32 +12,33 @@ from torch.distributed.tensor import DTensor
 
 from genarm.errors import TrainingError
 from genarm.pipeline import stages
-from genarm.training.distributed import SharedSteps
-from genarm.training.watch import Watch
+from genarm.training.callbacks import CheckpointCallback
+from genarm.training.distributed import DistributedTrainer
 
-found, prepared, ended = PartialState.__init__, SharedSteps._prepare_for_training, Watch.on_step_end
+initialise, model_prepared = PartialState.__init__, DistributedTrainer.model_prepared
+on_step_end = CheckpointCallback.on_step_end
 
 
 def finds_gpus(self, *arguments, **more):
-    found(self, *arguments, **more)
+    initialise(self, *arguments, **more)
     self.__dict__["distributed_type"] = DistributedType.MULTI_GPU
 
 
-def is_sharded(self, *arguments):
-    result = prepared(self, *arguments)
+def is_sharded(self, model):
+    model_prepared(self, model)
     assert all(isinstance(weight, DTensor) for weight in self.adapted.parameters())
     print("sharded", flush=True)
-    return result
 
 
 def stops(self, args, state, control, **more):
-    self._asked = self._asked or state.global_step == int(sys.argv[2])
-    ended(self, args, state, control, **more)
+    if state.global_step == int(sys.argv[2]):
+        self.request_stop()
+    on_step_end(self, args, state, control, **more)
 
 
-PartialState.__init__, SharedSteps._prepare_for_training = finds_gpus, is_sharded
+PartialState.__init__, DistributedTrainer.model_prepared = finds_gpus, is_sharded
 if len(sys.argv) > 2:
-    Watch.on_step_end = stops
+    CheckpointCallback.on_step_end = stops
 try:
     stages.train_here(Path(sys.argv[1]), "loud")
 except TrainingError as error:

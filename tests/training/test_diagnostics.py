@@ -1,4 +1,4 @@
-"""Figures of health worked by hand, the warning at its edges, and layers that compute themselves again."""
+"""Diagnostics worked by hand, the warning at its edges, and layers that are computed again."""
 
 import copy
 import math
@@ -6,13 +6,19 @@ import math
 import pytest
 import torch
 from torch.testing import assert_close
+from toy_training import initialise_lora_b
 
 from genarm.config import LoraConfig
 from genarm.training.collate import collate
-from genarm.training.diagnostics import figures, kl_to_base, reward_hacking, sample
-from genarm.training.gradient_checkpointing import recompute
+from genarm.training.diagnostics import (
+    evaluation_diagnostics,
+    kl_sample,
+    kl_to_base,
+    reward_hacking_warning,
+)
+from genarm.training.gradient_checkpointing import enable_gradient_checkpointing
 from genarm.training.logps import pair_logps, prepare
-from genarm.training.lora import adapt, fuse
+from genarm.training.lora import add_lora, fuse_lora
 from genarm.training.tokens import TokenPair
 
 PAIRS = [
@@ -26,13 +32,11 @@ def adapted(toy, layers: int = 2, fused: bool = True):
     packed = prepare(model, PAIRS)
     assert packed
     torch.manual_seed(1)
-    found = adapt(model, LoraConfig(layers=layers, rank=2)).eval()
-    for name, weight in found.named_parameters():
-        if "lora_B" in name:
-            torch.nn.init.normal_(weight, std=0.3)
+    arm = add_lora(model, LoraConfig(layers=layers, rank=2)).eval()
+    initialise_lora_b(arm, std=0.3)
     if fused:
-        fuse(found)
-    return found
+        fuse_lora(arm)
+    return arm
 
 
 @pytest.mark.parametrize("packed", [True, False])
@@ -41,7 +45,7 @@ def test_kl_to_base_is_that_of_its_definition(toy, packed):
     model = adapted(toy)
     if not packed:
         model.get_base_model().set_attn_implementation("eager")
-    found = kl_to_base(model, collate(PAIRS, packed=packed))
+    distances = kl_to_base(model, collate(PAIRS, packed=packed))
     arm, expected = adapted(toy, fused=False), []
     arm.get_base_model().set_attn_implementation("eager")
     for pair in PAIRS:
@@ -55,15 +59,15 @@ def test_kl_to_base_is_that_of_its_definition(toy, packed):
                     sum(math.exp(a) * (a - b) for a, b in zip(p.tolist(), q.tolist(), strict=True))
                 )
     assert len(expected) == 12 and min(expected) > 0.01
-    assert_close(found, torch.tensor(expected), rtol=1e-4, atol=1e-4)
+    assert_close(distances, torch.tensor(expected), rtol=1e-4, atol=1e-4)
 
 
-def test_figures_by_hand():
+def test_diagnostics_by_hand():
     """Chosen fell from -8 to -6 nats on 4 tokens each: perplexity e^(6/4); rejected from -8 to -11."""
     first = {"eval/logps/chosen": -8.0, "eval/logps/rejected": -8.0}
     now = {"logps/chosen": -6.0, "logps/rejected": -11.0, "rewards/accuracies": 0.75}
-    found = figures(now, first, tokens=4, longer=0.6)
-    assert found == pytest.approx(
+    diagnostics = evaluation_diagnostics(now, first, tokens=4, longer=0.6)
+    assert diagnostics == pytest.approx(
         {
             "drift/chosen": 2.0,
             "drift/rejected": -3.0,
@@ -72,7 +76,7 @@ def test_figures_by_hand():
             "over_longer": 0.15,
         }
     )
-    assert figures(now, None, tokens=4, longer=0.6)["drift/chosen"] == 0
+    assert evaluation_diagnostics(now, None, tokens=4, longer=0.6)["drift/chosen"] == 0
 
 
 def evaluations(margins, accuracies):
@@ -97,19 +101,19 @@ def evaluations(margins, accuracies):
 )
 def test_reward_hacking_is_named_when_the_margin_grows_alone(margins, accuracies, warns):
     """100 pairs, accuracy .6: one standard error is sqrt(.6 * .4 / 100) = .049."""
-    found = reward_hacking(evaluations(margins, accuracies), 100)
-    assert bool(found) is warns
-    if found:
-        assert "reward hacking" in found and f"from {margins[-4]:.3g} to {margins[-1]:.3g}" in found
+    warning = reward_hacking_warning(evaluations(margins, accuracies), 100)
+    assert bool(warning) is warns
+    if warning:
+        assert "reward hacking" in warning and f"from {margins[-4]:.3g} to {margins[-1]:.3g}" in warning
 
 
 def test_the_sample_is_spread_over_all_pairs():
-    assert sample([10] * 10, 30) == [0, 3, 6]
-    assert sample([10] * 3, 1000) == [0, 1, 2]
-    assert sample([5000, 10], 100) == [0]
+    assert kl_sample([10] * 10, 30) == [0, 3, 6]
+    assert kl_sample([10] * 3, 1000) == [0, 1, 2]
+    assert kl_sample([5000, 10], 100) == [0]
 
 
-def slopes(model) -> dict[str, torch.Tensor]:
+def gradients(model) -> dict[str, torch.Tensor]:
     model.zero_grad()
     torch.manual_seed(3)
     pair_logps(model, collate(PAIRS)).diff().sum().backward()
@@ -117,14 +121,14 @@ def slopes(model) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("layers", [2, 4])
-def test_layers_that_recompute_give_the_same_gradients(toy, layers):
+def test_gradient_checkpointing_gives_the_same_gradients(toy, layers):
     model = adapted(toy, layers)
-    plain = slopes(model)
+    plain = gradients(model)
     calls = []
     for layer in model.get_base_model().model.layers:
         layer.mlp.register_forward_pre_hook(lambda *_: calls.append(1))
-    assert recompute(model.get_base_model()) == layers
-    again = slopes(model)
+    assert enable_gradient_checkpointing(model.get_base_model()) == layers
+    again = gradients(model)
     assert len(calls) == 4 + layers, "each trained layer twice, those below it once"
     assert plain.keys() == again.keys()
     for name in plain:

@@ -15,86 +15,14 @@ import pytest
 from ruamel.yaml import YAML
 
 from genarm.config import TrainConfig
-from genarm.errors import ConfigError, TrainingError
+from genarm.errors import TrainingError
 from genarm.pipeline import stages
 from genarm.system.files import write_rows
 from genarm.system.layout import Layout
-from genarm.training import launch
-from genarm.training.launch import several
-from genarm.training.packing import Plan, deal, pack
+from genarm.training.launch import config_file
 from genarm.types import Message, PreferencePair, Prompt
 
 ROOT = Path(__file__).parents[2]
-
-
-def test_packs_for_processes_are_a_multiple_of_them():
-    """60 tokens in packs of 25 want three; two processes get four, 15 tokens each."""
-    tokens = [10, 10, 10, 10, 10, 10]
-    assert len(pack(tokens, 25)) == 3
-    assert [len(p) for p in pack(tokens, 25, 2)] == [2, 2, 1, 1]
-    assert pack([10], 25, 2) == [[0]]  # a pair is never cut
-
-
-def test_packs_are_dealt_by_tokens_and_in_equal_number():
-    packs = [[0], [1], [2], [3]]
-    assert deal(packs, [9, 5, 4, 1], 2) == [[[0], [3]], [[1], [2]]]
-    assert deal([[0]], [9], 2) == [[[0]], []]
-
-
-def flat(lists):
-    return [i for part in lists for i in part]
-
-
-def test_a_step_holds_the_same_pairs_for_any_number_of_processes():
-    import numpy as np
-
-    tokens = np.array([random.Random(0).randint(5, 40) for _ in range(30)])
-    plans = [Plan(tokens, epochs=1, batch_pairs=7, batch_tokens=64, seed=0, ranks=n) for n in (1, 2, 3)]
-    for one, two, three in zip(*plans, strict=True):
-        for plan, step in zip(plans[1:], (two, three), strict=True):
-            assert sorted(flat(step)) == sorted(flat(one))
-            shares = plan.shares(step)
-            assert sorted(i for hand in shares for p in hand for i in p) == sorted(flat(one))
-            assert max(map(len, shares)) - min(map(len, shares)) <= (len(flat(one)) < len(shares) * 2)
-
-
-def test_the_launcher_is_chosen_by_the_parameters(monkeypatch):
-    monkeypatch.delenv("WORLD_SIZE", raising=False)
-    assert several(TrainConfig(launcher="accelerate"))
-    assert not several(TrainConfig(launcher="python"))
-    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
-    assert several(TrainConfig())
-    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
-    assert not several(TrainConfig())
-    monkeypatch.setenv("WORLD_SIZE", "2")  # one of several does not start others
-    assert not several(TrainConfig(launcher="accelerate"))
-
-
-def test_a_file_of_accelerate_that_is_not_there_is_refused_with_those_that_are():
-    config = TrainConfig(launcher="accelerate", accelerate_config="two-gpus")
-    with pytest.raises(ConfigError, match="'two-gpus' is no file.*fsdp2, multi-node, single-node"):
-        launch.launch(ROOT, "loud", config)
-
-
-def test_a_file_of_the_project_comes_before_the_one_that_genarm_brings(tmp_path):
-    own = tmp_path / "configs" / "accelerate" / "fsdp2.yaml"
-    own.parent.mkdir(parents=True)
-    own.write_text("num_machines: 1\n")
-    assert launch.config_file(tmp_path, TrainConfig(accelerate_config="fsdp2")) == own
-    brought = launch.config_file(tmp_path, TrainConfig())
-    assert brought.name == "single-node.yaml" and tmp_path not in brought.parents
-
-
-def test_a_failure_names_what_went_wrong_first(tmp_path):
-    report = [
-        "Root Cause (first observed failure):",
-        "  rank      : 1 (local_rank: 1)",
-        "  exitcode  : -9 (pid: 7)",
-    ]
-    found = launch._failure("loud", tmp_path, report)
-    assert "process 1 was ended by SIGKILL" in str(found)
-    (tmp_path / "failed-0.json").write_text(json.dumps(["the loss is not a number", "lower it"]))
-    assert str(launch._failure("loud", tmp_path, [])) == "the loss is not a number; hint: lower it"
 
 
 def project(folder: Path, base: Path, pairs: int = 21, **train: object) -> Path:
@@ -154,10 +82,10 @@ def test_two_processes_train_as_one(toy, tmp_path, how):
     two = project(tmp_path / "two", toy.folder, launcher="accelerate", **how)
     for root in (one, two):
         stages.train(root, "loud")
-    the_same(one, two)
+    assert_the_same(one, two)
 
 
-def the_same(one: Path, two: Path) -> None:
+def assert_the_same(one: Path, two: Path) -> None:
     """Curves, and what was written."""
     a, b = curves(one), curves(two)
     assert [row["step"] for row in a] == [row["step"] for row in b]
@@ -184,9 +112,10 @@ def test_weights_sharded_over_two_processes_train_as_one_and_go_on_from_a_checkp
 ):
     one = project(tmp_path / "one", toy.folder, launcher="python")
     two = project(tmp_path / "two", toy.folder, launcher="python", gradient_checkpointing=recomputed)
-    said = YAML(typ="safe").load((two / "configs" / "accelerate" / "fsdp2.yaml").read_text())["fsdp_config"]
+    file = config_file(two, TrainConfig(accelerate_config="fsdp2"))
+    settings = YAML(typ="safe").load(file.read_text())["fsdp_config"]
     environment = {**os.environ, "ACCELERATE_USE_FSDP": "true", "ACCELERATE_USE_CPU": "true"}
-    environment |= {name.upper(): str(value) for name, value in said.items()}
+    environment |= {name.upper(): str(value) for name, value in settings.items()}
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     command += [str(ROOT / "tests" / "training" / "sharded_worker.py"), str(two)]
     for stop, words in (["3"], "was stopped at step 3 of 6"), ([], "sharded"):
@@ -194,7 +123,7 @@ def test_weights_sharded_over_two_processes_train_as_one_and_go_on_from_a_checkp
         assert done.returncode == 0, done.stderr
         assert words in done.stdout and done.stdout.count("sharded") == 2
     stages.train(one, "loud")
-    the_same(one, two)
+    assert_the_same(one, two)
 
 
 def start(root: Path) -> "subprocess.Popen[str]":
@@ -213,11 +142,15 @@ def process_of_rank(root: Path, rank: int) -> int:
     """The process of that number which trains in this project."""
     for there in Path("/proc").glob("[0-9]*"):
         try:
-            said = (there / "environ").read_bytes().split(b"\0")
+            variables = (there / "environ").read_bytes().split(b"\0")
             here = Path(os.readlink(there / "cwd")) == root
         except OSError:
             continue
-        if here and f"RANK={rank}".encode() in said and any(v.startswith(b"GENARM_TRAINING=") for v in said):
+        if (
+            here
+            and f"RANK={rank}".encode() in variables
+            and any(v.startswith(b"GENARM_TRAINING=") for v in variables)
+        ):
             return int(there.name)
     raise AssertionError(f"no process {rank}")
 
@@ -232,10 +165,10 @@ def test_one_of_two_processes_killed_ends_the_run_with_its_name_and_the_next_goe
     until_a_checkpoint(root, process)
     os.kill(process_of_rank(root, 1), signal.SIGKILL)
     begun = time.monotonic()
-    _, said = process.communicate(timeout=60)
+    _, shown = process.communicate(timeout=60)
     assert time.monotonic() - begun < 20
     assert process.returncode == 1
-    assert "process 1 was ended by SIGKILL" in said
+    assert "process 1 was ended by SIGKILL" in shown
     assert not Layout(root).arm("loud").exists()
 
 
@@ -249,8 +182,8 @@ def test_a_signal_stops_both_with_a_checkpoint_from_which_one_alone_goes_on(toy,
     process = start(root)
     until_a_checkpoint(root, process)
     process.send_signal(signal.SIGTERM)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 1 and "was stopped at step" in said and "run the same command" in said
+    _, shown = process.communicate(timeout=60)
+    assert process.returncode == 1 and "was stopped at step" in shown and "run the same command" in shown
     params = json.loads((root / "params.yaml").read_text())
     params["train"]["default"]["launcher"] = "python"
     (root / "params.yaml").write_text(json.dumps(params))

@@ -2,15 +2,15 @@
 
 import pytest
 import torch
-from test_logps import TOLERANCE, loud, token_pairs
 from torch.nn.utils.rnn import pad_sequence
 from torch.testing import assert_close
+from toy_training import TOLERANCE, initialise_lora_b, token_pairs
 from toys import byte_tokenizer, toy_model
 
 from genarm.config import LoraConfig
 from genarm.training.collate import collate
 from genarm.training.logps import pair_logps, prepare
-from genarm.training.lora import adapt, fuse
+from genarm.training.lora import add_lora, fuse_lora
 from genarm.training.loss import Objective
 from genarm.training.tokens import TokenPair
 
@@ -40,8 +40,8 @@ def test_loss_and_gradient_are_those_of_cpo_without_its_sft_term(tmp_path, smoot
     from trl.experimental.cpo import CPOConfig, CPOTrainer
 
     model, pairs = toy_model(), token_pairs()
-    adapted = adapt(model, LoraConfig(rank=2))
-    loud(adapted)
+    adapted = add_lora(model, LoraConfig(rank=2))
+    initialise_lora_b(adapted)
     trainer = CPOTrainer(
         model=adapted,
         args=CPOConfig(
@@ -64,18 +64,18 @@ def test_loss_and_gradient_are_those_of_cpo_without_its_sft_term(tmp_path, smoot
         adapted, {**padded(pairs, "chosen"), **padded(pairs, "rejected")}
     )
     theirs.backward()
-    slope = torch.cat([p.grad.flatten() for p in adapted.parameters() if p.requires_grad])
-    assert slope.norm() > 0.01
+    gradient = torch.cat([p.grad.flatten() for p in adapted.parameters() if p.requires_grad])
+    assert gradient.norm() > 0.01
 
     assert prepare(model, pairs)
-    fuse(adapted)
+    fuse_lora(adapted)
     batch = collate(pairs)
     logps = pair_logps(adapted, batch)
     adapted.zero_grad()
     loss = Objective(BETA, label_smoothing=smoothing).losses(logps, batch.owner).mean()
     loss.backward()
-    its_slope = torch.cat([p.grad.flatten() for p in adapted.parameters() if p.requires_grad])
+    our_gradient = torch.cat([p.grad.flatten() for p in adapted.parameters() if p.requires_grad])
     assert_close(loss.detach(), theirs.detach(), rtol=1e-5, atol=1e-5)
-    assert (its_slope - slope).norm() < TOLERANCE[torch.float32, "all"] * slope.norm()
+    assert (our_gradient - gradient).norm() < TOLERANCE[torch.float32, "all"] * gradient.norm()
     assert_close(logps[:, 0].mean().item(), metrics["logps/chosen"], rtol=1e-5, atol=1e-4)
     assert_close(BETA * logps[:, 1].mean().item(), metrics["rewards/rejected"], rtol=1e-5, atol=1e-4)
