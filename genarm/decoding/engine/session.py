@@ -153,9 +153,13 @@ class EngineSession:
 
     def _seat(self, arrivals: Sequence[tuple[Ticket, int]], ensemble: Ensemble) -> None:
         """Give these a slot: one that fell free where the same ARMs spoke, else by a new arrangement."""
-        if self.ensemble is None and [(t.used, s) for t, s in arrivals] == [
-            (used, sequence) for sequence, used in enumerate(ensemble.used)
-        ]:  # nothing to move
+        shared = self.ahead is not None and len(arrivals) < len(self.ahead.tickets)
+        if (
+            self.ensemble is None
+            and not shared
+            and [(t.used, s) for t, s in arrivals]
+            == [(used, sequence) for sequence, used in enumerate(ensemble.used)]
+        ):  # nothing to move, and nobody else waits for what was read
             self.ensemble = ensemble
             self.slots = self.slots.kept([], [ticket for ticket, _ in arrivals])
             return

@@ -174,6 +174,16 @@ def test_a_prompt_that_many_share_is_read_once(engine, monkeypatch):
     assert [a.tokens for a in answers] == [a.tokens for a in each_alone(engine, (*many, *sweep))]
 
 
+def test_a_prompt_that_is_still_waited_for_is_not_read_on(engine):
+    """The third request shares the first one's prompt, which goes on in a slot before the third has one."""
+    requests = [GuidedRequest(PROMPTS[i], max_new_tokens=6 + 6 * n, seed=n) for n, i in enumerate((1, 3, 1))]
+    alone = each_alone(engine, requests)
+    engine.slots = 2
+    session = engine.session()
+    streams = [session.submit(request) for request in requests]
+    assert [s.response().tokens for s in streams] == [a.tokens for a in alone]
+
+
 def test_a_cancelled_request_frees_its_slot_and_harms_no_other(engine):
     requests = [GuidedRequest(PROMPTS[i], WEIGHTS[2 - i], max_new_tokens=20, seed=i) for i in range(3)]
     alone = each_alone(engine, [*requests, requests[1]])
