@@ -15,9 +15,9 @@ from strong_base import StrongBase
 from torch import Tensor
 from transformers import DynamicCache, LogitsProcessor, LogitsProcessorList, PreTrainedModel
 
+from genarm.decoding import GuidedRequest
 from genarm.decoding.engine.engine import Engine
 from genarm.decoding.engine.speculative import SpeculativePolicy
-from genarm.decoding.guidance import GuidedRequest
 from genarm.decoding.runner.ensemble import Part
 from genarm.decoding.runner.trunk import Trunk
 
@@ -75,7 +75,7 @@ def hugging_face(
 
 def ours(engine: Engine, *, temperature: float = 1.0) -> Callable[[Job], list[list[int]]]:
     """All requests at once, every ARM of the engine at weight 1."""
-    engine.ending.ids = engine.ending.ids[:0]
+    engine.stop_criteria.end_tokens = engine.stop_criteria.end_tokens[:0]
     weights = dict.fromkeys(engine.arms, 1.0)
 
     def answer(job: Job) -> list[list[int]]:
@@ -183,11 +183,13 @@ class Rows:
         strong = StrongBase(models.original)
         if self.noise is None:
             expected = self._tune(strong, merged)
-            said = f", for which {expected:.2f} of the drafts should be accepted"
+            expectation = f", for which {expected:.2f} of the drafts should be accepted"
         else:
             strong.set_noise(self.noise)
-            said = ""
-        self.note = f"strong base: 4 times as deep, noise {strong.scale:.4f} of its matrices' spread{said}"
+            expectation = ""
+        self.note = (
+            f"strong base: 4 times as deep, noise {strong.scale:.4f} of its matrices' spread{expectation}"
+        )
         return Trunk(strong.model, [], models.vocab), Trunk(models.fresh(), arm, models.vocab)
 
     def _tune(self, strong: StrongBase, arm: PreTrainedModel) -> float:
@@ -209,7 +211,7 @@ class Rows:
         if name == "strong_base":
             return self._engine([base])
         speculate = name == "spec_guided"
-        engine = self._engine([base, Part(small, {"arm0": "arm0"}, proxy=speculate)], speculate=speculate)
+        engine = self._engine([base, Part(small, {"arm0": "arm0"}, draft=speculate)], speculate=speculate)
         if isinstance(engine.policy, SpeculativePolicy):
             self._policy = engine.policy
         return engine

@@ -60,13 +60,13 @@ class StrongBase:
         Returns how often they are at the nearest noise of the range.
         """
         first = prompt - 1
-        said = _logits(arm, ids, first)
-        draft = (_logits(shallow, ids, first) + said).softmax(-1)
+        arm_logprobs = _logits(arm, ids, first)
+        draft = (_logits(shallow, ids, first) + arm_logprobs).softmax(-1)
         low, high = map(math.log, RANGE)
         found = 1.0
         for _ in range(ROUNDS):
             self.set_noise(math.exp((low + high) / 2))
-            policy = (_logits(self.model, ids, first) + said).softmax(-1)
+            policy = (_logits(self.model, ids, first) + arm_logprobs).softmax(-1)
             found = float(torch.minimum(policy, draft).sum(-1).mean())
             low, high = ((low + high) / 2, high) if found > wanted else (low, (low + high) / 2)
         return found

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from genarm import models
 from genarm.config import SamplingConfig
-from genarm.decoding.guidance import GuidedDecoder, GuidedResponse, Piece
+from genarm.decoding import GuidedDecoder, GuidedResponse, Piece
 from genarm.errors import ConfigError, RequestError
 from genarm.evaluation.respond import request
 from genarm.types import Message

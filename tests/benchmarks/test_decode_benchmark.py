@@ -79,7 +79,7 @@ def test_every_way_to_guide_gives_the_same_tokens(rows):
     alone, one, four = (
         rows.answers(name, greedy=True)(job) for name in ("hf_base", "hf_processor", "hf_processor4")
     )
-    assert alone != one != four  # the ARMs are heard
+    assert alone != one != four  # the ARMs have an effect
     assert rows.answers("base", greedy=True)(job) == alone
     assert rows.answers("shared1", greedy=True)(job) == one
     assert rows.answers("separate1", greedy=True)(job) == one

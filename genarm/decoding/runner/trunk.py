@@ -1,4 +1,4 @@
-"""One model with its adapters, ready to score rows: walked where it can be, run whole where it cannot."""
+"""One model with its adapters, ready to score rows."""
 
 import logging
 import re
@@ -12,9 +12,14 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from genarm.decoding.runner import attention
 from genarm.decoding.runner.adapter_files import Adapter
-from genarm.decoding.runner.batch import Flight
-from genarm.decoding.runner.forward import Body, Walk, as_a_whole, take_apart
-from genarm.decoding.runner.lora_rows import Pass, install
+from genarm.decoding.runner.batch import ModelBatch
+from genarm.decoding.runner.forward import (
+    ForwardPass,
+    LayerwiseForward,
+    layerwise_forward,
+    whole_forward,
+)
+from genarm.decoding.runner.lora_rows import RowContext, install
 from genarm.errors import ModelError
 from genarm.models import context_of
 
@@ -32,14 +37,14 @@ class Trunk:
     ) -> None:
         self.model = model
         self.vocab = vocab  # of the tokenizer: what the model has beyond it is padding, never a token
-        self.now = Pass()
+        self.row_context = RowContext()
         self.always_mask = False
         self.index = {adapter.name: i for i, adapter in enumerate(adapters)}
         self.entry = dict.fromkeys(self.index, 0)
         own = self._own_logits()
-        install(model, adapters, self.now, self.dtype)
-        self.replays = False  # the trials of what follows go step by step
-        self.body = self._found(own)
+        install(model, adapters, self.row_context, self.dtype)
+        self.records_steps = False  # the trials of what follows go step by step
+        self.forward_pass = self._found(own)
         if compiled:
             self._compile(own)
         self.entry = {adapter.name: self._lowest(adapter) for adapter in adapters}
@@ -65,7 +70,10 @@ class Trunk:
     def _lowest(self, adapter: Adapter) -> int:
         """Where an adapter's rows join: its lowest layer, or the output head where it adapts nothing else."""
         found = [re.search(r"\blayers\.(\d+)\.", path) for path in adapter.factors]
-        return min(min(int(match[1]), self.body.depth) if match else self.body.depth for match in found)
+        return min(
+            min(int(match[1]), self.forward_pass.depth) if match else self.forward_pass.depth
+            for match in found
+        )
 
     def _probe(self) -> tuple[Tensor, Tensor]:
         vocab = self.model.config.get_text_config().vocab_size
@@ -81,31 +89,31 @@ class Trunk:
         out = self.model(input_ids=ids, attention_mask=real.long(), position_ids=positions, use_cache=False)
         return out.logits[:, -1].float()
 
-    def _found(self, own: Tensor) -> Body:
+    def _found(self, own: Tensor) -> ForwardPass:
         """The fastest way to run the model that gives its own logits; ModelError where there is none."""
         before = self.model.config._attn_implementation
         reasons: list[str] = []
-        ways: list[tuple[Callable[[PreTrainedModel], Body], str]] = [
-            (take_apart, attention.NAME),
-            (as_a_whole, attention.NAME),
-            (as_a_whole, before),
+        ways: list[tuple[Callable[[PreTrainedModel], ForwardPass], str]] = [
+            (layerwise_forward, attention.NAME),
+            (whole_forward, attention.NAME),
+            (whole_forward, before),
         ]
         for take, implementation in ways:
-            self.always_mask = take is as_a_whole  # it would make one itself, of a cache it does not know
+            self.always_mask = take is whole_forward  # it would make one itself, of a cache it does not know
             try:
                 self.model.set_attn_implementation(implementation)
-                self.body = take(self.model)
+                self.forward_pass = take(self.model)
                 reason = self._differs(own)
             except MISFITS as error:
                 reason = f"{type(error).__name__}: {error}"
             if not reason:
                 if reasons:
                     log.warning(
-                        "%s cannot be walked (%s): every ARM costs a whole pass",
+                        "%s cannot be run layer by layer (%s): every ARM costs a whole pass",
                         type(self.model).__name__,
                         reasons[0],
                     )
-                return self.body
+                return self.forward_pass
             reasons.append(reason)
         raise ModelError(
             f"{type(self.model).__name__} cannot be decoded with a cache of keys and values: {reasons[-1]}",
@@ -116,27 +124,27 @@ class Trunk:
         """Compile the layers and record the steps; where that fails or gives other logits, do not."""
         import torch._dynamo  # slow to import, and seldom wanted
 
-        before = self.body
+        before = self.forward_pass
         try:
-            if isinstance(before, Walk):
+            if isinstance(before, LayerwiseForward):
                 # Layers differ by their number alone, which counts as a recompilation each.
                 limit = max(torch._dynamo.config.recompile_limit, 4 * before.depth)
                 torch._dynamo.config.recompile_limit = limit
                 compiled = [torch.compile(layer, dynamic=True) for layer in before.layers]
-                self.body = replace(before, layers=cast("list[nn.Module]", compiled))
+                self.forward_pass = replace(before, layers=cast("list[nn.Module]", compiled))
             reason = self._differs(own)
         except Exception as error:  # a compiler fails in its own ways
             reason = f"{type(error).__name__}: {error}"
         if reason:
             log.warning("%s is not compiled: %s", type(self.model).__name__, reason)
-            self.body = before
-        self.replays = True
+            self.forward_pass = before
+        self.records_steps = True
 
     @torch.inference_mode()
     def _differs(self, own: Tensor) -> str:
         """Why a trial in two passes gives other logits than the model; empty where it does not."""
         ids, real = self._probe()
-        trial = Flight(self, len(ids), {}, PROBE, bare=True)
+        trial = ModelBatch(self, len(ids), {}, PROBE, bare=True)
         trial.feed(ids[:, :-1], real[:, :-1].sum(-1).cpu().numpy(), head=None)
         logits = trial.feed(ids[:, -1:], head=slice(-1, None))
         assert logits is not None
