@@ -18,6 +18,7 @@ from transformers import DynamicCache, LogitsProcessor, LogitsProcessorList, Pre
 from genarm.decoding import GuidedRequest
 from genarm.decoding.engine.engine import Engine
 from genarm.decoding.engine.speculative import SpeculativePolicy
+from genarm.decoding.runner.build_trunk import build_trunk
 from genarm.decoding.runner.ensemble import Part
 from genarm.decoding.runner.trunk import Trunk
 
@@ -135,7 +136,7 @@ class Rows:
         if name == "base":
             return self._engine([self._base(0, 1)])
         if name == "separate1":
-            other = Trunk(models.merged(models.adapters(1, models.top)[0]), [], models.vocab)
+            other = build_trunk(models.merged(models.adapters(1, models.top)[0]), [], models.vocab)
             return self._engine([self._base(0, 1), Part(other, {"arm0": None})])
         count, everywhere = SHARED[name]
         return self._engine([self._base(count, models.depth if everywhere else models.top)])
@@ -167,7 +168,7 @@ class Rows:
 
     def _base(self, count: int, layers: int) -> Part:
         adapters = self.models.adapters(count, layers)
-        trunk = Trunk(self.models.fresh(), adapters, self.models.vocab)
+        trunk = build_trunk(self.models.fresh(), adapters, self.models.vocab)
         return Part(trunk, {adapter.name: adapter.name for adapter in adapters}, base=True)
 
     @cached_property
@@ -190,7 +191,7 @@ class Rows:
         self.note = (
             f"strong base: 4 times as deep, noise {strong.scale:.4f} of its matrices' spread{expectation}"
         )
-        return Trunk(strong.model, [], models.vocab), Trunk(models.fresh(), arm, models.vocab)
+        return build_trunk(strong.model, [], models.vocab), build_trunk(models.fresh(), arm, models.vocab)
 
     def _tune(self, strong: StrongBase, arm: PreTrainedModel) -> float:
         """Set the noise by the prompts that the row answers in its first repeats."""

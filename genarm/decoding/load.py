@@ -54,8 +54,9 @@ def load_decoder(
     """
     from genarm.decoding.engine.engine import Engine
     from genarm.decoding.runner.adapter_files import read_adapter
+    from genarm.decoding.runner.build_trunk import build_trunk
     from genarm.decoding.runner.ensemble import Part
-    from genarm.decoding.runner.trunk import Trunk, vocabulary
+    from genarm.decoding.runner.trunk import vocabulary
     from genarm.models import load_model, load_tokenizer
 
     # Either file says that one of our ARMs is meant; read_card says what is missing.
@@ -95,7 +96,9 @@ def load_decoder(
         speculate=speculate,
         compiled=compiled,
     )
-    base = Part(Trunk(model, adapters, vocab, compiled=compiled), {name: name for name in shared}, base=True)
+    base = Part(
+        build_trunk(model, adapters, vocab, compiled=compiled), {name: name for name in shared}, base=True
+    )
     return Engine([base, *parts], tokenizer, slots=batch_size, speculate=speculate)
 
 
@@ -167,8 +170,9 @@ def _load_separate_part(
     compiled: bool,
 ) -> "Part":
     from genarm.decoding.runner.adapter_files import read_adapter
+    from genarm.decoding.runner.build_trunk import build_trunk
     from genarm.decoding.runner.ensemble import Part
-    from genarm.decoding.runner.trunk import Trunk, output_width
+    from genarm.decoding.runner.trunk import output_width
     from genarm.models import load_model
 
     adapters = [read_adapter(name, folder) for name, folder in arms.items() if name in loras]
@@ -179,4 +183,4 @@ def _load_separate_part(
             hint="train an ARM on this base's tokenizer",
         )
     adapter_of = {name: name if name in loras else None for name in arms}
-    return Part(Trunk(model, adapters, vocab, compiled=compiled), adapter_of, draft=draft)
+    return Part(build_trunk(model, adapters, vocab, compiled=compiled), adapter_of, draft=draft)

@@ -7,10 +7,8 @@ cache; a position of -1 marks a column that is no token of that sequence: paddin
 or a refused draft.
 """
 
-import logging
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -20,11 +18,8 @@ from genarm.decoding.runner.cuda_graph import NEWEST, CudaGraphStep
 from genarm.decoding.runner.forward import Inputs
 from genarm.decoding.runner.kv_cache import KeyValues, hidden_score
 from genarm.decoding.runner.lora_rows import RowAdapters
+from genarm.decoding.runner.trunk import Trunk
 
-if TYPE_CHECKING:
-    from genarm.decoding.runner.trunk import Trunk
-
-log = logging.getLogger(__name__)
 AdapterRows = Mapping[str, Sequence[int]]  # adapter -> the sequences that have a row with it
 UNREAD = 2**40  # the first column of a sequence that has read nothing
 
@@ -33,7 +28,7 @@ class ModelBatch:
     """n sequences in one trunk. `bare` says whether the bare model's own logits are wanted too."""
 
     def __init__(
-        self, trunk: "Trunk", sequences: int, adapter_rows: AdapterRows, capacity: int, *, bare: bool
+        self, trunk: Trunk, sequences: int, adapter_rows: AdapterRows, capacity: int, *, bare: bool
     ) -> None:
         self.trunk, self.n, self.bare = trunk, sequences, bare
         listed = ((name, list(guided)) for name, guided in adapter_rows.items() if guided)
@@ -49,8 +44,8 @@ class ModelBatch:
         ends = np.cumsum([len(group) for group in owners]).tolist()
         self.segments = {name: (ends[i], ends[i + 1]) for i, (name, _) in enumerate(self.adapter_rows)}
         self._spans = self._plan(ends)
-        self._rows: dict[tuple[int, int], RowAdapters] = {}
-        self._recorded: CudaGraphStep | None = None
+        self._row_adapters: dict[tuple[int, int], RowAdapters] = {}
+        self.recorded: CudaGraphStep | None = None
 
     def _plan(self, ends: list[int]) -> list[tuple[int, int]]:
         """Rows [from, to) of each layer and the head; ends[i] is where the i-th group of rows ends."""
@@ -68,15 +63,15 @@ class ModelBatch:
         """Rows [from, to) that go through this layer; the depth stands for the output head."""
         return self._spans[min(layer, len(self._spans) - 1)]  # a model run whole has one for all layers
 
-    def entering(self, layer: int) -> None:
-        """Called before a layer whose span differs from the last one's."""
+    def row_adapters(self, layer: int) -> RowAdapters:
+        """The adapters of the rows that go through this layer."""
         start, stop = span = self.span(layer)
-        if span not in self._rows:
+        if span not in self._row_adapters:
             adapter = self.owners.new_full((stop,), -1)
             for name, (first, last) in self.segments.items():
                 adapter[first:last] = self.trunk.index[name]
-            self._rows[span] = RowAdapters(adapter[start:], max(self.n - start, 0))
-        self.trunk.row_context.rows = self._rows[span]
+            self._row_adapters[span] = RowAdapters(adapter[start:], max(self.n - start, 0))
+        return self._row_adapters[span]
 
     # Reading
 
@@ -101,13 +96,10 @@ class ModelBatch:
         return logits
 
     def _read(self, ids: Tensor, positions: Tensor, head: slice | None) -> Tensor | None:
-        if self.trunk.records_steps and head == NEWEST and ids.shape[1] == 1 and self.cache.layers:
-            try:
-                self._recorded = self._recorded or CudaGraphStep(self)
-                return self._recorded.run(ids, positions)
-            except RuntimeError as error:
-                self.trunk.records_steps = False
-                log.warning("steps cannot be recorded, going on without: %s", error)
+        if self.trunk.recorder.enabled and head == NEWEST and ids.shape[1] == 1 and self.cache.layers:
+            logits = self.trunk.recorder.run(self, ids, positions)
+            if logits is not None:
+                return logits
         masks: dict[int | None, Tensor | None] = {}
         inputs = Inputs(ids, positions.clamp(min=0), partial(self._mask, positions, masks))
         return self.trunk.forward_pass.run(inputs, self, self.cache, head)
@@ -124,7 +116,12 @@ class ModelBatch:
         q, first, stop = positions.shape[1], self.cache.first, self.cache.end + positions.shape[1]
         even = not self.holes and bool((self.starts == self.starts[0]).all())
         slides = window is not None and stop - first > window
-        if even and not slides and (q == 1 or first == self.cache.end) and not self.trunk.always_mask:
+        if (
+            even
+            and not slides
+            and (q == 1 or first == self.cache.end)
+            and not self.trunk.forward_pass.needs_mask
+        ):
             return None
         key, query = self.positions[:, None, first:stop], positions[:, :, None]
         unseen = key < 0

@@ -5,6 +5,7 @@ are no tokens. It is the same arithmetic as the eager step, on more columns; on 
 saves the launch of some thousand kernels a token. Without a GPU the step is run again each time instead.
 """
 
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,24 @@ if TYPE_CHECKING:
     from genarm.decoding.runner.batch import ModelBatch
 
 NEWEST = slice(-1, None)
+log = logging.getLogger(__name__)
+
+
+class StepRecorder:
+    """Records the steps of one model's batches, until one cannot be recorded; from then on there are none."""
+
+    def __init__(self, *, enabled: bool = False) -> None:
+        self.enabled = enabled
+
+    def run(self, batch: "ModelBatch", ids: Tensor, positions: Tensor) -> Tensor | None:
+        """As `CudaGraphStep.run`; None, with a warning, where the step cannot be recorded."""
+        try:
+            batch.recorded = batch.recorded or CudaGraphStep(batch)
+            return batch.recorded.run(ids, positions)
+        except RuntimeError as error:
+            self.enabled = False
+            log.warning("steps cannot be recorded, going on without: %s", error)
+            return None
 
 
 class CudaGraphStep:

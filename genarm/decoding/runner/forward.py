@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from genarm.decoding.runner.kv_cache import KeyValues
+from genarm.decoding.runner.lora_rows import RowAdapters, RowContext
 
 KINDS = ("full_attention", "sliding_attention")
 
@@ -37,8 +38,8 @@ class RowPlan(Protocol):
     def span(self, layer: int) -> tuple[int, int]:
         """Rows [from, to) that go through this layer; `len(layers)` stands for the output head."""
 
-    def entering(self, layer: int) -> None:
-        """Called before a layer whose span differs from the last one's."""
+    def row_adapters(self, layer: int) -> RowAdapters:
+        """The adapters of these rows."""
 
 
 class ForwardPass(Protocol):
@@ -52,6 +53,10 @@ class ForwardPass(Protocol):
     def depth(self) -> int:
         """Number of layers at which rows may join."""
 
+    @property
+    def needs_mask(self) -> bool:
+        """Whether attention needs a mask even where it would see the right keys by itself."""
+
     def run(self, inputs: Inputs, plan: RowPlan, cache: KeyValues, head: slice | None) -> Tensor | None:
         """One pass. Logits [rows at the top, positions of `head`, v]; with no head, None and no product."""
 
@@ -60,6 +65,7 @@ class ForwardPass(Protocol):
 class LayerwiseForward:
     """The parts of a model in the order in which a token meets them."""
 
+    context: RowContext
     embed: nn.Module
     rotary: nn.Module
     layers: Sequence[nn.Module]
@@ -68,6 +74,7 @@ class LayerwiseForward:
     norm: nn.Module
     head: nn.Module
     softcap: float | None
+    needs_mask: bool = False
 
     @property
     def depth(self) -> int:
@@ -85,7 +92,6 @@ class LayerwiseForward:
             if index == 0 or plan.span(index) != span:
                 hidden = _regrouped(hidden, span, plan.span(index), plan.owners)
                 span = plan.span(index)
-                plan.entering(index)
                 if span != (0, n):
                     owners = plan.owners[span[0] : span[1]]
                     positions = inputs.positions[owners]
@@ -93,18 +99,20 @@ class LayerwiseForward:
                     masks = {w: m if m is None else m[owners] for w, m in bare_masks.items()}
             if index == self.depth:
                 break
-            out = self.layers[index](
-                hidden,
-                attention_mask=masks[self.windows[index]],
-                position_ids=positions,
-                past_key_values=cache,
-                use_cache=True,
-                position_embeddings=rotary[self.kinds[index]],
-            )
+            with self.context.serving(plan.row_adapters(index)):
+                out = self.layers[index](
+                    hidden,
+                    attention_mask=masks[self.windows[index]],
+                    position_ids=positions,
+                    past_key_values=cache,
+                    use_cache=True,
+                    position_embeddings=rotary[self.kinds[index]],
+                )
             hidden = out[0] if isinstance(out, tuple) else out
         if head is None:
             return None
-        logits = self.head(self.norm(hidden[:, head]))
+        with self.context.serving(plan.row_adapters(self.depth)):
+            logits = self.head(self.norm(hidden[:, head]))
         return logits if self.softcap is None else (logits / self.softcap).tanh() * self.softcap
 
     def _rotary(self, hidden: Tensor, positions: Tensor, kind: str | None) -> tuple[Tensor, Tensor]:
@@ -123,9 +131,11 @@ def _regrouped(hidden: Tensor, old: tuple[int, int], new: tuple[int, int], owner
 class WholeForward:
     """A model run by its own forward pass: every row goes through all of it."""
 
+    context: RowContext
     model: PreTrainedModel
     by_kind: Mapping[str, int | None]  # the window of each kind of layer; one kind for most models
     depth: int = 0
+    needs_mask: bool = True  # else the model would make one, for a cache that it does not know
 
     @property
     def windows(self) -> Collection[int | None]:
@@ -136,17 +146,17 @@ class WholeForward:
         """One pass of all rows through the whole model."""
         start, stop = plan.span(0)
         owners = plan.owners[start:stop]
-        plan.entering(0)
         masks = {kind: inputs.mask(window) for kind, window in self.by_kind.items()}
         row_masks = {kind: mask if mask is None else mask[owners] for kind, mask in masks.items()}
-        logits = self.model(
-            input_ids=inputs.ids[owners],
-            attention_mask=row_masks if len(row_masks) > 1 else next(iter(row_masks.values())),
-            position_ids=inputs.positions[owners],
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=1 if head is None or head.start == -1 else 0,
-        ).logits
+        with self.context.serving(plan.row_adapters(0)):
+            logits = self.model(
+                input_ids=inputs.ids[owners],
+                attention_mask=row_masks if len(row_masks) > 1 else next(iter(row_masks.values())),
+                position_ids=inputs.positions[owners],
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=1 if head is None or head.start == -1 else 0,
+            ).logits
         return None if head is None else logits[:, head]
 
 
@@ -164,7 +174,7 @@ def windows_of(model: PreTrainedModel, layers: int) -> tuple[list[str], list[int
     return list(kinds), [window if kind == "sliding_attention" else None for kind in kinds]
 
 
-def layerwise_forward(model: PreTrainedModel) -> LayerwiseForward:
+def layerwise_forward(model: PreTrainedModel, context: RowContext) -> LayerwiseForward:
     """The parts of a model; AttributeError and its like where they are not where Llama has them."""
     decoder, config = model.get_decoder(), model.config.get_text_config()
     if len(set(getattr(model, "hf_device_map", {}).values())) > 1:
@@ -172,6 +182,7 @@ def layerwise_forward(model: PreTrainedModel) -> LayerwiseForward:
     kinds, windows = windows_of(model, len(decoder.layers))
     by_kind = "layer_type" in inspect.signature(decoder.rotary_emb.forward).parameters
     return LayerwiseForward(
+        context,
         embed=decoder.embed_tokens,
         rotary=decoder.rotary_emb,
         layers=list(decoder.layers),
@@ -183,7 +194,7 @@ def layerwise_forward(model: PreTrainedModel) -> LayerwiseForward:
     )
 
 
-def whole_forward(model: PreTrainedModel) -> WholeForward:
+def whole_forward(model: PreTrainedModel, context: RowContext) -> WholeForward:
     """A model run by its own forward pass. Raises ValueError for attention without a plain cache."""
     kinds, windows = windows_of(model, int(model.config.get_text_config().num_hidden_layers))
-    return WholeForward(model, dict(zip(kinds, windows, strict=True)))
+    return WholeForward(context, model, dict(zip(kinds, windows, strict=True)))

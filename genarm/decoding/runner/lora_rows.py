@@ -8,7 +8,8 @@ So any number of adapters, of any rank and on any modules, costs two small produ
 or copied: the modules' weights become slices of the joined one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -46,9 +47,22 @@ class RowAdapters:
 
 
 class RowContext:
-    """The rows that are in a model's layers now; set before each layer whose rows differ from the last."""
+    """The rows that one model's linear modules serve. Outside `serving` there are none: the model is bare.
 
-    rows: RowAdapters | None = None
+    transformers calls the modules, so the rows cannot reach them as an argument.
+    """
+
+    def __init__(self) -> None:
+        self.rows: RowAdapters | None = None
+
+    @contextmanager
+    def serving(self, rows: RowAdapters) -> Iterator[None]:
+        """Let the modules serve these rows inside the block."""
+        before, self.rows = self.rows, rows
+        try:
+            yield
+        finally:
+            self.rows = before
 
 
 class JoinedLinear:
@@ -147,11 +161,12 @@ class JoinedLinearView(nn.Module):
         return y if self.whole else y[..., self.start : self.start + self.out_features]
 
 
-def install(model: nn.Module, adapters: Sequence[Adapter], context: RowContext, dtype: torch.dtype) -> None:
-    """Join the model's siblings and let its linear modules serve these adapters by rows.
+def install(model: nn.Module, adapters: Sequence[Adapter], dtype: torch.dtype) -> RowContext:
+    """Join the model's siblings and let its linear modules serve these adapters, for the rows of the context.
 
     Raises AdapterError where one does not fit.
     """
+    context = RowContext()
     for adapter in adapters:
         for path, (down, up) in adapter.factors.items():
             _check_fits(_linear(model, adapter.name, path), adapter.name, path, down, up)
@@ -163,6 +178,7 @@ def install(model: nn.Module, adapters: Sequence[Adapter], context: RowContext, 
                 adapted -= {f"{name}.{leaf}" for leaf in group}
     for path in sorted(adapted):
         _join(model, [path], adapters, context, dtype)
+    return context
 
 
 def _joinable(module: object) -> bool:

@@ -115,14 +115,14 @@ def test_a_batch_is_answered_as_its_requests_alone(engine, palette, monkeypatch,
         monkeypatch.setattr(ensemble, "PREFILL", 4)
     elif patch == "recorded":
         for part in engine.parts:
-            monkeypatch.setattr(part.trunk, "records_steps", True)
+            monkeypatch.setattr(part.trunk.recorder, "enabled", True)
     engine.slots = slots
     requests, alone = zip(*palette, strict=True)
     answers = engine.generate(requests)
     assert [(a.tokens, a.text, a.finish_reason) for a in answers] == [
         (a.tokens, a.text, a.finish_reason) for a in alone
     ]
-    assert all(part.trunk.records_steps == (patch == "recorded") for part in engine.parts)
+    assert all(part.trunk.recorder.enabled == (patch == "recorded") for part in engine.parts)
     assert engine.generate([]) == []
 
 

@@ -27,7 +27,7 @@ def decoder(toy, tmp_path):
 def test_a_recorded_step_equals_the_eager_one(decoder, monkeypatch):
     requests = mixed_requests([{"arm": 0.7}, {}]) * 2
     eager = decoder.generate(requests)
-    decoder.parts[0].trunk.records_steps = True
+    decoder.parts[0].trunk.recorder.enabled = True
     run, steps = CudaGraphStep.run, []
     monkeypatch.setattr(CudaGraphStep, "run", lambda self, *a: (steps.append(1), run(self, *a))[1])
     recorded = decoder.generate(requests)
@@ -39,7 +39,7 @@ def test_a_recorded_step_equals_the_eager_one(decoder, monkeypatch):
 def test_a_step_that_cannot_be_recorded_is_run_as_before(decoder, monkeypatch, caplog):
     requests = mixed_requests([{"arm": 0.7}])
     eager = decoder.generate(requests)
-    decoder.parts[0].trunk.records_steps = True
+    decoder.parts[0].trunk.recorder.enabled = True
 
     def refuse(self):
         raise RuntimeError("operation not permitted when stream is capturing")
@@ -47,7 +47,23 @@ def test_a_step_that_cannot_be_recorded_is_run_as_before(decoder, monkeypatch, c
     monkeypatch.setattr(CudaGraphStep, "record", refuse)
     with caplog.at_level(logging.WARNING, "genarm"):
         assert decoder.generate(requests) == eager
-    assert "cannot be recorded" in caplog.text and not decoder.parts[0].trunk.records_steps
+    assert "cannot be recorded" in caplog.text and not decoder.parts[0].trunk.recorder.enabled
+
+
+def test_that_steps_cannot_be_recorded_is_found_out_once(decoder, monkeypatch, caplog):
+    """Every new batch would try again, and warn again."""
+    tries = []
+
+    def refuse(self):
+        tries.append(1)
+        raise RuntimeError("operation not permitted when stream is capturing")
+
+    decoder.parts[0].trunk.recorder.enabled = True
+    monkeypatch.setattr(CudaGraphStep, "record", refuse)
+    with caplog.at_level(logging.WARNING, "genarm"):
+        for _ in range(2):
+            decoder.generate(mixed_requests([{"arm": 0.7}]))
+    assert len(tries) == len(caplog.records) == 1
 
 
 @pytest.mark.slow
