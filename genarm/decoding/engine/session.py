@@ -73,6 +73,7 @@ class EngineSession:
                 raise
             self.admission.shrink()
 
+    @torch.inference_mode()
     def cancel(self, state: RequestState) -> None:
         """End a request with what it has; a slot it held is free."""
         slots, ensemble = self.admission.slots, self.admission.ensemble

@@ -21,7 +21,6 @@ from genarm.decoding.runner.lora_rows import RowAdapters
 from genarm.decoding.runner.trunk import Trunk
 
 AdapterRows = Mapping[str, Sequence[int]]  # adapter -> the sequences that have a row with it
-UNREAD = 2**40  # the first column of a sequence that has read nothing
 
 
 class ModelBatch:
@@ -35,7 +34,10 @@ class ModelBatch:
         self.adapter_rows = sorted(listed, key=lambda rows: (trunk.entry[rows[0]], rows[0]))
         self.cache = KeyValues(capacity)
         self.lengths = np.zeros(sequences, dtype=np.int64)  # tokens read, which is the next one's position
-        self.starts = np.full(sequences, UNREAD, dtype=np.int64)  # first column of each
+        self.started = np.zeros(
+            sequences, dtype=bool
+        )  # whether it has read a token since its rows were taken
+        self.starts = np.zeros(sequences, dtype=np.int64)  # first column of each that has started
         self.holes = False  # whether a column after the first is no token of some sequence
         device = trunk.device
         self.positions = torch.full((sequences, capacity), -1, dtype=torch.long, device=device)
@@ -85,11 +87,12 @@ class ModelBatch:
         offsets = np.arange(q)[None] - padding[:, None]
         positions = torch.from_numpy(np.where(offsets < 0, -1, self.lengths[:, None] + offsets))
         positions = positions.to(ids.device)
-        unread = self.starts == UNREAD
-        self.starts = np.where(unread & (padding < q), end + padding, self.starts)
-        self.holes |= bool((~unread & (padding > 0)).any())
+        starting = ~self.started & (padding < q)
+        self.starts = np.where(starting, end + padding, self.starts)
+        self.holes |= bool((self.started & (padding > 0)).any())
+        self.started |= starting
         self.positions[:, end : end + q] = positions
-        self.cache.first = int(self.starts.min())
+        self.cache.first = int(self.starts[self.started].min())
         logits = self._read(ids, positions, head)
         self.cache.end += q
         self.lengths = self.lengths + (q if counts is None else counts)
@@ -114,7 +117,7 @@ class ModelBatch:
     def _new_mask(self, positions: Tensor, window: int | None) -> Tensor | None:
         """What to add to the scores [n, 1, q, s]; None where attention by itself sees the right keys."""
         q, first, stop = positions.shape[1], self.cache.first, self.cache.end + positions.shape[1]
-        even = not self.holes and bool((self.starts == self.starts[0]).all())
+        even = not self.holes and bool(self.started.all() and (self.starts == self.starts[0]).all())
         slides = window is not None and stop - first > window
         if (
             even
@@ -158,9 +161,11 @@ class ModelBatch:
         self.positions[:, end - back : end] = -1
 
     def release(self, sequences: Iterable[int]) -> None:
-        """These are done; their rows stay, unread, until others take them or the batch is rearranged."""
-        for sequence in sequences:
-            self.starts[sequence], self.lengths[sequence] = UNREAD, 0
+        """These are done: their rows start anew, empty, until others take them or the batch is rearranged."""
+        rows = list(sequences)
+        if rows:
+            self.started[rows], self.lengths[rows] = False, 0
+            self.positions[rows] = -1
 
     def wipe(self, sequence: int) -> None:
         """Zero a sequence's keys and values, so that nothing of it can reach the one that takes its rows."""
@@ -181,7 +186,7 @@ class ModelBatch:
         """Columns that its sequences need in another batch."""
         if self.holes:
             return int(self.lengths.max())
-        return self.cache.end - min(int(self.starts.min()), self.cache.end)
+        return self.cache.end - int(self.starts[self.started].min(initial=self.cache.end))
 
     def take(self, sequences: Sequence[int], other: "ModelBatch", theirs: Sequence[int]) -> None:
         """Copy `theirs` of another batch into the rows of `sequences`, which have the same adapters."""
@@ -194,10 +199,10 @@ class ModelBatch:
                 columns = (other.positions[source, :end] >= 0).nonzero().flatten()
                 self._copy([target], other, [source], columns)
                 self.starts[target] = self.cache.end - len(columns)
-        unread = [t for t, s in zip(sequences, theirs, strict=True) if other.starts[s] == UNREAD]
-        self.starts[unread] = UNREAD
-        for target in unread:  # all it brings is padding
-            self.wipe(target)
+        self.started[list(sequences)] = other.started[list(theirs)]
+        for target in sequences:
+            if not self.started[target]:  # all it brings is padding
+                self.wipe(target)
 
     def _copy(
         self, sequences: Sequence[int], other: "ModelBatch", theirs: Sequence[int], columns: Tensor
