@@ -1,6 +1,7 @@
 """What is known of the requests in the batch, a slot each: arrays, so that a step works on all at once."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -11,27 +12,50 @@ from genarm.decoding.engine.stop import StopCriteria
 from genarm.decoding.sampling import DRAWS, BatchSampling, random_stream
 
 
-class Slots:
-    """n slots; entry i of every array is that of the same request. A slot without a request is free."""
+@dataclass(eq=False)
+class SlotArrays:
+    """What a step needs of n slots: entry i of every array is that of the same request."""
+
+    next: np.ndarray  # [n] the token to read next
+    count: np.ndarray  # [n] tokens drawn
+    limit: np.ndarray  # [n] the most tokens to draw
+    live: np.ndarray  # [n] whether the slot has a request
+    guided: np.ndarray  # [n] whether an ARM guides it
+    base_logprob: np.ndarray  # [n] summed over the tokens drawn
+    kl: np.ndarray  # [n] the same
+    tested: np.ndarray  # [n] drafted tokens that were tested lately
+    accepted: np.ndarray  # [n] of these, the ones that stayed
+    temperature: np.ndarray  # [n]
+    top_p: np.ndarray  # [n]
+    top_k: np.ndarray  # [n]
+    tokens: np.ndarray  # [n, longest] of which the first `count` are drawn
+    uniform: np.ndarray  # [n, longest, DRAWS] the numbers that draw them
+
+    def __init__(self, n: int, longest: int) -> None:
+        self.next, self.count, self.limit = (np.zeros(n, dtype=np.int64) for _ in range(3))
+        self.live, self.guided = np.zeros(n, dtype=bool), np.zeros(n, dtype=bool)
+        self.base_logprob, self.kl = np.zeros(n), np.zeros(n)
+        self.tested, self.accepted = np.zeros(n), np.zeros(n)
+        self.temperature, self.top_p = np.ones(n, dtype=np.float32), np.ones(n, dtype=np.float32)
+        self.top_k = np.zeros(n, dtype=np.int64)
+        self.tokens = np.zeros((n, longest), dtype=np.int64)
+        self.uniform = np.zeros((n, longest, DRAWS))
+
+    def take(self, other: "SlotArrays", slots: Sequence[int], more: int) -> None:
+        """Become these slots of `other`, and after them `more` empty ones."""
+        for array in fields(SlotArrays):
+            values: np.ndarray = getattr(other, array.name)
+            empty = np.zeros((more, *values.shape[1:]), dtype=values.dtype)
+            setattr(self, array.name, np.concatenate((values[list(slots)], empty)))
+
+
+class Slots(SlotArrays):
+    """n slots and the requests that have them. A slot without a request is free."""
 
     def __init__(self, states: Sequence[RequestState], device: torch.device) -> None:
-        n, self.device = len(states), device
-        longest = max((state.request.max_new_tokens for state in states), default=0)
-        self.states: list[RequestState | None] = [None] * n
-        self.next = np.zeros(n, dtype=np.int64)  # [n] the token to read next
-        self.count = np.zeros(n, dtype=np.int64)  # [n] tokens drawn
-        self.limit = np.zeros(n, dtype=np.int64)  # [n] the most tokens to draw
-        self.live = np.zeros(n, dtype=bool)  # [n] whether the slot has a request
-        self.guided = np.zeros(n, dtype=bool)  # [n] whether an ARM guides it
-        self.base_logprob = np.zeros(n)  # [n] summed over the tokens drawn
-        self.kl = np.zeros(n)  # [n] summed over the tokens drawn
-        # [n] of the drafted tokens tested lately; a new request starts as one of which 3 of 4 stayed.
-        self.tested, self.accepted = np.full(n, 4.0), np.full(n, 3.0)
-        self.temperature = np.ones(n, dtype=np.float32)  # [n]
-        self.top_p = np.ones(n, dtype=np.float32)  # [n]
-        self.top_k = np.zeros(n, dtype=np.int64)  # [n]
-        self.tokens = np.zeros((n, longest), dtype=np.int64)  # [n, longest] the first `count` are drawn
-        self.uniform = np.zeros((n, longest, DRAWS))  # [n, longest, DRAWS] the numbers that draw them
+        super().__init__(len(states), max((state.request.max_new_tokens for state in states), default=0))
+        self.device = device
+        self.states: list[RequestState | None] = [None] * len(states)
         self.with_stop_strings: list[int] = []
         self.per_token: list[int] = []  # slots whose request streams, or asks for rewards
         self._sampling: BatchSampling | None = None
@@ -56,7 +80,7 @@ class Slots:
         self.base_logprob[slot], self.kl[slot] = state.base_logprob, state.kl
         self.temperature[slot], self.top_k[slot] = request.temperature, request.top_k
         self.top_p[slot] = request.top_p
-        self.tested[slot], self.accepted[slot] = 4, 3
+        self.tested[slot], self.accepted[slot] = 4, 3  # as if 3 of 4 had stayed
         self.tokens[slot, :drawn] = state.tokens
         self.uniform[slot, : request.max_new_tokens] = random_stream(request.seed, request.max_new_tokens)
         self._forget()
@@ -70,13 +94,9 @@ class Slots:
     def kept(self, slots: Sequence[int], more: Sequence[RequestState]) -> "Slots":
         """These slots, as they are, and after them one for each of some new requests."""
         new = Slots([], self.device)
-        old, index = vars(self), list(slots)
-        for name, value in old.items():
-            if isinstance(value, np.ndarray):
-                empty = np.zeros((len(more), *value.shape[1:]), dtype=value.dtype)
-                setattr(new, name, np.concatenate((value[index], empty)))
-        new.states = [self.states[i] for i in index] + [None] * len(more)
-        for slot, state in enumerate(more, start=len(index)):
+        new.take(self, slots, len(more))
+        new.states = [self.states[i] for i in slots] + [None] * len(more)
+        for slot, state in enumerate(more, start=len(slots)):
             new.put(slot, state)
         new._forget()
         return new
