@@ -59,7 +59,7 @@ class Slots(SlotArrays):
         self.with_stop_strings: list[int] = []
         self.per_token: list[int] = []  # slots whose request streams, or asks for rewards
         self._sampling: BatchSampling | None = None
-        self._weights: dict[str, Tensor] = {}
+        self._weights: dict[str, tuple[Tensor, Tensor]] = {}  # by ARM: the slots asked for, and the weights
         for slot, state in enumerate(states):
             self.put(slot, state)
 
@@ -116,11 +116,13 @@ class Slots(SlotArrays):
 
     def weights(self, arm: str, slots: Tensor) -> Tensor:
         """The weight [m] of an ARM in each of the slots [m] that it guides; 0 in a free one."""
-        if arm not in self._weights:
+        asked, weights = self._weights.get(arm, (None, None))
+        if weights is None or asked is not slots:  # the same tensor, until the ensemble is arranged anew
             states = [self.states[i] for i in slots.tolist()]
             values = [0.0 if s is None else s.request.weights.get(arm, 0.0) for s in states]
-            self._weights[arm] = torch.tensor(values, dtype=torch.float32, device=self.device)
-        return self._weights[arm]
+            weights = torch.tensor(values, dtype=torch.float32, device=self.device)
+            self._weights[arm] = slots, weights
+        return weights
 
     def stopped(self, active: np.ndarray, stop: StopCriteria) -> dict[int, str]:
         """By slot, the text of each request in `active` [n] whose last token completed a stop string."""

@@ -31,3 +31,16 @@ def test_kept_slots_keep_all_that_is_theirs_and_new_ones_start_afresh():
     assert np.array_equal(kept.uniform[2, :7], random_stream(4, 7))
     assert not hasattr(kept, "unrelated")
     assert slots.drawn(2) == [8, 9]  # what it was made of stays
+
+
+def test_weights_are_those_of_the_slots_asked_for():
+    slots = Slots([state(0, {"a": 0.5}), state(1, {"a": 2.0, "b": 1.0}), state(2)], CPU)
+    first, both = torch.tensor([0]), torch.tensor([0, 1])
+    assert slots.weights("a", first).tolist() == [0.5]
+    assert slots.weights("a", both).tolist() == [0.5, 2.0]
+    assert slots.weights("b", both).tolist() == [0.0, 1.0]
+    assert slots.weights("a", both) is slots.weights("a", both)  # not made again each step
+    slots.free(1)
+    assert slots.weights("a", both).tolist() == [0.5, 0.0]
+    slots.put(1, state(5, {"a": 3.0}))
+    assert slots.weights("a", both).tolist() == [0.5, 3.0]
