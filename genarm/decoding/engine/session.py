@@ -13,6 +13,7 @@ import torch
 
 from genarm.decoding.engine.accounting import account, cancel_waiting, end
 from genarm.decoding.engine.admission import Admission
+from genarm.decoding.engine.out_of_memory import is_out_of_memory
 from genarm.decoding.engine.request_state import RequestState
 from genarm.decoding.engine.stop import StreamingText
 from genarm.decoding.engine.stream import EngineStream
@@ -68,8 +69,8 @@ class EngineSession:
                 tokens = account(output, slots, ensemble, self.engine.stop_criteria)
                 if self.on_tokens and tokens:
                     self.on_tokens(tokens)
-        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-            if not _is_out_of_memory(error) or self.admission.size < 2:
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error) or self.admission.size < 2:
                 raise
             self.admission.shrink()
 
@@ -83,7 +84,3 @@ class EngineSession:
         else:
             self.admission.withdraw(state)
             cancel_waiting(state, self.engine.stop_criteria)
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
