@@ -76,14 +76,18 @@ def hugging_face(
 
 def ours(engine: Engine, *, temperature: float = 1.0) -> Callable[[Job], list[list[int]]]:
     """All requests at once, every ARM of the engine at weight 1."""
-    engine.stop_criteria.end_tokens = engine.stop_criteria.end_tokens[:0]
     weights = dict.fromkeys(engine.arms, 1.0)
 
     def answer(job: Job) -> list[list[int]]:
         responses = engine.generate(
             [
                 GuidedRequest(
-                    tuple(prompt), weights, temperature=temperature, seed=seed, max_new_tokens=length
+                    tuple(prompt),
+                    weights,
+                    temperature=temperature,
+                    seed=seed,
+                    max_new_tokens=length,
+                    ignore_eos=True,
                 )
                 for seed, (prompt, length) in enumerate(zip(job.prompts, job.lengths, strict=True))
             ]

@@ -24,6 +24,7 @@ class GuidedRequest:
     max_new_tokens: int = 64
     stop: tuple[str, ...] = ()
     seed: int = 0
+    ignore_eos: bool = False  # go on after an end token of the model; stop strings still end the response
     return_rewards: bool = False  # log-probabilities and rewards of every token of the response
 
     def __post_init__(self) -> None:

@@ -218,6 +218,26 @@ def test_any_end_token_stops_and_counts_but_is_not_text(toy, tmp_path):
     assert answer.text == toy.tokenizer.decode(answer.tokens[:-1], skip_special_tokens=True)
 
 
+def test_where_the_end_token_is_ignored_the_response_goes_on(toy, tmp_path):
+    """Past every end token, to its length or a stop string; beside it a request that the token does end."""
+    request = GuidedRequest(PROMPTS[0], max_new_tokens=30, seed=1)
+    whole = load_decoder(resolve(str(toy.folder)), {}, dtype="float32").generate([request])[0]
+    model = copy.deepcopy(toy.model)
+    end = model.generation_config.eos_token_id = next(t for t in whole.tokens[3:20] if t < 256)
+    model.save_pretrained(tmp_path)
+    toy.tokenizer.save_pretrained(tmp_path)
+    ignoring = dataclasses.replace(request, ignore_eos=True)
+    stop = whole.text[-3:-1]
+    decoder = load_decoder(resolve(str(tmp_path)), {}, dtype="float32")
+    ended, full, cut = decoder.generate([request, ignoring, dataclasses.replace(ignoring, stop=(stop,))])
+    assert ended.tokens == whole.tokens[: whole.tokens.index(end) + 1] and ended.finish_reason == "stop"
+    assert (full.tokens, full.text, full.finish_reason) == (whole.tokens, whole.text, "length")
+    assert cut.text == whole.text[: whole.text.find(stop)] and cut.finish_reason == "stop"
+    assert len(ended.tokens) < len(cut.tokens) < len(full.tokens)
+    streamed = decoder.session().submit(ignoring)
+    assert [piece.token for piece in streamed] == list(whole.tokens)
+
+
 def test_requests_beyond_the_context_or_of_unknown_arms_are_refused_before_any_work(decoders):
     counts = []
     for request, message in (

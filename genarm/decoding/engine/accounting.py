@@ -32,7 +32,7 @@ def account(output: StepOutput, slots: Slots, ensemble: Ensemble, stop: StopCrit
         slots.kl[drew] += np.where(slots.guided[drew], output.kl[active, column], 0)
         total += len(drew)
         failed = ~np.isfinite(slots.base_logprob[drew] + slots.kl[drew])
-        ended = np.isin(token, stop.end_tokens)
+        ended = np.isin(token, stop.end_tokens) & ~slots.ignore_eos[drew]
         over = ended | failed | (slots.count[drew] == slots.limit[drew])
         texts = slots.stopped(active, stop)
         per_token = [(i, s) for i in slots.per_token if active[i] and (s := slots.states[i]) is not None]

@@ -23,6 +23,7 @@ class SlotArrays:
     guided: np.ndarray  # [n] whether an ARM guides it
     base_logprob: np.ndarray  # [n] summed over the tokens drawn
     kl: np.ndarray  # [n] the same
+    ignore_eos: np.ndarray  # [n] whether an end token does not end the response
     tested: np.ndarray  # [n] drafted tokens that were tested lately
     accepted: np.ndarray  # [n] of these, the ones that stayed
     temperature: np.ndarray  # [n]
@@ -33,7 +34,7 @@ class SlotArrays:
 
     def __init__(self, n: int, longest: int) -> None:
         self.next, self.count, self.limit = (np.zeros(n, dtype=np.int64) for _ in range(3))
-        self.live, self.guided = np.zeros(n, dtype=bool), np.zeros(n, dtype=bool)
+        self.live, self.guided, self.ignore_eos = (np.zeros(n, dtype=bool) for _ in range(3))
         self.base_logprob, self.kl = np.zeros(n), np.zeros(n)
         self.tested, self.accepted = np.zeros(n), np.zeros(n)
         self.temperature, self.top_p = np.ones(n, dtype=np.float32), np.ones(n, dtype=np.float32)
@@ -76,7 +77,7 @@ class Slots(SlotArrays):
         self.states[slot] = state
         self.next[slot] = state.read[-1]
         self.count[slot], self.limit[slot], self.live[slot] = drawn, request.max_new_tokens, True
-        self.guided[slot] = bool(state.used)
+        self.guided[slot], self.ignore_eos[slot] = bool(state.used), request.ignore_eos
         self.base_logprob[slot], self.kl[slot] = state.base_logprob, state.kl
         self.temperature[slot], self.top_k[slot] = request.temperature, request.top_k
         self.top_p[slot] = request.top_p
