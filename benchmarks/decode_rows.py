@@ -6,7 +6,6 @@ each ARM in a LogitsProcessor, written as one would today: batched, with a cache
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import Any
 
 import torch
 from decode_limits import Counted
@@ -48,24 +47,24 @@ class ArmProcessor(LogitsProcessor):
 
 
 def hugging_face(
-    model: Any, arms: Sequence[PreTrainedModel], size: int, *, sample: bool = True
+    model: PreTrainedModel, arms: Sequence[PreTrainedModel], size: int, *, sample: bool = True
 ) -> Callable[[Job], list[list[int]]]:
     """`generate` over static batches of `size` in the order given, each run to its longest response."""
-    knobs: dict[str, object] = dict(top_k=0, top_p=1.0, temperature=1.0) if sample else {}
+    sampling: dict[str, object] = dict(top_k=0, top_p=1.0, temperature=1.0) if sample else {}
 
     def answer(job: Job) -> list[list[int]]:
         responses: list[list[int]] = []
         for start in range(0, len(job.prompts), size):
             ids = torch.tensor(job.prompts[start : start + size], device=model.device)
             lengths = job.lengths[start : start + size]
-            out = model.generate(
+            out = model.generate(  # type: ignore[operator]
                 ids,
                 attention_mask=torch.ones_like(ids),
                 do_sample=sample,
                 max_new_tokens=max(lengths),
                 pad_token_id=0,
                 logits_processor=LogitsProcessorList([ArmProcessor(arm) for arm in arms]),
-                **knobs,
+                **sampling,
             )
             new = out[:, ids.shape[1] :].tolist()
             responses += [tokens[:length] for tokens, length in zip(new, lengths, strict=True)]
@@ -134,6 +133,7 @@ class Rows:
         return ours(self.engine(name), temperature=0.0 if greedy else 1.0)
 
     def engine(self, name: str) -> Engine:
+        """The engine that answers for a row of ours."""
         models = self.models
         if name in STRONG:
             return self._strong_engine(name)
@@ -152,6 +152,7 @@ class Rows:
         return self._policy.acceptance
 
     def forget_acceptance(self) -> None:
+        """Count accepted drafts from here on."""
         if self._policy is not None:
             self._policy.tested = self._policy.accepted = 0
 

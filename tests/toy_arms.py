@@ -162,8 +162,8 @@ def replay(base, arms, request: GuidedRequest, tokens, vocab: int = TOKENS):
     }
     used = {name: w for name, w in request.weights.items() if w > 0}
     guided = (reads[""] + sum(w * reads[name] for name, w in used.items())).log_softmax(-1)
-    place = torch.arange(len(tokens)), torch.tensor(tokens)
-    logprobs = {name: read[place].tolist() for name, read in {**reads, "guided": guided}.items()}
+    drawn = torch.arange(len(tokens)), torch.tensor(tokens)
+    logprobs = {name: read[drawn].tolist() for name, read in {**reads, "guided": guided}.items()}
     rewards = [
         TokenRewards(logprobs[""][t], logprobs["guided"][t], {name: logprobs[name][t] for name in used})
         for t in range(len(tokens))
@@ -220,7 +220,7 @@ def _draw(scores: torch.Tensor, request: GuidedRequest, u: float) -> int:
 @torch.no_grad()
 def enumerated(base, arms, request: GuidedRequest, length: int, least: float = 1e-3, vocab: int = TOKENS):
     """Chance of every likely beginning of a response, up to `length` tokens; the rest together is ()."""
-    found, open_ = {}, {(): 1.0}
+    ended, open_ = {}, {(): 1.0}
     for _ in range(length):
         grown = {}
         for tokens, chance in open_.items():
@@ -232,10 +232,10 @@ def enumerated(base, arms, request: GuidedRequest, length: int, least: float = 1
             chances = torch.tensor(chances_of(scores, request), dtype=torch.float64)
             for v in (chance * chances / chances.sum() > least).nonzero().flatten().tolist():
                 grown[*tokens, v] = chance * float(chances[v] / chances.sum())
-        found |= {tokens: chance for tokens, chance in grown.items() if tokens[-1] == END}
+        ended |= {tokens: chance for tokens, chance in grown.items() if tokens[-1] == END}
         open_ = {tokens: chance for tokens, chance in grown.items() if tokens[-1] != END}
-    found |= open_
-    return found | {(): 1 - sum(found.values())}
+    likely = ended | open_
+    return likely | {(): 1 - sum(likely.values())}
 
 
 @torch.no_grad()

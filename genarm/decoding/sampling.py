@@ -33,6 +33,7 @@ class BatchSampling(NamedTuple):
     def of(
         cls, temperature: np.ndarray, top_k: np.ndarray, top_p: np.ndarray, device: torch.device
     ) -> "BatchSampling":
+        """From temperature, top-k and top-p of each request, all [b]."""
         return cls(
             torch.from_numpy(temperature).to(device),
             torch.from_numpy(top_k).to(device),
@@ -123,8 +124,8 @@ def _find(chances: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     total = reached[:, -1]
     # Rounding may lift the target up to the total, which no token exceeds.
     target = torch.minimum(target, total.nextafter(torch.zeros_like(total)))
-    place = torch.searchsorted(reached, target[:, None], right=True).clamp_(max=chances.shape[-1] - 1)
-    return place[:, 0], target - (reached - chances).gather(-1, place)[:, 0]
+    index = torch.searchsorted(reached, target[:, None], right=True).clamp_(max=chances.shape[-1] - 1)
+    return index[:, 0], target - (reached - chances).gather(-1, index)[:, 0]
 
 
 def random_stream(seed: int, length: int) -> np.ndarray:

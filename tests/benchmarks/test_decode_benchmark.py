@@ -167,7 +167,7 @@ def test_a_response_of_another_length_is_no_figure():
 
 
 @pytest.mark.parametrize(
-    ("most", "figures", "judged"),
+    ("most", "figures", "compared"),
     [
         (False, {"a": 3.0, "b": 2.0}, (1.5, True)),
         (False, {"a": 1.0, "b": 2.0}, (0.5, False)),
@@ -175,8 +175,8 @@ def test_a_response_of_another_length_is_no_figure():
         (True, {"a": 3.0}, None),
     ],
 )
-def test_a_ratio_is_judged_by_its_bound(most, figures, judged):
-    assert Wanted("", "a", "b", 1.25, most).judged(figures) == judged
+def test_a_ratio_is_compared_with_its_bound(most, figures, compared):
+    assert Wanted("", "a", "b", 1.25, most).compared(figures) == compared
 
 
 def test_every_wanted_ratio_is_of_figures_that_are_measured():

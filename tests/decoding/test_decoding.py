@@ -46,14 +46,14 @@ def arms(toy, tmp_path_factory):
 @pytest.fixture(scope="module")
 def decoders(toy, arms):
     source, (folders, _) = resolve(str(toy.folder)), arms
-    found = {
+    by_strategy = {
         strategy: load_decoder(source, folders, dtype="float32", strategy=strategy, batch_size=8)
         for strategy in ("shared", "separate")
     }
-    trunk = found["shared"].parts[0].trunk
+    trunk = by_strategy["shared"].parts[0].trunk
     assert isinstance(trunk.forward_pass, LayerwiseForward)  # else the split would go untested
     assert list(trunk.entry.values()) == [0, 2, 3, 1]
-    return found
+    return by_strategy
 
 
 @pytest.mark.parametrize("strategy", ["shared", "separate"])
@@ -196,10 +196,10 @@ def test_a_stop_string_ends_the_response_and_is_left_out_of_its_text(decoders):
     whole = decoders["shared"].generate([request])[0]
     assert len(whole.text) > 12
     stop = whole.text[5:8]  # spans tokens: one token is one byte
-    place = whole.text.find(stop)
+    start = whole.text.find(stop)
     other = dataclasses.replace(request, seed=3)
     cut, untouched = decoders["shared"].generate([dataclasses.replace(request, stop=("\0none", stop)), other])
-    assert (cut.text, cut.finish_reason) == (whole.text[:place], "stop")
+    assert (cut.text, cut.finish_reason) == (whole.text[:start], "stop")
     assert cut.tokens == whole.tokens[: len(cut.tokens)] and len(cut.tokens) < len(whole.tokens)
     assert untouched.tokens == decoders["shared"].generate([other])[0].tokens
 

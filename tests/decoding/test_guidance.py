@@ -68,8 +68,8 @@ def test_divergence_is_never_below_zero():
     """An ARM to which all tokens are the same changes nothing; what is left is rounding, to either side."""
     base = 4 * torch.randn(64, 5000, generator=torch.Generator().manual_seed(0))
     flat = ArmLogits("a", torch.arange(64), torch.full((64,), 3.0), torch.full((64, 5000), 1.7))
-    _, _, found = Scores.of(base, [flat]).measure(base.argmax(-1))
-    assert (found >= 0).all() and (found < 1e-5).all()
+    _, _, divergence = Scores.of(base, [flat]).measure(base.argmax(-1))
+    assert (divergence >= 0).all() and (divergence < 1e-5).all()
 
 
 def test_halves_are_combined_in_single_precision():

@@ -171,13 +171,13 @@ def test_memory_that_runs_out_halves_the_pool_once(load, monkeypatch, caplog, ow
         caplog.clear()
         with monkeypatch.context() as patched, caplog.at_level(logging.WARNING, "genarm"):
             OutOfMemory(patched, lambda call, which=which: call == which, owner, name)
-            found = engine.generate(requests)
+            answers = engine.generate(requests)
         (warning,) = caplog.records
         assert warning.getMessage() in (
             "out of memory: going on with 1 slots",
             "out of memory: going on with 2 slots",
         )
-        for answer, other in zip(found, want, strict=True):
+        for answer, other in zip(answers, want, strict=True):
             assert (answer.tokens, answer.text) == (other.tokens, other.text)
             assert answer.kl == pytest.approx(other.kl, rel=1e-4, abs=1e-5)
             assert len(answer.rewards) == len(other.rewards)

@@ -174,9 +174,9 @@ def test_the_depth_follows_the_acceptance(toy, tmp_path, monkeypatch, noise, dee
     )
     request = GuidedRequest(PROMPTS[0], {"arm": 0.2}, max_new_tokens=120)
     decoder.generate([request])
-    found = [int(d[0]) for d in depths]
-    assert found[0] == 2 and (max(found) if noise == 0 else min(found[:-2])) == deepest
-    assert all(1 <= d <= 8 for d in found[:-1])
+    drafted = [int(d[0]) for d in depths]
+    assert drafted[0] == 2 and (max(drafted) if noise == 0 else min(drafted[:-2])) == deepest
+    assert all(1 <= d <= 8 for d in drafted[:-1])
     if noise == 0:
         assert decoder.policy.acceptance == 1
 
