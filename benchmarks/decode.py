@@ -44,6 +44,7 @@ OPERATORS = 20  # of a profile
 
 
 def options(arguments: list[str] | None) -> argparse.Namespace:
+    """The command line's options, with the defaults that depend on others filled in."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, one flat object")
     parser.add_argument("--quick", action="store_true", help="one repeat, 8 new tokens: a look, not a figure")
@@ -93,6 +94,7 @@ def processor() -> tuple[str, set[str]]:
 
 
 def main(arguments: list[str] | None = None) -> None:
+    """Measure, print the tables, and write the file that is asked for."""
     chosen = options(arguments)
     prepare(project_root(Path(__file__).parent))  # before torch: it decides how threads wait, for all rows
     import torch
@@ -142,12 +144,12 @@ def measure(
 
     rows = Rows(models, chosen.batches[-1], chosen.prompt, chosen.new, chosen.noise)
     plan = planned(chosen)
-    found = defaultdict(list)
+    speeds = defaultdict(list)
     runs = (chosen.repeats + 1) * sum(len(names) for _, names in plan.values())
     with counting("decoding", runs, "runs") as advance:
-        for place, (job, (batch, names)) in enumerate(plan.items()):
+        for number, (job, (batch, names)) in enumerate(plan.items()):
             for name in names:  # made, and warm: run once with the memory and kernels that this size takes
-                if place == 0 or not chosen.quick:
+                if number == 0 or not chosen.quick:
                     rows[name](models.job(batch or 1, chosen.prompt, [2] * (batch or 1), seed=2**30))
                 advance(1)
             rows.forget_acceptance()
@@ -157,16 +159,16 @@ def measure(
                     torch.manual_seed(repeat)
                     start = time.perf_counter()
                     tokens = rows[name](asked)
-                    found[f"{name}_{job}"].append(tokens / (time.perf_counter() - start))
+                    speeds[f"{name}_{job}"].append(tokens / (time.perf_counter() - start))
                     advance(1)
             if "spec_guided" in names:
-                found["acceptance"] = [rows.acceptance]
-    figures = {key: statistics.median(values) for key, values in found.items()}
+                speeds["acceptance"] = [rows.acceptance]
+    figures = {key: statistics.median(values) for key, values in speeds.items()}
     for name, share in rows.limits(chosen.prompt, chosen.new).items():
         for size in chosen.batches:
             if f"{name}_b{size}" in figures and f"base_b{size}" in figures:
                 figures[f"limit_{name}_b{size}"] = figures[f"base_b{size}"] * share
-    spread = {key: (min(values), max(values)) for key, values in found.items() if len(values) > 1}
+    spread = {key: (min(values), max(values)) for key, values in speeds.items() if len(values) > 1}
     return figures, spread, rows.note
 
 
@@ -191,6 +193,7 @@ def memory_of(row: str, chosen: argparse.Namespace) -> float:
 
 
 def peak_memory(models: "Models", chosen: argparse.Namespace) -> float:
+    """Peak resident memory in MB of this process, after one row decoded one batch."""
     from decode_rows import Rows
 
     Rows(models, slots=chosen.batches[-1])[chosen.memory](jobs_of(models, chosen, chosen.batches[-1], 0))

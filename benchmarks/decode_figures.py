@@ -40,7 +40,7 @@ class Wanted:
     bound: float
     most: bool = False
 
-    def judged(self, figures: Figures) -> tuple[float, bool] | None:
+    def compared(self, figures: Figures) -> tuple[float, bool] | None:
         """The ratio and whether it is reached; None where it was not measured."""
         if self.above not in figures or self.below not in figures:
             return None
@@ -116,8 +116,8 @@ def ratios(figures: Figures, wanted: Sequence[Wanted], title: str = "ratios") ->
     for name in ("ratio", "measured", "wanted", ""):
         table.add_column(name, justify="left" if name in ("ratio", "") else "right")
     for figure in wanted:
-        if judged := figure.judged(figures):
-            ratio, met = judged
+        if compared := figure.compared(figures):
+            ratio, met = compared
             bound = f"{'at most' if figure.most else 'at least'} {figure.bound:g}"
             table.add_row(figure.title, f"{ratio:.2f}", bound, "met" if met else "[red]not met[/]")
     return table

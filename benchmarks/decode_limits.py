@@ -26,6 +26,7 @@ class Counted:
 
     @classmethod
     def of(cls, model: PreTrainedModel) -> "Counted":
+        """The weights of a model's linear modules, layer by layer."""
         layers = [
             sum(module.weight.numel() for module in layer.modules() if isinstance(module, nn.Linear))
             for layer in model.get_decoder().layers
@@ -35,8 +36,8 @@ class Counted:
     def request(self, prompt: int, new: int, *, lowest: int = 0, adapter: Adapter | None = None) -> int:
         """Multiply-adds of one request through the layers from `lowest` on, with an adapter or none."""
         factors = adapter.factors.values() if adapter else ()
-        own = sum(down.numel() + up.numel() for down, up in factors)
-        return (sum(self.layers[lowest:]) + own) * (prompt - 1 + new) + self.head * new
+        lora = sum(down.numel() + up.numel() for down, up in factors)
+        return (sum(self.layers[lowest:]) + lora) * (prompt - 1 + new) + self.head * new
 
     def limit(self, prompt: int, new: int, adapters: Sequence[Adapter], layers: int) -> float:
         """The share of the base's speed that these ARMs on its uppermost layers could leave."""

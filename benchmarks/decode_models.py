@@ -5,9 +5,8 @@ the model too. No figure of quality is made here.
 """
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from shapes import SHAPES
@@ -73,6 +72,7 @@ class Models:
 
     @property
     def depth(self) -> int:
+        """Layers of the base."""
         return int(self._original.config.num_hidden_layers)
 
     @property
@@ -122,7 +122,9 @@ def varied_lengths(count: int, new: int) -> list[int]:
     return torch.randint(max(new // 8, 1), 2 * new + 1, (count,), generator=generator).tolist()
 
 
-def _random_model(shape: dict[str, Any], device: torch.device, dtype: torch.dtype) -> PreTrainedModel:
+def _random_model(
+    shape: Mapping[str, int | bool], device: torch.device, dtype: torch.dtype
+) -> PreTrainedModel:
     before = torch.get_default_dtype()
     torch.manual_seed(0)
     torch.set_default_dtype(dtype)

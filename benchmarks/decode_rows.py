@@ -6,7 +6,6 @@ each ARM in a LogitsProcessor, written as one would today: batched, with a cache
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import Any
 
 import torch
 from decode_limits import Counted
@@ -15,9 +14,10 @@ from strong_base import StrongBase
 from torch import Tensor
 from transformers import DynamicCache, LogitsProcessor, LogitsProcessorList, PreTrainedModel
 
+from genarm.decoding import GuidedRequest
 from genarm.decoding.engine.engine import Engine
 from genarm.decoding.engine.speculative import SpeculativePolicy
-from genarm.decoding.guidance import GuidedRequest
+from genarm.decoding.runner.build_trunk import build_trunk
 from genarm.decoding.runner.ensemble import Part
 from genarm.decoding.runner.trunk import Trunk
 
@@ -47,24 +47,24 @@ class ArmProcessor(LogitsProcessor):
 
 
 def hugging_face(
-    model: Any, arms: Sequence[PreTrainedModel], size: int, *, sample: bool = True
+    model: PreTrainedModel, arms: Sequence[PreTrainedModel], size: int, *, sample: bool = True
 ) -> Callable[[Job], list[list[int]]]:
     """`generate` over static batches of `size` in the order given, each run to its longest response."""
-    knobs: dict[str, object] = dict(top_k=0, top_p=1.0, temperature=1.0) if sample else {}
+    sampling: dict[str, object] = dict(top_k=0, top_p=1.0, temperature=1.0) if sample else {}
 
     def answer(job: Job) -> list[list[int]]:
         responses: list[list[int]] = []
         for start in range(0, len(job.prompts), size):
             ids = torch.tensor(job.prompts[start : start + size], device=model.device)
             lengths = job.lengths[start : start + size]
-            out = model.generate(
+            out = model.generate(  # type: ignore[operator]
                 ids,
                 attention_mask=torch.ones_like(ids),
                 do_sample=sample,
                 max_new_tokens=max(lengths),
                 pad_token_id=0,
                 logits_processor=LogitsProcessorList([ArmProcessor(arm) for arm in arms]),
-                **knobs,
+                **sampling,
             )
             new = out[:, ids.shape[1] :].tolist()
             responses += [tokens[:length] for tokens, length in zip(new, lengths, strict=True)]
@@ -75,14 +75,18 @@ def hugging_face(
 
 def ours(engine: Engine, *, temperature: float = 1.0) -> Callable[[Job], list[list[int]]]:
     """All requests at once, every ARM of the engine at weight 1."""
-    engine.ending.ids = engine.ending.ids[:0]
     weights = dict.fromkeys(engine.arms, 1.0)
 
     def answer(job: Job) -> list[list[int]]:
         responses = engine.generate(
             [
                 GuidedRequest(
-                    tuple(prompt), weights, temperature=temperature, seed=seed, max_new_tokens=length
+                    tuple(prompt),
+                    weights,
+                    temperature=temperature,
+                    seed=seed,
+                    max_new_tokens=length,
+                    ignore_eos=True,
                 )
                 for seed, (prompt, length) in enumerate(zip(job.prompts, job.lengths, strict=True))
             ]
@@ -129,13 +133,14 @@ class Rows:
         return ours(self.engine(name), temperature=0.0 if greedy else 1.0)
 
     def engine(self, name: str) -> Engine:
+        """The engine that answers for a row of ours."""
         models = self.models
         if name in STRONG:
             return self._strong_engine(name)
         if name == "base":
             return self._engine([self._base(0, 1)])
         if name == "separate1":
-            other = Trunk(models.merged(models.adapters(1, models.top)[0]), [], models.vocab)
+            other = build_trunk(models.merged(models.adapters(1, models.top)[0]), [], models.vocab)
             return self._engine([self._base(0, 1), Part(other, {"arm0": None})])
         count, everywhere = SHARED[name]
         return self._engine([self._base(count, models.depth if everywhere else models.top)])
@@ -147,6 +152,7 @@ class Rows:
         return self._policy.acceptance
 
     def forget_acceptance(self) -> None:
+        """Count accepted drafts from here on."""
         if self._policy is not None:
             self._policy.tested = self._policy.accepted = 0
 
@@ -167,7 +173,7 @@ class Rows:
 
     def _base(self, count: int, layers: int) -> Part:
         adapters = self.models.adapters(count, layers)
-        trunk = Trunk(self.models.fresh(), adapters, self.models.vocab)
+        trunk = build_trunk(self.models.fresh(), adapters, self.models.vocab)
         return Part(trunk, {adapter.name: adapter.name for adapter in adapters}, base=True)
 
     @cached_property
@@ -183,12 +189,14 @@ class Rows:
         strong = StrongBase(models.original)
         if self.noise is None:
             expected = self._tune(strong, merged)
-            said = f", for which {expected:.2f} of the drafts should be accepted"
+            expectation = f", for which {expected:.2f} of the drafts should be accepted"
         else:
             strong.set_noise(self.noise)
-            said = ""
-        self.note = f"strong base: 4 times as deep, noise {strong.scale:.4f} of its matrices' spread{said}"
-        return Trunk(strong.model, [], models.vocab), Trunk(models.fresh(), arm, models.vocab)
+            expectation = ""
+        self.note = (
+            f"strong base: 4 times as deep, noise {strong.scale:.4f} of its matrices' spread{expectation}"
+        )
+        return build_trunk(strong.model, [], models.vocab), build_trunk(models.fresh(), arm, models.vocab)
 
     def _tune(self, strong: StrongBase, arm: PreTrainedModel) -> float:
         """Set the noise by the prompts that the row answers in its first repeats."""
@@ -209,7 +217,7 @@ class Rows:
         if name == "strong_base":
             return self._engine([base])
         speculate = name == "spec_guided"
-        engine = self._engine([base, Part(small, {"arm0": "arm0"}, proxy=speculate)], speculate=speculate)
+        engine = self._engine([base, Part(small, {"arm0": "arm0"}, draft=speculate)], speculate=speculate)
         if isinstance(engine.policy, SpeculativePolicy):
             self._policy = engine.policy
         return engine

@@ -6,6 +6,7 @@ from pathlib import Path
 
 
 def resident_peak_mb() -> float:
+    """In MB of 2^20 bytes."""
     try:
         # Not what getrusage says, which a process starts with from the one that started it.
         status = Path("/proc/self/status").read_text(encoding="ascii").splitlines()

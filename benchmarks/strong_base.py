@@ -47,6 +47,7 @@ class StrongBase:
                 part.config = config  # type: ignore[assignment]
 
     def set_noise(self, scale: float) -> None:
+        """Scale the noise, in units of the spread of each layer's own matrix."""
         for weight in self._written:
             weight.mul_(scale / self.scale)
         self.scale = scale
@@ -60,16 +61,16 @@ class StrongBase:
         Returns how often they are at the nearest noise of the range.
         """
         first = prompt - 1
-        said = _logits(arm, ids, first)
-        draft = (_logits(shallow, ids, first) + said).softmax(-1)
+        arm_logprobs = _logits(arm, ids, first)
+        draft = (_logits(shallow, ids, first) + arm_logprobs).softmax(-1)
         low, high = map(math.log, RANGE)
-        found = 1.0
+        accepted = 1.0
         for _ in range(ROUNDS):
             self.set_noise(math.exp((low + high) / 2))
-            policy = (_logits(self.model, ids, first) + said).softmax(-1)
-            found = float(torch.minimum(policy, draft).sum(-1).mean())
-            low, high = ((low + high) / 2, high) if found > wanted else (low, (low + high) / 2)
-        return found
+            policy = (_logits(self.model, ids, first) + arm_logprobs).softmax(-1)
+            accepted = float(torch.minimum(policy, draft).sum(-1).mean())
+            low, high = ((low + high) / 2, high) if accepted > wanted else (low, (low + high) / 2)
+        return accepted
 
 
 def _logits(model: PreTrainedModel, ids: Tensor, first: int) -> Tensor:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from toys import toy_model
@@ -100,6 +101,15 @@ def family_model(family: str, folder: Path, tokenizer, **config: object):
     return model
 
 
+def mixed_requests(weights) -> list[GuidedRequest]:
+    """Unequal prompts, limits, temperatures and cuts; weights in rotation."""
+    cuts = [{}, {"temperature": 0.7}, {"top_k": 5}, {"temperature": 0.0}, {"top_p": 0.8, "temperature": 1.6}]
+    return [
+        GuidedRequest(prompt, weights[i % len(weights)], max_new_tokens=6 + 3 * i, seed=i, **cut)
+        for i, (prompt, cut) in enumerate(zip(PROMPTS, cuts, strict=True))
+    ]
+
+
 def each_alone(decoder, requests) -> list[GuidedResponse]:
     """Every request in a session of its own, so that not even a slot is shared."""
     return [decoder.generate([request])[0] for request in requests]
@@ -133,6 +143,17 @@ def plain_loop(
     return tuple(tokens), base_logprob, kl / len(tokens)
 
 
+def assert_equals_plain(answers, requests, base, arms, vocab: int = TOKENS) -> None:
+    """Tokens identical, log-probability and KL within 1e-5 a token."""
+    for answer, request in zip(answers, requests, strict=True):
+        tokens, base_logprob, kl = plain_loop(base, arms, request, vocab)
+        assert answer.tokens == tokens
+        assert answer.base_logprob == pytest.approx(base_logprob, rel=1e-5, abs=1e-5 * len(tokens))
+        assert answer.kl == pytest.approx(kl, rel=1e-5, abs=1e-5)
+        assert answer.kl > 0 or not any(request.weights.values())
+        assert answer.kl == 0 or any(request.weights.values())
+
+
 @torch.no_grad()
 def replay(base, arms, request: GuidedRequest, tokens, vocab: int = TOKENS):
     """(rewards of every token, mean kl) of a response, however it was drawn."""
@@ -143,10 +164,10 @@ def replay(base, arms, request: GuidedRequest, tokens, vocab: int = TOKENS):
     }
     used = {name: w for name, w in request.weights.items() if w > 0}
     guided = (reads[""] + sum(w * reads[name] for name, w in used.items())).log_softmax(-1)
-    place = torch.arange(len(tokens)), torch.tensor(tokens)
-    told = {name: read[place].tolist() for name, read in {**reads, "guided": guided}.items()}
+    drawn = torch.arange(len(tokens)), torch.tensor(tokens)
+    logprobs = {name: read[drawn].tolist() for name, read in {**reads, "guided": guided}.items()}
     rewards = [
-        TokenRewards(told[""][t], told["guided"][t], {name: told[name][t] for name in used})
+        TokenRewards(logprobs[""][t], logprobs["guided"][t], {name: logprobs[name][t] for name in used})
         for t in range(len(tokens))
     ]
     return rewards, float((guided.exp() * (guided - reads[""])).sum(-1).mean())
@@ -155,7 +176,7 @@ def replay(base, arms, request: GuidedRequest, tokens, vocab: int = TOKENS):
 def assert_replays(
     answer: GuidedResponse, request: GuidedRequest, base, arms, tolerance: float = 1e-5
 ) -> None:
-    """What the response says of its tokens is what whole passes say of them."""
+    """Rewards, log-probability and KL of the response are those of passes over the whole of it."""
     rewards, kl = replay(base, arms, request, answer.tokens)
     flat = [(r.base, r.guided, *(r.arms[name] for name in sorted(r.arms))) for r in answer.rewards]
     want = [(r.base, r.guided, *(r.arms[name] for name in sorted(r.arms))) for r in rewards]
@@ -201,7 +222,7 @@ def _draw(scores: torch.Tensor, request: GuidedRequest, u: float) -> int:
 @torch.no_grad()
 def enumerated(base, arms, request: GuidedRequest, length: int, least: float = 1e-3, vocab: int = TOKENS):
     """Chance of every likely beginning of a response, up to `length` tokens; the rest together is ()."""
-    found, open_ = {}, {(): 1.0}
+    ended, open_ = {}, {(): 1.0}
     for _ in range(length):
         grown = {}
         for tokens, chance in open_.items():
@@ -213,10 +234,10 @@ def enumerated(base, arms, request: GuidedRequest, length: int, least: float = 1
             chances = torch.tensor(chances_of(scores, request), dtype=torch.float64)
             for v in (chance * chances / chances.sum() > least).nonzero().flatten().tolist():
                 grown[*tokens, v] = chance * float(chances[v] / chances.sum())
-        found |= {tokens: chance for tokens, chance in grown.items() if tokens[-1] == END}
+        ended |= {tokens: chance for tokens, chance in grown.items() if tokens[-1] == END}
         open_ = {tokens: chance for tokens, chance in grown.items() if tokens[-1] != END}
-    found |= open_
-    return found | {(): 1 - sum(found.values())}
+    likely = ended | open_
+    return likely | {(): 1 - sum(likely.values())}
 
 
 @torch.no_grad()

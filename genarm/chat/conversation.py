@@ -11,7 +11,7 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from genarm.config import SamplingConfig
-from genarm.decoding.guidance import GuidedDecoder, GuidedResponse, Piece
+from genarm.decoding import GuidedDecoder, GuidedResponse, Piece
 from genarm.errors import ConfigError, RequestError
 from genarm.evaluation.respond import request
 from genarm.models import render

@@ -97,7 +97,7 @@ def _array(path: Path, name: str) -> Iterator[RawRow]:
     except json.JSONDecodeError as error:
         raise DataError(
             f"{name} is not JSON: {error.msg} at line {error.lineno}, column {error.colno}",
-            hint="correct it, or write a .jsonl file, an object on each line: only broken rows are refused then",
+            hint="correct it, or write one object a line to a .jsonl file: then only broken rows are refused",
         ) from None
     except (RecursionError, ValueError) as error:
         raise DataError(f"{name} is not JSON: {type(error).__name__}", hint="correct the file") from None

@@ -18,7 +18,7 @@ BLOCK = 128  # tokens that are summed first, so that only one block of a row is 
 DRAWS = 3  # uniform numbers a position: a drafted token, its acceptance, and the token of the guided policy
 
 
-class Knobs(NamedTuple):
+class BatchSampling(NamedTuple):
     """How each of b requests samples; the flags say on the host what no request asks for."""
 
     temperature: Tensor  # [b] 0 takes the best token
@@ -32,7 +32,8 @@ class Knobs(NamedTuple):
     @classmethod
     def of(
         cls, temperature: np.ndarray, top_k: np.ndarray, top_p: np.ndarray, device: torch.device
-    ) -> "Knobs":
+    ) -> "BatchSampling":
+        """From temperature, top-k and top-p of each request, all [b]."""
         return cls(
             torch.from_numpy(temperature).to(device),
             torch.from_numpy(top_k).to(device),
@@ -44,38 +45,38 @@ class Knobs(NamedTuple):
         )
 
 
-def distribution(scores: Tensor, knobs: Knobs, full: Tensor | None = None) -> Tensor:
+def distribution(scores: Tensor, sampling: BatchSampling, full: Tensor | None = None) -> Tensor:
     """What a request draws from: scores [b, v] -> probabilities [b, v], not normalised after a cut.
 
     `full` is softmax(scores) where it is at hand.
     """
-    if knobs.tempered or full is None:
+    if sampling.tempered or full is None:
         # A temperature of 0 leaves one token, whatever the scores are divided by.
-        divisor = knobs.temperature.masked_fill(knobs.temperature == 0, 1)[:, None]
-        full = (scores / divisor if knobs.tempered else scores).softmax(-1)
-    chances = narrow(full, knobs) if knobs.cut_k or knobs.cut_p else full
-    if knobs.greedy:
+        divisor = sampling.temperature.masked_fill(sampling.temperature == 0, 1)[:, None]
+        full = (scores / divisor if sampling.tempered else scores).softmax(-1)
+    chances = narrow(full, sampling) if sampling.cut_k or sampling.cut_p else full
+    if sampling.greedy:
         best = torch.zeros_like(chances).scatter_(-1, scores.argmax(-1, keepdim=True), 1)
-        chances = torch.where((knobs.temperature == 0)[:, None], best, chances)
+        chances = torch.where((sampling.temperature == 0)[:, None], best, chances)
     return chances
 
 
-def narrow(chances: Tensor, knobs: Knobs) -> Tensor:
+def narrow(chances: Tensor, sampling: BatchSampling) -> Tensor:
     """Mute all but the k best tokens, then all but the fewest best that reach p of what those have together.
 
     Tokens that tie with the last one kept stay, so the result does not depend on the order in which a sort
     meets them.
     """
     vocab = chances.shape[-1]
-    if knobs.cut_k:
-        k = torch.where(knobs.top_k > 0, knobs.top_k, vocab).clamp(max=vocab)
+    if sampling.cut_k:
+        k = torch.where(sampling.top_k > 0, sampling.top_k, vocab).clamp(max=vocab)
         best = chances.topk(int(torch.where(k < vocab, k, 1).max()), dim=-1).values
         least = best.gather(-1, (k.clamp(max=best.shape[-1]) - 1)[:, None])
         chances = chances.masked_fill((chances < least) & (k < vocab)[:, None], 0)
-    if knobs.cut_p:
-        limited = (knobs.top_p < 1).nonzero().flatten()
+    if sampling.cut_p:
+        limited = (sampling.top_p < 1).nonzero().flatten()
         some = chances if len(limited) == len(chances) else chances[limited]
-        some = some.masked_fill(some < _nucleus(some, knobs.top_p[limited, None]), 0)
+        some = some.masked_fill(some < _nucleus(some, sampling.top_p[limited, None]), 0)
         chances = some if len(limited) == len(chances) else chances.index_copy(0, limited, some)
     return chances
 
@@ -123,8 +124,8 @@ def _find(chances: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     total = reached[:, -1]
     # Rounding may lift the target up to the total, which no token exceeds.
     target = torch.minimum(target, total.nextafter(torch.zeros_like(total)))
-    place = torch.searchsorted(reached, target[:, None], right=True).clamp_(max=chances.shape[-1] - 1)
-    return place[:, 0], target - (reached - chances).gather(-1, place)[:, 0]
+    index = torch.searchsorted(reached, target[:, None], right=True).clamp_(max=chances.shape[-1] - 1)
+    return index[:, 0], target - (reached - chances).gather(-1, index)[:, 0]
 
 
 def random_stream(seed: int, length: int) -> np.ndarray:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from genarm.config import SamplingConfig
-from genarm.decoding.guidance import GuidedDecoder, GuidedRequest
+from genarm.decoding import GuidedDecoder, GuidedRequest
 from genarm.errors import RequestError
 from genarm.models import render
 from genarm.types import Prompt, Response

@@ -15,10 +15,11 @@ from genarm.system.files import to_json, write_text
 from genarm.system.layout import Layout
 
 TEMPLATES = Path(__file__).parent / "templates" / "project"
-# Where each template goes. Their names have no leading dot, so that no tool takes them for its own.
+# Where each template goes. Named otherwise, so that no tool takes one for its own: DVC runs every dvc.yaml
+# that it finds below a project, in an environment of any name too.
 FILES = {
     "params.yaml": "params.yaml",
-    "dvc.yaml": "dvc.yaml",
+    "dvc-stages.yaml": "dvc.yaml",
     "requirements.txt": "requirements.txt",
     "README.md": "README.md",
     "gitignore": ".gitignore",

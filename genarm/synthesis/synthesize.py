@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from genarm.decoding.guidance import GuidedDecoder, GuidedRequest
+from genarm.decoding import GuidedDecoder, GuidedRequest
 from genarm.evaluation.respond import prompt_seed
 from genarm.evaluation.text_health import repetition
 from genarm.judges import Scorer, rate

@@ -79,7 +79,7 @@ def test_every_way_to_guide_gives_the_same_tokens(rows):
     alone, one, four = (
         rows.answers(name, greedy=True)(job) for name in ("hf_base", "hf_processor", "hf_processor4")
     )
-    assert alone != one != four  # the ARMs are heard
+    assert alone != one != four  # the ARMs have an effect
     assert rows.answers("base", greedy=True)(job) == alone
     assert rows.answers("shared1", greedy=True)(job) == one
     assert rows.answers("separate1", greedy=True)(job) == one
@@ -167,7 +167,7 @@ def test_a_response_of_another_length_is_no_figure():
 
 
 @pytest.mark.parametrize(
-    ("most", "figures", "judged"),
+    ("most", "figures", "compared"),
     [
         (False, {"a": 3.0, "b": 2.0}, (1.5, True)),
         (False, {"a": 1.0, "b": 2.0}, (0.5, False)),
@@ -175,8 +175,8 @@ def test_a_response_of_another_length_is_no_figure():
         (True, {"a": 3.0}, None),
     ],
 )
-def test_a_ratio_is_judged_by_its_bound(most, figures, judged):
-    assert Wanted("", "a", "b", 1.25, most).judged(figures) == judged
+def test_a_ratio_is_compared_with_its_bound(most, figures, compared):
+    assert Wanted("", "a", "b", 1.25, most).compared(figures) == compared
 
 
 def test_every_wanted_ratio_is_of_figures_that_are_measured():

@@ -53,7 +53,7 @@ def shaped(template: str, bos: bool):
     )
     if bos:
         begin = ("<|begin|>", tokenizer.bos_token_id)
-        tokenizer._tokenizer.post_processor = TemplateProcessing(
+        tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
             single="<|begin|> $A", pair="<|begin|> $A $B", special_tokens=[begin]
         )
     tokenizer.chat_template = template
@@ -88,7 +88,7 @@ def test_rendered_conversations_are_answered_as_the_plain_loop_answers_them(fami
         for i, (ids, weight) in enumerate((ids, weight) for weight in (0.8, 0.0) for ids in prompts)
     ]
     ends = {tokenizer.convert_tokens_to_ids("<|eot|>"), tokenizer.eos_token_id}
-    assert ends == set(decoder.ending.ids.tolist())
+    assert ends == set(decoder.stop_criteria.end_tokens.tolist())
     loaded = {"arm": as_peft_loads_it(model, folder)}
     for answer, request in zip(decoder.generate(requests), requests, strict=True):
         tokens, _, kl = plain_loop(model, loaded, request, len(tokenizer), ends)

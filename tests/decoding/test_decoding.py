@@ -15,17 +15,18 @@ from toy_arms import (
     PROMPTS,
     TOKENS,
     as_peft_loads_it,
+    assert_equals_plain,
     each_alone,
     family_model,
     make_arm,
+    mixed_requests,
     other_model,
-    plain_loop,
     save_arms,
 )
 
 from genarm.decoding import GuidedRequest, load_decoder
-from genarm.decoding.runner.batch import Flight
-from genarm.decoding.runner.forward import Walk
+from genarm.decoding.runner.batch import ModelBatch
+from genarm.decoding.runner.forward import LayerwiseForward
 from genarm.errors import RequestError, TokenizerMismatch
 from genarm.models import resolve
 
@@ -45,33 +46,14 @@ def arms(toy, tmp_path_factory):
 @pytest.fixture(scope="module")
 def decoders(toy, arms):
     source, (folders, _) = resolve(str(toy.folder)), arms
-    found = {
+    by_strategy = {
         strategy: load_decoder(source, folders, dtype="float32", strategy=strategy, batch_size=8)
         for strategy in ("shared", "separate")
     }
-    trunk = found["shared"].parts[0].trunk
-    assert isinstance(trunk.body, Walk)  # else the split would go untested
+    trunk = by_strategy["shared"].parts[0].trunk
+    assert isinstance(trunk.forward_pass, LayerwiseForward)  # else the split would go untested
     assert list(trunk.entry.values()) == [0, 2, 3, 1]
-    return found
-
-
-def mixed_requests(weights):
-    """Unequal prompts, limits, temperatures and cuts; weights in rotation."""
-    knobs = [{}, {"temperature": 0.7}, {"top_k": 5}, {"temperature": 0.0}, {"top_p": 0.8, "temperature": 1.6}]
-    return [
-        GuidedRequest(prompt, weights[i % len(weights)], max_new_tokens=6 + 3 * i, seed=i, **knob)
-        for i, (prompt, knob) in enumerate(zip(PROMPTS, knobs, strict=True))
-    ]
-
-
-def assert_equals_plain(answers, requests, base, arms, vocab=TOKENS):
-    for answer, request in zip(answers, requests, strict=True):
-        tokens, base_logprob, kl = plain_loop(base, arms, request, vocab)
-        assert answer.tokens == tokens
-        assert answer.base_logprob == pytest.approx(base_logprob, rel=1e-5, abs=1e-5 * len(tokens))
-        assert answer.kl == pytest.approx(kl, rel=1e-5, abs=1e-5)
-        assert answer.kl > 0 or not any(request.weights.values())
-        assert answer.kl == 0 or any(request.weights.values())
+    return by_strategy
 
 
 @pytest.mark.parametrize("strategy", ["shared", "separate"])
@@ -103,7 +85,7 @@ FAMILIES = {
     "gemma3_text": {
         "head_dim": 8, "sliding_window": 6, "query_pre_attn_scalar": 8, "sliding_window_pattern": 2,
     },
-    "gpt_neox": {"target": ["query_key_value", "dense_4h_to_h"]},  # has its parts elsewhere: cannot be walked
+    "gpt_neox": {"target": ["query_key_value", "dense_4h_to_h"]},  # its parts are elsewhere
 }  # fmt: skip
 
 
@@ -118,12 +100,12 @@ def test_other_families_equal_the_plain_loop(family, toy, tmp_path, caplog):
     )
     with caplog.at_level(logging.WARNING, "genarm"):
         decoder = load_decoder(source, {"arm": folder}, dtype="float32")
-    assert ("cannot be walked" in caplog.text) == (family == "gpt_neox")
+    assert ("cannot be run layer by layer" in caplog.text) == (family == "gpt_neox")
     requests = mixed_requests([{"arm": 0.7}, {}])
     answers = decoder.generate(requests)
     loaded = {"arm": as_peft_loads_it(model, folder)}
     # Qwen's tokenizer class adds a token of its own to the toy's.
-    assert_equals_plain(answers, requests, model, loaded, len(decoder.ending.tokenizer))
+    assert_equals_plain(answers, requests, model, loaded, len(decoder.stop_criteria.tokenizer))
 
 
 def test_alone_batched_and_in_any_order_the_tokens_are_the_same(toy, arms, decoders):
@@ -134,11 +116,11 @@ def test_alone_batched_and_in_any_order_the_tokens_are_the_same(toy, arms, decod
         for r in mixed_requests([{"all": 0.3, "top": 1.0}, {}, {"middle": 2.0}])
     ]
     alone = each_alone(load_decoder(source, folders, dtype="float32"), requests)
-    heard = []
-    batched = decoders["shared"].generate(requests, heard.append)
+    counts = []
+    batched = decoders["shared"].generate(requests, counts.append)
     assert [a.tokens for a in batched] == [a.tokens for a in alone]
     assert [a.text for a in batched] == [a.text for a in alone]
-    assert sum(heard) == sum(len(a.tokens) for a in alone)
+    assert sum(counts) == sum(len(a.tokens) for a in alone)
     backwards = decoders["separate"].generate(requests[::-1])
     assert [a.tokens for a in backwards] == [a.tokens for a in alone[::-1]]
 
@@ -162,9 +144,11 @@ def test_without_weight_no_arm_is_read_and_the_base_answers(toy, arms, decoders,
     source, (folders, _) = resolve(str(toy.folder)), arms
     none = load_decoder(source, {}, dtype="float32")
     requests = mixed_requests([dict.fromkeys(folders, 0.0)])
-    feed, read = Flight.feed, []
+    feed, read = ModelBatch.feed, []
     monkeypatch.setattr(
-        Flight, "feed", lambda self, *a, **k: (read.append(len(self.owners) - self.n), feed(self, *a, **k))[1]
+        ModelBatch,
+        "feed",
+        lambda self, *a, **k: (read.append(len(self.owners) - self.n), feed(self, *a, **k))[1],
     )
     answers = decoders["shared"].generate(requests)
     monkeypatch.undo()
@@ -212,10 +196,10 @@ def test_a_stop_string_ends_the_response_and_is_left_out_of_its_text(decoders):
     whole = decoders["shared"].generate([request])[0]
     assert len(whole.text) > 12
     stop = whole.text[5:8]  # spans tokens: one token is one byte
-    place = whole.text.find(stop)
+    start = whole.text.find(stop)
     other = dataclasses.replace(request, seed=3)
     cut, untouched = decoders["shared"].generate([dataclasses.replace(request, stop=("\0none", stop)), other])
-    assert (cut.text, cut.finish_reason) == (whole.text[:place], "stop")
+    assert (cut.text, cut.finish_reason) == (whole.text[:start], "stop")
     assert cut.tokens == whole.tokens[: len(cut.tokens)] and len(cut.tokens) < len(whole.tokens)
     assert untouched.tokens == decoders["shared"].generate([other])[0].tokens
 
@@ -234,15 +218,35 @@ def test_any_end_token_stops_and_counts_but_is_not_text(toy, tmp_path):
     assert answer.text == toy.tokenizer.decode(answer.tokens[:-1], skip_special_tokens=True)
 
 
+def test_where_the_end_token_is_ignored_the_response_goes_on(toy, tmp_path):
+    """Past every end token, to its length or a stop string; beside it a request that the token does end."""
+    request = GuidedRequest(PROMPTS[0], max_new_tokens=30, seed=1)
+    whole = load_decoder(resolve(str(toy.folder)), {}, dtype="float32").generate([request])[0]
+    model = copy.deepcopy(toy.model)
+    end = model.generation_config.eos_token_id = next(t for t in whole.tokens[3:20] if t < 256)
+    model.save_pretrained(tmp_path)
+    toy.tokenizer.save_pretrained(tmp_path)
+    ignoring = dataclasses.replace(request, ignore_eos=True)
+    stop = whole.text[-3:-1]
+    decoder = load_decoder(resolve(str(tmp_path)), {}, dtype="float32")
+    ended, full, cut = decoder.generate([request, ignoring, dataclasses.replace(ignoring, stop=(stop,))])
+    assert ended.tokens == whole.tokens[: whole.tokens.index(end) + 1] and ended.finish_reason == "stop"
+    assert (full.tokens, full.text, full.finish_reason) == (whole.tokens, whole.text, "length")
+    assert cut.text == whole.text[: whole.text.find(stop)] and cut.finish_reason == "stop"
+    assert len(ended.tokens) < len(cut.tokens) < len(full.tokens)
+    streamed = decoder.session().submit(ignoring)
+    assert [piece.token for piece in streamed] == list(whole.tokens)
+
+
 def test_requests_beyond_the_context_or_of_unknown_arms_are_refused_before_any_work(decoders):
-    heard = []
-    for request, says in (
+    counts = []
+    for request, message in (
         (GuidedRequest((1,) * 500, max_new_tokens=13), "500 prompt tokens and 13 new .*context of 512"),
         (GuidedRequest((1,), {"kind": 1.0}), "'kind'.*loaded ARMs: all, middle, top, attention"),
     ):
-        with pytest.raises(RequestError, match=says):
-            decoders["shared"].generate([GuidedRequest((1,)), request], heard.append)
-    assert not heard
+        with pytest.raises(RequestError, match=message):
+            decoders["shared"].generate([GuidedRequest((1,)), request], counts.append)
+    assert not counts
 
 
 def test_a_smaller_model_guides_though_its_vocabulary_is_padded_otherwise(toy, tmp_path):

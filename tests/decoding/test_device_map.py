@@ -1,14 +1,13 @@
-"""A base whose layers are on several devices is run whole, and says what its device map put where."""
+"""A base whose layers are on several devices is run whole, and its device map is kept."""
 
 import functools
 
 import pytest
-from test_decoding import assert_equals_plain, mixed_requests
-from toy_arms import as_peft_loads_it, make_arm
+from toy_arms import as_peft_loads_it, assert_equals_plain, make_arm, mixed_requests
 from transformers import AutoModelForCausalLM
 
 from genarm.decoding import load_decoder
-from genarm.decoding.runner.forward import Whole
+from genarm.decoding.runner.forward import WholeForward
 from genarm.models import resolve
 
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
@@ -26,7 +25,7 @@ def test_a_base_that_is_partly_on_disk_equals_the_plain_loop(toy, tmp_path, monk
         source, {"arm": folder}, dtype="float32", strategy=strategy, device_map={**places, **rest}
     )
     base = decoder.parts[0].trunk
-    assert isinstance(base.body, Whole) and "disk" in base.model.hf_device_map.values()
+    assert isinstance(base.forward_pass, WholeForward) and "disk" in base.model.hf_device_map.values()
     requests = mixed_requests([{"arm": 0.7}, {}])
     arm = {"arm": as_peft_loads_it(toy.model, folder)}
     assert_equals_plain(decoder.generate(requests), requests, toy.model, arm)

@@ -5,17 +5,17 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from genarm.decoding.sampling import DRAWS, Knobs, distribution, draw, narrow, random_stream
+from genarm.decoding.sampling import DRAWS, BatchSampling, distribution, draw, narrow, random_stream
 
 
 def logs(rows):
     return torch.tensor(rows).log()
 
 
-def knobs(temperature=None, top_k=None, top_p=None):
+def sampling(temperature=None, top_k=None, top_p=None):
     """As many requests as the longest list; what is not given cuts nothing."""
     n = max(len(given) for given in (temperature, top_k, top_p) if given)
-    return Knobs.of(
+    return BatchSampling.of(
         np.array(temperature or [1.0] * n, dtype=np.float32),
         np.array(top_k or [0] * n),
         np.array(top_p or [1.0] * n, dtype=np.float32),
@@ -38,15 +38,15 @@ def knobs(temperature=None, top_k=None, top_p=None):
 )
 def test_top_k_then_top_p(top_k, top_p, kept):
     chances = torch.tensor([[0.2, 0.4, 0.1, 0.3]])
-    found = narrow(chances, knobs(top_k=[top_k], top_p=[top_p]))[0]
-    assert found.nonzero().flatten().tolist() == kept
-    assert torch.equal(found[kept], chances[0, kept])
+    narrowed = narrow(chances, sampling(top_k=[top_k], top_p=[top_p]))[0]
+    assert narrowed.nonzero().flatten().tolist() == kept
+    assert torch.equal(narrowed[kept], chances[0, kept])
 
 
 def test_limits_are_each_rows_own_and_ties_with_the_last_kept_stay():
     rows = torch.tensor([[0.25] * 4, [0.1, 0.2, 0.3, 0.4], [0.1, 0.2, 0.3, 0.4], [0.3, 0.3, 0.3, 0.1]])
-    found = narrow(rows, knobs(top_k=[1, 1, 0, 0], top_p=[1.0, 1.0, 0.5, 0.3]))
-    assert (found > 0).tolist() == [
+    narrowed = narrow(rows, sampling(top_k=[1, 1, 0, 0], top_p=[1.0, 1.0, 0.5, 0.3]))
+    assert (narrowed > 0).tolist() == [
         [True] * 4,
         [False, False, False, True],
         [False, False, True, True],
@@ -59,34 +59,38 @@ def test_top_p_looks_beyond_the_first_tokens_where_the_distribution_is_flat(voca
     """Beside it a row that its first token decides: each is as it would be alone."""
     flat = torch.linspace(0, 1e-3, vocab).softmax(-1)
     steep = torch.linspace(0, 50 * vocab, vocab).softmax(-1)
-    both = narrow(torch.stack((flat, steep)), knobs(top_p=[0.9, 0.9])) > 0
+    both = narrow(torch.stack((flat, steep)), sampling(top_p=[0.9, 0.9])) > 0
     assert both[0].sum() == kept and both[0, -kept:].all()
     assert both[1].nonzero().flatten().tolist() == [vocab - 1]
-    assert torch.equal(narrow(flat[None], knobs(top_p=[0.9]))[0] > 0, both[0])
+    assert torch.equal(narrow(flat[None], sampling(top_p=[0.9]))[0] > 0, both[0])
 
 
 def test_temperature_is_that_of_the_sum_and_zero_takes_the_best():
     """At temperature 1/2 the chances (.2, .8) become (.04, .64) / .68 = (.0588, .9412)."""
     scores = logs([[0.2, 0.8]]).expand(4, 2) + 3
-    found = distribution(scores, knobs(temperature=[1.0, 0.5, 2.0, 0.0]))
+    chances = distribution(scores, sampling(temperature=[1.0, 0.5, 2.0, 0.0]))
     half = 0.2**0.5 / (0.2**0.5 + 0.8**0.5)
-    assert_close(found, torch.tensor([[0.2, 0.8], [0.04 / 0.68, 0.64 / 0.68], [half, 1 - half], [0.0, 1.0]]))
+    assert_close(
+        chances, torch.tensor([[0.2, 0.8], [0.04 / 0.68, 0.64 / 0.68], [half, 1 - half], [0.0, 1.0]])
+    )
 
 
 def test_temperature_comes_before_the_cuts_and_does_not_move_the_best():
     """(.2, .4, .1, .3) at 1/2 is (4, 16, 1, 9) / 30: top-p of .55 now needs two tokens, .5 only one."""
     scores = logs([[0.2, 0.4, 0.1, 0.3]]).expand(3, 4)
-    found = distribution(scores, knobs(temperature=[0.5, 0.5, 0.0], top_p=[0.55, 0.5, 0.5], top_k=[0, 0, 1]))
-    assert_close(found, torch.tensor([[0, 16, 0, 9], [0, 16, 0, 0], [0, 30, 0, 0]]) / 30)
+    chances = distribution(
+        scores, sampling(temperature=[0.5, 0.5, 0.0], top_p=[0.55, 0.5, 0.5], top_k=[0, 0, 1])
+    )
+    assert_close(chances, torch.tensor([[0, 16, 0, 9], [0, 16, 0, 0], [0, 30, 0, 0]]) / 30)
 
 
 def test_chances_that_are_at_hand_are_taken_where_no_temperature_changes_them():
     scores = torch.randn(2, 50, generator=torch.Generator().manual_seed(1))
     full = scores.softmax(-1)
-    asked = knobs(temperature=[1.0, 0.0], top_k=[4, 0], top_p=[0.9, 1.0])
+    asked = sampling(temperature=[1.0, 0.0], top_k=[4, 0], top_p=[0.9, 1.0])
     assert torch.equal(distribution(scores, asked, full), distribution(scores, asked))
-    assert distribution(scores, knobs(temperature=[1.0, 1.0]), full) is full
-    tempered = knobs(temperature=[0.3, 1.0])
+    assert distribution(scores, sampling(temperature=[1.0, 1.0]), full) is full
+    tempered = sampling(temperature=[0.3, 1.0])
     assert torch.equal(distribution(scores, tempered, full), distribution(scores, tempered))
 
 
@@ -108,23 +112,23 @@ def test_a_draw_by_blocks_is_the_draw_token_by_token(vocab):
     chances[torch.arange(200), torch.randint(vocab, (200,), generator=generator)] += 1e-3
     u = torch.rand(200, dtype=torch.float64, generator=generator)
     u[:2] = torch.tensor([0.0, 1 - 2**-53])
-    found = draw(chances, u)
+    drawn = draw(chances, u)
     reached = chances.double().cumsum(-1)
     # Float32 sums of a block may differ in their last digit from those of its tokens in double.
     before, after = reached - chances, reached
-    place, target = found[:, None], u * reached[:, -1]
-    assert (chances.gather(-1, place) > 0).all()
-    assert (before.gather(-1, place)[:, 0] <= target + 1e-6).all()
-    assert (after.gather(-1, place)[:, 0] >= target - 1e-6).all()
-    assert (found == torch.searchsorted(reached, target[:, None], right=True)[:, 0]).float().mean() > 0.98
+    token, target = drawn[:, None], u * reached[:, -1]
+    assert (chances.gather(-1, token) > 0).all()
+    assert (before.gather(-1, token)[:, 0] <= target + 1e-6).all()
+    assert (after.gather(-1, token)[:, 0] >= target - 1e-6).all()
+    assert (drawn == torch.searchsorted(reached, target[:, None], right=True)[:, 0]).float().mean() > 0.98
 
 
-def test_scores_that_are_no_numbers_still_give_a_token():
+def test_scores_that_are_not_finite_still_give_a_token():
     tokens = draw(torch.full((1, 261), torch.nan), torch.tensor([0.5], dtype=torch.float64))
     assert 0 <= int(tokens) < 261
 
 
-def test_a_stream_depends_on_seed_and_place_alone():
+def test_a_stream_depends_on_seed_and_position_alone():
     long = random_stream(7, 100)
     assert long.shape == (100, DRAWS) and long.dtype == np.float64
     assert np.array_equal(random_stream(7, 10), long[:10])

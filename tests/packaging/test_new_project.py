@@ -39,7 +39,7 @@ def project(tmp_path):
 def test_it_has_the_stages_of_this_repository():
     """One pipeline: only what stands for the code differs, folders here, a pinned version there."""
     ours, code = pipeline(ROOT / "dvc.yaml")
-    theirs, version = pipeline(new_project.TEMPLATES / "dvc.yaml")
+    theirs, version = pipeline(new_project.TEMPLATES / "dvc-stages.yaml")
     assert theirs == ours and list(theirs) == list(ours)
     assert all(code.values())
     assert version == {stage: ["requirements.txt"] for stage in theirs}

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from genarm.config import ScorerConfig
-from genarm.decoding.guidance import GuidedRequest, GuidedResponse
+from genarm.decoding import GuidedRequest, GuidedResponse
 from genarm.errors import DataError, ModelError
 from genarm.judges import load_scorer
 from genarm.models import render

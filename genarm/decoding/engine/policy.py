@@ -1,22 +1,23 @@
 """One step of the guided policy for all slots: read the newest token, score, draw."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from genarm.decoding.engine.slots import Slots
-from genarm.decoding.guidance import Opinion, Scores, TokenRewards
-from genarm.decoding.runner.ensemble import Ensemble, Reading
+from genarm.decoding.guidance import ArmLogits, Scores
+from genarm.decoding.request import TokenRewards
+from genarm.decoding.runner.ensemble import Ensemble, EnsembleLogits
 from genarm.decoding.sampling import distribution, draw
 
 GUIDED = 2  # which of a position's uniform numbers draws the guided policy's own token
 
 
-class Drawn(NamedTuple):
-    """What a step gave each of n slots: up to m tokens, of which the first `counts` are the slot's."""
+class StepOutput(NamedTuple):
+    """What a step drew for each of n slots: up to m tokens, of which the first `counts` are the slot's."""
 
     tokens: np.ndarray  # [n, m]
     counts: np.ndarray  # [n]
@@ -25,76 +26,91 @@ class Drawn(NamedTuple):
     rewards: dict[tuple[int, int], TokenRewards]  # by slot and position, where they are asked for
 
 
-def opinions(reading: Reading, slots: Slots, column: int) -> list[Opinion]:
-    """What each ARM says of one position."""
-    return [
-        Opinion(
-            arm, speakers.to(slots.device), slots.weights(arm, speakers), logits[:, column].to(slots.device)
-        )
-        for arm, (speakers, logits) in reading.arms.items()
-    ]
+class Policy(Protocol):
+    """How a step draws tokens."""
+
+    @property
+    def reach(self) -> int:
+        """The most columns of the cache that a step writes."""
+
+    def step(self, ensemble: Ensemble, slots: Slots) -> StepOutput:
+        """Read the newest token of every slot and draw what follows."""
 
 
 class PlainPolicy:
-    """A token a slot and step."""
+    """One token a slot and step."""
 
-    reach = 1  # columns that a step writes
+    reach = 1
 
-    def step(self, ensemble: Ensemble, slots: Slots) -> Drawn:
+    def step(self, ensemble: Ensemble, slots: Slots) -> StepOutput:
+        """Read the newest token of every slot and draw the next one."""
         newest = torch.from_numpy(slots.next[:, None]).to(slots.device)
-        reading = ensemble.feed(newest, ensemble.parts)
-        assert reading.base is not None
-        said = opinions(reading, slots, -1)
-        scores = Scores.of(reading.base[:, -1], said)
-        knobs = slots.knobs
-        if knobs.greedy and bool((slots.temperature == 0).all()):
+        logits = ensemble.feed(newest, ensemble.parts)
+        assert logits.base is not None
+        arms = arm_logits(logits, slots, -1)
+        scores = Scores.of(logits.base[:, -1], arms)
+        if slots.sampling.greedy and bool((slots.temperature == 0).all()):
             token = scores.total.argmax(-1)
         else:
-            token = draw(distribution(scores.total, knobs, scores.full), uniform(slots, 0, GUIDED))
-        return drawn_from(token[:, None], np.ones(len(slots), int), [scores], [said], slots)
+            chances = distribution(scores.total, slots.sampling, scores.full)
+            token = draw(chances, uniform_numbers(slots, 0, GUIDED))
+        return step_output(token[:, None], np.ones(len(slots), int), [scores], [arms], slots)
 
 
-def uniform(slots: Slots, ahead: int, which: int) -> Tensor:
-    """The uniform number of each slot, so many tokens ahead of the last one drawn."""
-    places = np.minimum(slots.count + ahead, slots.limit - 1).clip(min=0)
-    return torch.from_numpy(slots.uniform[np.arange(len(slots)), places, which]).to(slots.device)
+def arm_logits(logits: EnsembleLogits, slots: Slots, column: int) -> list[ArmLogits]:
+    """The logits of each ARM at one position."""
+    return [
+        ArmLogits(
+            arm,
+            guided.to(slots.device),
+            slots.weights(arm, guided),
+            of_arm[:, column].to(slots.device),
+        )
+        for arm, (guided, of_arm) in logits.arms.items()
+    ]
 
 
-def drawn_from(
+def uniform_numbers(slots: Slots, ahead: int, which: int) -> Tensor:
+    """A uniform number [n] for each slot's token, so many `ahead` of the last one; `which` of its DRAWS."""
+    position = np.minimum(slots.count + ahead, slots.limit - 1).clip(min=0)
+    return torch.from_numpy(slots.uniform[np.arange(len(slots)), position, which]).to(slots.device)
+
+
+def step_output(
     tokens: Tensor,
     counts: np.ndarray,
     scores: Sequence[Scores],
-    said: Sequence[Sequence[Opinion]],
+    arms: Sequence[Sequence[ArmLogits]],
     slots: Slots,
-) -> Drawn:
-    """Tokens [n, m] with what base and guided policy say of them, position by position."""
+) -> StepOutput:
+    """Tokens [n, m] with their log-probabilities, KL and rewards; `scores` and `arms` by position."""
     measured = [torch.stack(s.measure(tokens[:, j])) for j, s in enumerate(scores)]
     # All that the host needs, in one transfer: [4, n, m].
     host = torch.cat((tokens[None].double(), torch.stack(measured, -1).double())).cpu().numpy()
     rewards: dict[tuple[int, int], TokenRewards] = {}
-    for j, opinion in enumerate(said):
-        rewards |= rewards_of(slots, tokens, list(opinion), host[1:3], j)
-    return Drawn(host[0].astype(np.int64), counts, host[1], host[3], rewards)
+    for j, at_position in enumerate(arms):
+        rewards |= token_rewards(slots, tokens, at_position, host[1:3], j)
+    return StepOutput(host[0].astype(np.int64), counts, host[1], host[3], rewards)
 
 
-def rewards_of(
-    slots: Slots, tokens: Tensor, said: list[Opinion], logprobs: np.ndarray, column: int
+def token_rewards(
+    slots: Slots, tokens: Tensor, arms: Sequence[ArmLogits], logprobs: np.ndarray, column: int
 ) -> dict[tuple[int, int], TokenRewards]:
     """Rewards of the tokens of one position, for the slots whose requests ask for them.
 
-    tokens [n, m], logprobs [2, n, m] under the base and the guided policy.
+    tokens [n, m], logprobs [2, n, m] under the base and the guided policy; by slot and position.
     """
-    asking = [i for i in slots.heard if (t := slots.tickets[i]) is not None and t.request.return_rewards]
+    asking = [i for i in slots.per_token if (s := slots.states[i]) is not None and s.request.return_rewards]
     if not asking:
         return {}
-    arms: dict[int, dict[str, float]] = {i: {} for i in asking}
-    for opinion in said:
-        place = {owner: k for k, owner in enumerate(opinion.owner.tolist())}
+    by_slot: dict[int, dict[str, float]] = {i: {} for i in asking}
+    for arm in arms:
+        row = {slot: k for k, slot in enumerate(arm.requests.tolist())}
         for i in asking:
-            if i in place:
-                own = opinion.logits[place[i]].float().log_softmax(-1)
-                arms[i][opinion.arm] = float(own[tokens[i, column]])
+            if i in row:
+                log_softmax = arm.logits[row[i]].float().log_softmax(-1)
+                by_slot[i][arm.arm] = float(log_softmax[tokens[i, column]])
     return {
-        (i, column): TokenRewards(float(logprobs[0, i, column]), float(logprobs[1, i, column]), arms[i])
+        (i, column): TokenRewards(float(logprobs[0, i, column]), float(logprobs[1, i, column]), by_slot[i])
         for i in asking
     }

@@ -9,7 +9,10 @@ top-k and top-p:
 
 The tokens are distributed as plain sampling distributes them (Leviathan et al., arXiv 2211.17192), and
 P(accepted) = 1 - TV(p, q). The draft is the ARM's own model: bare, standing in for the base, and guided by
-the same ARMs. What the ARMs say of the drafted tokens is known by then, so verifying costs them nothing.
+the same ARMs. The ARMs' logits at the drafted tokens are known by then, so verifying costs them nothing.
+
+Shapes: n slots, k drafted tokens (the most of any slot), v tokens of the vocabulary. A list "by position" has
+an entry for each of the k drafted tokens, and one more where the bonus is scored.
 """
 
 from collections.abc import Sequence
@@ -18,10 +21,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genarm.decoding.engine.policy import GUIDED, Drawn, drawn_from, opinions, uniform
+from genarm.decoding.engine.policy import GUIDED, StepOutput, arm_logits, step_output, uniform_numbers
 from genarm.decoding.engine.slots import Slots
-from genarm.decoding.guidance import Opinion, Scores
-from genarm.decoding.runner.ensemble import Ensemble, Part, Reading
+from genarm.decoding.guidance import ArmLogits, Scores
+from genarm.decoding.runner.ensemble import Ensemble, EnsembleLogits, Part
 from genarm.decoding.sampling import distribution, draw
 
 DRAFT, ACCEPT = 0, 1  # which of a position's uniform numbers draws the drafted token, and which tests it
@@ -34,7 +37,7 @@ class SpeculativePolicy:
     def __init__(self, parts: Sequence[Part], most: int = 8) -> None:
         self.base = next(part for part in parts if part.base)
         self.drafting = [part for part in parts if not part.base]
-        self.proxy = next(part for part in parts if part.proxy)
+        self.draft = next(part for part in parts if part.draft)
         self.most, self.reach = most, most + 1
         self.cost = sum(p.trunk.parameters for p in self.drafting) / self.base.trunk.parameters
         self.tested = self.accepted = 0
@@ -44,72 +47,68 @@ class SpeculativePolicy:
         """Accepted of all drafted tokens that were tested; those after a refused one were not."""
         return self.accepted / max(self.tested, 1)
 
-    def step(self, ensemble: Ensemble, slots: Slots) -> Drawn:
-        depth = self._depth(ensemble, slots)
-        ids = [torch.from_numpy(slots.next).to(slots.device)]
-        said: list[list[Opinion]] = []
-        chances: list[Tensor] = []  # q of each position
+    def step(self, ensemble: Ensemble, slots: Slots) -> StepOutput:
+        """Draft tokens for every slot, verify them in one pass of the base, and draw one more."""
+        depth = self.draft_depth(ensemble, slots)
+        ids = [torch.from_numpy(slots.next).to(slots.device)]  # by position [n], the newest token first
+        arms: list[list[ArmLogits]] = []  # by position
+        q: list[Tensor] = []  # by position [n, v]
         for j in range(int(depth.max(initial=0))):
-            reading = ensemble.feed(ids[-1][:, None], self.drafting)
-            said.append(opinions(reading, slots, -1))
-            assert reading.proxy is not None
-            proxy = Scores.of(reading.proxy[:, -1].to(slots.device), said[-1])
-            chances.append(_normalised(distribution(proxy.total, slots.knobs, proxy.full)))
-            ids.append(draw(chances[-1], uniform(slots, j, DRAFT)))
+            logits = ensemble.feed(ids[-1][:, None], self.drafting)
+            arms.append(arm_logits(logits, slots, -1))
+            assert logits.draft is not None
+            draft = Scores.of(logits.draft[:, -1].to(slots.device), arms[-1])
+            q.append(_normalised(distribution(draft.total, slots.sampling, draft.full)))
+            ids.append(draw(q[-1], uniform_numbers(slots, j, DRAFT)))
         verdict = ensemble.feed(torch.stack(ids, -1), [self.base], head=slice(None))
-        said = [[*opinions(verdict, slots, j), *drafting] for j, drafting in enumerate(said)]
-        scores = [self._scores(verdict, j, heard) for j, heard in enumerate(said)]
-        policy = [_normalised(distribution(s.total, slots.knobs, s.full)) for s in scores]
-        kept = self._test(depth, ids, chances, policy, slots)
-        fed = len(said)
+        arms = [[*arm_logits(verdict, slots, j), *drafting] for j, drafting in enumerate(arms)]
+        scores = [_scores(verdict, j, at_position) for j, at_position in enumerate(arms)]
+        p = [_normalised(distribution(s.total, slots.sampling, s.full)) for s in scores]  # by position [n, v]
+        kept = self._test(depth, ids, q, p, slots)
+        fed = len(arms)
         if bool((kept[slots.live] == fed).any()):
-            # The last drafted token stayed somewhere: what the ARMs say after it is needed there.
-            drafting = opinions(ensemble.feed(ids[-1][:, None], self.drafting), slots, -1)
-            said.append([*opinions(verdict, slots, fed), *drafting])
-            scores.append(self._scores(verdict, fed, said[-1]))
+            # The last drafted token stayed somewhere: the ARMs' logits after it are needed there.
+            drafting = arm_logits(ensemble.feed(ids[-1][:, None], self.drafting), slots, -1)
+            arms.append([*arm_logits(verdict, slots, fed), *drafting])
+            scores.append(_scores(verdict, fed, arms[-1]))
             last = scores[-1]
-            policy.append(_normalised(distribution(last.total, slots.knobs, last.full)))
-        tokens = self._tokens(depth, kept, ids, chances, policy, slots)
-        drawn = drawn_from(tokens, kept + 1, scores, said, slots)
-        whose = np.where(slots.live, kept, kept[slots.live].max(initial=0)) + 1
-        ensemble.retract(self.base, len(ids), whose)
+            p.append(_normalised(distribution(last.total, slots.sampling, last.full)))
+        tokens = self._tokens(depth, kept, ids, q, p, slots)
+        output = step_output(tokens, kept + 1, scores, arms, slots)
+        stays = np.where(slots.live, kept, kept[slots.live].max(initial=0)) + 1
+        ensemble.retract(self.base, len(ids), stays)
         for part in self.drafting:
-            ensemble.retract(part, len(said), np.minimum(whose, len(said)))
+            ensemble.retract(part, len(arms), np.minimum(stays, len(arms)))
         self._learn(depth, kept, slots)
-        return drawn
+        return output
 
-    def _depth(self, ensemble: Ensemble, slots: Slots) -> np.ndarray:
-        """How many tokens to draft for each slot: what its acceptance makes most of, by counted weights."""
+    def draft_depth(self, ensemble: Ensemble, slots: Slots) -> np.ndarray:
+        """How many tokens to draft for each slot [n]: the number from which its acceptance gains the most.
+
+        A draft of k tokens costs 1 + cost * k passes of the base, counted by weights, and yields
+        (1 - a^(k + 1)) / (1 - a) tokens where a share a of them is accepted.
+        """
         k = np.arange(1, self.most + 1)
         a = np.minimum(slots.accepted / slots.tested, 0.99)[:, None]
-        worth = (1 - a ** (k + 1)) / (1 - a) / (1 + self.cost * k)
+        gain = (1 - a ** (k + 1)) / (1 - a) / (1 + self.cost * k)  # [n, most]
         drafted = np.zeros(len(slots), dtype=bool)
-        for seat in ensemble.seats:
-            if seat.part is self.proxy:
-                drafted[seat.sequences] = True
-        depth = np.where(drafted, k[worth.argmax(-1)], 0)
+        for of_part in ensemble.batches:
+            if of_part.part is self.draft:
+                drafted[of_part.slots] = True
+        depth = np.where(drafted, k[gain.argmax(-1)], 0)
         return np.where(slots.live, np.minimum(depth, slots.limit - slots.count - 1), 0).clip(min=0)
 
-    def _scores(self, verdict: Reading, column: int, said: Sequence[Opinion]) -> Scores:
-        assert verdict.base is not None
-        return Scores.of(verdict.base[:, column], said)
-
     def _test(
-        self,
-        depth: np.ndarray,
-        ids: Sequence[Tensor],
-        chances: Sequence[Tensor],
-        policy: Sequence[Tensor],
-        slots: Slots,
+        self, depth: np.ndarray, ids: Sequence[Tensor], q: Sequence[Tensor], p: Sequence[Tensor], slots: Slots
     ) -> np.ndarray:
-        """How many drafted tokens of each slot stay, [n]."""
-        if not chances:
+        """How many drafted tokens of each slot stay, [n]; depth [n], the lists by position."""
+        if not q:
             return np.zeros(len(slots), dtype=np.int64)
         stays = []
-        for j, (q, p) in enumerate(zip(chances, policy, strict=True)):
+        for j, (drafted, guided) in enumerate(zip(q, p, strict=True)):
             token = ids[j + 1][:, None]
-            ratio = p.gather(-1, token)[:, 0].double() / q.gather(-1, token)[:, 0].double()
-            stays.append(uniform(slots, j, ACCEPT) < ratio)
+            ratio = guided.gather(-1, token)[:, 0].double() / drafted.gather(-1, token)[:, 0].double()
+            stays.append(uniform_numbers(slots, j, ACCEPT) < ratio)
         run = torch.stack(stays).long().cumprod(0).sum(0).cpu().numpy()
         return np.minimum(run, depth)
 
@@ -118,24 +117,27 @@ class SpeculativePolicy:
         depth: np.ndarray,
         kept: np.ndarray,
         ids: Sequence[Tensor],
-        chances: Sequence[Tensor],
-        policy: Sequence[Tensor],
+        q: Sequence[Tensor],
+        p: Sequence[Tensor],
         slots: Slots,
     ) -> Tensor:
-        """Drafted tokens, and in place of the first that did not stay the guided policy's own, [n, m]."""
-        tokens = torch.stack([*ids[1:], ids[0]], -1)[:, : len(policy)].clone()
-        for j, p in enumerate(policy):
-            places = torch.from_numpy(np.flatnonzero(kept == j)).to(slots.device)
-            if not len(places):
+        """Drafted tokens, and in place of the first that did not stay the guided policy's own, [n, len(p)].
+
+        depth and kept [n], the lists by position.
+        """
+        tokens = torch.stack([*ids[1:], ids[0]], -1)[:, : len(p)].clone()
+        for j, guided in enumerate(p):
+            ending = torch.from_numpy(np.flatnonzero(kept == j)).to(slots.device)  # slots that end here
+            if not len(ending):
                 continue
-            rest = p[places]
-            if j < len(chances):
+            chances = guided[ending]
+            if j < len(q):
                 refused = torch.from_numpy(depth[kept == j] > j).to(slots.device)[:, None]
-                recovered = (rest - chances[j][places]).clamp(min=0)
+                recovered = (chances - q[j][ending]).clamp(min=0)
                 # Where p = q nothing is ever refused, but for rounding.
                 refused = refused & (recovered.sum(-1, keepdim=True) > 0)
-                rest = torch.where(refused, recovered, rest)
-            tokens[places, j] = draw(rest, uniform(slots, j, GUIDED)[places])
+                chances = torch.where(refused, recovered, chances)
+            tokens[ending, j] = draw(chances, uniform_numbers(slots, j, GUIDED)[ending])
         return tokens
 
     def _learn(self, depth: np.ndarray, kept: np.ndarray, slots: Slots) -> None:
@@ -144,6 +146,11 @@ class SpeculativePolicy:
         slots.tested, slots.accepted = slots.tested * MEMORY + tested, slots.accepted * MEMORY + accepted
         self.tested += int(tested.sum())
         self.accepted += int(accepted.sum())
+
+
+def _scores(verdict: EnsembleLogits, column: int, arms: Sequence[ArmLogits]) -> Scores:
+    assert verdict.base is not None
+    return Scores.of(verdict.base[:, column], arms)
 
 
 def _normalised(chances: Tensor) -> Tensor:

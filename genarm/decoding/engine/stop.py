@@ -10,19 +10,20 @@ from genarm.models.chat_template import end_tokens
 BROKEN = "\N{REPLACEMENT CHARACTER}"  # what a tokenizer writes for a character whose bytes are not all there
 
 
-class Ending:
-    """The end tokens and stop strings of one model."""
+class StopCriteria:
+    """The end tokens of one model, and how its tokens are searched for stop strings."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> None:
         self.tokenizer = tokenizer
-        self.ids = np.array(end_tokens(tokenizer, model), dtype=np.int64)
+        self.end_tokens = np.array(end_tokens(tokenizer, model), dtype=np.int64)  # ids
 
     def text(self, tokens: Sequence[int]) -> str:
+        """The text of these tokens, without special ones."""
         return str(
             self.tokenizer.decode(list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False)
         )
 
-    def cut(self, tokens: Sequence[int], stop: Sequence[str]) -> str | None:
+    def text_before_stop(self, tokens: Sequence[int], stop: Sequence[str]) -> str | None:
         """The text before the earliest stop string; None where the last token completed none."""
         # A token is at least a byte, so a stop string that ends now starts among the last few tokens.
         window = max(len(s.encode()) for s in stop) + 8
@@ -30,38 +31,38 @@ class Ending:
         if not any(s in tail for s in stop):
             return None
         text = self.text(tokens)
-        found = [place for s in stop if (place := text.find(s)) >= 0]
-        return text[: min(found)] if found else None
+        starts = [start for s in stop if (start := text.find(s)) >= 0]
+        return text[: min(starts)] if starts else None
 
 
-class Telling:
-    """The text of one response as it grows: whole characters, and nothing that may turn out a stop string."""
+class StreamingText:
+    """A response's text as it grows: whole characters only, and nothing that may become a stop string."""
 
-    def __init__(self, ending: Ending, stop: Sequence[str]) -> None:
-        self.ending, self.stop = ending, stop
+    def __init__(self, criteria: StopCriteria, stop: Sequence[str]) -> None:
+        self.criteria, self.stop = criteria, stop
         self.tokens: list[int] = []
-        self.read = 0  # tokens whose text is in `held` or was told
+        self.decoded = 0  # tokens whose text is in `held_back` or was emitted
         self.context = 0  # where decoding starts, so that a word keeps the space before it
-        self.held = ""
-        self.told = 0
+        self.held_back = ""
+        self.emitted = 0  # characters
 
     def add(self, token: int) -> str:
-        """The text that is certain after this token and was not told before."""
+        """The text that is certain after this token and was not emitted before."""
         self.tokens.append(token)
-        before = self.ending.text(self.tokens[self.context : self.read])
-        now = self.ending.text(self.tokens[self.context :])
+        before = self.criteria.text(self.tokens[self.context : self.decoded])
+        now = self.criteria.text(self.tokens[self.context :])
         if now.endswith(BROKEN) or len(now) <= len(before):
             return ""
-        self.held += now[len(before) :]
-        self.context, self.read = self.read, len(self.tokens)
-        certain = len(self.held) - self._possible_stop()
-        piece, self.held = self.held[:certain], self.held[certain:]
-        self.told += len(piece)
+        self.held_back += now[len(before) :]
+        self.context, self.decoded = self.decoded, len(self.tokens)
+        certain = len(self.held_back) - self._possible_stop()
+        piece, self.held_back = self.held_back[:certain], self.held_back[certain:]
+        self.emitted += len(piece)
         return piece
 
     def finish(self, text: str) -> str:
-        """What of the whole text was not told yet."""
-        return text[self.told :]
+        """What of the whole text was not emitted yet."""
+        return text[self.emitted :]
 
     def _possible_stop(self) -> int:
         """How many last characters could begin a stop string."""
@@ -69,8 +70,8 @@ class Telling:
             (
                 n
                 for s in self.stop
-                for n in range(min(len(s), len(self.held)), 0, -1)
-                if self.held.endswith(s[:n])
+                for n in range(min(len(s), len(self.held_back)), 0, -1)
+                if self.held_back.endswith(s[:n])
             ),
             default=0,
         )

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from genarm.decoding.engine.slots import Ticket
-from genarm.decoding.guidance import GuidedResponse, Piece
+from genarm.decoding.engine.request_state import RequestState
+from genarm.decoding.request import GuidedResponse, Piece
 
 if TYPE_CHECKING:
     from genarm.decoding.engine.session import EngineSession
@@ -13,40 +13,40 @@ if TYPE_CHECKING:
 class EngineStream:
     """A request under way in a session."""
 
-    def __init__(self, session: "EngineSession", ticket: Ticket) -> None:
-        self._session, self._ticket = session, ticket
+    def __init__(self, session: "EngineSession", state: RequestState) -> None:
+        self._session, self._state = session, state
 
     def __iter__(self) -> Iterator[Piece]:
-        assert self._ticket.pieces is not None
+        assert self._state.pieces is not None
         while True:
-            while self._ticket.pieces:
-                yield self._ticket.pieces.popleft()
-            if self._ticket.error:
-                raise self._ticket.error
-            if self._ticket.done:
+            while self._state.pieces:
+                yield self._state.pieces.popleft()
+            if self._state.error:
+                raise self._state.error
+            if self._state.done:
                 return
             self._session.step()
 
+    @property
+    def ready(self) -> int:
+        """How many pieces can be read without another step."""
+        return len(self._state.pieces or ())
+
+    @property
+    def done(self) -> bool:
+        """Whether the request has its response, or has failed."""
+        return self._state.done
+
     def cancel(self) -> None:
-        if not self._ticket.done:
-            self._session.cancel(self._ticket)
+        """Stop, and let a waiting request have the slot. What was drawn so far is the response."""
+        if not self._state.done:
+            self._session.cancel(self._state)
 
     def response(self) -> GuidedResponse:
-        while not self._ticket.done:
+        """Wait for the end. Raises ModelError where the scores of this request were not finite."""
+        while not self._state.done:
             self._session.step()
-        if self._ticket.error:
-            raise self._ticket.error
-        assert self._ticket.response is not None
-        return self._ticket.response
-
-
-def tell(ticket: Ticket, token: int) -> None:
-    """Let a listener have its newest token, and with the last one all text that was held back."""
-    if ticket.pieces is None or ticket.telling is None or ticket.error:
-        return
-    if ticket.response is not None:
-        text = ticket.telling.finish(ticket.response.text)
-    else:
-        text = ticket.telling.add(token)
-    rewards = ticket.rewards[-1] if ticket.rewards else None
-    ticket.pieces.append(Piece(token, text, rewards))
+        if self._state.error:
+            raise self._state.error
+        assert self._state.response is not None
+        return self._state.response

@@ -1,10 +1,11 @@
-"""One step of a flight with fixed shapes and memory, so that a GPU can replay it as a graph.
+"""One step of a model's batch with fixed shapes and memory, so that a GPU can replay it as a graph.
 
 Keys are written at a column that is data, and all columns there are take part, hidden by the mask where they
 are no tokens. It is the same arithmetic as the eager step, on more columns; on a small model on a GPU it
 saves the launch of some thousand kernels a token. Without a GPU the step is run again each time instead.
 """
 
+import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -12,55 +13,63 @@ import torch
 from torch import Tensor
 
 from genarm.decoding.runner.forward import Inputs
-from genarm.decoding.runner.kv_cache import hiding
+from genarm.decoding.runner.kv_cache import hidden_score
 
 if TYPE_CHECKING:
-    from genarm.decoding.runner.batch import Flight
+    from genarm.decoding.runner.batch import ModelBatch
 
 NEWEST = slice(-1, None)
+log = logging.getLogger(__name__)
 
 
-class Replay:
-    """The step of one flight, recorded when it is first run."""
+class StepRecorder:
+    """Records the steps of one model's batches, until one cannot be recorded; from then on there are none."""
 
-    def __init__(self, flight: "Flight") -> None:
-        trunk, shape = flight.trunk, flight.positions.shape
-        self.flight = flight
+    def __init__(self, *, enabled: bool = False) -> None:
+        self.enabled = enabled
+
+    def run(self, batch: "ModelBatch", ids: Tensor, positions: Tensor) -> Tensor | None:
+        """As `CudaGraphStep.run`; None, with a warning, where the step cannot be recorded."""
+        try:
+            batch.recorded = batch.recorded or CudaGraphStep(batch)
+            return batch.recorded.run(ids, positions)
+        except RuntimeError as error:
+            self.enabled = False
+            log.warning("steps cannot be recorded, going on without: %s", error)
+            return None
+
+
+class CudaGraphStep:
+    """The step of one batch, recorded when it is first run."""
+
+    def __init__(self, batch: "ModelBatch") -> None:
+        trunk, shape = batch.trunk, batch.positions.shape
+        self.batch = batch
         self.ids = torch.zeros(shape[0], 1, dtype=torch.long, device=trunk.device)
         self.positions = torch.zeros_like(self.ids)
         self.column = torch.zeros(1, dtype=torch.long, device=trunk.device)
         self.masks = {
             window: torch.zeros(shape[0], 1, 1, shape[1], dtype=trunk.dtype, device=trunk.device)
-            for window in set(trunk.body.windows)
+            for window in set(trunk.forward_pass.windows)
         }
         self._again: Callable[[], Tensor] | None = None
 
     def run(self, ids: Tensor, positions: Tensor) -> Tensor:
-        """Logits of the newest token of every row; ids and positions [n, 1] as `Flight.feed` has them."""
+        """Logits of the newest token of every row [r, 1, v]; ids and positions [n, 1]."""
         self.ids.copy_(ids)
         self.positions.copy_(positions.clamp(min=0))
-        self.column.fill_(self.flight.cache.end)
+        self.column.fill_(self.batch.cache.end)
         for window, mask in self.masks.items():
-            unseen = self.flight.positions < 0
+            unseen = self.batch.positions < 0
             if window is not None:
-                unseen = unseen | (self.flight.positions <= positions - window)
-            mask.zero_().masked_fill_(unseen[:, None, None], hiding(mask.dtype))
+                unseen = unseen | (self.batch.positions <= positions - window)
+            mask.zero_().masked_fill_(unseen[:, None, None], hidden_score(mask.dtype))
         if self._again is None:
-            self._again = self._recorded()
+            self._again = self.record()
         return self._again()
 
-    def _step(self) -> Tensor:
-        inputs = Inputs(self.ids, self.positions, lambda window: self.masks[window])
-        cache = self.flight.cache
-        cache.column = self.column
-        try:
-            logits = self.flight.trunk.body.run(inputs, self.flight, cache, NEWEST)
-        finally:
-            cache.column = None
-        assert logits is not None
-        return logits
-
-    def _recorded(self) -> Callable[[], Tensor]:
+    def record(self) -> Callable[[], Tensor]:
+        """Run the step once; what is returned runs it again, on the same memory."""
         if self.ids.device.type != "cuda":
             return self._step
         aside = torch.cuda.Stream()
@@ -77,3 +86,14 @@ class Replay:
             return logits
 
         return again
+
+    def _step(self) -> Tensor:
+        inputs = Inputs(self.ids, self.positions, lambda window: self.masks[window])
+        cache = self.batch.cache
+        cache.column = self.column
+        try:
+            logits = self.batch.trunk.forward_pass.run(inputs, self.batch, cache, NEWEST)
+        finally:
+            cache.column = None
+        assert logits is not None
+        return logits

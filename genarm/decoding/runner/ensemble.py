@@ -1,8 +1,8 @@
-"""Base and ARMs reading the same tokens: a flight in each of their models, kept in step sequence by sequence.
+"""Base and ARMs reading the same tokens: a batch in each of their models, kept in step slot by slot.
 
-Where an ARM is a LoRA on the base's own weights, both are voices of one flight (strategy `shared`); an ARM of
-other weights has a model of its own, and ARMs on the same weights share it (strategy `separate`). A sequence
-is a member only where an ARM speaks for it.
+Where an ARM is a LoRA on the base's own weights, both are rows of one batch (strategy `shared`); an ARM of
+other weights has a model of its own, and ARMs on the same weights share it (strategy `separate`). A slot
+has a sequence in a model only where one of that model's ARMs guides it, or the model is the base.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genarm.decoding.runner.batch import Flight, gathered
+from genarm.decoding.runner.batch import ModelBatch, gather
 from genarm.decoding.runner.cuda_graph import NEWEST
 from genarm.decoding.runner.trunk import Trunk
 
@@ -26,59 +26,62 @@ class Part:
     trunk: Trunk
     arms: Mapping[str, str | None] = field(default_factory=dict)
     base: bool = False  # whether the bare model is the base
-    proxy: bool = False  # whether the bare model drafts in place of the base
+    draft: bool = False  # whether the bare model stands in for the base while drafting
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """Logits of one pass. `arms` has for each ARM the sequences it speaks for [m] and its logits there."""
+class EnsembleLogits:
+    """Logits of one pass over n slots and q positions.
+
+    `arms` has for each ARM the slots that it guides [m] and its logits there [m, q, v].
+    """
 
     base: Tensor | None  # [n, q, v]
-    proxy: Tensor | None  # [n, q, v]
-    arms: Mapping[str, tuple[Tensor, Tensor]]  # [m], [m, q, v]
+    draft: Tensor | None  # [n, q, v], zeros in a slot that the drafting model has no sequence of
+    arms: Mapping[str, tuple[Tensor, Tensor]]
 
 
 @dataclass
-class Seat:
-    """The flight of one part, and the sequence that each of its members is."""
+class PartBatch:
+    """The batch of one part, and the slot of each of its sequences."""
 
     part: Part
-    flight: Flight
-    sequences: list[int]
-    owners: Tensor  # [members] the same, where ids are
-    speakers: dict[str, Tensor]  # the sequences of each ARM
+    batch: ModelBatch
+    slots: list[int]
+    slot_ids: Tensor  # [sequences] the same, on the model's device
+    arm_slots: dict[str, Tensor]  # of each ARM, the slots that it guides [m]
 
 
 class Ensemble:
-    """n sequences; `used` names the ARMs that speak for each."""
+    """n slots; `used` names the ARMs that guide each."""
 
     def __init__(self, parts: Sequence[Part], used: Sequence[frozenset[str]], capacity: int) -> None:
         self.parts, self.used, self.capacity = parts, list(used), capacity
-        self.seats = [seat for part in parts if (seat := self._seat(part)).sequences]
+        self.batches = [new for part in parts if (new := self._part_batch(part)).slots]
 
-    def _seat(self, part: Part) -> Seat:
-        sequences = [i for i, arms in enumerate(self.used) if part.base or arms & part.arms.keys()]
-        voices = {
-            adapter: [k for k, i in enumerate(sequences) if arm in self.used[i]]
+    def _part_batch(self, part: Part) -> PartBatch:
+        slots = [i for i, arms in enumerate(self.used) if part.base or arms & part.arms.keys()]
+        adapter_rows = {
+            adapter: [k for k, i in enumerate(slots) if arm in self.used[i]]
             for arm, adapter in part.arms.items()
             if adapter is not None
         }
-        bare = part.base or part.proxy or None in part.arms.values()
-        flight = Flight(part.trunk, len(sequences), voices, self.capacity, bare=bare)
+        bare = part.base or part.draft or None in part.arms.values()
+        batch = ModelBatch(part.trunk, len(slots), adapter_rows, self.capacity, bare=bare)
         device = part.trunk.device
-        speakers = {
-            arm: torch.tensor([i for i in sequences if arm in self.used[i]], dtype=torch.long, device=device)
+        arm_slots = {
+            arm: torch.tensor([i for i in slots if arm in self.used[i]], dtype=torch.long, device=device)
             for arm in part.arms
         }
-        return Seat(part, flight, sequences, torch.tensor(sequences, device=device), speakers)
+        return PartBatch(part, batch, slots, torch.tensor(slots, device=device), arm_slots)
 
     @property
     def width(self) -> int:
         """Columns in use, the most of any part."""
-        return max((seat.flight.width for seat in self.seats), default=0)
+        return max((of_part.batch.width for of_part in self.batches), default=0)
 
     def prefill(self, prompts: Sequence[Sequence[int]]) -> None:
-        """Read what comes before the first drawn token of every sequence; no logits are made."""
+        """Read what comes before the first drawn token of every slot; no logits are made."""
         widest = max(map(len, prompts), default=0)
         ids = np.zeros((len(prompts), widest), dtype=np.int64)
         for row, prompt in zip(ids, prompts, strict=True):
@@ -86,7 +89,7 @@ class Ensemble:
             row[:] = prompt[0] if prompt else 0
             row[widest - len(prompt) :] = prompt
         counts = np.array([len(prompt) for prompt in prompts])
-        rows = max((len(seat.flight.owners) for seat in self.seats), default=1)
+        rows = max((len(of_part.batch.owners) for of_part in self.batches), default=1)
         columns = max(PREFILL // max(rows, 1), 1)
         for start in range(0, widest, columns):
             stop = min(start + columns, widest)
@@ -100,96 +103,106 @@ class Ensemble:
         *,
         counts: np.ndarray | None = None,
         head: slice | None = NEWEST,
-    ) -> Reading:
-        """Read the next tokens of every sequence, ids [n, q], in these parts; as `Flight.feed`."""
-        base = proxy = None
+    ) -> EnsembleLogits:
+        """Read the next tokens of every slot, ids [n, q], in these parts; as `ModelBatch.feed`."""
+        base = draft = None
         arms: dict[str, tuple[Tensor, Tensor]] = {}
-        for seat in self.seats:
-            if seat.part not in parts:
+        for of_part in self.batches:
+            part, batch = of_part.part, of_part.batch
+            if part not in parts:
                 continue
-            everyone = len(seat.sequences) == len(self.used)
-            own = ids if everyone else ids[seat.owners.to(ids.device)]
-            real = counts if counts is None or everyone else counts[seat.sequences]
+            everyone = len(of_part.slots) == len(self.used)
+            part_ids = ids if everyone else ids[of_part.slot_ids.to(ids.device)]
+            real = counts if counts is None or everyone else counts[of_part.slots]
             if real is not None and not real.any():
                 continue  # none of its prompts has begun
-            found = seat.flight.feed(own.to(seat.part.trunk.device), real, head=head)
-            if found is None:
+            logits = batch.feed(part_ids.to(part.trunk.device), real, head=head)
+            if logits is None:
                 continue
-            found = found[..., : seat.part.trunk.vocab]
-            if seat.part.base:
-                base = seat.flight.bare_logits(found)
-            if seat.part.proxy:
-                proxy = self._spread(seat.flight.bare_logits(found), seat)
-            for arm, adapter in seat.part.arms.items():
-                if len(speakers := seat.speakers[arm]):
-                    arms[arm] = speakers, self._said(seat, found, speakers, adapter)
-        return Reading(base, proxy, arms)
+            logits = logits[..., : part.trunk.vocab]
+            if part.base:
+                base = batch.bare_logits(logits)
+            if part.draft:
+                draft = self._all_slots(batch.bare_logits(logits), of_part)
+            for arm, adapter in part.arms.items():
+                if len(slots := of_part.arm_slots[arm]):
+                    arms[arm] = slots, _arm_logits(of_part, logits, slots, adapter)
+        return EnsembleLogits(base, draft, arms)
 
-    def _said(self, seat: Seat, found: Tensor, speakers: Tensor, adapter: str | None) -> Tensor:
-        if adapter is not None:
-            return seat.flight.voice_logits(found, adapter)
-        said = seat.flight.bare_logits(found)
-        return said if len(speakers) == len(said) else said[torch.searchsorted(seat.owners, speakers)]
-
-    def _spread(self, logits: Tensor, seat: Seat) -> Tensor:
+    def _all_slots(self, logits: Tensor, of_part: PartBatch) -> Tensor:
         if len(logits) == len(self.used):
             return logits
-        return logits.new_zeros(len(self.used), *logits.shape[1:]).index_copy_(0, seat.owners, logits)
+        return logits.new_zeros(len(self.used), *logits.shape[1:]).index_copy_(0, of_part.slot_ids, logits)
 
     def retract(self, part: Part, fed: int, kept: np.ndarray) -> None:
-        """Of the newest `fed` tokens of every sequence keep the first `kept` [n] in this part."""
-        for seat in self.seats:
-            if seat.part is part:
-                seat.flight.retract(fed, kept[seat.sequences])
+        """Of the newest `fed` tokens of every slot keep the first `kept` [n] in this part."""
+        for of_part in self.batches:
+            if of_part.part is part:
+                of_part.batch.retract(fed, kept[of_part.slots])
 
-    def leave(self, sequences: Iterable[int], *, wipe: bool = False) -> None:
-        """These are done. `wipe` zeroes what they leave behind, where that is no numbers."""
-        gone = set(sequences)
-        for seat in self.seats:
-            members = [k for k, i in enumerate(seat.sequences) if i in gone]
-            for member in members if wipe else ():
-                seat.flight.wipe(member)
-            seat.flight.leave(members)
+    def release(self, slots: Iterable[int], *, wipe: bool = False) -> None:
+        """These slots are free. `wipe` zeroes what they leave behind, where it is not finite."""
+        free = set(slots)
+        for of_part in self.batches:
+            sequences = [k for k, slot in enumerate(of_part.slots) if slot in free]
+            for sequence in sequences if wipe else ():
+                of_part.batch.wipe(sequence)
+            of_part.batch.release(sequences)
 
     def fits(self, columns: int) -> bool:
         """Whether a step that writes so many columns finds room."""
-        return all(seat.flight.cache.end + columns <= self.capacity for seat in self.seats)
+        return all(of_part.batch.cache.end + columns <= self.capacity for of_part in self.batches)
 
     def has_room(self, other: "Ensemble", tokens: int) -> bool:
         """Whether sequences of `other`, and after them `tokens` more, fit in the columns there are."""
-        mine = {id(seat.part): seat.flight for seat in self.seats}
-        return all(mine[id(s.part)].room_for(s.flight, tokens) for s in other.seats if id(s.part) in mine)
+        here = {id(of_part.part): of_part.batch for of_part in self.batches}
+        return all(
+            here[id(theirs.part)].room_for(theirs.batch, tokens)
+            for theirs in other.batches
+            if id(theirs.part) in here
+        )
 
-    def take(self, places: Sequence[int], other: "Ensemble", theirs: Sequence[int]) -> None:
-        """Let `theirs` of another ensemble have the rows of `places`, which the same ARMs speak for."""
-        of = {id(seat.part): seat for seat in other.seats}
-        for seat in self.seats:
-            its = of.get(id(seat.part))
+    def take(self, slots: Sequence[int], other: "Ensemble", theirs: Sequence[int]) -> None:
+        """Copy the slots `theirs` of another ensemble into `slots`, which the same ARMs guide."""
+        others = {id(of_part.part): of_part for of_part in other.batches}
+        for here in self.batches:
+            there = others.get(id(here.part))
+            if there is None:
+                continue
             pairs = [
-                (seat.sequences.index(mine), its.sequences.index(their))
-                for mine, their in zip(places, theirs, strict=True)
-                if its is not None and mine in seat.sequences
+                (here.slots.index(slot), there.slots.index(source))
+                for slot, source in zip(slots, theirs, strict=True)
+                if slot in here.slots
             ]
-            if its is not None and pairs:
-                seat.flight.take([mine for mine, _ in pairs], its.flight, [their for _, their in pairs])
+            if pairs:
+                here.batch.take([to for to, _ in pairs], there.batch, [of for _, of in pairs])
 
 
-def assembled(
+def _arm_logits(of_part: PartBatch, logits: Tensor, slots: Tensor, adapter: str | None) -> Tensor:
+    """The logits of the ARM in the slots that it guides, [m, q, v]."""
+    if adapter is not None:
+        return of_part.batch.adapter_logits(logits, adapter)
+    bare = of_part.batch.bare_logits(logits)
+    return bare if len(slots) == len(bare) else bare[torch.searchsorted(of_part.slot_ids, slots)]
+
+
+def assemble(
     parts: Sequence[Part],
     sources: Sequence[tuple[Ensemble, Sequence[int]]],
     used: Sequence[frozenset[str]],
     capacity: int,
 ) -> Ensemble:
-    """One ensemble of these sequences of several, in this order; `used` [n] of each, at most what it had."""
+    """One ensemble of these slots of several, in this order; `used` [n] of each, at most what it had."""
     new = Ensemble(parts, used, capacity)
-    for seat in new.seats:
-        wanted, first = set(seat.sequences), 0
-        own: list[tuple[Flight, list[int]]] = []
-        for ensemble, sequences in sources:
-            found = next((s for s in ensemble.seats if s.part is seat.part), None)
-            if found is not None:
-                place = {sequence: k for k, sequence in enumerate(found.sequences)}
-                own.append((found.flight, [place[s] for i, s in enumerate(sequences) if first + i in wanted]))
-            first += len(sequences)
-        gathered(seat.flight, own)
+    for here in new.batches:
+        wanted, first = set(here.slots), 0
+        batches: list[tuple[ModelBatch, list[int]]] = []
+        for ensemble, slots in sources:
+            there = next((of_part for of_part in ensemble.batches if of_part.part is here.part), None)
+            if there is not None:
+                sequence = {slot: k for k, slot in enumerate(there.slots)}
+                moved = [sequence[slot] for i, slot in enumerate(slots) if first + i in wanted]
+                batches.append((there.batch, moved))
+            first += len(slots)
+        gather(here.batch, batches)
     return new

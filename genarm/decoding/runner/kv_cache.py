@@ -5,6 +5,8 @@ stores its keys with one slice; a row that came later, or whose draft was refuse
 hides.
 """
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
@@ -16,16 +18,19 @@ class KeyValues:
         self.capacity = capacity
         self.first = 0
         self.end = 0
-        self.column: Tensor | None = None  # where a step that is replayed writes
+        self.column: Tensor | None = None  # [1] where a recorded step writes
         self.layers: dict[int, tuple[Tensor, Tensor]] = {}
 
     def update(
         self, keys: Tensor, values: Tensor, layer: int, *_: object, **__: object
     ) -> tuple[Tensor, Tensor]:
-        """Store what a layer computed for its newest tokens; return all it has [rows, heads, s, width]."""
+        """Store what a layer computed for its newest tokens; return all it has [rows, heads, s, width].
+
+        keys and values [rows, heads, q, width]. Attention modules call this as a transformers cache.
+        """
         stop = self.end + keys.shape[2]
         if layer not in self.layers:
-            self.layers[layer] = self.room(keys), self.room(values)
+            self.layers[layer] = self.empty(keys), self.empty(values)
         stored_keys, stored_values = self.layers[layer]
         if self.column is not None:
             return stored_keys.index_copy_(2, self.column, keys), stored_values.index_copy_(
@@ -35,23 +40,26 @@ class KeyValues:
         stored_values[:, :, self.end : stop] = values
         return stored_keys[:, :, self.first : stop], stored_values[:, :, self.first : stop]
 
-    def room(self, like: Tensor, rows: int | None = None) -> Tensor:
-        """Empty columns of the shape of a layer's keys; zeros, as what is hidden must still be finite."""
+    def empty(self, like: Tensor, rows: int | None = None) -> Tensor:
+        """Empty columns for a layer with keys like these; zeros, as what is hidden must still be finite.
+
+        like [rows, heads, any, width] -> [rows, heads, capacity, width], or as many rows as given.
+        """
         return like.new_zeros(
             like.shape[0] if rows is None else rows, like.shape[1], self.capacity, like.shape[3]
         )
 
     def get_seq_length(self, *_: object) -> int:
-        """How many columns there are; asked by models that are run whole."""
+        """How many columns are in use; asked by models that are run whole."""
         return self.end - self.first
 
-    def wipe(self, rows: dict[int, Tensor]) -> None:
-        """Zero these rows of each layer: what is not a number would be seen through any mask."""
+    def wipe(self, rows: Mapping[int, Tensor]) -> None:
+        """Zero these rows of each layer: no mask could hide a value that is not finite."""
         for layer, (keys, values) in self.layers.items():
             keys[rows[layer]] = 0
             values[rows[layer]] = 0
 
 
-def hiding(dtype: torch.dtype) -> float:
+def hidden_score(dtype: torch.dtype) -> float:
     """What is added to the score of a key that must not be seen; finite, so that no row is all -inf."""
     return float(torch.finfo(dtype).min)

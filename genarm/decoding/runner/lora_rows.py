@@ -1,15 +1,15 @@
 """LoRA by rows: the frozen linear modules of one model serve the base and its ARMs in one batch.
 
     y = x W^T + b                    all rows, and all modules that read the same x, in one product
-    y += ((x A^T) * mine) B^T        A and B hold the factors of all adapters one after the other; `mine`
+    y += ((x A^T) * mask) B^T        A and B hold the factors of all adapters one after the other; `mask`
                                      [rows, sum of ranks] is 1 where a column belongs to the row's adapter
 
 So any number of adapters, of any rank and on any modules, costs two small products, and no weight is merged
 or copied: the modules' weights become slices of the joined one.
 """
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -18,42 +18,61 @@ from torch.nn import functional as F
 from genarm.decoding.runner.adapter_files import Adapter
 from genarm.errors import AdapterError
 
-FEW = 8  # rows for which two products in float32 took a third of the time of two in bfloat16 (2026-11-22)
+FEW_ROWS = 8  # for which two products in float32 took a third of the time of two in bfloat16 (2026-11-22)
 SIBLINGS = (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj"))  # modules that read one input
 
 
-class Rows:
-    """Whose the rows of a pass are: each one's adapter by index, -1 for the bare ones, which come first."""
+class RowAdapters:
+    """The adapter of each row of a pass.
+
+    `adapter` [r] is its index, -1 for the bare rows, which come first; `bare` says how many those are.
+    """
 
     def __init__(self, adapter: Tensor, bare: int) -> None:
         self.adapter, self.bare = adapter, bare
-        self.mine: dict[Product, Tensor | None] = {}
+        self._masks: dict[JoinedLinear, Tensor | None] = {}
 
-    def mask(self, product: "Product") -> Tensor | None:
-        """`mine` for the rows that are not bare; None where none of their adapters is on this product."""
-        if product not in self.mine:
-            found = None
-            if product.column is not None and self.bare < len(self.adapter):
-                mine = self.adapter[self.bare :, None] == product.column
-                found = mine.to(product.dtype) if bool(mine.any()) else None
-            self.mine[product] = found
-        return self.mine[product]
+    def mask(self, linear: "JoinedLinear") -> Tensor | None:
+        """1 where a column of the factors belongs to the row's adapter, [rows that are not bare, ranks].
 
-
-class Pass:
-    """What is on its way through a model now; set before each layer whose rows differ from the last."""
-
-    rows: Rows | None = None
+        None where no adapter of these rows is on this module.
+        """
+        if linear not in self._masks:
+            mask = None
+            if linear.column_adapter is not None and self.bare < len(self.adapter):
+                belongs = self.adapter[self.bare :, None] == linear.column_adapter
+                mask = belongs.to(linear.dtype) if bool(belongs.any()) else None
+            self._masks[linear] = mask
+        return self._masks[linear]
 
 
-class Product:
-    """Linear modules that read one input, as one product."""
+class RowContext:
+    """The rows that one model's linear modules serve. Outside `serving` there are none: the model is bare.
 
-    def __init__(self, modules: Sequence[nn.Linear], now: Pass, dtype: torch.dtype) -> None:
-        self.now, self.dtype = now, dtype
+    transformers calls the modules, so the rows cannot reach them as an argument.
+    """
+
+    def __init__(self) -> None:
+        self.rows: RowAdapters | None = None
+
+    @contextmanager
+    def serving(self, rows: RowAdapters) -> Iterator[None]:
+        """Let the modules serve these rows inside the block."""
+        before, self.rows = self.rows, rows
+        try:
+            yield
+        finally:
+            self.rows = before
+
+
+class JoinedLinear:
+    """Linear modules that read one input, as one product with the factors of all adapters on them."""
+
+    def __init__(self, modules: Sequence[nn.Linear], context: RowContext, dtype: torch.dtype) -> None:
+        self.context, self.dtype = context, dtype
         self.widths = [module.out_features for module in modules]
         self.weight, self.bias = modules[0].weight, modules[0].bias
-        # A quantised module, or one that moves its weights, has a product of its own.
+        # A quantised module, or one that moves its weights, is called as it is.
         self.module = None if _joinable(modules[0]) else modules[0]
         if len(modules) > 1:
             self.weight = nn.Parameter(torch.cat([m.weight for m in modules]), requires_grad=False)
@@ -62,85 +81,92 @@ class Product:
                     m.weight.new_zeros(m.out_features) if m.bias is None else m.bias for m in modules
                 ]
                 self.bias = nn.Parameter(torch.cat(biases), requires_grad=False)
-        self.down: Tensor | None = None  # [n, in]
-        self.up: Tensor | None = None  # [out, n], scale included
+        self.down: Tensor | None = None  # [ranks, in]
+        self.up: Tensor | None = None  # [out, ranks], scale included
         self.exact: tuple[Tensor, Tensor] | None = None  # both in float32
-        self.column: Tensor | None = None  # [n] the adapter of each column
-        self._read: Tensor | None = None
-        self._made: Tensor | None = None
+        self.column_adapter: Tensor | None = None  # [ranks] the adapter that each column belongs to
+        self._input: Tensor | None = None
+        self._output: Tensor | None = None
 
     def adapt(self, factors: Sequence[tuple[int, int, Tensor, Tensor]]) -> None:
-        """Take (module, adapter, down, up) of every adapter on these modules, both by their index."""
+        """Take (module, adapter, down, up) of every adapter on these modules, the first two by their index.
+
+        down [rank, in], up [the module's out, rank] with the scale included.
+        """
         ranks = [down.shape[0] for _, _, down, _ in factors]
         meta = self.weight.device.type == "meta"  # a hook brings the weights when they are needed
-        there: dict[str, Any] = {"dtype": self.dtype, "device": "cpu" if meta else self.weight.device}
-        self.down = torch.cat([down.to(**there) for _, _, down, _ in factors])
-        self.up = torch.zeros(sum(self.widths), sum(ranks), **there)
+        device = torch.device("cpu") if meta else self.weight.device
+        self.down = torch.cat([down.to(device, self.dtype) for _, _, down, _ in factors])
+        self.up = torch.zeros(sum(self.widths), sum(ranks), device=device, dtype=self.dtype)
         column = 0
         for (module, _, _, up), rank in zip(factors, ranks, strict=True):
             start = sum(self.widths[:module])
-            self.up[start : start + self.widths[module], column : column + rank] = up.to(**there)
+            self.up[start : start + self.widths[module], column : column + rank] = up.to(device, self.dtype)
             column += rank
         if self.dtype == torch.bfloat16 and self.down.device.type == "cpu":
             self.exact = self.down.float(), self.up.float()
-        owners = torch.tensor([adapter for _, adapter, _, _ in factors])
-        self.column = owners.repeat_interleave(torch.tensor(ranks)).to(self.down.device)
+        adapters = torch.tensor([adapter for _, adapter, _, _ in factors])
+        self.column_adapter = adapters.repeat_interleave(torch.tensor(ranks)).to(self.down.device)
 
     def __call__(self, x: Tensor) -> Tensor:
-        """All modules' outputs side by side; the siblings of the first to ask get what it got."""
-        if x is not self._read:
-            self._read, self._made = x, self._multiply(x)
-        assert self._made is not None
-        return self._made
+        """All modules' outputs side by side, computed for the first that asks and kept for its siblings."""
+        if x is not self._input:
+            self._input, self._output = x, self._multiply(x)
+        assert self._output is not None
+        return self._output
 
     def forget(self) -> None:
-        self._read = self._made = None
+        """Drop the kept output, once the last sibling has its part."""
+        self._input = self._output = None
 
     def _multiply(self, x: Tensor) -> Tensor:
         y = F.linear(x, self.weight, self.bias) if self.module is None else self.module(x)
-        mine = None if self.now.rows is None else self.now.rows.mask(self)
-        if mine is None:
+        rows = self.context.rows
+        mask = None if rows is None else rows.mask(self)
+        if rows is None or mask is None:
             return y
-        assert self.now.rows is not None and self.down is not None and self.up is not None
+        assert self.down is not None and self.up is not None
         flat_x, flat_y = x.reshape(-1, x.shape[-1]), y.view(-1, y.shape[-1])
-        each = flat_x.shape[0] // len(self.now.rows.adapter)  # positions a row: x is [r, q, d] or [r * q, d]
-        start = self.now.rows.bare * each
-        mine = mine if each == 1 else mine.repeat_interleave(each, 0)
-        if len(mine) <= FEW and self.exact is not None:
+        each = flat_x.shape[0] // len(rows.adapter)  # positions a row: x is [r, q, d] or [r * q, d]
+        start = rows.bare * each
+        mask = mask if each == 1 else mask.repeat_interleave(each, 0)
+        if len(mask) <= FEW_ROWS and self.exact is not None:
             down, up = self.exact
-            flat_y[start:].add_(F.linear(F.linear(flat_x[start:].float(), down) * mine, up))
+            flat_y[start:].add_(F.linear(F.linear(flat_x[start:].float(), down) * mask, up))
         else:
-            flat_y[start:].addmm_(F.linear(flat_x[start:], self.down) * mine, self.up.T)
+            flat_y[start:].addmm_(F.linear(flat_x[start:], self.down) * mask, self.up.T)
         return y
 
 
-class Slice(nn.Module):
-    """Stands where a linear module stood: its slice of the product."""
+class JoinedLinearView(nn.Module):
+    """Stands where a linear module stood: its columns of the joined one."""
 
-    def __init__(self, linear: nn.Linear, product: Product, index: int) -> None:
+    def __init__(self, linear: nn.Linear, joined: JoinedLinear, index: int) -> None:
         super().__init__()
         self.in_features, self.out_features = linear.in_features, linear.out_features
-        self.product, self.index = product, index
-        self.start = sum(product.widths[:index])
-        self.whole, self.last = len(product.widths) == 1, index == len(product.widths) - 1
+        self.joined, self.index = joined, index
+        self.start = sum(joined.widths[:index])
+        self.whole, self.last = len(joined.widths) == 1, index == len(joined.widths) - 1
         stop = self.start + self.out_features
-        self.weight = linear.weight if self.whole else nn.Parameter(product.weight[self.start : stop], False)
+        self.weight = linear.weight if self.whole else nn.Parameter(joined.weight[self.start : stop], False)
         self.bias = linear.bias
-        if not self.whole and product.bias is not None:
-            self.bias = nn.Parameter(product.bias[self.start : stop], False)
+        if not self.whole and joined.bias is not None:
+            self.bias = nn.Parameter(joined.bias[self.start : stop], False)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.product(x)
+        """x [..., in] -> [..., out]"""
+        y = self.joined(x)
         if self.last:
-            self.product.forget()
+            self.joined.forget()
         return y if self.whole else y[..., self.start : self.start + self.out_features]
 
 
-def install(model: nn.Module, adapters: Sequence[Adapter], now: Pass, dtype: torch.dtype) -> None:
-    """Join the model's siblings and let its linear modules serve these adapters by rows.
+def install(model: nn.Module, adapters: Sequence[Adapter], dtype: torch.dtype) -> RowContext:
+    """Join the model's siblings and let its linear modules serve these adapters, for the rows of the context.
 
     Raises AdapterError where one does not fit.
     """
+    context = RowContext()
     for adapter in adapters:
         for path, (down, up) in adapter.factors.items():
             _check_fits(_linear(model, adapter.name, path), adapter.name, path, down, up)
@@ -148,10 +174,11 @@ def install(model: nn.Module, adapters: Sequence[Adapter], now: Pass, dtype: tor
     for name, parent in list(model.named_modules()):
         for group in SIBLINGS:
             if all(_joinable(getattr(parent, leaf, None)) for leaf in group):
-                _join(model, [f"{name}.{leaf}" for leaf in group], adapters, now, dtype)
+                _join(model, [f"{name}.{leaf}" for leaf in group], adapters, context, dtype)
                 adapted -= {f"{name}.{leaf}" for leaf in group}
     for path in sorted(adapted):
-        _join(model, [path], adapters, now, dtype)
+        _join(model, [path], adapters, context, dtype)
+    return context
 
 
 def _joinable(module: object) -> bool:
@@ -159,10 +186,14 @@ def _joinable(module: object) -> bool:
 
 
 def _join(
-    model: nn.Module, paths: Sequence[str], adapters: Sequence[Adapter], now: Pass, dtype: torch.dtype
+    model: nn.Module,
+    paths: Sequence[str],
+    adapters: Sequence[Adapter],
+    context: RowContext,
+    dtype: torch.dtype,
 ) -> None:
     linears = [model.get_submodule(path) for path in paths]
-    product = Product(linears, now, dtype)  # type: ignore[arg-type]
+    joined = JoinedLinear(linears, context, dtype)  # type: ignore[arg-type]
     factors = [
         (i, index, *adapter.factors[path])
         for index, adapter in enumerate(adapters)
@@ -170,10 +201,11 @@ def _join(
         if path in adapter.factors
     ]
     if factors:
-        product.adapt(factors)
+        joined.adapt(factors)
     for i, path in enumerate(paths):
         parent, _, leaf = path.rpartition(".")
-        setattr(model.get_submodule(parent), leaf, Slice(linears[i], product, i))  # type: ignore[arg-type]
+        view = JoinedLinearView(linears[i], joined, i)  # type: ignore[arg-type]
+        setattr(model.get_submodule(parent), leaf, view)
 
 
 def _check_fits(module: nn.Linear, name: str, path: str, down: Tensor, up: Tensor) -> None:

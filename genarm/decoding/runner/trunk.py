@@ -1,147 +1,46 @@
-"""One model with its adapters, ready to score rows: walked where it can be, run whole where it cannot."""
+"""One model with its adapters, ready to score rows; `build_trunk.py` makes it."""
 
-import logging
-import re
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import cast
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from genarm.decoding.runner import attention
-from genarm.decoding.runner.adapter_files import Adapter
-from genarm.decoding.runner.batch import Flight
-from genarm.decoding.runner.forward import Body, Walk, as_a_whole, take_apart
-from genarm.decoding.runner.lora_rows import Pass, install
-from genarm.errors import ModelError
+from genarm.decoding.runner.cuda_graph import StepRecorder
+from genarm.decoding.runner.forward import ForwardPass
 from genarm.models import context_of
 
-PROBE = 12  # tokens of the trial
-TOLERANCE = {torch.float32: 1e-4, torch.float16: 0.02, torch.bfloat16: 0.05}  # of the logits' norm
-MISFITS = (AttributeError, TypeError, ValueError, RuntimeError, KeyError, IndexError)
-log = logging.getLogger(__name__)
 
-
+@dataclass(frozen=True, eq=False)
 class Trunk:
     """The frozen weights that rows share, and the adapters that tell the rows apart."""
 
-    def __init__(
-        self, model: PreTrainedModel, adapters: Sequence[Adapter], vocab: int, *, compiled: bool = False
-    ) -> None:
-        self.model = model
-        self.vocab = vocab  # of the tokenizer: what the model has beyond it is padding, never a token
-        self.now = Pass()
-        self.always_mask = False
-        self.index = {adapter.name: i for i, adapter in enumerate(adapters)}
-        self.entry = dict.fromkeys(self.index, 0)
-        own = self._own_logits()
-        install(model, adapters, self.now, self.dtype)
-        self.replays = False  # the trials of what follows go step by step
-        self.body = self._found(own)
-        if compiled:
-            self._compile(own)
-        self.entry = {adapter.name: self._lowest(adapter) for adapter in adapters}
+    model: PreTrainedModel
+    forward_pass: ForwardPass
+    vocab: int  # of the tokenizer: what the model has beyond it is padding, never a token
+    index: Mapping[str, int] = field(default_factory=dict)  # of each adapter in the model's linear modules
+    entry: Mapping[str, int] = field(default_factory=dict)  # the layer at which each adapter's rows join
+    recorder: StepRecorder = field(default_factory=StepRecorder)
 
     @property
     def device(self) -> torch.device:
+        """Where token ids go in and logits come out."""
         return self.model.device
 
     @property
     def dtype(self) -> torch.dtype:
+        """The precision of the model's weights."""
         return self.model.dtype
 
     @property
     def context(self) -> int:
-        """Most tokens that the model was made for."""
+        """The most tokens that the model was made for."""
         return context_of(self.model)
 
     @property
     def parameters(self) -> int:
         """How many weights there are, which is what a pass costs."""
         return sum(p.numel() for p in self.model.parameters())
-
-    def _lowest(self, adapter: Adapter) -> int:
-        """Where an adapter's rows join: its lowest layer, or the output head where it adapts nothing else."""
-        found = [re.search(r"\blayers\.(\d+)\.", path) for path in adapter.factors]
-        return min(min(int(match[1]), self.body.depth) if match else self.body.depth for match in found)
-
-    def _probe(self) -> tuple[Tensor, Tensor]:
-        vocab = self.model.config.get_text_config().vocab_size
-        ids = (torch.arange(2 * PROBE, device=self.device).view(2, PROBE) * 7919 + 11) % vocab
-        real = torch.ones_like(ids, dtype=torch.bool)
-        real[0, : PROBE // 3] = False
-        return ids, real
-
-    @torch.inference_mode()
-    def _own_logits(self) -> Tensor:
-        ids, real = self._probe()
-        positions = (real.cumsum(-1) - 1).clamp(min=0)
-        out = self.model(input_ids=ids, attention_mask=real.long(), position_ids=positions, use_cache=False)
-        return out.logits[:, -1].float()
-
-    def _found(self, own: Tensor) -> Body:
-        """The fastest way to run the model that gives its own logits; ModelError where there is none."""
-        before = self.model.config._attn_implementation
-        reasons: list[str] = []
-        ways: list[tuple[Callable[[PreTrainedModel], Body], str]] = [
-            (take_apart, attention.NAME),
-            (as_a_whole, attention.NAME),
-            (as_a_whole, before),
-        ]
-        for take, implementation in ways:
-            self.always_mask = take is as_a_whole  # it would make one itself, of a cache it does not know
-            try:
-                self.model.set_attn_implementation(implementation)
-                self.body = take(self.model)
-                reason = self._differs(own)
-            except MISFITS as error:
-                reason = f"{type(error).__name__}: {error}"
-            if not reason:
-                if reasons:
-                    log.warning(
-                        "%s cannot be walked (%s): every ARM costs a whole pass",
-                        type(self.model).__name__,
-                        reasons[0],
-                    )
-                return self.body
-            reasons.append(reason)
-        raise ModelError(
-            f"{type(self.model).__name__} cannot be decoded with a cache of keys and values: {reasons[-1]}",
-            hint="take a decoder-only model whose layers are attention",
-        )
-
-    def _compile(self, own: Tensor) -> None:
-        """Compile the layers and record the steps; where that fails or gives other logits, do not."""
-        import torch._dynamo  # slow to import, and seldom wanted
-
-        before = self.body
-        try:
-            if isinstance(before, Walk):
-                # Layers differ by their number alone, which counts as a recompilation each.
-                limit = max(torch._dynamo.config.recompile_limit, 4 * before.depth)
-                torch._dynamo.config.recompile_limit = limit
-                compiled = [torch.compile(layer, dynamic=True) for layer in before.layers]
-                self.body = replace(before, layers=cast("list[nn.Module]", compiled))
-            reason = self._differs(own)
-        except Exception as error:  # a compiler fails in its own ways
-            reason = f"{type(error).__name__}: {error}"
-        if reason:
-            log.warning("%s is not compiled: %s", type(self.model).__name__, reason)
-            self.body = before
-        self.replays = True
-
-    @torch.inference_mode()
-    def _differs(self, own: Tensor) -> str:
-        """Why a trial in two passes gives other logits than the model; empty where it does not."""
-        ids, real = self._probe()
-        trial = Flight(self, len(ids), {}, PROBE, bare=True)
-        trial.feed(ids[:, :-1], real[:, :-1].sum(-1).cpu().numpy(), head=None)
-        logits = trial.feed(ids[:, -1:], head=slice(-1, None))
-        assert logits is not None
-        off = float((logits[:, -1].float() - own).norm() / own.norm())
-        return "" if off <= TOLERANCE[self.dtype] else f"its logits would be off by {off:.1%}"
 
 
 def vocabulary(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int:

@@ -9,8 +9,8 @@ from toy_arms import LINEAR, PROMPTS, TOKENS, each_alone, make_arm, other_model
 from toys import toy_model
 
 from genarm.decoding import GuidedRequest, load_decoder
-from genarm.decoding.runner.batch import Flight
-from genarm.decoding.runner.forward import Walk
+from genarm.decoding.runner.batch import ModelBatch
+from genarm.decoding.runner.forward import LayerwiseForward
 from genarm.errors import ModelError
 from genarm.models import resolve
 
@@ -62,7 +62,7 @@ def unread(answers, requests):
 @pytest.mark.parametrize(
     ("first_or_last", "speculate"), [(None, False), (None, True), (0, False), (TOKENS - 1, False)]
 )
-def test_scores_that_are_no_numbers_fail_their_request_alone(load, speculate, first_or_last):
+def test_scores_that_are_not_finite_fail_their_request_alone(load, speculate, first_or_last):
     """The poison is in one prompt. What is drawn from no numbers may well be the poison again."""
     clean, requests = load(speculate=speculate), others(7)
     alone = each_alone(clean, requests)
@@ -76,14 +76,14 @@ def test_scores_that_are_no_numbers_fail_their_request_alone(load, speculate, fi
     failed = streams.pop(1)
     for stream, (_, answer) in zip(streams, sound, strict=True):
         assert stream.response().tokens == answer.tokens
-    with pytest.raises(ModelError, match="request 1: the model's scores are no numbers"):
+    with pytest.raises(ModelError, match="request 1: the model's scores are not finite"):
         failed.response()
     with pytest.raises(ModelError, match="request 1: "):
         list(failed)
-    heard = []
+    counts = []
     with pytest.raises(ModelError, match="request 0: "):
-        engine.generate([bad, *(r for r, _ in sound)], heard.append)
-    assert sum(heard) >= sum(len(a.tokens) for _, a in sound)
+        engine.generate([bad, *(r for r, _ in sound)], counts.append)
+    assert sum(counts) >= sum(len(a.tokens) for _, a in sound)
 
 
 @pytest.mark.parametrize("ending", ["drawn last", "failed"])
@@ -111,18 +111,18 @@ def test_who_takes_the_slot_next_is_not_harmed(load, ending):
     streams = [session.submit(request) for request in (first, *rest)]
     for _ in range(8):
         session.step()
-    assert streams[0]._ticket.done
-    pool = session.ensemble
+    assert streams[0].done
+    ensemble = session.admission.ensemble
     streams.append(session.submit(heir))
     session.step()
-    assert session.ensemble is pool  # it took the slot that fell free
+    assert session.admission.ensemble is ensemble  # it took the slot that fell free
     if ending == "failed":
         with pytest.raises(ModelError, match="request 0: "):
             streams[0].response()
     assert [s.response().tokens for s in streams[1:]] == [a.tokens for a in alone]
 
 
-def test_an_arm_that_gives_no_numbers_fails_who_it_speaks_for(load, toy):
+def test_an_arm_whose_scores_are_not_finite_fails_the_requests_that_it_guides(load, toy):
     engine = load(batch_size=4)
     requests = others(8)
     clean = engine.generate(requests)
@@ -131,7 +131,7 @@ def test_an_arm_that_gives_no_numbers_fails_who_it_speaks_for(load, toy):
     session = engine.session()
     for stream, request, answer in zip([session.submit(r) for r in requests], requests, clean, strict=True):
         if "small" in request.weights:
-            with pytest.raises(ModelError, match="no numbers"):
+            with pytest.raises(ModelError, match="not finite"):
                 stream.response()
         else:
             assert stream.response().tokens == answer.tokens
@@ -140,7 +140,7 @@ def test_an_arm_that_gives_no_numbers_fails_who_it_speaks_for(load, toy):
 class OutOfMemory:
     """Calls of a method, of which some run out of memory: a pass through a model, unless another is named."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, fails, owner=Walk, name="run") -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, fails, owner=LayerwiseForward, name="run") -> None:
         self.calls, self.fails, self.method = 0, fails, getattr(owner, name)
         monkeypatch.setattr(owner, name, lambda *args: self(*args))
 
@@ -153,7 +153,8 @@ class OutOfMemory:
 
 
 @pytest.mark.parametrize(
-    ("owner", "name", "speculate"), [(Walk, "run", False), (Walk, "run", True), (Flight, "_take", False)]
+    ("owner", "name", "speculate"),
+    [(LayerwiseForward, "run", False), (LayerwiseForward, "run", True), (ModelBatch, "take", False)],
 )
 def test_memory_that_runs_out_halves_the_pool_once(load, monkeypatch, caplog, owner, name, speculate):
     """Whenever it happens: reading prompts, stepping, drafting, verifying, or moving what was read."""
@@ -170,13 +171,13 @@ def test_memory_that_runs_out_halves_the_pool_once(load, monkeypatch, caplog, ow
         caplog.clear()
         with monkeypatch.context() as patched, caplog.at_level(logging.WARNING, "genarm"):
             OutOfMemory(patched, lambda call, which=which: call == which, owner, name)
-            found = engine.generate(requests)
+            answers = engine.generate(requests)
         (warning,) = caplog.records
         assert warning.getMessage() in (
             "out of memory: going on with 1 slots",
             "out of memory: going on with 2 slots",
         )
-        for answer, other in zip(found, want, strict=True):
+        for answer, other in zip(answers, want, strict=True):
             assert (answer.tokens, answer.text) == (other.tokens, other.text)
             assert answer.kl == pytest.approx(other.kl, rel=1e-4, abs=1e-5)
             assert len(answer.rewards) == len(other.rewards)
@@ -192,7 +193,7 @@ def test_memory_that_stays_out_is_an_error(load, monkeypatch, slots):
     assert passes.calls < 12
 
 
-def test_what_was_told_before_memory_ran_out_is_told_once(load, monkeypatch):
+def test_what_was_streamed_before_memory_ran_out_is_streamed_once(load, monkeypatch):
     engine = load(batch_size=4)
     requests = others(5)
     want = each_alone(engine, requests)
@@ -202,15 +203,15 @@ def test_what_was_told_before_memory_ran_out_is_told_once(load, monkeypatch):
     with monkeypatch.context() as patched:
         OutOfMemory(patched, lambda call: call == 1)
         session.step()
-    cut = next(stream for stream in streams if stream._ticket is session.waiting[-1])
+    cut = streams[requests.index(session.admission.waiting[-1].request)]
     cut.cancel()
-    for stream, told, answer in zip(streams, pieces, want, strict=True):
-        told += stream
-        assert "".join(piece.text for piece in told) == stream.response().text
-        assert tuple(piece.token for piece in told) == stream.response().tokens
+    for stream, read, answer in zip(streams, pieces, want, strict=True):
+        read += stream
+        assert "".join(piece.text for piece in read) == stream.response().text
+        assert tuple(piece.token for piece in read) == stream.response().tokens
         if stream is cut:
             assert stream.response().finish_reason == "cancelled"
-            assert stream.response().tokens == answer.tokens[: len(told)] and told
+            assert stream.response().tokens == answer.tokens[: len(read)] and read
         else:
             assert stream.response().tokens == answer.tokens
 
@@ -220,6 +221,6 @@ def test_errors_that_are_no_lack_of_memory_are_not_hidden(load, monkeypatch):
         raise RuntimeError("shape mismatch")
 
     engine = load()
-    monkeypatch.setattr(Walk, "run", misfit)
+    monkeypatch.setattr(LayerwiseForward, "run", misfit)
     with pytest.raises(RuntimeError, match="shape mismatch"):
         engine.generate(others(2))

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from toy_arms import PROMPTS, as_peft_loads_it, assert_replays, each_alone, make_arm, other_model, save_arms
 
 from genarm.decoding import GuidedRequest, load_decoder
-from genarm.decoding.engine import session as sessions
-from genarm.decoding.engine.stop import Ending, Telling
-from genarm.decoding.runner import ensemble as ensembles
+from genarm.decoding.engine import admission
+from genarm.decoding.engine.stop import StopCriteria, StreamingText
+from genarm.decoding.runner import ensemble
 from genarm.decoding.runner.ensemble import Ensemble
 from genarm.errors import RequestError
 from genarm.models import resolve
@@ -27,7 +27,7 @@ WEIGHTS = [
     {"small": 1.0, "all": 0.0},
     {"middle": 0.6, "top": 0.3},
 ]
-KNOBS = [{}, {"temperature": 0.6}, {"top_k": 7}, {"temperature": 0.0}, {"top_p": 0.8, "temperature": 1.5}]
+SAMPLING = [{}, {"temperature": 0.6}, {"top_k": 7}, {"temperature": 0.0}, {"top_p": 0.8, "temperature": 1.5}]
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def palette(engine):
             WEIGHTS[i % 5],
             max_new_tokens=1 + i % 7 * 3,
             seed=i,
-            **KNOBS[i * 2 % 5],
+            **SAMPLING[i * 2 % 5],
         )
         for i in range(25)
     ]
@@ -87,11 +87,11 @@ def test_in_any_order_and_any_pool_each_request_is_answered_as_alone(engine, pal
                 cancelled.add(i)
             elif verb == "r":
                 pieces[i] += [piece for _, piece in zip(range(2), streams[i][0], strict=False)]
-    for (stream, which), told in zip(streams, pieces, strict=True):
-        told += stream
+    for (stream, which), read in zip(streams, pieces, strict=True):
+        read += stream
         response, alone = stream.response(), palette[which][1]
-        assert tuple(p.token for p in told) == response.tokens
-        assert "".join(p.text for p in told) == response.text
+        assert tuple(p.token for p in read) == response.tokens
+        assert "".join(p.text for p in read) == response.text
         if response.finish_reason == "cancelled":
             assert response.tokens == alone.tokens[: len(response.tokens)]
             assert alone.text.startswith(response.text)
@@ -106,38 +106,38 @@ def test_in_any_order_and_any_pool_each_request_is_answered_as_alone(engine, pal
 
 
 @pytest.mark.parametrize("slots", [2, 5, 30])
-@pytest.mark.parametrize("patch", [None, "slack", "prefill", "replays"])
+@pytest.mark.parametrize("patch", [None, "slack", "prefill", "recorded"])
 def test_a_batch_is_answered_as_its_requests_alone(engine, palette, monkeypatch, slots, patch):
     """Also where the cache is moved at every turn, prompts are read in small pieces, and steps recorded."""
     if patch == "slack":
-        monkeypatch.setattr(sessions, "SLACK", 0)
+        monkeypatch.setattr(admission, "SLACK", 0)
     elif patch == "prefill":
-        monkeypatch.setattr(ensembles, "PREFILL", 4)
-    elif patch == "replays":
+        monkeypatch.setattr(ensemble, "PREFILL", 4)
+    elif patch == "recorded":
         for part in engine.parts:
-            monkeypatch.setattr(part.trunk, "replays", True)
+            monkeypatch.setattr(part.trunk.recorder, "enabled", True)
     engine.slots = slots
     requests, alone = zip(*palette, strict=True)
     answers = engine.generate(requests)
     assert [(a.tokens, a.text, a.finish_reason) for a in answers] == [
         (a.tokens, a.text, a.finish_reason) for a in alone
     ]
-    assert all(part.trunk.replays == (patch == "replays") for part in engine.parts)
+    assert all(part.trunk.recorder.enabled == (patch == "recorded") for part in engine.parts)
     assert engine.generate([]) == []
 
 
 def counted(monkeypatch):
     """How often slots were taken in place, and how often all was arranged anew."""
     seen = Counter()
-    take, assembled = Ensemble.take, sessions.assembled
+    take, assemble = Ensemble.take, admission.assemble
     monkeypatch.setattr(Ensemble, "take", lambda *a: (seen.update(["take"]), take(*a))[1])
-    monkeypatch.setattr(sessions, "assembled", lambda *a: (seen.update(["assembled"]), assembled(*a))[1])
+    monkeypatch.setattr(admission, "assemble", lambda *a: (seen.update(["assemble"]), assemble(*a))[1])
     return seen
 
 
 @pytest.mark.parametrize("weights", [{"all": 0.4, "small": 0.2}, {"top": 1.0}])
 def test_a_slot_that_falls_free_is_taken_at_once_and_keeps_nothing(engine, monkeypatch, weights):
-    """In place where the same ARMs speak, by a new arrangement where others do."""
+    """In place where the same ARMs guide, by a new arrangement where others do."""
     first = GuidedRequest(PROMPTS[1], {"all": 0.9, "small": 0.3}, max_new_tokens=6, seed=1)
     others = [dataclasses.replace(first, prompt=PROMPTS[4], seed=i, max_new_tokens=40) for i in range(2, 6)]
     heir = GuidedRequest(PROMPTS[3], weights, temperature=1.4, top_k=4, max_new_tokens=12, seed=7)
@@ -149,11 +149,11 @@ def test_a_slot_that_falls_free_is_taken_at_once_and_keeps_nothing(engine, monke
     for _ in range(6):
         session.step()
     assert streams[0].response().tokens == alone[0].tokens and seen["take"] == 0
-    before = seen["assembled"]
+    before = seen["assemble"]
     session.step()
-    assert len(streams[5]._ticket.pieces) == 1  # it drew a token in the very next step
+    assert streams[5].ready == 1  # it drew a token in the very next step
     in_place = weights.keys() == first.weights.keys()
-    assert (seen["take"], seen["assembled"] - before) == ((1, 0) if in_place else (0, 1))
+    assert (seen["take"], seen["assemble"] - before) == ((1, 0) if in_place else (0, 1))
     assert [s.response().tokens for s in streams] == [a.tokens for a in alone]
 
 
@@ -174,6 +174,16 @@ def test_a_prompt_that_many_share_is_read_once(engine, monkeypatch):
     assert [a.tokens for a in answers] == [a.tokens for a in each_alone(engine, (*many, *sweep))]
 
 
+def test_a_prompt_that_is_still_waited_for_is_not_read_on(engine):
+    """The third request shares the first one's prompt, which goes on in a slot before the third has one."""
+    requests = [GuidedRequest(PROMPTS[i], max_new_tokens=6 + 6 * n, seed=n) for n, i in enumerate((1, 3, 1))]
+    alone = each_alone(engine, requests)
+    engine.slots = 2
+    session = engine.session()
+    streams = [session.submit(request) for request in requests]
+    assert [s.response().tokens for s in streams] == [a.tokens for a in alone]
+
+
 def test_a_cancelled_request_frees_its_slot_and_harms_no_other(engine):
     requests = [GuidedRequest(PROMPTS[i], WEIGHTS[2 - i], max_new_tokens=20, seed=i) for i in range(3)]
     alone = each_alone(engine, [*requests, requests[1]])
@@ -191,7 +201,7 @@ def test_a_cancelled_request_frees_its_slot_and_harms_no_other(engine):
     assert cut.text == "".join(p.text for p in pieces)
     assert (late.response().finish_reason, late.response().tokens) == ("cancelled", ())
     session.step()
-    assert len(streams[2]._ticket.pieces) == 1
+    assert streams[2].ready == 1
     assert [s.response().tokens for s in streams[1:]] == [a.tokens for a in alone[1:3]]
     streams[1].cancel()  # too late
     assert streams[1].response().finish_reason == alone[1].finish_reason
@@ -204,7 +214,7 @@ def test_rewards_are_the_log_probabilities_of_whole_passes(toy, models, engine, 
         resolve(str(toy.folder)), folders, dtype="float32", strategy=strategy, batch_size=4
     )
     requests = [
-        GuidedRequest(p, w, max_new_tokens=9, seed=i, return_rewards=i != 3, **KNOBS[i])
+        GuidedRequest(p, w, max_new_tokens=9, seed=i, return_rewards=i != 3, **SAMPLING[i])
         for i, (p, w) in enumerate(zip(PROMPTS, WEIGHTS, strict=True))
     ]
     for request, answer in zip(requests, decoder.generate(requests), strict=True):
@@ -243,23 +253,23 @@ def test_a_prompt_of_one_token_beside_longer_ones_in_another_model(engine):
     assert [a.tokens for a in engine.generate(requests)] == [a.tokens for a in alone]
 
 
-def spoken(tokenizer, model, text: bytes, stop=()):
+def streamed(tokenizer, model, written: bytes, stop=()):
     """The pieces of a text of which each byte is a token."""
-    telling = Telling(Ending(tokenizer, model), stop)
-    ids = tokenizer.convert_tokens_to_ids(tokenizer.tokenize(text.decode("utf-8", "replace")))
-    return [telling.add(i) for i in ids], telling
+    text = StreamingText(StopCriteria(tokenizer, model), stop)
+    ids = tokenizer.convert_tokens_to_ids(tokenizer.tokenize(written.decode("utf-8", "replace")))
+    return [text.add(i) for i in ids], text
 
 
-def test_characters_are_told_whole_and_a_possible_stop_string_is_held_back(toy):
-    pieces, telling = spoken(toy.tokenizer, toy.model, "né\N{GRINNING FACE} ok".encode())
+def test_characters_are_streamed_whole_and_a_possible_stop_string_is_held_back(toy):
+    pieces, text = streamed(toy.tokenizer, toy.model, "né\N{GRINNING FACE} ok".encode())
     assert pieces == ["n", "", "é", "", "", "", "\N{GRINNING FACE}", " ", "o", "k"]
-    assert telling.finish("né\N{GRINNING FACE} ok") == ""
-    pieces, telling = spoken(toy.tokenizer, toy.model, b"a STOP or STand STO", ("STOP!", "STx"))
+    assert text.finish("né\N{GRINNING FACE} ok") == ""
+    pieces, text = streamed(toy.tokenizer, toy.model, b"a STOP or STand STO", ("STOP!", "STx"))
     assert pieces[:8] == ["a", " ", "", "", "", "", "STOP ", "o"]
     assert "".join(pieces) == "a STOP or STand "
-    assert telling.finish("a STOP or STand STO") == "STO"
-    # A character that never becomes whole is told at the end.
-    telling = Telling(Ending(toy.tokenizer, toy.model), ())
+    assert text.finish("a STOP or STand STO") == "STO"
+    # A character that never becomes whole comes at the end.
+    text = StreamingText(StopCriteria(toy.tokenizer, toy.model), ())
     ids = [toy.tokenizer.convert_tokens_to_ids(symbol) for symbol in toy.tokenizer.tokenize("é")]
-    text = telling.ending.text(ids[:1])
-    assert telling.add(ids[0]) == "" and telling.finish(text) == text == "\N{REPLACEMENT CHARACTER}"
+    whole = text.criteria.text(ids[:1])
+    assert text.add(ids[0]) == "" and text.finish(whole) == whole == "\N{REPLACEMENT CHARACTER}"

@@ -36,7 +36,7 @@ MIXED = [
     {"second": 1.0, "own": 0.4},
     {"whole": 1.0},
 ]
-KNOBS = [
+SAMPLING = [
     {},
     {"temperature": 0.7, "top_k": 6},
     {"top_p": 0.8},
@@ -74,7 +74,7 @@ def strong(toy, tmp_path_factory):
 def mixed(**changes):
     return [
         dataclasses.replace(
-            GuidedRequest(PROMPTS[i % 5], MIXED[i % 6], max_new_tokens=1 + 2 * i, seed=i, **KNOBS[i % 4]),
+            GuidedRequest(PROMPTS[i % 5], MIXED[i % 6], max_new_tokens=1 + 2 * i, seed=i, **SAMPLING[i % 4]),
             **changes,
         )
         for i in range(14)
@@ -129,17 +129,17 @@ def assert_follows(answers, chances, length):
 
 
 @pytest.mark.parametrize(
-    ("length", "knobs"),
+    ("length", "sampling"),
     [
         (3, {"temperature": 0.8, "top_k": 5, "top_p": 0.95}),
         (2, {}),
         pytest.param(3, {"temperature": 0.5}, marks=pytest.mark.slow),
     ],
 )
-def test_sampled_tokens_follow_the_enumerated_distribution(strong, length, knobs):
+def test_sampled_tokens_follow_the_enumerated_distribution(strong, length, sampling):
     """Each of three tokens is now a draft that stayed, now a recovered one, the later ones a bonus too."""
     load, base, arms = strong
-    request = GuidedRequest((5, 6, 7), {"arm": 0.4, "own": 0.2}, max_new_tokens=4, **knobs)
+    request = GuidedRequest((5, 6, 7), {"arm": 0.4, "own": 0.2}, max_new_tokens=4, **sampling)
     n, decoder = 3000, load(1000)
     decoder.policy.cost = 0.1  # deeper than such a draft is worth
     answers = decoder.generate([dataclasses.replace(request, seed=seed) for seed in range(n)])
@@ -147,12 +147,12 @@ def test_sampled_tokens_follow_the_enumerated_distribution(strong, length, knobs
     assert_follows(answers, enumerated(base, arms, request, length, least=2 / n), length)
 
 
-@pytest.mark.parametrize("knobs", [{}, {"temperature": 0.8, "top_k": 9, "top_p": 0.9}])
-def test_acceptance_is_one_minus_total_variation(strong, toy, knobs):
+@pytest.mark.parametrize("sampling", [{}, {"temperature": 0.8, "top_k": 9, "top_p": 0.9}])
+def test_acceptance_is_one_minus_total_variation(strong, toy, sampling):
     """Two tokens, so that one is drafted, always after the prompt: p and q are known there."""
     load, base, arms = strong
     weights = {"arm": 0.5, "second": 0.2}
-    request = GuidedRequest((5, 6, 7), weights, max_new_tokens=2, **knobs)
+    request = GuidedRequest((5, 6, 7), weights, max_new_tokens=2, **sampling)
     n, decoder = 3000, load(1000)
     decoder.generate([dataclasses.replace(request, seed=seed) for seed in range(n)])
     p, q = (enumerated(model, arms, request, 1, least=0) for model in (base, toy.model))
@@ -168,13 +168,15 @@ def test_the_depth_follows_the_acceptance(toy, tmp_path, monkeypatch, noise, dee
     strong_base(toy, tmp_path / "base", noise=noise)
     arm = make_arm(tmp_path / "arm", resolve(str(toy.folder)), toy.model, seed=4)
     decoder = load_decoder(resolve(str(tmp_path / "base")), {"arm": arm}, dtype="float32", speculate=True)
-    depths, depth = [], SpeculativePolicy._depth
-    monkeypatch.setattr(SpeculativePolicy, "_depth", lambda *a: (depths.append(depth(*a)), depths[-1])[1])
+    depths, depth = [], SpeculativePolicy.draft_depth
+    monkeypatch.setattr(
+        SpeculativePolicy, "draft_depth", lambda *a: (depths.append(depth(*a)), depths[-1])[1]
+    )
     request = GuidedRequest(PROMPTS[0], {"arm": 0.2}, max_new_tokens=120)
     decoder.generate([request])
-    found = [int(d[0]) for d in depths]
-    assert found[0] == 2 and (max(found) if noise == 0 else min(found[:-2])) == deepest
-    assert all(1 <= d <= 8 for d in found[:-1])
+    drafted = [int(d[0]) for d in depths]
+    assert drafted[0] == 2 and (max(drafted) if noise == 0 else min(drafted[:-2])) == deepest
+    assert all(1 <= d <= 8 for d in drafted[:-1])
     if noise == 0:
         assert decoder.policy.acceptance == 1
 
@@ -194,9 +196,9 @@ def test_a_cancelled_request_harms_no_other(strong):
     assert cut.tokens == alone[0].tokens[: len(cut.tokens)] and len(cut.tokens) < 25
     assert cut.text == "".join(p.text for p in pieces)
     for i in (1, 2, 3, 5):
-        told = list(streams[i])
+        read = list(streams[i])
         assert gist(streams[i].response()) == gist(alone[i])
-        assert "".join(p.text for p in told) == alone[i].text
+        assert "".join(p.text for p in read) == alone[i].text
     assert streams[4].response().tokens == ()
 
 

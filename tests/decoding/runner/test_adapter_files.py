@@ -42,7 +42,7 @@ def test_adapters_that_do_not_fit_or_were_altered_are_refused(toy, folder, tmp_p
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "message"),
     [
         ({"use_dora": True}, "use_dora=True"),
         ({"bias": "lora_only"}, "bias='lora_only'"),
@@ -52,25 +52,25 @@ def test_adapters_that_do_not_fit_or_were_altered_are_refused(toy, folder, tmp_p
         ({"peft_type": "IA3"}, "peft_type='IA3'"),
     ],
 )
-def test_what_plain_row_products_would_get_wrong_is_refused(toy, folder, tmp_path, change, says):
+def test_what_plain_row_products_would_get_wrong_is_refused(toy, folder, tmp_path, change, message):
     source = resolve(str(toy.folder))
     for file in folder.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
     config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
     (tmp_path / "adapter_config.json").write_text(json.dumps(config | change), encoding="utf-8")
     write_card(tmp_path, card(source))
-    with pytest.raises(AdapterError, match=says):
+    with pytest.raises(AdapterError, match=message):
         load_decoder(source, {"arm": tmp_path}, dtype="float32")
 
 
 @pytest.mark.parametrize(
-    ("key", "says"),
+    ("key", "message"),
     [
         ("model.embed_tokens.lora_embedding_A", "no LoRA factor"),
         ("model.norm.lora_A.weight", "no linear module"),
     ],
 )
-def test_factors_of_what_is_no_linear_module_are_refused(toy, folder, tmp_path, key, says):
+def test_factors_of_what_is_no_linear_module_are_refused(toy, folder, tmp_path, key, message):
     source = resolve(str(toy.folder))
     for file in folder.iterdir():
         (tmp_path / file.name).write_bytes(file.read_bytes())
@@ -79,5 +79,5 @@ def test_factors_of_what_is_no_linear_module_are_refused(toy, folder, tmp_path, 
     tensors[f"base_model.model.{key}".replace("lora_A", "lora_B")] = torch.zeros(32, 3)
     save_file(tensors, tmp_path / "adapter_model.safetensors")
     write_card(tmp_path, card(source))
-    with pytest.raises(AdapterError, match=says):
+    with pytest.raises(AdapterError, match=message):
         load_decoder(source, {"arm": tmp_path}, dtype="float32")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from genarm.doctor import CheckResult
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 PARAMS = (ROOT / "params.yaml").read_text()
 
 
