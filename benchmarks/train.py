@@ -42,6 +42,7 @@ ALIKE = 0.1  # of a loss that several rows compute, over the first step
 
 
 def options(arguments: list[str] | None) -> argparse.Namespace:
+    """The options of the command line, with defaults that depend on one another and on the machine."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, one flat object")
     parser.add_argument("--data", type=Path, metavar="FILE", help="JSON lines of pairs (the seed pairs)")
@@ -84,6 +85,7 @@ def options(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def main(arguments: list[str] | None = None) -> None:
+    """Draw the pairs, time every row on them, show tables and write the JSON file."""
     chosen = options(arguments)
     prepare(ROOT)  # before torch: it decides how threads wait, for all rows
     from decode_figures import show
@@ -136,15 +138,15 @@ def measure(
             alike: dict[str, dict[str, float]] = {}
             for row in chosen.rows:
                 layers = chosen.top if row.endswith("_top8") or row == "limit" else None
-                found = run(replace(job, row=row, layers=layers))
+                result = run(replace(job, row=row, layers=layers))
                 if row == "limit":
-                    for key, value in found.items():
+                    for key, value in result.items():
                         every[key].append(value)
                 else:
-                    alike[row] = found
-                    every[row].append(found["pairs"] / found["seconds"])
-                    every[f"tokens_per_s_{row}"].append(found["tokens"] / found["seconds"])
-                    every[f"mem_{row}_mb"].append(found["peak_mb"])
+                    alike[row] = result
+                    every[row].append(result["pairs"] / result["seconds"])
+                    every[f"tokens_per_s_{row}"].append(result["tokens"] / result["seconds"])
+                    every[f"mem_{row}_mb"].append(result["peak_mb"])
                 advance(1)
             check_alike(alike)
     rates = every.pop("rate", [0.0])
@@ -154,25 +156,25 @@ def measure(
 
 
 def run(job: "Job") -> dict[str, float]:
-    """One row in a process of its own: fresh memory, no module that another row has changed."""
+    """One row in a separate process: fresh memory, no module that another row has changed."""
     command = [sys.executable, str(Path(__file__).parent / "train_rows.py"), json.dumps(asdict(job))]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"the row {job.row} failed:\n{done.stderr[-4000:]}")
-    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-    return found
+    result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return result
 
 
-def check_alike(found: dict[str, dict[str, float]]) -> None:
+def check_alike(results: dict[str, dict[str, float]]) -> None:
     """Raise SystemExit unless rows that should compute the same thing had the same first loss and adapters.
 
     Adapters start at zero, so where they sit does not matter yet; DPO's first loss is log 2 for any pairs.
     """
-    losses = {row: one["loss"] for row, one in found.items() if row != "trl_dpo"}
+    losses = {row: one["loss"] for row, one in results.items() if row != "trl_dpo"}
     if losses and max(losses.values()) > (1 + ALIKE) * min(losses.values()):
         raise SystemExit(f"the rows do not compute the same loss: {losses}")
     for top in (True, False):
-        trained = {row: one["trained"] for row, one in found.items() if row.endswith("_top8") == top}
+        trained = {row: one["trained"] for row, one in results.items() if row.endswith("_top8") == top}
         if len(set(trained.values())) > 1:
             raise SystemExit(f"the rows do not train as many numbers: {trained}")
 

@@ -32,6 +32,7 @@ class Work:
 
     @classmethod
     def of(cls, model: PreTrainedModel, rank: int) -> "Work":
+        """The work of a model with LoRA adapters of this rank on all its linear layers."""
         linear = [
             [module for module in layer.modules() if isinstance(module, nn.Linear)]
             for layer in model.get_decoder().layers

@@ -91,9 +91,11 @@ def _read_alike(pair: Pair, tokenizer: "PreTrainedTokenizerBase") -> bool:
 
 
 def write(file: Path, pairs: Sequence[Pair]) -> None:
+    """Write drawn pairs as JSON lines."""
     file.write_text("".join(json.dumps(asdict(pair)) + "\n" for pair in pairs), encoding="utf-8")
 
 
 def read(file: Path) -> list[Pair]:
+    """Read the pairs that `write` wrote."""
     rows = (json.loads(line) for line in file.read_text(encoding="utf-8").splitlines())
     return [Pair(**{**row, "ids": TokenPair(**row["ids"])}) for row in rows]

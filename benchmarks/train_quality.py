@@ -37,6 +37,7 @@ WAYS = {"plain": "two padded rows a pair", "ours": "packed, prompts shared"}
 
 
 def options(arguments: list[str] | None) -> argparse.Namespace:
+    """The options of the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, metavar="FILE", help="JSON lines of pairs")
     parser.add_argument("--test", type=Path, metavar="FILE", help="held-out pairs; else prompts of --data")
@@ -57,15 +58,16 @@ def options(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def main(arguments: list[str] | None = None) -> None:
+    """Train both ways for each seed, show the accuracies and write the JSON file."""
     chosen = options(arguments)
     prepare(ROOT)
     from rich.console import Console
 
-    found = measure(chosen)
+    results = measure(chosen)
     console = Console(width=None if Console().is_terminal else 120)
-    console.print(table(found, chosen))
+    console.print(table(results, chosen))
     if chosen.json:
-        rounded = {key: round(value, 4) for key, value in found.items()}
+        rounded = {key: round(value, 4) for key, value in results.items()}
         chosen.json.write_text(json.dumps(rounded, indent=1) + "\n", encoding="utf-8")
 
 
@@ -97,7 +99,7 @@ def measure(chosen: argparse.Namespace) -> dict[str, float]:
         checkpoint_minutes=1e6,
         lora=LoraConfig(layers=chosen.layers or "all"),
     )
-    found = {
+    results = {
         "pairs": float(len(data)),
         "held_out": float(len(held_out)),
         "longer_is_chosen": longer_is_chosen(held_out.lengths[:, 1:].tolist()),
@@ -108,10 +110,13 @@ def measure(chosen: argparse.Namespace) -> dict[str, float]:
             settings = config.model_copy(update={"seed": seed})
             before, after = accuracies(source, chosen.dtype, settings, data, held_out, way)
             seconds = time.monotonic() - begun
-            found |= {f"{way}_before": before, f"{way}_seed{seed}": after}  # a fresh adapter changes nothing
-            found[f"{way}_seconds_seed{seed}"] = seconds
+            results |= {
+                f"{way}_before": before,
+                f"{way}_seed{seed}": after,
+            }  # a fresh adapter changes nothing
+            results[f"{way}_seconds_seed{seed}"] = seconds
             print(f"{way}, seed {seed}: {before:.3f}, then {after:.3f} ({seconds:.0f} s)", file=sys.stderr)
-    return found
+    return results
 
 
 def split(pairs: "Sequence[Pair]", held_out: int) -> "tuple[list[Pair], list[Pair]]":
@@ -159,15 +164,15 @@ def accuracies(
     return rows[0], rows[-1]
 
 
-def table(found: Mapping[str, float], chosen: argparse.Namespace) -> "Table":
+def table(results: Mapping[str, float], chosen: argparse.Namespace) -> "Table":
     """A line a way, and the difference of their means beside the error that seeds alone would give it."""
     from rich.table import Table
 
-    error = math.sqrt(0.25 / found["held_out"])
+    error = math.sqrt(0.25 / results["held_out"])
     shown = Table(
-        title=f"{chosen.data.name}: trained on {found['pairs']:.0f} pairs of at most {chosen.max_tokens} "
-        f"tokens, adapters on {chosen.layers or 'all'} layers; accuracy on {found['held_out']:.0f} held-out "
-        f"pairs, standard error {error:.3f}",
+        title=f"{chosen.data.name}: trained on {results['pairs']:.0f} pairs of at most {chosen.max_tokens} "
+        f"tokens, adapters on {chosen.layers or 'all'} layers; accuracy on {results['held_out']:.0f} "
+        f"held-out pairs, standard error {error:.3f}",
         title_justify="left",
     )
     seeds = range(chosen.seeds)
@@ -175,14 +180,14 @@ def table(found: Mapping[str, float], chosen: argparse.Namespace) -> "Table":
         shown.add_column(name, justify="right" if name else "left")
     means, spreads = {}, {}
     for way, title in WAYS.items():
-        values = [found[f"{way}_seed{seed}"] for seed in seeds]
+        values = [results[f"{way}_seed{seed}"] for seed in seeds]
         means[way] = statistics.mean(values)
         spreads[way] = statistics.variance(values) if len(values) > 1 else math.nan
-        shown.add_row(title, *(f"{value:.3f}" for value in (found[f"{way}_before"], *values, means[way])))
+        shown.add_row(title, *(f"{value:.3f}" for value in (results[f"{way}_before"], *values, means[way])))
     off = math.sqrt(sum(spreads.values()) / len(seeds))
     blank = [""] * (1 + len(seeds))
     shown.add_row("difference", *blank, f"{means['ours'] - means['plain']:+.3f} +- {off:.3f}")
-    shown.add_row('"longer is chosen"', *blank, f"{found['longer_is_chosen']:.3f}")
+    shown.add_row('"longer is chosen"', *blank, f"{results['longer_is_chosen']:.3f}")
     return shown
 
 

@@ -1,6 +1,6 @@
-"""One row of the training benchmark in a process of its own: real trainers, timed from their second step on.
+"""One row of the training benchmark in a separate process: real trainers, timed from their second step on.
 
-python train_rows.py JOB     JOB is a Job as JSON; the last line printed is a Found as JSON
+python train_rows.py JOB     JOB is a Job as JSON; the last line printed is the result as JSON
 """
 
 import json
@@ -44,10 +44,11 @@ class Clock(TrainerCallback):
         self.device, self.ends = device, list[float]()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        """Note the time."""
         self.ends.append(now(self.device))
 
 
-def found(job: Job) -> dict[str, float]:
+def measure_row(job: Job) -> dict[str, float]:
     """Time, pairs and tokens of all steps but the first, peak memory, and what shows rows to be alike."""
     torch.set_num_threads(job.threads)
     set_seed(SEED)
@@ -104,6 +105,7 @@ def random_model(
 
 
 def row_tokens(pairs: Sequence[Pair]) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Tokens that each pair takes up in a packed row -> [n]."""
     return np.array([pair.ids.row_tokens for pair in pairs], dtype=np.int64)
 
 
@@ -158,4 +160,4 @@ def peak_mb(device: torch.device) -> float:
 if __name__ == "__main__":
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # peft's and TRL's, of what will change in them
-        print("\n" + json.dumps(found(Job(**json.loads(sys.argv[1])))))
+        print("\n" + json.dumps(measure_row(Job(**json.loads(sys.argv[1])))))

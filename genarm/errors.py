@@ -1,10 +1,10 @@
-"""The errors a user meets. Each names what is wrong, both values where there are two, and the way out."""
+"""The errors that a user meets. Each names what is wrong, both values where two disagree, and a way out."""
 
 
 class GenarmError(Exception):
     """Root of all errors that genarm raises on purpose.
 
-    `hint` says what to do next; `retryable` says whether the same call may pass by itself later.
+    `hint` says what to do next; `retryable` says whether the same call may succeed later by itself.
     """
 
     retryable = False
@@ -50,7 +50,7 @@ class RequestError(GenarmError):
 
 
 class TrainingError(GenarmError):
-    """Training that cannot go on, such as a loss that is not a number."""
+    """Training that cannot continue, for example after a loss that is not a number."""
 
 
 class JudgeError(GenarmError):
@@ -58,7 +58,7 @@ class JudgeError(GenarmError):
 
 
 class RegistryError(GenarmError):
-    """The model registry refuses, or holds something else than expected."""
+    """The model registry refuses, or its content is not what was expected."""
 
 
 class StaleDecision(RegistryError):
@@ -70,7 +70,7 @@ class PipelineError(GenarmError):
 
 
 class Unreachable(GenarmError):
-    """A server that does not answer now."""
+    """A server that does not answer at the moment."""
 
     retryable = True
 

@@ -1,5 +1,5 @@
-"""The nouns, in the order of the sentence: dataset -> pairs -> ARM -> version -> responses -> verdicts ->
-scorecard -> decision. All are frozen; a stage makes new ones and never changes the ones it was given.
+"""The nouns, in the order of the pipeline: dataset -> pairs -> ARM -> version -> responses -> verdicts ->
+scorecard -> decision. All are frozen; a stage makes new ones and never changes those that it was given.
 
 Shape letters used everywhere: b requests, n ARMs on a request, r = b * (1 + n) rows, s tokens,
 d width, v vocabulary, p pairs.
@@ -27,7 +27,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What a response answers: messages that end with a user turn."""
+    """What a response answers: messages that end with a turn of the user."""
 
     messages: tuple[Message, ...]
 

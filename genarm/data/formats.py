@@ -1,6 +1,6 @@
-"""One parser a row format: a row of any of them to a preference pair. No file is read and nothing is mended.
+"""A parser for each row format, from a row to a preference pair. No file is read and nothing is repaired.
 
-A row that breaks a rule raises Refused. Its reason is one of few stable sentences, and neither reason nor
+A row that breaks a rule raises Refused. Its reason is one of a few stable sentences, and neither reason nor
 detail quotes the row: what people write into preference data does not belong in logs.
 """
 
@@ -22,7 +22,7 @@ _SPEAKER: dict[str, Literal["user", "assistant"]] = {"Human": "user", "Assistant
 
 
 class Refused(Exception):
-    """A row that is no preference pair, and why."""
+    """A row that is not a preference pair, and why."""
 
     def __init__(self, reason: str, detail: str = "") -> None:
         super().__init__(reason, detail)
@@ -46,7 +46,7 @@ def parse(
 
 
 def detect(row: Row) -> RowFormat:
-    """The format that a row's keys and their types speak for."""
+    """The format that a row's keys and their types indicate. Raises Refused where they fit none."""
     if "response_0" in row and "response_1" in row:
         return "pku"
     if "chosen" not in row or "rejected" not in row:

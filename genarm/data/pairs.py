@@ -1,7 +1,7 @@
 """Preference data to pairs: validated, without duplicates, split by prompt, counted in tokens.
 
-A row is kept whole or refused with a reason; nothing is mended and nothing is cut. A prompt's split follows
-from its text and the seed alone, so it is the same in every dimension and does not move as data grows.
+A row is taken whole or refused with a reason; nothing is repaired or cut. A prompt's split follows from its
+text and the seed alone, so it is the same in every dimension and does not change as data grows.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "evaluation")
-BATCH = 1000  # rows tokenized together
+BATCH = 1000  # rows tokenised together
 DUPLICATE = "duplicate"
 Measured = tuple[PreferencePair, Lengths]
 log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class RefusedRow:
-    """A row in quarantine. Its text stays out of it: the hash of the line finds the row again."""
+    """A row in quarantine. Its text is left out: the hash of the line finds the row again."""
 
     dimension: str
     file: str
@@ -62,8 +62,8 @@ class PairStats:
 
     rows: int
     pairs: int
-    refused: Mapping[str, int]  # reason -> rows, the commonest first
-    refused_share: float  # of all rows; duplicates do no harm and are not in it
+    refused: Mapping[str, int]  # reason -> rows, the most frequent first
+    refused_share: float  # of all rows; duplicates do no harm and are not counted
     prompt: TokenStats
     chosen: TokenStats
     rejected: TokenStats
@@ -91,7 +91,7 @@ def make_pairs(
     """Every row of a source as a pair of a split, or refused.
 
     Raises DataError where no file matches or a file cannot be read to its end, ConfigError where the source
-    is not described well enough. Whether enough is left is for `check_pairs` to say.
+    is not described well enough. `check_pairs` decides whether enough rows are left.
     """
     kept: list[Measured] = []
     refused: list[RefusedRow] = []
@@ -117,14 +117,15 @@ def make_pairs(
 
     rows = parsed()
     while batch := list(islice(rows, BATCH)):
-        for (row, pair), found in zip(batch, token_lengths([p for _, p in batch], tokenizer), strict=True):
-            if isinstance(found, Refused):
-                refuse(row, found)
-            elif (longest := max(found.chosen, found.rejected)) + found.prompt > config.max_tokens:
-                detail = f"prompt {found.prompt} + response {longest}"
+        measured = token_lengths([pair for _, pair in batch], tokenizer)
+        for (row, pair), lengths in zip(batch, measured, strict=True):
+            if isinstance(lengths, Refused):
+                refuse(row, lengths)
+            elif (longest := max(lengths.chosen, lengths.rejected)) + lengths.prompt > config.max_tokens:
+                detail = f"prompt {lengths.prompt} + response {longest}"
                 refuse(row, Refused(f"longer than {config.max_tokens} tokens", detail))
             else:
-                kept.append((pair, found))
+                kept.append((pair, lengths))
     refused.sort(key=lambda r: (r.file, r.row))
     log.info("%s: %d rows, %d pairs, %d refused", dimension, count, len(kept), len(refused))
     return _result(dimension, count, kept, refused, config)
@@ -140,7 +141,7 @@ def split_of(prompt: Prompt, config: PairsConfig) -> Split:
 
 
 def write_pairs(layout: Layout, results: Mapping[str, PairsResult]) -> None:
-    """Write artifacts/pairs: quarantine and statistics first, then, if the data will do, splits and prompts.
+    """Write artifacts/pairs: quarantine and statistics first and, if the data suffices, splits and prompts.
 
     The same results give the same bytes. Raises what `check_pairs` raises.
     """
@@ -164,7 +165,7 @@ def check_pairs(result: PairsResult, where: str) -> None:
         raise DataError(
             f"{stats.refused_share:.1%} of the {stats.rows} rows of {name!r} were refused, "
             f"more than the {result.max_refused:.1%} allowed: {reasons}",
-            hint=f"{where}; mend the data or its entry in params.yaml, or raise pairs.max_refused",
+            hint=f"{where}; correct the data or its entry in params.yaml, or raise pairs.max_refused",
         )
     for split in SPLITS:
         if not result.splits[split]:

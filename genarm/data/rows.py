@@ -1,7 +1,7 @@
 """The rows of data files, one at a time: .jsonl, .jsonl.gz, .json (one array) and .parquet.
 
-What a row means is not known here. A line that is no JSON comes out as a refused row; a file that cannot be
-read to its end stops everything, since nobody can say which rows are missing.
+What a row means is not known here. A line that is not JSON becomes a refused row; a file that cannot be read
+to its end stops everything, since nobody can tell which rows are missing.
 """
 
 import gzip
@@ -20,18 +20,19 @@ SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".parquet")
 
 @dataclass(frozen=True, slots=True)
 class RawRow:
-    """One row as found: its file below data/, its number from 1, the hash of its bytes, its value."""
+    """One row of a file: its file below data/, its number from 1, the hash of its bytes, its value."""
 
     file: str
     number: int
     sha256: str
-    value: object  # Refused where the bytes are no JSON
+    value: object  # Refused where the bytes are not JSON
 
 
 def find_files(data: Path, pattern: str) -> list[Path]:
-    """The matching data files below `data` by name.
+    """The data files below `data` that match a glob, sorted by path.
 
-    Raises DataError where none matches, ConfigError for what is no glob or leads out of `data`.
+    Raises DataError where none matches or another file does, ConfigError for a pattern that is no glob or
+    leads out of `data`.
     """
     if Path(pattern).is_absolute() or ".." in Path(pattern).parts:
         raise ConfigError(f"files: {pattern!r} leads out of data/", hint="name a glob below data/")
@@ -45,16 +46,16 @@ def find_files(data: Path, pattern: str) -> list[Path]:
             f"no data file matches {pattern!r}",
             hint=f"there are: {', '.join(there[:8])}" if there else "fetch the data: dvc repro data.dvc",
         )
-    if strangers := [f for f in files if not f.name.endswith(SUFFIXES)]:
+    if others := [f for f in files if not f.name.endswith(SUFFIXES)]:
         raise DataError(
-            f"{strangers[0].name} is no data file",
+            f"{others[0].name} is no data file",
             hint=f"known are {', '.join(SUFFIXES)}; narrow the glob {pattern!r}",
         )
     return files
 
 
 def read_file(path: Path, name: str) -> Iterator[RawRow]:
-    """The rows of one file, under `name`. Raises DataError where the file is cut short or no such file."""
+    """The rows of one file, under `name`. Raises DataError where it is cut short or not of its type."""
     try:
         if path.suffix == ".parquet":
             yield from _parquet(path, name)
@@ -96,15 +97,15 @@ def _array(path: Path, name: str) -> Iterator[RawRow]:
     except json.JSONDecodeError as error:
         raise DataError(
             f"{name} is not JSON: {error.msg} at line {error.lineno}, column {error.colno}",
-            hint="mend it, or write one object a line and name it .jsonl: then only broken rows are refused",
+            hint="correct it, or write a .jsonl file, an object on each line: only broken rows are refused then",
         ) from None
     except (RecursionError, ValueError) as error:
-        raise DataError(f"{name} is not JSON: {type(error).__name__}", hint="mend the file") from None
+        raise DataError(f"{name} is not JSON: {type(error).__name__}", hint="correct the file") from None
     if not isinstance(values, list):
         raise DataError(
             f"{name} holds no array of rows", hint="a .json file is one array; else name it .jsonl"
         )
-    yield from (_found(name, number, value) for number, value in enumerate(values, start=1))
+    yield from (_row(name, number, value) for number, value in enumerate(values, start=1))
 
 
 def _parquet(path: Path, name: str) -> Iterator[RawRow]:
@@ -117,12 +118,12 @@ def _parquet(path: Path, name: str) -> Iterator[RawRow]:
             for batch in file.iter_batches(batch_size=1000):
                 for value in batch.to_pylist():
                     number += 1
-                    yield _found(name, number, value)
+                    yield _row(name, number, value)
     except (pyarrow.ArrowException, OSError) as error:
         raise DataError(f"{name}: no readable Parquet file: {error}", hint="fetch the file again") from None
 
 
-def _found(name: str, number: int, value: object) -> RawRow:
-    """A row that is no line of its own: its hash is that of its JSON with sorted keys."""
+def _row(name: str, number: int, value: object) -> RawRow:
+    """A row of a file without lines: its hash is that of its JSON with sorted keys."""
     text = json.dumps(value, sort_keys=True, default=str)
     return RawRow(name, number, hashlib.sha256(text.encode()).hexdigest(), value)

@@ -1,6 +1,6 @@
 """A source of preference data, gathered into an empty folder: local files, or a hub data set at a revision.
 
-Files are copied as they are. A conversion would tie the data version to the library that converted.
+Files are copied as they are. A conversion would tie the data version to the library that converted them.
 """
 
 import glob
@@ -15,12 +15,15 @@ HUB = "hf://"
 
 
 def gather_local(source: str, folder: Path) -> None:
-    """Copy a file, a folder with all below it, or the files of a glob, side by side."""
+    """Copy a file, a folder with everything below it, or the files of a glob, side by side.
+
+    Raises DataError where there is no file, or where two would have the same name.
+    """
     path = Path(source).expanduser()
     if path.is_dir():
         # Listed before anything is copied, since `folder` may lie below `path`.
-        found = [(f, f.relative_to(path)) for f in sorted(path.rglob("*")) if f.is_file()]
-        chosen = [(f, name) for f, name in found if not any(part.startswith(".") for part in name.parts)]
+        files = [(f, f.relative_to(path)) for f in sorted(path.rglob("*")) if f.is_file()]
+        chosen = [(f, name) for f, name in files if not any(part.startswith(".") for part in name.parts)]
     else:
         names = sorted(glob.glob(str(path), recursive=True)) if glob.has_magic(str(path)) else [str(path)]
         chosen = [(Path(name), Path(Path(name).name)) for name in names if Path(name).is_file()]
@@ -39,7 +42,7 @@ def gather_local(source: str, folder: Path) -> None:
 def gather_hub(source: str, folder: Path) -> None:
     """Fetch the data files of `hf://owner/name@revision`, or of a folder of it: `hf://...@revision/folder`.
 
-    Raises DataError where the revision is missing or unknown, Unreachable where the hub is away.
+    Raises DataError where the revision is missing or unknown, Unreachable where the hub does not answer.
     """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (

@@ -221,7 +221,7 @@ def _unread(comparison: Comparison) -> Condition | None:
     return Condition(
         "open",
         f"{comparison.dimension}: {comparison.unread} of {asked} verdicts on {comparison.left} against "
-        f"{comparison.right} could not be read, more than {MAX_UNREAD:.0%}: mend the judge and judge again",
+        f"{comparison.right} could not be read, more than {MAX_UNREAD:.0%}: repair the judge and judge again",
     )
 
 

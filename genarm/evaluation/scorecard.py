@@ -75,5 +75,5 @@ def metrics(card: Scorecard) -> dict[str, object]:
 def _same_prompts(what: str, answered: set[str], expected: set[str]) -> None:
     if missing := sorted(expected - answered):
         raise DataError(f"{what} miss {len(missing)} prompts, first {missing[0]}", hint="dvc repro")
-    if strange := sorted(answered - expected):
-        raise DataError(f"{what} name prompts that were not asked, first {strange[0]}", hint="dvc repro")
+    if unasked := sorted(answered - expected):
+        raise DataError(f"{what} name prompts that were not asked, first {unasked[0]}", hint="dvc repro")

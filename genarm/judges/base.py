@@ -1,7 +1,7 @@
-"""The contract of a judge, and the verdicts of all judges over the sides that answered.
+"""The contract of a judge, and the verdicts of all judges on the sides that answered.
 
-Nothing here knows what a judge is made of: a function of the text, a reward model and an LLM are compared
-through the same three lines. Files and parameters are not known either.
+Nothing here knows what a judge is made of: a function of the text, a reward model and an LLM are used in the
+same way. Files and parameters are not known here either.
 """
 
 import functools
@@ -34,7 +34,7 @@ class Judge(Protocol):
 
 
 class ScoreJudge:
-    """A scorer made a judge: the response with the higher score is preferred, wholly.
+    """A scorer as a judge: the response with the higher score is preferred, with preference 1.
 
     compare = sign(score(left) - score(right)); 0 where the scores are less than `tie` apart.
     """
@@ -44,6 +44,7 @@ class ScoreJudge:
         self._tie = tie
 
     def compare(self, prompt: Prompt, left: Response, right: Response) -> float:
+        """1 for `left`, -1 for `right`, 0 for a tie. Raises JudgeError where a score is no finite number."""
         gap = rate(self._score, left.text, prompt.id) - rate(self._score, right.text, prompt.id)
         if gap == 0 or abs(gap) < self._tie:
             return 0.0
@@ -51,14 +52,14 @@ class ScoreJudge:
 
 
 def rate(score: Scorer, text: str, prompt_id: str) -> float:
-    """The score of one response. Raises JudgeError where it is no finite number.
+    """The score of one response. Raises JudgeError where it is not a finite number.
 
-    The error names the prompt and the length; the text itself does not belong in logs.
+    The error names the prompt and the length: the text itself does not belong in logs.
     """
     value: object
     try:
         value = score(text)
-    except Exception as error:  # a user's scorer may raise anything; which text broke it must not be lost
+    except Exception as error:  # a user's scorer may raise anything; name the response that it failed on
         raise JudgeError(
             f"the scorer failed on the response to prompt {prompt_id}: {type(error).__name__}: {error}",
             hint=f"a scorer takes any text, also an empty one; this one has {len(text)} characters",
@@ -100,17 +101,17 @@ def _checked(judge: Judge, prompt: Prompt, left: Response, right: Response) -> f
 
 
 def _by_prompt(side: Side, prompts: Sequence[Prompt], rows: Sequence[Response]) -> dict[str, Response]:
-    found: dict[str, Response] = {}
+    answers: dict[str, Response] = {}
     for row in rows:
-        if row.prompt_id in found:
+        if row.prompt_id in answers:
             raise DataError(f"{side} answered prompt {row.prompt_id} twice", hint=f"genarm respond {side}")
-        found[row.prompt_id] = row
+        answers[row.prompt_id] = row
     asked = dict.fromkeys(p.id for p in prompts)
-    if missing := next((i for i in asked if i not in found), None):
+    if missing := next((i for i in asked if i not in answers), None):
         raise DataError(f"{side} did not answer prompt {missing}", hint=f"genarm respond {side}")
-    if stranger := next((i for i in found if i not in asked), None):
+    if unasked := next((i for i in answers if i not in asked), None):
         raise DataError(
-            f"{side} answered prompt {stranger}, which is not among the {len(asked)} asked",
+            f"{side} answered prompt {unasked}, which is not among the {len(asked)} asked",
             hint=f"genarm respond {side}",
         )
-    return found
+    return answers

@@ -1,4 +1,4 @@
-"""Scorers: plain functions of a response's text, more is better. No model, no prompt, no network."""
+"""Scorers: plain functions of a response's text, for which more is better. No model, prompt or network."""
 
 import functools
 import importlib
@@ -24,7 +24,7 @@ _REFUSAL = re.compile(
     r"|i(?:'m| am) (?:so |very )?sorry,? (?:but )?i (?:can|could|am|'m)"
     r"|i must (?:decline|refuse)|against my (?:guidelines|programming))"
 )
-_REFUSAL_SPAN = 200  # characters; a refusal comes first, later on these words belong to the answer
+_REFUSAL_SPAN = 200  # characters; a refusal comes first, and further on these words belong to an answer
 
 
 def positive(text: str) -> float:
@@ -38,10 +38,10 @@ def positive(text: str) -> float:
 def plain(text: str) -> float:
     """How easy the wording is: Flesch reading ease, clipped to [-50, 120]; about 60 is plain English.
 
-    206.835 - 1.015 words / sentences - 84.6 syllables / words, by textstat 0.7.8. Markup is taken off and a
-    line's end ends a sentence, or a list would be one endless sentence. The formula rates "Yes" or "go go
-    go" above any prose: with fewer than five different words the score is the lowest, so that saying nothing
-    never wins. Source: Flesch, Journal of Applied Psychology 1948. English only.
+    206.835 - 1.015 words / sentences - 84.6 syllables / words, by textstat 0.7.8. Markup is removed and
+    the end of a line ends a sentence, since a list would otherwise be one endless sentence. The formula rates
+    "Yes" or "go go go" above any prose: with fewer than five different words the score is the lowest, so that
+    saying nothing never wins. Source: Flesch, Journal of Applied Psychology 1948. English only.
     """
     import textstat
 
@@ -100,32 +100,32 @@ def _import(path: str) -> Callable[..., float]:
     module_name, _, name = path.partition(":")
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:  # what a user's module raises on import is theirs; name it and stop
+    except Exception as error:  # a user's module may raise anything when imported
         raise JudgeError(
             f"scorer {path!r}: cannot import {module_name!r}: {type(error).__name__}: {error}",
             hint="install the module, or put its folder on PYTHONPATH",
         ) from error
-    found: Callable[..., float] | None = getattr(module, name, None)
-    if not callable(found):
+    function: Callable[..., float] | None = getattr(module, name, None)
+    if not callable(function):
         names = [n for n, value in vars(module).items() if callable(value) and not n.startswith("_")]
         raise JudgeError(
             f"scorer {path!r}: {module_name} has no function {name!r}{nearest(name, names)}",
             hint=f"look into {getattr(module, '__file__', module_name)}",
         )
-    return found
+    return function
 
 
 def _check_options(config: ScorerConfig, score: Callable[..., float]) -> None:
     try:
         signature = inspect.signature(score)
     except ValueError:
-        return  # some functions written in C do not say what they take
+        return  # some functions written in C have no signature to read
     try:
         signature.bind("", **config.options)
     except TypeError as error:
         known = list(signature.parameters)[1:]
-        strangers = [name for name in config.options if name not in known]
-        close = nearest(strangers[0], known) if strangers else ""
+        unknown = [name for name in config.options if name not in known]
+        close = nearest(unknown[0], known) if unknown else ""
         raise JudgeError(
             f"scorer {config.scorer!r}, options {config.options}: {error}{close}",
             hint=f"it takes the text and {', '.join(known) if known else 'no options'}",

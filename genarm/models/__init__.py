@@ -4,7 +4,7 @@ from genarm.models.cache import cache_folder
 from genarm.models.chat_template import render
 from genarm.models.gguf import EMBEDDED, conversion, embedded_file
 from genarm.models.load import DeviceMap, context_of, load_model, load_tokenizer
-from genarm.models.source import ModelSource, resolve, tokenizer_hash, weights_hash
+from genarm.models.source import ModelSource, model_kind, resolve, tokenizer_hash, weights_hash
 
 __all__ = [
     "EMBEDDED",
@@ -16,6 +16,7 @@ __all__ = [
     "embedded_file",
     "load_model",
     "load_tokenizer",
+    "model_kind",
     "render",
     "resolve",
     "tokenizer_hash",

@@ -9,7 +9,7 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from genarm.errors import ModelError, Unreachable
 from genarm.models.cache import cache_folder
@@ -18,6 +18,8 @@ from genarm.system.files import sha256
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+ModelKind = Literal["embedded", "gguf", "folder", "hub"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,27 +34,41 @@ class ModelSource:
     chat_template: str | None = None  # replaces the tokenizer's own
 
 
+def model_kind(name: str) -> ModelKind | None:
+    """What a model's name stands for; None where it is nothing of these."""
+    path = Path(name).expanduser()
+    if name == EMBEDDED:
+        return "embedded"
+    if path.suffix == ".gguf":
+        return "gguf"
+    if path.is_dir():
+        return "folder"
+    if path.is_absolute() or name.startswith((".", "~")) or name.count("/") != 1:
+        return None
+    return "hub"
+
+
 def resolve(name: str, revision: str | None = None, chat_template: str | None = None) -> ModelSource:
     """Find or fetch a model.
 
     Raises ModelError where it cannot be used, Unreachable where the hub does not answer.
     """
-    path = Path(name).expanduser()
-    if name == EMBEDDED:
+    path, kind = Path(name).expanduser(), model_kind(name)
+    if kind == "embedded":
         folder = converted(embedded_file())
-    elif path.suffix == ".gguf":
+    elif kind == "gguf":
         if not path.is_file():
             raise ModelError(f"no GGUF file at {path}", hint="check base.model in params.yaml")
         folder = converted(path)
-    elif path.is_dir():
+    elif kind == "folder":
         folder = path
-    elif path.is_absolute() or name.startswith((".", "~")) or name.count("/") != 1:
+    elif kind == "hub":
+        folder = _from_hub(name, revision)
+    else:
         raise ModelError(
             f"{name!r} is no folder, no GGUF file and no hub id",
             hint=f"set base.model to {EMBEDDED!r}, a folder with config.json, a .gguf file, or owner/name",
         )
-    else:
-        folder = _from_hub(name, revision)
     if not (folder / "config.json").is_file():
         raise ModelError(f"{folder} has no config.json", hint="save the model there with save_pretrained")
     tokenizer = tokenizer_hash(read_tokenizer(folder))

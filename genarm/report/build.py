@@ -1,4 +1,4 @@
-"""Everything a run measured, as one HTML page that needs nothing beside it, and as Markdown and JSON.
+"""Everything that a run measured, as one self-contained HTML page, as Markdown and as JSON.
 
 The same input gives the same bytes: no clock, no random choice. What differs from run to run (ids of servers)
 comes in through `lineage` alone.
@@ -14,13 +14,13 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from genarm.evaluation.scorecard import SIDES
 from genarm.evaluation.win_rate import TIE
 from genarm.report.svg import curves, interval_strip
 from genarm.system.files import write_json, write_text
 from genarm.types import ArmCard, Comparison, Decision, Prompt, Response, Scorecard, Side, Verdict
 
 EXAMPLES = 8
-SIDES: tuple[Side, ...] = ("base", "champion", "challenger")
 CURVES = ("loss", "rewards/accuracies", "rewards/margins", "perplexity/chosen", "kl_to_base")
 OUTCOMES = {"promote": "promoted", "hold": "held", "reject": "rejected", "same": "unchanged"}
 
@@ -47,7 +47,7 @@ def build_report(given: ReportInput, folder: Path) -> Path:
     view = _view(given)
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=lambda name: name is not None and name.endswith(".html"),  # model text is anyone's text
+        autoescape=lambda name: name is not None and name.endswith(".html"),  # a model may write anything
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -81,7 +81,7 @@ def _view(given: ReportInput) -> dict[str, Any]:
         "scorecards": scorecards,
         "decided": {name: _decided(card) for name, card in scorecards.items()},
         "strip": interval_strip,
-        "health": list(_health(given)),
+        "health": _text_health(given),
         "charts": {name: _charts(rows) for name, rows in given.curves.items() if rows},
         "metrics": sorted({key for metrics in given.train_metrics.values() for key in metrics}),
         "examples": _examples(given),
@@ -100,8 +100,8 @@ def _decided(card: Scorecard) -> Comparison | None:
     return next((c for c in card.comparisons if (c.dimension, c.left, c.right) == wanted), None)
 
 
-def _health(given: ReportInput) -> list[dict[str, Any]]:
-    """A row a side; the base once, since it answers once for all dimensions."""
+def _text_health(given: ReportInput) -> list[dict[str, Any]]:
+    """One row for each side; the base has one row in all, since it answers once for all dimensions."""
     rows: dict[str, dict[str, Any]] = {}
     for card in given.scorecards:
         for health in card.health:
@@ -126,7 +126,7 @@ def _charts(rows: Sequence[Mapping[str, float]]) -> list[tuple[str, str]]:
 
 
 def _examples(given: ReportInput) -> list[dict[str, Any]]:
-    """The first prompts by id. An id is a hash, so the choice knows nothing of how the answers turned out."""
+    """The first prompts by id. An id is a hash, so the choice does not depend on the answers."""
     answers = {
         (dimension, side, r.prompt_id): r
         for dimension, sides in given.responses.items()
@@ -153,7 +153,7 @@ def _examples(given: ReportInput) -> list[dict[str, Any]]:
                         {
                             **shown,
                             "cut": answer.finish_reason == "length",
-                            "verdicts": [_said(v) for v in judged],
+                            "verdicts": [_outcome(v) for v in judged],
                         },
                     )
         examples.append(
@@ -162,7 +162,7 @@ def _examples(given: ReportInput) -> list[dict[str, Any]]:
     return examples
 
 
-def _said(verdict: Verdict) -> dict[str, Any]:
+def _outcome(verdict: Verdict) -> dict[str, Any]:
     preference = verdict.preference
     if preference is None:
         word = "unread"
@@ -172,7 +172,7 @@ def _said(verdict: Verdict) -> dict[str, Any]:
 
 
 def _quarantine(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Rows refused, counted by dimension and reason, the commonest first."""
+    """Refused rows, counted by dimension and reason, the most frequent first."""
     counts = Counter((str(r.get("dimension", "")), str(r.get("reason", ""))) for r in rows)
     ranked = sorted(counts.items(), key=lambda item: (item[0][0], -item[1], item[0][1]))
     return [{"dimension": dimension, "reason": reason, "rows": n} for (dimension, reason), n in ranked]

@@ -1,4 +1,4 @@
-"""What a person reads at the end of a run: the decisions, where the report is, what to type next."""
+"""What a run prints at its end: the decisions, where the report is, what to type next."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ COLOURS = {"promote": "green", "hold": "yellow", "reject": "red", "same": "cyan"
 
 
 def decisions_table(decisions: Sequence[Decision]) -> Table:
-    """One row a dimension: the outcome and every reason with its numbers."""
+    """One row for each dimension: the outcome and every reason with its numbers."""
     table = Table(show_edge=False, pad_edge=False)
     for column in ("dimension", "decision", "why"):
         table.add_column(column, overflow="fold")

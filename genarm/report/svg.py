@@ -1,7 +1,7 @@
 """The report's pictures as inline SVG: intervals on a line, and curves over steps.
 
-Strings of numbers and escaped text, so the same input gives the same bytes. Colours come from the style sheet
-of the page, which is how the pictures follow its light and dark dress.
+Strings of numbers and escaped text, so the same input gives the same bytes. Colours come from the
+page's style sheet, so that the pictures follow its light and dark themes.
 """
 
 import math
@@ -37,7 +37,7 @@ def interval_strip(comparison: Comparison) -> Markup:
 
 
 def curves(name: str, series: Mapping[str, Points]) -> Markup:
-    """One chart: `series` name -> points (step, value); `validation` is drawn with a dot on each point."""
+    """One chart of `series`, name -> points (step, value); `validation` is drawn with a dot on each point."""
     series = {kind: [p for p in line if math.isfinite(p[1])] for kind, line in series.items()}
     points = [p for line in series.values() for p in line]
     if not points:

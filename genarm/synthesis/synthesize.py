@@ -1,11 +1,11 @@
-"""prompts -> preference pairs: the base model answers each prompt several times, scorers say which is better.
+"""Prompts to preference pairs: the base model answers each prompt several times, and scorers rank them.
 
-This is AI feedback with a scorer for an annotator; it makes the embedded default's data in `seed/`.
+This is AI feedback with a scorer as the annotator; it makes the embedded default's data in `seed/`.
 
-sample   `samples` responses a prompt from the base model, no ARM         one random stream each
-trim     a response cut by the length limit ends at its last whole sentence
-drop     what is then too short, loops, or repeats another response
-pair     two responses whose scores lie at least the dimension's gap apart  up to samples (samples - 1) / 2
+sample   `samples` responses to each prompt from the base model, without ARMs  one random stream each
+trim     end a response that the length limit cut at its last whole sentence
+drop     responses that are then too short, repeat themselves, or equal another one
+pair     two responses whose scores lie at least the dimension's gap apart     up to samples (samples - 1) / 2
 """
 
 import itertools
@@ -35,20 +35,20 @@ class Settings:
     """How the seed is made. `gaps` holds each dimension, which is a scorer's name, and its least gap."""
 
     samples: int = 4
-    temperature: float = 0.7  # at 1.0 the embedded model, small as it is, loses its thread
+    temperature: float = 0.7  # at 1.0 the embedded model, being small, becomes incoherent
     top_p: float = 0.95
     max_new_tokens: int = 64
     seed: int = 1  # sample k of a prompt draws with seed + k
     min_words: int = 8
     max_repetition: float = 0.05  # share of 4-grams of words seen before in the response
-    # The lowest three tenths of all distances, in which a word or two decides, are left out; some 870
-    # training pairs a dimension remain.
+    # The lowest three tenths of all distances, which a word or two decides, are left out; about 870 training
+    # pairs remain on each dimension.
     gaps: Mapping[str, float] = field(default_factory=lambda: {"positive": 0.15, "plain": 7.0})
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A response fit for pairs, with its score on every dimension."""
+    """A response that may become part of pairs, with its score on every dimension."""
 
     prompt: Prompt
     text: str
@@ -57,7 +57,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Synthesis:
-    """What was made of the prompts: `drawn` responses, the candidates left of them, pairs by dimension."""
+    """What was made from the prompts: `drawn` responses, candidates among them, and pairs by dimension."""
 
     prompts: int
     drawn: int
@@ -88,9 +88,9 @@ def synthesize(
     answers = decoder.generate(requests, on_tokens)
     candidates: list[Candidate] = []
     for i, prompt in enumerate(prompts):
-        own = answers[i * settings.samples : (i + 1) * settings.samples]
-        texts = [whole_sentences(a.text, cut=a.finish_reason == "length") for a in own]
-        for text in dict.fromkeys(t for t in texts if _fit(t, settings)):
+        samples = answers[i * settings.samples : (i + 1) * settings.samples]
+        texts = [whole_sentences(a.text, cut=a.finish_reason == "length") for a in samples]
+        for text in dict.fromkeys(t for t in texts if _is_usable(t, settings)):
             scores = {d: rate(score, text, prompt.id) for d, score in scorers.items()}
             candidates.append(Candidate(prompt, text, scores))
     pairs = {d: pair_up(candidates, d, settings.gaps[d]) for d in scorers}
@@ -100,7 +100,7 @@ def synthesize(
 def whole_sentences(text: str, *, cut: bool) -> str:
     """The response without white space around it and, if it was `cut`, without its unfinished last sentence.
 
-    An ARM is trained on responses that end; one that stops in mid-sentence would teach it to stop there.
+    ARMs are trained on whole responses: one that stops in mid-sentence would teach an ARM to stop there.
     """
     if not cut:
         return text.strip()
@@ -120,5 +120,5 @@ def pair_up(candidates: Sequence[Candidate], dimension: str, gap: float) -> list
     return pairs
 
 
-def _fit(text: str, settings: Settings) -> bool:
+def _is_usable(text: str, settings: Settings) -> bool:
     return len(text.split()) >= settings.min_words and repetition(text) <= settings.max_repetition

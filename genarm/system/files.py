@@ -1,4 +1,4 @@
-"""JSON, JSON lines and curves on disk, written whole or not at all, with the nouns as rows."""
+"""JSON, JSON lines and curves on disk, written completely or not at all, with the nouns as rows."""
 
 import csv
 import dataclasses
@@ -24,7 +24,7 @@ def sha256(path: Path) -> str:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write beside, flush to disk, then rename: a crash leaves the old file or the new one, never half."""
+    """Write a file beside it, flush it to disk, rename it: a crash leaves the old text or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -76,7 +76,7 @@ def read_rows(path: Path, kind: type[T]) -> list[T]:
 
 
 def iter_rows(path: Path, kind: type[T]) -> Iterator[T]:
-    """The same one at a time, for files that are larger than memory should be."""
+    """The rows of a JSON-lines file one at a time, for large files. Raises what `read_rows` raises."""
     adapter = TypeAdapter(kind)
     try:
         with path.open(encoding="utf-8", newline="\n") as file:
@@ -94,8 +94,8 @@ def iter_rows(path: Path, kind: type[T]) -> Iterator[T]:
 def write_curves(path: Path, rows: Iterable[Mapping[str, float]]) -> None:
     """Rows of named numbers as CSV; a row may lack some of them.
 
-    Columns are sorted: a training that went on from a checkpoint has the names of the same rows in another
-    order, and its file shall be the same.
+    Columns are sorted: a training that resumed from a checkpoint has the same names in another order, and has
+    to write the same file.
     """
     rows, text = list(rows), io.StringIO(newline="")
     writer = csv.DictWriter(text, sorted({name for row in rows for name in row}))
@@ -105,7 +105,7 @@ def write_curves(path: Path, rows: Iterable[Mapping[str, float]]) -> None:
 
 
 def read_curves(path: Path) -> list[dict[str, float]]:
-    """The rows of a training's curves; an empty cell is left out."""
+    """The rows of a training's curves; empty cells are left out."""
     with path.open(encoding="utf-8", newline="") as file:
         return [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
 

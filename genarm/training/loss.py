@@ -34,8 +34,8 @@ def preference_loss(
     """-(1 - e) log sigmoid(z) - e log sigmoid(-z), z = beta (chosen - rejected) - margin; [p] -> [p].
 
     DPO with the reference model struck out: an ARM's log-probability is its reward. `margin` is how far the
-    chosen reward shall lead, as in SimPO (arXiv 2405.14734); e = `label_smoothing` is the share of pairs
-    whose labels are taken for swapped, as in conservative DPO.
+    chosen reward must lead, as in SimPO (arXiv 2405.14734); e = `label_smoothing` is the share of pairs
+    whose labels are assumed to be swapped, as in conservative DPO.
     """
     lead = beta * (chosen - rejected) - margin
     return -(1 - label_smoothing) * F.logsigmoid(lead) - label_smoothing * F.logsigmoid(-lead)
@@ -55,7 +55,7 @@ class Objective:
 
         With `length_normalised` a response's reward is its mean log-probability a token. Off by default:
         the sum is the paper's objective and what decoding adds up, token by token; a mean trains another
-        reward than that, in exchange for which a long response is not disliked for its length alone.
+        reward than that, but does not disfavour a long response for its length alone.
         """
         if self.length_normalised:
             tokens = torch.bincount(owner, minlength=logps.numel()).view(logps.shape)

@@ -208,7 +208,7 @@ class ArmTrainer(DistributedTrainer):
         step = self.state.global_step
         with complete_or_removed(self.folder, step), disk_errors_named(self.folder):
             yield
-            barrier()  # each process keeps its own random state in it
+            barrier()  # each process writes its random state into it
             if is_main_process():
                 mark_complete(checkpoint_at(self.folder, step))
             barrier()

@@ -1,4 +1,4 @@
-"""The training benchmark runs from its own door, and compares like with like."""
+"""The training benchmark runs from the command line, and compares like with like."""
 
 import json
 import subprocess
@@ -19,7 +19,7 @@ from train_limits import Work, fastest_products  # noqa: E402
 from train_pairs import draw, read, write  # noqa: E402
 from train_quality import main as quality  # noqa: E402
 from train_quality import split  # noqa: E402
-from train_rows import found  # noqa: E402
+from train_rows import measure_row  # noqa: E402
 
 TRAINED = set(ROWS) - {"limit"}
 
@@ -49,7 +49,7 @@ def test_every_figure_of_a_run_is_there_and_positive(toy, data, monkeypatch, cap
     """All rows, here, as each would import torch anew. They check one another: ids, loss, adapters."""
     pytest.importorskip("trl")
     monkeypatch.setattr("train.prepare", lambda root: None)  # this process is prepared
-    monkeypatch.setattr("train.run", found)
+    monkeypatch.setattr("train.run", measure_row)
     main([*arguments(data), f"--model={toy.folder}"])
     figures = json.loads((data.parent / "f.json").read_text())
     assert set(figures) == keys(TRAINED) | {"limit", "limit_top8"}
@@ -73,8 +73,8 @@ def test_pairs_are_drawn_by_seed_and_kept_as_text_and_ids(data, tmp_path):
     assert drawn != draw([data], tokenizer, count=99, max_tokens=100, seed=1)
     assert drawn[:3] == draw([data], tokenizer, count=3, max_tokens=100, seed=0)
     pair = drawn[0]
-    whole = pair.ids.prompt + pair.ids.chosen
-    assert tokenizer(pair.prompt + pair.chosen)["input_ids"] == whole and whole[-1] == tokenizer.eos_token_id
+    ids = pair.ids.prompt + pair.ids.chosen
+    assert tokenizer(pair.prompt + pair.chosen)["input_ids"] == ids and ids[-1] == tokenizer.eos_token_id
     assert pair.tokens == pair.ids.row_tokens + 2
     write(tmp_path / "drawn.jsonl", drawn)
     assert read(tmp_path / "drawn.jsonl") == drawn
@@ -147,6 +147,6 @@ def test_options_that_do_not_fit_are_refused(capsys):
         options(["--batch-pairs=8", "--trl-pairs=3"])
     with pytest.raises(SystemExit):
         options(["--rows=theirs"])
-    said = capsys.readouterr().err
-    assert "--trl-pairs 3 does not divide --batch-pairs 8" in said and "no row 'theirs'" in said
+    message = capsys.readouterr().err
+    assert "--trl-pairs 3 does not divide --batch-pairs 8" in message and "no row 'theirs'" in message
     assert options(["--max-tokens=4096"]).batch_tokens == 4096, "a pack holds the longest pair"

@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from genarm.errors import ModelError, Unreachable
-from genarm.models import load_tokenizer, resolve
+from genarm.models import EMBEDDED, load_tokenizer, model_kind, resolve
 
 
 def test_a_folder_resolves_to_stable_hashes_and_another_model_to_others(toy, tmp_path):
@@ -26,6 +26,23 @@ def test_a_missing_chat_template_is_named(toy, tmp_path):
     (folder / "chat_template.jinja").unlink()
     with pytest.raises(ModelError, match="no chat template.*chat_template.jinja"):
         load_tokenizer(resolve(str(folder)))
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        (EMBEDDED, "embedded"),
+        ("models/m.gguf", "gguf"),
+        ("{folder}", "folder"),
+        ("owner/name", "hub"),
+        ("just-a-word", None),
+        ("./owner/name", None),
+        ("/owner/name", None),
+        ("a/b/c", None),
+    ],
+)
+def test_a_name_tells_what_kind_of_model_it_stands_for(name, kind, tmp_path):
+    assert model_kind(name.format(folder=tmp_path)) == kind
 
 
 @pytest.mark.parametrize("name", ["/no/such/folder", "nothing.gguf", "just-a-word"])

@@ -1,6 +1,8 @@
 """Each hook into transformers, accelerate and peft, by its name, against the installed version."""
 
 import copy
+import subprocess
+import sys
 import warnings
 from contextlib import contextmanager
 from pathlib import Path
@@ -189,3 +191,21 @@ def test_peft_warnings_ignored_ends_the_future_warnings_of_adding_an_adapter():
         warnings.simplefilter("error")
         with hooks.peft_warnings_ignored():
             peft.get_peft_model(toy_model(layers=1), config)
+
+
+REGISTERS = """
+from transformers import AttentionInterface
+
+from genarm.training import logps
+from genarm.training.packed_attention import BLOCKS, register
+
+assert BLOCKS not in AttentionInterface()
+register()
+attend = AttentionInterface()[BLOCKS]
+register()
+assert AttentionInterface()[BLOCKS] is attend
+"""
+
+
+def test_attention_is_registered_when_asked_and_not_on_import():
+    subprocess.run([sys.executable, "-c", REGISTERS], check=True, cwd=Path(__file__).parents[2])
