@@ -1,12 +1,13 @@
 # make run    trains, judges and promotes on the embedded default, from nothing
 # make test   the whole test suite
+# make docs   the documentation, into .cache/site
 # make bench-decode  how fast guided decoding is; benchmarks/README.md
 # make bench-train   how fast ARMs train; TRL is installed for it
 # make clean  what a run made, but not the registry; the next run takes it from DVC's cache
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup run test lint clean bench-decode bench-train
+.PHONY: setup run test lint docs clean bench-decode bench-train
 
 setup: .venv/ready
 
@@ -30,6 +31,10 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: setup
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 clean:
 	rm -rf artifacts .cache

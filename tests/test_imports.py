@@ -5,35 +5,9 @@ from pathlib import Path
 
 import grimp
 import pytest
+from import_table import FLOWS_MAY_IMPORT, MAY_IMPORT
 
 ROOT = Path(__file__).parents[1]
-
-EVERYONE = {"types", "errors", "system"}
-# A package may import itself, EVERYONE and what its row names.
-MAY_IMPORT = {
-    "types": set(),
-    "errors": set(),
-    "config": {"errors"},
-    "system": {"types", "errors"},
-    "models": EVERYONE,
-    "data": EVERYONE | {"config", "models"},
-    "training": EVERYONE | {"config", "models", "data"},
-    "decoding": EVERYONE | {"models"},
-    "judges": EVERYONE | {"config", "models"},
-    "evaluation": EVERYONE | {"config", "models", "decoding"},
-    "report": EVERYONE | {"evaluation"},
-    "synthesis": EVERYONE | {"config", "models", "data", "decoding", "judges", "evaluation"},
-    "registry": EVERYONE | {"models", "decoding"},
-}
-MAY_IMPORT["pipeline"] = set(MAY_IMPORT) - {"synthesis"}
-# What people start, which nobody but the command line imports.
-MAY_IMPORT |= {
-    "chat": EVERYONE | {"config", "models", "decoding", "evaluation", "pipeline"},
-    "doctor": EVERYONE | {"config", "models", "data", "registry", "pipeline"},
-    "operations": EVERYONE | {"data", "training", "registry", "pipeline"},
-}
-MAY_IMPORT["cli"] = EVERYONE | {"chat", "doctor", "operations", "pipeline", "report", "synthesis"}
-FLOWS_MAY_IMPORT = EVERYONE | {"models", "data", "registry", "report", "pipeline"}
 
 # Foreign systems, each behind one package or file.
 ONLY_HERE = {

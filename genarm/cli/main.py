@@ -11,10 +11,13 @@ from rich.markup import escape
 
 from genarm.cli import registry
 from genarm.cli.console import Dimension, Json, err, flow_root, out, project, root, show
+from genarm.cli.init import init, options
 from genarm.errors import Busy, GenarmError, StaleDecision
 from genarm.types import Side
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
+app.callback()(options)
+app.command()(init)
 app.add_typer(registry.app, name="registry")
 
 EXIT = {StaleDecision: 3, Busy: 4}  # 1: any other error; 2: wrong usage

@@ -95,7 +95,7 @@ class TrainConfig(Section):
         None, ge=1, description="processes of accelerate; null takes what its file says, or a GPU each"
     )
     accelerate_config: str = Field(
-        "single-node", description="a file of configs/accelerate by its name, or a path from the project"
+        "single-node", description="a file of genarm or of configs/accelerate/ by its name, or a path"
     )
     lora: LoraConfig = LoraConfig()
 

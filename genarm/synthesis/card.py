@@ -21,7 +21,7 @@ MEANING = {
 def card(made: Synthesis, settings: Settings, source: ModelSource, prompts_sha256: str) -> str:
     """The card as Markdown. `prompts_sha256` is that of prompts.jsonl."""
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

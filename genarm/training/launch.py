@@ -21,6 +21,7 @@ from genarm.system.files import read_json, write_json
 from genarm.system.process import run
 from genarm.system.signals import on_first_signal
 
+PACKAGED = Path(__file__).with_name("accelerate_configs")  # those that come with genarm
 FOLDER = "GENARM_TRAINING"  # environment variable that names the folder of reports
 KILLED = re.compile(r"rank\s*:\s*(\d+).*?exitcode\s*:\s*(-?\d+)", re.S)
 LAST_LINES = 40  # of the output, for a failure that no process reported
@@ -39,7 +40,7 @@ def launch(root: Path, dimension: str, config: TrainConfig) -> None:
     Raises ConfigError for an accelerate configuration that does not exist, TrainingError with the error of
     the first process that failed, or with the rank of one that was killed.
     """
-    file = _config_file(root, config)
+    file = config_file(root, config)
     settings = YAML(typ="safe").load(file.read_text(encoding="utf-8"))
     command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(file)]
     if processes := config.processes or settings.get("num_processes") or _devices():
@@ -107,15 +108,19 @@ def _devices() -> int:
     return torch.cuda.device_count()
 
 
-def _config_file(root: Path, config: TrainConfig) -> Path:
-    folder = root / "configs" / "accelerate"
-    for file in (folder / f"{config.accelerate_config}.yaml", root / config.accelerate_config):
+def config_file(root: Path, config: TrainConfig) -> Path:
+    """The project's own file of that name, a path from the project, or the file that comes with genarm.
+
+    Raises ConfigError, naming the files that exist, where it is none of the three.
+    """
+    name, own = config.accelerate_config, root / "configs" / "accelerate"
+    for file in (own / f"{name}.yaml", root / name, PACKAGED / f"{name}.yaml"):
         if file.is_file():
             return file
-    known = ", ".join(sorted(p.stem for p in folder.glob("*.yaml"))) or "none"
+    known = sorted({p.stem for folder in (own, PACKAGED) for p in folder.glob("*.yaml")})
     raise ConfigError(
-        f"train.accelerate_config = {config.accelerate_config!r} names no accelerate configuration",
-        hint=f"name one of {folder} ({known}), or a path",
+        f"train.accelerate_config = {name!r} names no accelerate configuration",
+        hint=f"name one of {', '.join(known)}, put a file of that name into {own}, or give a path",
     )
 
 

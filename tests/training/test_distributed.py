@@ -4,7 +4,6 @@ import csv
 import json
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,11 +14,13 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
+from genarm.config import TrainConfig
 from genarm.errors import TrainingError
 from genarm.pipeline.project import Project
 from genarm.pipeline.train_process import train
 from genarm.system.files import write_rows
 from genarm.system.layout import Layout
+from genarm.training.launch import config_file
 from genarm.types import Message, PreferencePair, Prompt
 
 ROOT = Path(__file__).parents[2]
@@ -41,7 +42,6 @@ def project(folder: Path, base: Path, pairs: int = 21, **train: object) -> Path:
     layout = Layout(folder)
     write_rows(layout.pairs("loud", "train"), preferences(pairs))
     write_rows(layout.pairs("loud", "validation"), preferences(9))
-    shutil.copytree(ROOT / "configs" / "accelerate", folder / "configs" / "accelerate")
     settings = dict(
         batch_pairs=4,
         batch_tokens=128,
@@ -113,9 +113,8 @@ def test_weights_sharded_over_two_processes_train_as_one_and_go_on_from_a_checkp
 ):
     one = project(tmp_path / "one", toy.folder, launcher="python")
     two = project(tmp_path / "two", toy.folder, launcher="python", gradient_checkpointing=recomputed)
-    settings = YAML(typ="safe").load((two / "configs" / "accelerate" / "fsdp2.yaml").read_text())[
-        "fsdp_config"
-    ]
+    file = config_file(two, TrainConfig(accelerate_config="fsdp2"))
+    settings = YAML(typ="safe").load(file.read_text())["fsdp_config"]
     environment = {**os.environ, "ACCELERATE_USE_FSDP": "true", "ACCELERATE_USE_CPU": "true"}
     environment |= {name.upper(): str(value) for name, value in settings.items()}
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]

@@ -10,6 +10,7 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, P
 from genarm.config import TrainConfig
 from genarm.errors import ConfigError, TrainingError
 from genarm.training.launch import (
+    config_file,
     failure,
     killed_process,
     launch,
@@ -37,6 +38,15 @@ def test_a_file_of_accelerate_that_is_not_there_is_refused_with_those_that_are()
     config = TrainConfig(launcher="accelerate", accelerate_config="two-gpus")
     with pytest.raises(ConfigError, match="'two-gpus' names no accelerate.*fsdp2, multi-node, single-node"):
         launch(ROOT, "loud", config)
+
+
+def test_a_file_of_the_project_comes_before_the_one_that_comes_with_genarm(tmp_path):
+    own = tmp_path / "configs" / "accelerate" / "fsdp2.yaml"
+    own.parent.mkdir(parents=True)
+    own.write_text("num_machines: 1\n")
+    assert config_file(tmp_path, TrainConfig(accelerate_config="fsdp2")) == own
+    shipped = config_file(tmp_path, TrainConfig())
+    assert shipped.name == "single-node.yaml" and tmp_path not in shipped.parents
 
 
 def report_of_torch(*exit_codes: int, first: int) -> list[str]:

@@ -1,0 +1,45 @@
+"""`genarm init` and `genarm --version`: what works outside a project."""
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from genarm import __version__
+
+out = Console()
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        print(f"genarm {__version__}")
+        raise typer.Exit
+
+
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Align a frozen language model at test time: train, respond, judge, promote."""
+
+
+def init(folder: Annotated[Path, typer.Argument(help="made where there is none; '.' is this one")]) -> None:
+    """Start a project: parameters, stages, and a repository of git and DVC."""
+    from genarm.operations import new_project
+
+    project = new_project.create(folder)
+    out.print(f"wrote in {escape(str(project.folder))}:", soft_wrap=True, highlight=False)
+    for name in project.written:
+        out.print(f"  {name}", highlight=False)
+    for name in project.kept:
+        out.print(f"  {name} was there already and is unchanged", highlight=False)
+    out.print("next:")
+    commands = new_project.next_commands()
+    if project.folder != Path.cwd():
+        commands.insert(0, f"cd {shlex.quote(str(folder))}")
+    for command in commands:
+        out.print(f"  {escape(command)}", highlight=False, soft_wrap=True)

@@ -1,0 +1,158 @@
+"""The wheel in an environment of its own, outside any checkout: every door opens, and a project runs."""
+
+import json
+import os
+import random
+import shutil
+import site
+import subprocess
+import sys
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+from toys import byte_tokenizer, toy_model
+
+from genarm import __version__
+
+ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.slow
+
+
+def tracked(*folders: str) -> list[Path]:
+    """The files of this repository that git does not ignore."""
+    listing = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "--", *folders]
+    lines = subprocess.run(listing, cwd=ROOT, check=True, capture_output=True, text=True).stdout.splitlines()
+    return [Path(line) for line in lines if (ROOT / line).is_file()]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """Built from a copy, so that nothing is left beside the sources, by the setuptools installed here."""
+    source, out = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
+    for path in tracked():
+        (source / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(ROOT / path, source / path)
+    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*build, "--wheel-dir", str(out), str(source)], check=True)
+    [file] = out.glob("*.whl")
+    return file
+
+
+@pytest.fixture(scope="module")
+def python(wheel, tmp_path_factory):
+    """The interpreter of an environment that has the wheel, and our dependencies from this environment."""
+    folder = tmp_path_factory.mktemp("environment") / "venv"
+    venv.create(folder, symlinks=True)
+    python = folder / "bin" / "python"
+    [packages] = folder.glob("lib/python*/site-packages")
+    (packages / "dependencies.pth").write_text("\n".join(site.getsitepackages()) + "\n")
+    install = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-deps"]
+    subprocess.run([*install, "--no-index", str(wheel)], check=True)
+    return python
+
+
+@pytest.fixture
+def run(python, tmp_path):
+    """The output of a command of that environment, in a folder that no checkout holds."""
+
+    def typed(*words: str, folder: Path = tmp_path) -> str:
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_", "PYTHON"))}
+        path = f"{python.parent}{os.pathsep}{kept['PATH']}"
+        done = subprocess.run(
+            words,
+            cwd=folder,
+            env=kept | {"PATH": path, "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout[-6000:]
+        return done.stdout
+
+    return typed
+
+
+def test_the_wheel_holds_all_that_git_tracks_and_nothing_else(wheel):
+    names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    ours = {p.as_posix() for p in tracked("genarm")} | {f"genarm/{p.as_posix()}" for p in tracked("flows")}
+    assert names == ours
+    assert any(name.endswith("/licenses/LICENSE") for name in zipfile.ZipFile(wheel).namelist())
+
+
+def test_every_module_is_imported_from_the_wheel(run, python):
+    code = (
+        "import importlib, pkgutil, genarm\n"
+        "for m in pkgutil.walk_packages(genarm.__path__, 'genarm.'):\n"
+        "    if m.name not in ('genarm.pipeline.train_worker', 'genarm.registry.pyfunc'):\n"
+        "        importlib.import_module(m.name)\n"
+        "print(genarm.__file__)"
+    )
+    assert str(python.parents[1]) in run("python", "-c", code).splitlines()[-1]
+
+
+def test_the_library_is_reached_by_its_public_names(run):
+    run("python", "-c", "from genarm.decoding import load_decoder; from genarm.config import load_params")
+
+
+def test_the_command_line(run):
+    assert run("genarm", "--version") == f"genarm {__version__}\n"
+    assert "registry" in run("genarm", "--help")
+
+
+def test_the_files_of_accelerate_come_with_it(run, tmp_path):
+    code = (
+        "from pathlib import Path; from genarm.config import TrainConfig\n"
+        "from genarm.training.launch import config_file\n"
+        "print(config_file(Path('.'), TrainConfig()))"
+    )
+    file = Path(run("python", "-c", code).strip())
+    assert file.name == "single-node.yaml" and ROOT not in file.parents
+
+
+def write_preferences(file: Path) -> None:
+    """Fifty pairs: the chosen response repeats one letter, the rejected one another."""
+    rng = random.Random(0)
+    rows = [
+        {"prompt": f"say {i}", "chosen": "a" * rng.randint(4, 8), "rejected": "q" * rng.randint(4, 8)}
+        for i in range(50)
+    ]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def test_a_new_project_runs_from_data_to_a_decision(run, tmp_path):
+    toy_model(layers=2, initializer_range=0.02).save_pretrained(tmp_path / "base")
+    byte_tokenizer().save_pretrained(tmp_path / "base")
+    write_preferences(tmp_path / "pairs.jsonl")
+    run("genarm", "init", "project")
+    project = tmp_path / "project"
+
+    yaml = YAML()
+    params = yaml.load(project / "params.yaml")
+    params["base"] |= {"model": str(tmp_path / "base"), "dtype": "float32"}
+    params["train"]["default"] |= {"beta": 0.5, "learning_rate": 0.02, "epochs": 4}
+    params["respond"]["weights"]["preference"] = 20.0
+    params["respond"]["prompts"] = 10
+    params["respond"]["sampling"]["max_new_tokens"] = 8
+    params["judge"]["preference"]["scorer"] = "length"
+    yaml.dump(params, project / "params.yaml")
+
+    run("genarm", "data", str(tmp_path / "pairs.jsonl"), folder=project)
+    run("git", "add", "-A", folder=project)
+    run("git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-q", "-m", "new", folder=project)
+    assert "never run here" in run("genarm", "plan", folder=project)
+    run("genarm", "run", folder=project)
+    decision = json.loads((project / "artifacts/decisions.json").read_text())["preference"]
+    assert decision["outcome"] in ("promote", "hold", "reject") and decision["reasons"]
+    assert "preference" in (project / "artifacts/report/report.html").read_text()
+    [version] = json.loads(run("genarm", "registry", "list", "--json", folder=project))
+    assert version["version"] == 1
+    changed = run("git", "status", "--porcelain", folder=project).splitlines()
+    assert {line[3:] for line in changed} <= {"dvc.lock", "mlflow/champions.json"}
+
+    requirements = project / "requirements.txt"
+    requirements.write_text(requirements.read_text().replace(__version__, "99"))
+    steps = json.loads(run("genarm", "plan", "--json", folder=project))
+    assert all(step["runs"] for step in steps if step["stage"] != "data.dvc"), "another genarm runs all again"
