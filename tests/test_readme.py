@@ -16,7 +16,10 @@ from genarm.cli import main as cli
 from genarm.models import resolve
 
 ROOT = Path(__file__).parents[1]
-README, TRAINING = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/training.md"))
+README, TRAINING, OPERATIONS = (
+    (ROOT / name).read_text(encoding="utf-8")
+    for name in ("README.md", "docs/training.md", "docs/operations.md")
+)
 TARGETS = re.findall(r"^([a-z][\w-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE)
 GENARM = typer.main.get_command(cli.app)
 
@@ -26,7 +29,7 @@ def blocks(language: str, page: str = README) -> list[str]:
 
 
 def commands() -> list[list[str]]:
-    shown = blocks("sh") + blocks("sh", TRAINING)
+    shown = [block for page in (README, TRAINING, OPERATIONS) for block in blocks("sh", page)]
     lines = [line for block in shown for line in block.splitlines()]
     return [
         words
@@ -45,7 +48,11 @@ def leaf(words: list[str]):
     return command, rest
 
 
-@pytest.mark.parametrize("words", commands(), ids=" ".join)
+def slow_where_it_starts_prefect(words: list[str]):
+    return pytest.param(words, marks=pytest.mark.slow) if words[0] == "prefect" else words
+
+
+@pytest.mark.parametrize("words", map(slow_where_it_starts_prefect, commands()), ids=" ".join)
 def test_every_command_of_the_readme_exists(words):
     program, *rest = words
     if program == "genarm":
@@ -61,8 +68,16 @@ def test_every_command_of_the_readme_exists(words):
         )
         assert done.returncode == 0, done.stderr
         assert all(a in done.stdout for a in arguments if a.startswith("--"))
+    elif program == "prefect":
+        done = subprocess.run(
+            [sys.executable, "-m", "prefect", *rest, "--help"], cwd=ROOT, capture_output=True, text=True
+        )
+        assert done.returncode == 0 and "Usage:" in done.stdout, done.stdout + done.stderr
+        assert all(a in done.stdout for a in rest if a.startswith("--"))
     else:
-        assert program in ("git", "cd"), f"the README types {program}, which this test does not know"
+        assert program in ("git", "cd", "export"), (
+            f"the README types {program}, which this test does not know"
+        )
 
 
 def hints() -> list[tuple[str, str]]:

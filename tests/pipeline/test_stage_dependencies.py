@@ -30,10 +30,11 @@ def file_of(module: str) -> str:
 
 
 def does_nothing(file: str) -> bool:
-    """Whether a package's `__init__` holds only its docstring and a `__version__`."""
+    """Whether a package's `__init__` holds only its docstring, a `__version__` and a `__getattr__`."""
     if not file.endswith("__init__.py"):
         return False
     body = ast.parse((ROOT / file).read_text(encoding="utf-8")).body
+    body = [node for node in body if not (isinstance(node, ast.FunctionDef) and node.name == "__getattr__")]
     return all(
         isinstance(node.value, ast.Constant)
         if isinstance(node, ast.Expr)
