@@ -86,11 +86,11 @@ class LayerwiseForward:
         bare_rotary = {kind: self._rotary(bare, inputs.positions, kind) for kind in set(self.kinds)}
         bare_masks = {window: inputs.mask(window) for window in set(self.windows)}
         n, span = len(bare), (0, len(bare))
-        rotary, masks, positions = bare_rotary, bare_masks, inputs.positions
+        rotary, masks, positions, rows = bare_rotary, bare_masks, inputs.positions, plan.row_adapters(0)
         for index in range(self.depth + 1):
             if index == 0 or plan.span(index) != span:
                 hidden = _regrouped(hidden, span, plan.span(index), plan.owners)
-                span = plan.span(index)
+                span, rows = plan.span(index), plan.row_adapters(index)
                 if span != (0, n):
                     owners = plan.owners[span[0] : span[1]]
                     positions = inputs.positions[owners]
@@ -98,7 +98,7 @@ class LayerwiseForward:
                     masks = {w: m if m is None else m[owners] for w, m in bare_masks.items()}
             if index == self.depth:
                 break
-            with self.context.serving(plan.row_adapters(index)):
+            with self.context.serving(rows):
                 out = self.layers[index](
                     hidden,
                     attention_mask=masks[self.windows[index]],
@@ -110,7 +110,7 @@ class LayerwiseForward:
             hidden = out[0] if isinstance(out, tuple) else out
         if head is None:
             return None
-        with self.context.serving(plan.row_adapters(self.depth)):
+        with self.context.serving(rows):
             logits = self.head(self.norm(hidden[:, head]))
         return logits if self.softcap is None else (logits / self.softcap).tanh() * self.softcap
 
