@@ -96,6 +96,7 @@ class ChangedStages:
         self.ran = False
 
     def __call__(self, *names: str) -> None:
+        """Run these stages where they have to run."""
         for name in names:
             if self.ran or name in self.changed:
                 self.ran |= tasks.stage(self.project, name) != "unchanged"
