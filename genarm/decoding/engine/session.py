@@ -7,7 +7,6 @@ account  end token, stop string or length; the slot is free; a slot that no requ
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 import torch
 
@@ -15,32 +14,30 @@ from genarm.decoding.engine.accounting import account, cancel_waiting, end
 from genarm.decoding.engine.admission import Admission
 from genarm.decoding.engine.out_of_memory import is_out_of_memory
 from genarm.decoding.engine.request_state import RequestState
+from genarm.decoding.engine.resources import EngineResources
 from genarm.decoding.engine.stop import StreamingText
 from genarm.decoding.engine.stream import EngineStream
-from genarm.decoding.request import GuidedRequest, check_servable
-
-if TYPE_CHECKING:
-    from genarm.decoding.engine.engine import Engine
+from genarm.decoding.request import GuidedRequest
 
 
 class EngineSession:
     """Requests under way on one engine. Not for several threads at once."""
 
-    def __init__(self, engine: "Engine", on_tokens: Callable[[int], None] | None = None) -> None:
+    def __init__(self, engine: EngineResources, on_tokens: Callable[[int], None] | None = None) -> None:
         self.engine, self.on_tokens = engine, on_tokens
         self.admission = Admission(engine.parts, engine.device, engine.slots, engine.policy.reach)
         self._numbers = 0
 
     def submit(self, request: GuidedRequest) -> EngineStream:
         """Queue a request. Raises RequestError for one that could not be served."""
-        return EngineStream(self, self._queue(request, streaming=True))
+        state = self._queue(request, streaming=True)
+        return EngineStream(state, step=self.step, cancel=self.cancel)
 
     def _queue(self, request: GuidedRequest, *, streaming: bool) -> RequestState:
-        engine = self.engine
-        check_servable(request, engine.arms, engine.context, engine.vocab, f"request {self._numbers}")
+        self.engine.check(request, f"request {self._numbers}")
         state = RequestState(request, self._numbers)
         if streaming:
-            state.pieces, state.text = deque(), StreamingText(engine.stop_criteria, request.stop)
+            state.pieces, state.text = deque(), StreamingText(self.engine.stop_criteria, request.stop)
         self._numbers += 1
         self.admission.waiting.append(state)
         return state

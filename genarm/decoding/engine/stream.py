@@ -1,20 +1,18 @@
 """One request as it is answered: its pieces, its end, and how to end it sooner."""
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
 
 from genarm.decoding.engine.request_state import RequestState
 from genarm.decoding.request import GuidedResponse, Piece
 
-if TYPE_CHECKING:
-    from genarm.decoding.engine.session import EngineSession
-
 
 class EngineStream:
-    """A request under way in a session."""
+    """A request under way in a session, of which it knows how to `step` and how to `cancel` a request."""
 
-    def __init__(self, session: "EngineSession", state: RequestState) -> None:
-        self._session, self._state = session, state
+    def __init__(
+        self, state: RequestState, *, step: Callable[[], None], cancel: Callable[[RequestState], None]
+    ) -> None:
+        self._state, self._step, self._cancel = state, step, cancel
 
     def __iter__(self) -> Iterator[Piece]:
         assert self._state.pieces is not None
@@ -25,7 +23,7 @@ class EngineStream:
                 raise self._state.error
             if self._state.done:
                 return
-            self._session.step()
+            self._step()
 
     @property
     def ready(self) -> int:
@@ -40,12 +38,12 @@ class EngineStream:
     def cancel(self) -> None:
         """Stop, and let a waiting request have the slot. What was drawn so far is the response."""
         if not self._state.done:
-            self._session.cancel(self._state)
+            self._cancel(self._state)
 
     def response(self) -> GuidedResponse:
         """Wait for the end. Raises ModelError where the scores of this request were not finite."""
         while not self._state.done:
-            self._session.step()
+            self._step()
         if self._state.error:
             raise self._state.error
         assert self._state.response is not None

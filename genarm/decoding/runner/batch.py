@@ -99,13 +99,17 @@ class ModelBatch:
         return logits
 
     def _read(self, ids: Tensor, positions: Tensor, head: slice | None) -> Tensor | None:
-        if self.trunk.recorder.enabled and head == NEWEST and ids.shape[1] == 1 and self.cache.layers:
-            logits = self.trunk.recorder.run(self, ids, positions)
+        trunk = self.trunk
+        if trunk.recorder.enabled and head == NEWEST and ids.shape[1] == 1 and self.cache.layers:
+            self.recorded = self.recorded or CudaGraphStep(
+                trunk.forward_pass, self, self.cache, self.positions, trunk.dtype
+            )
+            logits = trunk.recorder.run(self.recorded, ids, positions)
             if logits is not None:
                 return logits
         masks: dict[int | None, Tensor | None] = {}
         inputs = Inputs(ids, positions.clamp(min=0), partial(self._mask, positions, masks))
-        return self.trunk.forward_pass.run(inputs, self, self.cache, head)
+        return trunk.forward_pass.run(inputs, self, self.cache, head)
 
     def _mask(
         self, positions: Tensor, made: dict[int | None, Tensor | None], window: int | None

@@ -7,16 +7,12 @@ saves the launch of some thousand kernels a token. Without a GPU the step is run
 
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from genarm.decoding.runner.forward import Inputs
-from genarm.decoding.runner.kv_cache import hidden_score
-
-if TYPE_CHECKING:
-    from genarm.decoding.runner.batch import ModelBatch
+from genarm.decoding.runner.forward import ForwardPass, Inputs, RowPlan
+from genarm.decoding.runner.kv_cache import KeyValues, hidden_score
 
 NEWEST = slice(-1, None)
 log = logging.getLogger(__name__)
@@ -28,11 +24,10 @@ class StepRecorder:
     def __init__(self, *, enabled: bool = False) -> None:
         self.enabled = enabled
 
-    def run(self, batch: "ModelBatch", ids: Tensor, positions: Tensor) -> Tensor | None:
+    def run(self, step: "CudaGraphStep", ids: Tensor, positions: Tensor) -> Tensor | None:
         """As `CudaGraphStep.run`; None, with a warning, where the step cannot be recorded."""
         try:
-            batch.recorded = batch.recorded or CudaGraphStep(batch)
-            return batch.recorded.run(ids, positions)
+            return step.run(ids, positions)
         except RuntimeError as error:
             self.enabled = False
             log.warning("steps cannot be recorded, going on without: %s", error)
@@ -40,17 +35,28 @@ class StepRecorder:
 
 
 class CudaGraphStep:
-    """The step of one batch, recorded when it is first run."""
+    """The step of one batch, recorded when it is first run.
 
-    def __init__(self, batch: "ModelBatch") -> None:
-        trunk, shape = batch.trunk, batch.positions.shape
-        self.batch = batch
-        self.ids = torch.zeros(shape[0], 1, dtype=torch.long, device=trunk.device)
+    `plan`, `cache` and `positions` [n, capacity] are the batch's own, which change from step to step; `dtype`
+    is that of the masks.
+    """
+
+    def __init__(
+        self,
+        forward_pass: ForwardPass,
+        plan: RowPlan,
+        cache: KeyValues,
+        positions: Tensor,
+        dtype: torch.dtype,
+    ) -> None:
+        self.forward_pass, self.plan, self.cache, self.positions_read = forward_pass, plan, cache, positions
+        (n, capacity), device = positions.shape, positions.device
+        self.ids = torch.zeros(n, 1, dtype=torch.long, device=device)
         self.positions = torch.zeros_like(self.ids)
-        self.column = torch.zeros(1, dtype=torch.long, device=trunk.device)
+        self.column = torch.zeros(1, dtype=torch.long, device=device)
         self.masks = {
-            window: torch.zeros(shape[0], 1, 1, shape[1], dtype=trunk.dtype, device=trunk.device)
-            for window in set(trunk.forward_pass.windows)
+            window: torch.zeros(n, 1, 1, capacity, dtype=dtype, device=device)
+            for window in set(forward_pass.windows)
         }
         self._again: Callable[[], Tensor] | None = None
 
@@ -58,11 +64,11 @@ class CudaGraphStep:
         """Logits of the newest token of every row [r, 1, v]; ids and positions [n, 1]."""
         self.ids.copy_(ids)
         self.positions.copy_(positions.clamp(min=0))
-        self.column.fill_(self.batch.cache.end)
+        self.column.fill_(self.cache.end)
         for window, mask in self.masks.items():
-            unseen = self.batch.positions < 0
+            unseen = self.positions_read < 0
             if window is not None:
-                unseen = unseen | (self.batch.positions <= positions - window)
+                unseen = unseen | (self.positions_read <= positions - window)
             mask.zero_().masked_fill_(unseen[:, None, None], hidden_score(mask.dtype))
         if self._again is None:
             self._again = self.record()
@@ -89,11 +95,10 @@ class CudaGraphStep:
 
     def _step(self) -> Tensor:
         inputs = Inputs(self.ids, self.positions, lambda window: self.masks[window])
-        cache = self.batch.cache
-        cache.column = self.column
+        self.cache.column = self.column
         try:
-            logits = self.batch.trunk.forward_pass.run(inputs, self.batch, cache, NEWEST)
+            logits = self.forward_pass.run(inputs, self.plan, self.cache, NEWEST)
         finally:
-            cache.column = None
+            self.cache.column = None
         assert logits is not None
         return logits

@@ -1,0 +1,41 @@
+"""What the sessions of an engine share: models, end of text, and how tokens are drawn."""
+
+from collections.abc import Sequence
+
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from genarm.decoding.engine.policy import PlainPolicy
+from genarm.decoding.engine.speculative import SpeculativePolicy
+from genarm.decoding.engine.stop import StopCriteria
+from genarm.decoding.request import GuidedRequest, check_servable
+from genarm.decoding.runner.ensemble import Part
+
+
+class EngineResources:
+    """Base and ARMs, and how many requests they serve at a time."""
+
+    def __init__(
+        self,
+        parts: Sequence[Part],
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        slots: int = 32,
+        speculate: bool = False,
+    ) -> None:
+        base = next(part for part in parts if part.base)
+        self.parts, self.slots = list(parts), slots
+        self.arms = [arm for part in parts for arm in part.arms]
+        self.stop_criteria = StopCriteria(tokenizer, base.trunk.model)
+        self.device: torch.device = base.trunk.device
+        self.vocab = base.trunk.vocab
+        self.policy = SpeculativePolicy(parts) if speculate else PlainPolicy()
+
+    @property
+    def context(self) -> int:
+        """The most tokens that prompt and response may have together."""
+        return min(part.trunk.context for part in self.parts)
+
+    def check(self, request: GuidedRequest, name: str) -> None:
+        """Raise RequestError, naming the request, for what could not be served."""
+        check_servable(request, self.arms, self.context, self.vocab, name)
