@@ -1,5 +1,5 @@
 # make run    trains, judges and promotes on the embedded default, from nothing
-# make test   the whole test suite
+# make test   the whole test suite; make quick leaves the slow tests out
 # make docs   the documentation, into .cache/site
 # make bench-decode  how fast guided decoding is; benchmarks/README.md
 # make bench-train   how fast ARMs train; TRL is installed for it
@@ -7,7 +7,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup run test lint docs clean bench-decode bench-train
+.PHONY: setup run test quick lint docs clean bench-decode bench-train
 
 setup: .venv/ready
 
@@ -25,7 +25,10 @@ run: setup
 	$(BIN)/genarm run
 
 test: setup
-	$(BIN)/pytest -m "not gpu and not network"
+	$(BIN)/pytest -n 2 --dist loadgroup -m "not gpu and not network"
+
+quick: setup
+	$(BIN)/pytest -n 2 --dist loadgroup
 
 lint: setup
 	$(BIN)/ruff check .

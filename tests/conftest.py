@@ -11,3 +11,8 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Toy:
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return Toy(folder, model, tokenizer)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long tests first: the last of them then does not keep one worker busy while the other has none left."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)

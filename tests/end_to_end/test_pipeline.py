@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 from toys import byte_tokenizer, toy_model
 
 ROOT = Path(__file__).parents[2]
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pipeline")]  # one project, one first run
 
 SCORER = '''
 def vowels(text: str) -> float:

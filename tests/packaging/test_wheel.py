@@ -18,7 +18,7 @@ from toys import byte_tokenizer, toy_model
 from genarm import __version__
 
 ROOT = Path(__file__).parents[2]
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("wheel")]  # one wheel, one environment
 
 
 def tracked(*folders: str) -> list[Path]:

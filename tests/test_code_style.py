@@ -1,0 +1,35 @@
+"""What every file is held to: its length, the length of most, and a docstring for whatever is public."""
+
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PARTS = ("genarm", "flows", "tests", "benchmarks")
+
+
+def lines(part: str) -> dict[str, int]:
+    """Lines of each Python file of a part of the repository."""
+    files = sorted((ROOT / part).rglob("*.py"))
+    return {str(f.relative_to(ROOT)): len(f.read_text(encoding="utf-8").splitlines()) for f in files}
+
+
+def test_no_file_outgrows_its_reason():
+    assert not {file: n for part in PARTS for file, n in lines(part).items() if n > 300}
+
+
+def test_most_files_are_short():
+    assert statistics.median(lines("genarm").values()) <= 130
+
+
+def test_everything_public_has_a_docstring():
+    rules = "D100,D101,D102,D103,D104"
+    done = subprocess.run(
+        [sys.executable, "-m", "ruff", "check", "--isolated", "--select", rules, "genarm", "flows"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
