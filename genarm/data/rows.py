@@ -41,10 +41,12 @@ def find_files(data: Path, pattern: str) -> list[Path]:
     except (ValueError, IndexError) as error:  # '', '.', and before Python 3.13 '**.jsonl'
         raise ConfigError(f"files: {pattern!r} is no glob: {error}", hint="such as '**/*.jsonl'") from None
     if not files:
-        there = sorted(f.relative_to(data).as_posix() for f in data.rglob("*") if f.is_file())
+        existing = sorted(f.relative_to(data).as_posix() for f in data.rglob("*") if f.is_file())
         raise DataError(
             f"no data file matches {pattern!r}",
-            hint=f"there are: {', '.join(there[:8])}" if there else "fetch the data: dvc repro data.dvc",
+            hint=f"there are: {', '.join(existing[:8])}"
+            if existing
+            else "fetch the data: dvc repro data.dvc",
         )
     if others := [f for f in files if not f.name.endswith(SUFFIXES)]:
         raise DataError(

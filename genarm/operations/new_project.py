@@ -86,10 +86,10 @@ def _write(folder: Path, path: str, text: str) -> bool:
         return True
     if path not in EXTENDED:
         return False
-    there = file.read_text(encoding="utf-8")
-    missing = [line for line in text.splitlines() if line not in there.splitlines()]
+    present = file.read_text(encoding="utf-8")
+    missing = [line for line in text.splitlines() if line not in present.splitlines()]
     if missing:
-        write_text(file, "\n".join([*there.splitlines(), *missing]) + "\n")
+        write_text(file, "\n".join([*present.splitlines(), *missing]) + "\n")
     return bool(missing)
 
 

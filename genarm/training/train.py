@@ -85,9 +85,9 @@ def train_arm(
     set_seed(config.seed)
 
     # The model that becomes the ARM, which reads text as the base does.
-    own, tokenizer = arm_source(base, config), load_tokenizer(base)
-    check_vocabulary(dimension, own, base, tokenizer)
-    model = load_arm_model(own, dtype, config, start)
+    arm_model, tokenizer = arm_source(base, config), load_tokenizer(base)
+    check_vocabulary(dimension, arm_model, base, tokenizer)
+    model = load_arm_model(arm_model, dtype, config, start)
     check_width(dimension, model, tokenizer)
 
     # The pairs as token ids.
@@ -98,7 +98,7 @@ def train_arm(
 
     # Checkpoints, used only if everything that decides the result is the same.
     settings = {"dtype": dtype, **config.model_dump(mode="json", exclude=EXECUTION)}
-    weights = own.weights_sha256 if start is None else adapter_hash(start)
+    weights = arm_model.weights_sha256 if start is None else adapter_hash(start)
     inputs = {"weights": weights, "settings": settings}
     inputs |= {"pairs": data.fingerprint, "held_out": held_out.fingerprint}
     key = training_key(weights, settings, data.fingerprint, held_out.fingerprint)
@@ -106,7 +106,7 @@ def train_arm(
 
     # Training.
     packed = prepare(model, data)
-    adapted = make_trainable(model, own, config, start)
+    adapted = make_trainable(model, arm_model, config, start)
     trainer = ArmTrainer(
         adapted, config, data, held_out, folder, title=f"train {dimension}", packed=packed, journal=journal
     )
@@ -117,9 +117,9 @@ def train_arm(
     # The ARM: a folder and its card.
     card = ArmCard(
         dimension=dimension,
-        model_id=own.id,
-        model_revision=own.revision,
-        model_weights_sha256=own.weights_sha256,
+        model_id=arm_model.id,
+        model_revision=arm_model.revision,
+        model_weights_sha256=arm_model.weights_sha256,
         guides_id=base.id,
         guides_revision=base.revision,
         tokenizer_sha256=base.tokenizer_sha256,
