@@ -1,5 +1,5 @@
 # make run    trains, judges and promotes on the embedded default, from nothing
-# make test   the whole test suite; make quick leaves the slow tests out
+# make test   all tests that need no GPU and no network; make quick leaves the slow ones out
 # make docs   the documentation, into .cache/site
 # make bench-decode  how fast guided decoding is; benchmarks/README.md
 # make bench-train   how fast ARMs train; TRL is installed for it

@@ -56,7 +56,7 @@ def check() -> None:
 @app.command()
 def rollback(
     dimension: Dimension,
-    reason: Annotated[str, typer.Option(help="goes on the record and blocks the version")],
+    reason: Annotated[str, typer.Option(help="is recorded, and blocks the version")],
     to: Annotated[int | None, typer.Option(help="version; the previous one by default")] = None,
 ) -> None:
     """Put the previous champion back, and block the present one."""

@@ -19,7 +19,8 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
         elif item["type"] == "missing":
             lines.append(f"missing key {key!r}")
         elif item["type"] == "value_error":
-            lines.append(item["msg"].removeprefix("Value error, "))
+            message = item["msg"].removeprefix("Value error, ")
+            lines.append(f"{key}: {message}" if key else message)
         elif item["type"] == "model_type":
             lines.append(f"{key} = {item['input']!r}: must be a mapping of keys")
         else:

@@ -44,7 +44,7 @@ class PairsConfig(Section):
 
     sources: dict[DimensionName, SourceConfig]
     validation: float = Field(0.1, gt=0, lt=1, description="share of prompts held out to watch training")
-    evaluation: float = Field(0.3, gt=0, lt=1, description="share of prompts held out for the gate")
+    evaluation: float = Field(0.3, gt=0, lt=1, description="share of prompts held out for the decision")
     max_tokens: int = Field(
         1024, ge=8, description="longest prompt + response, in tokens; longer rows are refused"
     )

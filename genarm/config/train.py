@@ -12,7 +12,7 @@ class Section(BaseModel):
 
 
 class LoraConfig(Section):
-    """The adapter."""
+    """The LoRA that turns the frozen model into an ARM."""
 
     layers: int | Literal["all"] = Field(
         "all", description="how many layers, counted from the top, are adapted"
@@ -26,7 +26,7 @@ class LoraConfig(Section):
 
 
 class EarlyStoppingConfig(Section):
-    """When more steps no longer help."""
+    """When training stops before its last step."""
 
     patience: int = Field(
         ge=1, description="evaluations in a row without a better accuracy before training stops"

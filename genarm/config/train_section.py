@@ -76,7 +76,8 @@ def _located(error: ValidationError, dimension: str, above: Mapping[str, Any]) -
     """The same errors, located at the dimension where it holds the key's section, else at `default`."""
     details = []
     for item in error.errors():
-        section = dimension if item["loc"] and item["loc"][0] in above else "default"
+        set_here = item["loc"][0] in above if item["loc"] else bool(above)
+        section = dimension if set_here else "default"
         details.append(
             InitErrorDetails(
                 type=item["type"],

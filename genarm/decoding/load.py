@@ -84,13 +84,15 @@ def load_decoder(
         )
     log.info("sharing the base's weights: %s; models of their own: %s", list(shared), list(others))
     adapters = [read_adapter(name, folder) for name, folder in shared.items()]
-    tokenizer, model = load_tokenizer(source), load_model(source, dtype, device_map)
+    tokenizer = load_tokenizer(source)
+    models = separate_models(source, others, lora_cards, tokenizer)
+    model = load_model(source, dtype, device_map)
     vocab = vocabulary(model, tokenizer)
     parts = load_separate_parts(
         source,
         others,
-        lora_cards,
-        tokenizer,
+        models,
+        loras=set(lora_cards),
         dtype=dtype,
         vocab=vocab,
         speculate=speculate,
@@ -115,18 +117,13 @@ def _warn_of_other_precision(name: str, card: ArmCard, dtype: str) -> None:
         )
 
 
-def load_separate_parts(
+def separate_models(
     source: ModelSource,
     arms: Mapping[str, Path],
     lora_cards: Mapping[str, ArmCard],
     tokenizer: "PreTrainedTokenizerBase",
-    *,
-    dtype: str,
-    vocab: int,
-    speculate: bool,
-    compiled: bool,
-) -> "list[Part]":
-    """A part for each set of weights: full models, or LoRAs (those with a card) on the model of their card.
+) -> dict[str, ModelSource]:
+    """The model of each ARM that does not share the base's weights, before any weight is loaded.
 
     Raises TokenizerMismatch where a token id does not mean the same to all, AdapterError where an adapter's
     own base has changed.
@@ -140,6 +137,21 @@ def load_separate_parts(
         if name in lora_cards:
             check_fits(lora_cards[name], source, shares_weights=False)
             check_weights(lora_cards[name], model)
+    return models
+
+
+def load_separate_parts(
+    source: ModelSource,
+    arms: Mapping[str, Path],
+    models: Mapping[str, ModelSource],
+    *,
+    loras: set[str],
+    dtype: str,
+    vocab: int,
+    speculate: bool,
+    compiled: bool,
+) -> "list[Part]":
+    """A part for each set of weights: full models, or LoRAs on the model of their card."""
     parts: list[Part] = []
     for weights in dict.fromkeys(model.weights_sha256 for model in models.values()):
         names = [name for name, model in models.items() if model.weights_sha256 == weights]
@@ -147,7 +159,7 @@ def load_separate_parts(
             _load_separate_part(
                 models[names[0]],
                 {name: arms[name] for name in names},
-                loras={name for name in names if name in lora_cards},
+                loras=loras & set(names),
                 base_id=source.id,
                 dtype=dtype,
                 vocab=vocab,

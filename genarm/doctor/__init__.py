@@ -1,4 +1,4 @@
-"""`genarm doctor`: examine the set-up without changing it; each problem comes with the command to mend it."""
+"""`genarm doctor`: examine the set-up without changing it; each problem comes with its fix."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor

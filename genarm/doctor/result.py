@@ -1,4 +1,4 @@
-"""What one check of the examination came to, and the command that mends it."""
+"""The result of one check: ok, warn or fail, what was found, and the command that fixes it."""
 
 from dataclasses import dataclass
 from typing import Literal

@@ -19,7 +19,7 @@ Fetch = Callable[[str, Champion, Path], Path]
 
 @dataclass(frozen=True)
 class Project:
-    """One project. Parameters and base model are read at first use, and once."""
+    """One project. Parameters and base model are read once; a change to them counts from the next run."""
 
     root: Path
 

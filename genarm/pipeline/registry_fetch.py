@@ -1,4 +1,4 @@
-"""What doors hand to stages and warm starts so that these need no registry: a version's ARM, on request."""
+"""How stages and warm starts get a version's ARM without knowing the registry: by a function."""
 
 from pathlib import Path
 

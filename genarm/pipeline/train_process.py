@@ -1,4 +1,4 @@
-"""What the doors add to the stage `train`: one process or several, the warm start, curves shown in MLflow."""
+"""What commands add to the stage `train`: one process or several, the warm start, curves shown in MLflow."""
 
 from functools import partial
 

@@ -93,7 +93,7 @@ def repair(store: Store, dimension: str) -> list[str]:
             target = complete_rollback(store, dimension, version.number)
             lines.append(f"{dimension}: completed the rollback from version {version.number} to {target}")
         elif version.tags.get(tags.PROMOTION) == PENDING:
-            revert_promotion(store, dimension, version.number, "reverted: interrupted before the smoke test")
+            revert_promotion(store, dimension, version.number, "reverted: interrupted before it was done")
             lines.append(f"{dimension}: reverted the unfinished promotion of version {version.number}")
     return lines + _repair_aliases(store, dimension)
 

@@ -1,5 +1,7 @@
 """What a run prints at its end: the decisions, where the report is, what to type next."""
 
+import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,7 +9,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from genarm.system.env import local_tracking_uri
 from genarm.system.layout import Layout
+from genarm.system.redact import redact_url
 from genarm.types import Decision
 
 COLOURS = {"promote": "green", "hold": "yellow", "reject": "red", "same": "cyan"}
@@ -25,14 +29,32 @@ def decisions_table(decisions: Sequence[Decision]) -> Table:
 
 
 def closing_block(root: Path, decisions: Sequence[Decision], seconds: float) -> RenderableType:
-    """The last lines of `make run`."""
-    layout = Layout(root)
-    report = layout.report / "report.html"
+    """The last lines of a run: where its results are, and the commands that show them."""
+    report = Layout(root).report / "report.html"
+    scripts = Path(sys.executable).parent
+    prefix = f"{scripts.relative_to(root)}/" if scripts.is_relative_to(root) else ""
     lines = [
         f"took      {seconds:.0f} s",
         f"report    {report.relative_to(root) if report.is_file() else 'none yet'}",
-        "mlflow    .venv/bin/mlflow ui --backend-store-uri sqlite:///mlflow/mlflow.db",
-        "prefect   PREFECT_HOME=.prefect .venv/bin/prefect server start",
-        "talk      .venv/bin/genarm chat",
+        f"mlflow    {_mlflow(root, prefix)}",
+        f"prefect   {_prefect(prefix)}",
+        f"talk      {prefix}genarm chat",
     ]
     return Group(Text(), decisions_table(decisions), Text(), *(Text(line) for line in lines))
+
+
+def _mlflow(root: Path, prefix: str) -> str:
+    """The address of the tracking server, or the command that shows the local store."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or local_tracking_uri(root)
+    if uri.startswith(("http://", "https://")):
+        return redact_url(uri)
+    local = uri.replace(f"{root.as_posix()}/", "")
+    return f"{prefix}mlflow ui --backend-store-uri {redact_url(local)}"
+
+
+def _prefect(prefix: str) -> str:
+    """The address of the Prefect server, or the command that starts one on what this run has noted."""
+    uri = os.environ.get("PREFECT_API_URL")
+    return (
+        redact_url(uri.removesuffix("/api")) if uri else f"PREFECT_HOME=.prefect {prefix}prefect server start"
+    )

@@ -1,7 +1,7 @@
 """The environment that every genarm process runs in: quiet, local, and the same however it is started.
 
-A door calls `prepare(root)` before prefect, mlflow, dvc or torch is imported, since they read their settings
-when they are imported. What the user has set is kept. Importing genarm sets nothing.
+Every entry point calls `prepare(root)` before prefect, mlflow, dvc or torch is imported: they then read their
+settings. What the user has set is kept. Importing genarm sets nothing.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Where everything lies below the project's root: the one place that knows a path."""
+"""Where everything lies below the project's root: the paths that stages and commands share."""
 
 from dataclasses import dataclass
 from pathlib import Path

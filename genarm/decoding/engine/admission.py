@@ -39,9 +39,7 @@ class Admission:
         self.waiting: deque[RequestState] = deque()
         self.prefilled: PrefilledPrompts | None = None
         self.slots = Slots([], device)
-        self.ensemble: Ensemble | None = (
-            None  # where the slots' tokens are read; None while there are no slots
-        )
+        self.ensemble: Ensemble | None = None  # reads the slots' tokens; None while there are no slots
 
     @property
     def empty(self) -> bool:

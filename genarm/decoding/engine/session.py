@@ -12,12 +12,12 @@ import torch
 
 from genarm.decoding.engine.accounting import account, cancel_waiting, end
 from genarm.decoding.engine.admission import Admission
-from genarm.decoding.engine.out_of_memory import is_out_of_memory
 from genarm.decoding.engine.request_state import RequestState
 from genarm.decoding.engine.resources import EngineResources
 from genarm.decoding.engine.stop import StreamingText
 from genarm.decoding.engine.stream import EngineStream
 from genarm.decoding.request import GuidedRequest
+from genarm.decoding.runner.out_of_memory import is_out_of_memory
 
 
 class EngineSession:

@@ -34,9 +34,7 @@ class ModelBatch:
         self.adapter_rows = sorted(listed, key=lambda rows: (trunk.entry[rows[0]], rows[0]))
         self.cache = KeyValues(capacity)
         self.lengths = np.zeros(sequences, dtype=np.int64)  # tokens read, which is the next one's position
-        self.started = np.zeros(
-            sequences, dtype=bool
-        )  # whether it has read a token since its rows were taken
+        self.started = np.zeros(sequences, dtype=bool)  # which have read a token since their rows were taken
         self.starts = np.zeros(sequences, dtype=np.int64)  # first column of each that has started
         self.holes = False  # whether a column after the first is no token of some sequence
         device = trunk.device

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from genarm.decoding.runner.forward import ForwardPass, Inputs, RowPlan
 from genarm.decoding.runner.kv_cache import KeyValues, hidden_score
+from genarm.decoding.runner.out_of_memory import is_out_of_memory
 
 NEWEST = slice(-1, None)
 log = logging.getLogger(__name__)
@@ -29,6 +30,8 @@ class StepRecorder:
         try:
             return step.run(ids, positions)
         except RuntimeError as error:
+            if is_out_of_memory(error):  # the session then goes on with fewer slots
+                raise
             self.enabled = False
             log.warning("steps cannot be recorded, going on without: %s", error)
             return None

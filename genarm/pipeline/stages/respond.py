@@ -23,7 +23,9 @@ def respond(project: Project, side: Side, dimension: str | None, fetch: Fetch) -
         dimension = None  # one file for all
         responses = _answer(project, {}, {})
     elif dimension is None:
-        raise GenarmError(f"genarm respond {side} needs a dimension", hint=f"genarm respond {side} positive")
+        raise GenarmError(
+            f"genarm respond {side} needs a dimension", hint=f"genarm respond {side} {params.dimensions[0]}"
+        )
     elif side == "challenger":
         weight = params.respond.weights[params.known(dimension)]
         responses = _answer(project, {dimension: layout.arm(dimension)}, {dimension: weight})

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from genarm.decoding.engine.out_of_memory import is_out_of_memory
+from genarm.decoding.runner.out_of_memory import is_out_of_memory
 
 TOO_MUCH = 2**50  # bytes, which no machine has
 
