@@ -26,10 +26,10 @@ from genarm.registry.pages import model_page, version_page
 from genarm.registry.store import Store, translates_errors
 from genarm.registry.tags import model_name
 from genarm.registry.versions import Version, aliases, find, flatten, point, set_tag
+from genarm.system.metric_names import POSITION, STEP
 from genarm.types import ArmCard
 
 METRICS_PER_BATCH, PARAMS_PER_BATCH = 1000, 100  # MLflow's limits
-NO_METRICS = ("step", "epoch")  # columns of a curve that say where a row stands
 
 
 @translates_errors
@@ -188,10 +188,10 @@ def _log_metrics(
 
     now = int(time.time() * 1000)
     rows = [
-        Metric(name, float(value), now, int(row.get("step", number)))
+        Metric(name, float(value), now, int(row.get(STEP, number)))
         for number, row in enumerate(curves)
         for name, value in row.items()
-        if name not in NO_METRICS
+        if name not in POSITION
     ]
     last = max((row.step for row in rows), default=0)
     rows += [
