@@ -46,11 +46,14 @@ def evaluation_diagnostics(
     `metrics` holds means over pairs, `tokens` is the mean length of a chosen response, `longer` the share of
     pairs in which the longer response is the chosen one.
     """
-    first = first or {names.evaluation_name(name): value for name, value in metrics.items()}
+    before = first or {names.evaluation_name(name): value for name, value in metrics.items()}
+    chosen, rejected = (
+        metrics[name] - before[names.evaluation_name(name)]
+        for name in (names.CHOSEN_LOGP, names.REJECTED_LOGP)
+    )
     return {
-        names.CHOSEN_DRIFT: metrics[names.CHOSEN_LOGP] - first[names.evaluation_name(names.CHOSEN_LOGP)],
-        names.REJECTED_DRIFT: metrics[names.REJECTED_LOGP]
-        - first[names.evaluation_name(names.REJECTED_LOGP)],
+        names.CHOSEN_DRIFT: chosen,
+        names.REJECTED_DRIFT: rejected,
         names.CHOSEN_PERPLEXITY: math.exp(min(-metrics[names.CHOSEN_LOGP] / tokens, 700.0)),
         names.LONGER_IS_CHOSEN: longer,
         names.OVER_LONGER: metrics[names.ACCURACY] - longer,

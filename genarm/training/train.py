@@ -79,7 +79,7 @@ def train_arm(
 
     Raises DataError for a split with no pairs, ConfigError for adapters that do not fit the model or packs
     that do not hold the longest pair, TokenizerMismatch for a model with other tokens, TrainingError for a
-    loss that is not a number, a disk that cannot be written, or a stop by signal.
+    loss that is not finite, a disk that cannot be written, or a stop by signal.
     """
     begun = time.monotonic()
     initialise()

@@ -176,13 +176,13 @@ class ArmTrainer(DistributedTrainer):
         return_outputs: bool = False,
         num_items_in_batch: Any = None,
     ) -> Any:
-        """The sum of the losses of one pack. Raises TrainingError where it is not a number."""
+        """The sum of the losses of one pack. Raises TrainingError where it is not finite."""
         batch: PairBatch = inputs["pairs"]
         logps = self.run_model(model, pair_logps, batch)
         losses = self.objective.losses(logps, batch.owner)
         if not torch.isfinite(losses).all():
             raise TrainingError(
-                f"the loss is not a number at step {self.state.global_step + 1}, on the prompts "
+                f"the loss is not finite at step {self.state.global_step + 1}, on the prompts "
                 f"{', '.join(batch.prompt_ids)}",
                 hint="lower train.learning_rate, or set base.dtype to bfloat16 or float32",
             )
@@ -190,7 +190,10 @@ class ArmTrainer(DistributedTrainer):
         return losses.sum()
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Log a step with the means over its pairs. Raises TrainingError for an infinite gradient."""
+        """Log a step, with the means over its pairs.
+
+        Raises TrainingError where the gradient is not finite.
+        """
         if LOSS in logs:
             pairs = self.sums.pop("pairs")
             self.progress.count_pairs(pairs)
@@ -198,7 +201,7 @@ class ArmTrainer(DistributedTrainer):
             self.sums.clear()
             if not math.isfinite(logs.get(GRADIENT_NORM, 0.0)):
                 raise TrainingError(
-                    f"the gradient is not a number at step {self.state.global_step}",
+                    f"the gradient is not finite at step {self.state.global_step}",
                     hint="lower train.learning_rate, or set base.dtype to bfloat16 or float32",
                 )
         super().log(logs, start_time)
