@@ -16,7 +16,7 @@ from rich.console import Console
 from genarm.data import dvc
 from genarm.errors import Busy, StaleDecision
 from genarm.pipeline.project import Project
-from genarm.pipeline.stage_names import PAIRS, TRAIN, measuring, of
+from genarm.pipeline.stage_names import PAIRS, TRAIN, measuring_stages, stage_of
 from genarm.report.closing import closing_block
 from genarm.system import env
 from genarm.types import Champion, Decision
@@ -37,14 +37,14 @@ def align(root: str | None = None, promote: bool = True) -> list[Decision]:
         tasks.note_starts(project)
         run = ChangedStages(project)
         run(dvc.POINTER, PAIRS)
-        run.changed |= {of(TRAIN, d) for d in tasks.note_starts(project)}  # which depends on the data
-        run(*(of(TRAIN, d) for d in dimensions))
+        run.changed |= {stage_of(TRAIN, d) for d in tasks.note_starts(project)}  # which depends on the data
+        run(*(stage_of(TRAIN, d) for d in dimensions))
         for dimension in dimensions:
             tasks.register(project, dimension)
         in_use = {d: c for d, c in champions.items() if c and project.is_in_use(d, c)}
         new = [d for d in dimensions if d not in in_use]
         if new:
-            run(*measuring(dimensions, in_use))
+            run(*measuring_stages(dimensions, in_use))
             for dimension, decision in project.decisions().items():
                 if dimension in new:
                     _same_champion(dimension, decision.champion, champions[dimension])

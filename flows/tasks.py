@@ -23,6 +23,8 @@ from genarm.pipeline.lineage import git_dirty
 from genarm.pipeline.project import Project
 from genarm.pipeline.registry_fetch import fetch_version
 from genarm.pipeline.smoke_test import smoke_test
+from genarm.pipeline.stage_names import TRAIN, stage_of
+from genarm.registry import tags
 from genarm.system.files import read_curves, read_json, sha256, write_json
 from genarm.types import Champion, Decision
 
@@ -69,13 +71,18 @@ def note_starts(project: Project) -> list[str]:
 def register(project: Project, dimension: str) -> int:
     """Make the trained ARM a version and the challenger; the same adapter is registered once."""
     layout = project.layout
+    lineage = {
+        tags.label(tags.DVC_STAGE): stage_of(TRAIN, dimension),
+        **server_ids(),
+        "git dirty": str(git_dirty(project.root)).lower(),
+    }
     version = registry.connect(project.root).register(
         dimension,
         layout.arm(dimension),
         weight=project.params.respond.weights[dimension],
         metrics=read_json(layout.train_metrics(dimension), dict[str, float]),
         curves=read_curves(layout.train_curves(dimension)),
-        lineage=server_ids() | {"git dirty": str(git_dirty(project.root)).lower()},
+        lineage=lineage,
     )
     noted = read_json(layout.lineage, dict[str, str]) if layout.lineage.is_file() else {}
     write_json(layout.lineage, noted | {f"version of {dimension}": str(version), **server_ids()})

@@ -50,7 +50,7 @@ class RequestError(GenarmError):
 
 
 class TrainingError(GenarmError):
-    """Training that cannot continue, for example after a loss that is not a number."""
+    """Training that cannot continue, for example after a loss that is not finite."""
 
 
 class JudgeError(GenarmError):

@@ -76,7 +76,7 @@ def new_project(root: Path, states: Path) -> Project:
 
 
 def register(store: Registry, folder: Path) -> int:
-    lineage = {"flow run": "f-1", "git dirty": "false"}
+    lineage = {"dvc stage": f"train@{DIMENSION}", "flow run": "f-1", "git dirty": "false"}
     return store.register(DIMENSION, folder, metrics=METRICS, curves=CURVES, lineage=lineage)
 
 

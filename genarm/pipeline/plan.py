@@ -7,7 +7,7 @@ from rich.table import Table
 
 from genarm.data import dvc
 from genarm.pipeline.project import Project
-from genarm.pipeline.stage_names import TRAIN, measuring, of
+from genarm.pipeline.stage_names import TRAIN, dimension_of, measuring_stages, stage_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +40,8 @@ def planned_stages(
     `in_use` are the dimensions whose ARM is in use already: as in a run, the stages that would measure it are
     left out.
     """
-    dimensions = [s.removeprefix(of(TRAIN, "")) for s in upstream if s.startswith(of(TRAIN, ""))]
-    left_out = {*measuring(dimensions)} - {*measuring(dimensions, in_use)}
+    dimensions = [d for s in upstream if (d := dimension_of(s)) and s == stage_of(TRAIN, d)]
+    left_out = {*measuring_stages(dimensions)} - {*measuring_stages(dimensions, in_use)}
     planned: dict[str, PlannedStage] = {}
     for stage, above in upstream.items():
         reasons = [*_reasons(changed.get(stage, [])), *(f"after {s}" for s in above if planned[s].runs)]
@@ -58,7 +58,7 @@ def _in_use(project: Project, planned: Mapping[str, PlannedStage]) -> set[str]:
         dimension
         for dimension, champion in project.champions(missing_ok=True).items()
         if champion
-        and (training := planned.get(of(TRAIN, dimension)))
+        and (training := planned.get(stage_of(TRAIN, dimension)))
         and not training.runs
         and project.is_in_use(dimension, champion)
     }

@@ -1,6 +1,7 @@
 """The stages of `dvc.yaml` by name, and which of them a run needs; flow and plan both read it from here."""
 
 from collections.abc import Collection, Sequence
+from itertools import groupby
 
 PAIRS = "pairs"
 TRAIN = "train"
@@ -22,21 +23,28 @@ STAGES = {
     DECIDE: False,
     REPORT: False,
 }
-OF_ONE_CHALLENGER = (RESPOND, RESPOND_CHAMPION, JUDGE)  # in running order
+MEASURING = list(STAGES)[list(STAGES).index(TRAIN) + 1 :]
 
 
-def of(stage: str, dimension: str) -> str:
+def stage_of(stage: str, dimension: str) -> str:
     """The name of a stage for one dimension, as DVC writes it."""
     return f"{stage}@{dimension}"
 
 
-def measuring(dimensions: Sequence[str], in_use: Collection[str] = ()) -> list[str]:
+def dimension_of(stage: str) -> str:
+    """The dimension in a stage's name as DVC writes it; empty for a stage that runs once for all."""
+    return stage.partition("@")[2]
+
+
+def measuring_stages(dimensions: Sequence[str], in_use: Collection[str] = ()) -> list[str]:
     """The stages that measure challengers, in running order; none for an ARM that is in use already.
 
-    Where every dimension's ARM is in use there is nothing to decide, and the list is empty.
+    Successive stages of a dimension run for one dimension after the other. Where every dimension's ARM is in
+    use there is nothing to decide, and the list is empty.
     """
     challengers = [d for d in dimensions if d not in in_use]
-    if not challengers:
-        return []
-    each = [of(stage, dimension) for dimension in challengers for stage in OF_ONE_CHALLENGER]
-    return [RESPOND_BASE, *each, DECIDE, REPORT]
+    names: list[str] = []
+    for runs_for_each, group in groupby(MEASURING if challengers else [], key=STAGES.__getitem__):
+        stages = list(group)
+        names += [stage_of(s, d) for d in challengers for s in stages] if runs_for_each else stages
+    return names

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from genarm.registry import tags
 from genarm.registry.store import Store, connect, store_exists
 from genarm.registry.versions import flatten
+from genarm.system.metric_names import EVALUATION_LOSS, LOSS, POSITION, STEP, is_evaluation_row
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric
@@ -29,10 +30,7 @@ LAST_SECONDS = 20.0  # for how long the end of a training waits for the last row
 ROWS_KEPT = 10_000  # while the server is away; the oldest are dropped first, and are in the record anyway
 ROWS_AT_ONCE = 25  # of at most 40 metrics each: MLflow takes 1000 in a batch
 PARAMS_AT_ONCE, PARAM_LENGTH = 100, 500  # MLflow's limits
-STEP_LOSS, EVALUATION_LOSS = (
-    "loss",
-    "eval/loss",
-)  # a row is of a step or of an evaluation, and has one of them
+LOSSES = (LOSS, EVALUATION_LOSS)  # a row is of a step or of an evaluation, and has one of them
 
 Row = Mapping[str, float]
 log = logging.getLogger(__name__)
@@ -73,7 +71,7 @@ class LiveRun:
         self._status = ""  # with which the run ends; empty while training goes on
         self._store: Store | None = None
         self._run_id = ""
-        self._last_step: dict[str, int] = {}  # in the run already, by STEP_LOSS and EVALUATION_LOSS
+        self._last_step: dict[str, int] = {}  # in the run already, by the name of the loss
         self._warned = False
         self.adapter_sha256 = ""
 
@@ -138,13 +136,11 @@ class LiveRun:
         """A row's metrics; none where the run has the row already, from before training was resumed."""
         from mlflow.entities import Metric
 
-        step = int(row["step"])
-        if step <= self._last_step[EVALUATION_LOSS if EVALUATION_LOSS in row else STEP_LOSS]:
+        step = int(row[STEP])
+        if step <= self._last_step[EVALUATION_LOSS if is_evaluation_row(row) else LOSS]:
             return []
         return [
-            Metric(name, float(value), timestamp, step)
-            for name, value in row.items()
-            if name not in ("step", "epoch")
+            Metric(name, float(value), timestamp, step) for name, value in row.items() if name not in POSITION
         ]
 
     def _opened(self) -> Store:
@@ -165,7 +161,7 @@ class LiveRun:
                 settings = flatten(self._params).items()
                 params = [Param(name, str(value)[:PARAM_LENGTH]) for name, value in settings]
                 client.log_batch(self._run_id, params=params[:PARAMS_AT_ONCE])
-        for loss in (STEP_LOSS, EVALUATION_LOSS):
+        for loss in LOSSES:
             history = client.get_metric_history(self._run_id, loss)
             self._last_step[loss] = max((metric.step for metric in history), default=-1)
         return store

@@ -26,10 +26,10 @@ from genarm.registry.pages import model_page, version_page
 from genarm.registry.store import Store, translates_errors
 from genarm.registry.tags import model_name
 from genarm.registry.versions import Version, aliases, find, flatten, point, set_tag
+from genarm.system.metric_names import POSITION, STEP
 from genarm.types import ArmCard
 
 METRICS_PER_BATCH, PARAMS_PER_BATCH = 1000, 100  # MLflow's limits
-NO_METRICS = ("step", "epoch")  # columns of a curve that say where a row stands
 
 
 @translates_errors
@@ -41,13 +41,12 @@ def register(
     weight: float | None = None,
     metrics: Mapping[str, float],
     curves: Sequence[Mapping[str, float]] = (),
-    params: Mapping[str, object] | None = None,
     lineage: Mapping[str, str] | None = None,
 ) -> int:
     """The version number of an ARM; the version is created when its adapter hash is new.
 
     `weight` is the decoding weight it is judged at, the card's where it is None. `curves` are rows with a
-    `step`. `lineage` maps names (`git dirty`, `flow run`, `deployment`, ...) to values, which become tags
+    `step`. `lineage` maps names (`dvc stage`, `git dirty`, `flow run`, ...) to values, which become tags
     beside those of the card. Raises AdapterError where the folder is altered or of another dimension.
     """
     card = read_card(arm_folder)
@@ -61,9 +60,9 @@ def register(
     with store.lock():
         version = find(store, dimension, card.adapter_sha256)
         if version is None:
-            number = _create(store, card, arm_folder, metrics, curves, params, _lineage(card, lineage or {}))
+            _create(store, card, arm_folder, metrics, curves, _lineage(card, lineage or {}))
             version = find(store, dimension, card.adapter_sha256)
-            assert version is not None, f"version {number} was created but is not found"
+            assert version is not None, "the version that was just created is not found"
         elif not has_files(store, version) or _has_new_weight(store, version, card.weight):
             upload(store, card, arm_folder, version.model_id, version.run_id)
         _put_on_trial(store, version, card.weight)
@@ -81,9 +80,8 @@ def _create(
     folder: Path,
     metrics: Mapping[str, float],
     curves: Sequence[Mapping[str, float]],
-    params: Mapping[str, object] | None,
     lineage: Mapping[str, str],
-) -> int:
+) -> None:
     from mlflow.entities import LoggedModelOutput, Param
 
     client, experiment = store.client, store.experiment(tags.TRAIN_EXPERIMENT)
@@ -98,7 +96,7 @@ def _create(
     }
     run_id = client.create_run(experiment, run_name=name, tags=known | for_mlflow).info.run_id
     link_runs(store, run_id, card.adapter_sha256)
-    settings = {key: str(value) for key, value in flatten(card.params if params is None else params).items()}
+    settings = {key: str(value) for key, value in flatten(card.params).items()}
     client.log_batch(run_id, params=[Param(key, value) for key, value in settings.items()][:PARAMS_PER_BATCH])
     model = client.create_logged_model(
         experiment, name=name, source_run_id=run_id, tags=known, params=settings, model_type="arm"
@@ -109,7 +107,7 @@ def _create(
     client.finalize_logged_model(model.model_id, "READY")
     client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
     _ensure_registered_model(store, card.dimension)
-    version = client.create_model_version(
+    client.create_model_version(
         model_name(card.dimension),
         source=model.artifact_location,
         run_id=run_id,
@@ -118,7 +116,6 @@ def _create(
         description=page,
         await_creation_for=0,
     )
-    return int(version.version)
 
 
 def _lineage(card: ArmCard, given: Mapping[str, str]) -> dict[str, str]:
@@ -143,7 +140,6 @@ def _lineage(card: ArmCard, given: Mapping[str, str]) -> dict[str, str]:
         tags.WARM_START_SHA256: card.warm_start and card.warm_start.adapter_sha256,
         tags.BETA: repr(card.beta),
         tags.WEIGHT: repr(card.weight),
-        tags.DVC_STAGE: f"train@{card.dimension}",
     }
     # What the card says was true when the ARM was trained: a caller can add to it, not change it.
     result = {tag: value for tag, value in of_card.items() if value}
@@ -188,10 +184,10 @@ def _log_metrics(
 
     now = int(time.time() * 1000)
     rows = [
-        Metric(name, float(value), now, int(row.get("step", number)))
+        Metric(name, float(value), now, int(row.get(STEP, number)))
         for number, row in enumerate(curves)
         for name, value in row.items()
-        if name not in NO_METRICS
+        if name not in POSITION
     ]
     last = max((row.step for row in rows), default=0)
     rows += [

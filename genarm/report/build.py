@@ -17,11 +17,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from genarm.evaluation.scorecard import SIDES
 from genarm.evaluation.win_rate import TIE
 from genarm.report.svg import curves, interval_strip
+from genarm.system import metric_names as names
 from genarm.system.files import write_json, write_text
 from genarm.types import ArmCard, Comparison, Decision, Prompt, Response, Scorecard, Side, Verdict
 
 EXAMPLES = 8
-CURVES = ("loss", "rewards/accuracies", "rewards/margins", "perplexity/chosen", "kl_to_base")
+CURVES = (names.LOSS, names.ACCURACY, names.MARGIN, names.CHOSEN_PERPLEXITY, names.KL_TO_BASE)
 OUTCOMES = {"promote": "promoted", "hold": "held", "reject": "rejected", "same": "unchanged"}
 
 
@@ -116,9 +117,10 @@ def _charts(rows: Sequence[Mapping[str, float]]) -> list[tuple[str, str]]:
     """Name and picture of each curve; validation is logged under the same names after `eval/`."""
     charts: list[tuple[str, str]] = []
     for name in CURVES:
-        keys = {"train": name, "validation": f"eval/{name}"}
+        keys = {"train": name, "validation": names.evaluation_name(name)}
         lines = {
-            kind: [(r["step"], r[k]) for r in rows if "step" in r and k in r] for kind, k in keys.items()
+            kind: [(r[names.STEP], r[k]) for r in rows if names.STEP in r and k in r]
+            for kind, k in keys.items()
         }
         if chart := curves(name, {kind: line for kind, line in lines.items() if line}):
             charts.append((name, chart))

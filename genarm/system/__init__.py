@@ -1,1 +1,1 @@
-"""Files, processes, signals, progress, environment: what any program needs, with nothing of ours in it."""
+"""Files, processes, signals, progress, environment; the paths of a project and the names of its metrics."""

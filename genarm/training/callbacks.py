@@ -12,28 +12,24 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from genarm.system.metric_names import ACCURACY, EPOCH, LOSS, is_curve_row
 from genarm.system.signals import on_first_signal
 from genarm.training.process_group import any_process, is_main_process
 
 Journal = Callable[[Mapping[str, float]], Any]
 
 SECONDS_BETWEEN_LINES = 10.0
-SHOWN = ("loss", "rewards/accuracies")  # beside the bar
+SHOWN = (LOSS, ACCURACY)  # beside the bar
 
 
 def quiet(row: Mapping[str, float]) -> None:
     """The journal of a training whose curves nobody follows."""
 
 
-def is_curve_row(row: Mapping[str, float]) -> bool:
-    """Whether a row of the trainer's log belongs to the curves: a step or an evaluation."""
-    return "loss" in row or "eval/loss" in row
-
-
 def curve_rows(log_history: Iterable[Mapping[str, float]]) -> list[dict[str, float]]:
-    """The curves in a trainer's log, without "epoch": to the trainer the whole training is one epoch."""
+    """The curves in a trainer's log, without the epoch: to the trainer the whole training is one epoch."""
     return [
-        {name: value for name, value in row.items() if name != "epoch"}
+        {name: value for name, value in row.items() if name != EPOCH}
         for row in log_history
         if is_curve_row(row)
     ]

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from genarm.system import metric_names as names
 from genarm.training.collate import PairBatch
 from genarm.training.logps import CHUNK, logits, predicting_states
 
@@ -45,13 +46,17 @@ def evaluation_diagnostics(
     `metrics` holds means over pairs, `tokens` is the mean length of a chosen response, `longer` the share of
     pairs in which the longer response is the chosen one.
     """
-    first = first or {f"eval/{name}": value for name, value in metrics.items()}
+    before = first or {names.evaluation_name(name): value for name, value in metrics.items()}
+    chosen, rejected = (
+        metrics[name] - before[names.evaluation_name(name)]
+        for name in (names.CHOSEN_LOGP, names.REJECTED_LOGP)
+    )
     return {
-        "drift/chosen": metrics["logps/chosen"] - first["eval/logps/chosen"],
-        "drift/rejected": metrics["logps/rejected"] - first["eval/logps/rejected"],
-        "perplexity/chosen": math.exp(min(-metrics["logps/chosen"] / tokens, 700.0)),
-        "longer_is_chosen": longer,
-        "over_longer": metrics["rewards/accuracies"] - longer,
+        names.CHOSEN_DRIFT: chosen,
+        names.REJECTED_DRIFT: rejected,
+        names.CHOSEN_PERPLEXITY: math.exp(min(-metrics[names.CHOSEN_LOGP] / tokens, 700.0)),
+        names.LONGER_IS_CHOSEN: longer,
+        names.OVER_LONGER: metrics[names.ACCURACY] - longer,
     }
 
 
@@ -61,11 +66,11 @@ def reward_hacking_warning(evaluations: Sequence[Mapping[str, float]], pairs: in
     Over the last four evaluations of `pairs` pairs: the margin rose each time, by a fifth in all, while
     accuracy gained less than its standard error, sqrt(a (1 - a) / pairs), at the first.
     """
-    last = [row for row in evaluations if "eval/rewards/margins" in row][-EVALUATIONS:]
+    last = [row for row in evaluations if names.EVALUATION_MARGIN in row][-EVALUATIONS:]
     if len(last) < EVALUATIONS:
         return None
-    margins = [row["eval/rewards/margins"] for row in last]
-    before, after = (last[i]["eval/rewards/accuracies"] for i in (0, -1))
+    margins = [row[names.EVALUATION_MARGIN] for row in last]
+    before, after = (last[i][names.EVALUATION_ACCURACY] for i in (0, -1))
     noise = math.sqrt(before * (1 - before) / pairs)
     rising = all(b > a for a, b in pairwise(margins))
     grown = rising and margins[-1] - margins[0] >= GROWTH * abs(margins[0])
@@ -73,7 +78,7 @@ def reward_hacking_warning(evaluations: Sequence[Mapping[str, float]], pairs: in
         return None
     return (
         f"a sign of reward hacking: over the last {EVALUATIONS} evaluations "
-        f"(steps {last[0].get('step', 0):.0f} to {last[-1].get('step', 0):.0f}) the margin grew "
+        f"(steps {last[0].get(names.STEP, 0):.0f} to {last[-1].get(names.STEP, 0):.0f}) the margin grew "
         f"from {margins[0]:.3g} to {margins[-1]:.3g}, while accuracy went from {before:.3f} to {after:.3f};"
         " fewer epochs, a lower train.learning_rate or early stopping would avoid it"
     )

@@ -15,6 +15,15 @@ from torch.distributed.fsdp import register_fsdp_forward_method
 from torch.utils.data import DataLoader, Dataset, SequentialSampler
 from transformers import TrainingArguments
 
+from genarm.system.metric_names import (
+    ACCURACY,
+    CHOSEN_LOGP,
+    CHOSEN_REWARD,
+    LOSS,
+    MARGIN,
+    REJECTED_LOGP,
+    REJECTED_REWARD,
+)
 from genarm.training.collate import PairBatch, collate
 from genarm.training.logps import BatchFunction, pair_logps
 from genarm.training.packing import PackedSteps
@@ -22,8 +31,7 @@ from genarm.training.process_group import all_reduce_sum, rank, world_size
 from genarm.training.token_cache import TokenPairs
 from genarm.training.transformers_hooks import HookedTrainer, disable_ddp
 
-LOGGED = ("pairs", "loss", "rewards/accuracies", "rewards/margins", "rewards/chosen", "rewards/rejected",
-          "logps/chosen", "logps/rejected")  # fmt: skip
+LOGGED = ("pairs", LOSS, ACCURACY, MARGIN, CHOSEN_REWARD, REJECTED_REWARD, CHOSEN_LOGP, REJECTED_LOGP)
 
 
 class DistributedTrainer(HookedTrainer):

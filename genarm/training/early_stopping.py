@@ -7,9 +7,8 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from genarm.system.metric_names import EVALUATION_ACCURACY, STEP
 from genarm.training.checkpoints import checkpoint_at
-
-ACCURACY = "eval/rewards/accuracies"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +25,9 @@ def best_evaluation(log_history: Sequence[Mapping[str, float]]) -> BestEvaluatio
     The evaluation before the first step does not count: an ARM that has learned nothing is not worth keeping.
     """
     evaluated = [
-        (row[ACCURACY], int(row["step"])) for row in log_history if ACCURACY in row and row["step"] > 0
+        (row[EVALUATION_ACCURACY], int(row[STEP]))
+        for row in log_history
+        if EVALUATION_ACCURACY in row and row[STEP] > 0
     ]
     if not evaluated:
         return None

@@ -9,6 +9,7 @@ import numpy as np
 from genarm.errors import DataError
 from genarm.models import ModelSource, context_of, load_model, load_tokenizer
 from genarm.models.arm import is_full, own_source, read_card
+from genarm.system.metric_names import ACCURACY, LONGER_IS_CHOSEN, MARGIN
 from genarm.training.logps import prepare
 from genarm.training.lora import fuse_lora, load_adapter
 from genarm.training.loss import Objective
@@ -42,9 +43,9 @@ def evaluate_arm(
     adapted.eval()
     metrics = validation.metrics(lambda function, batch: function(adapted, batch), model.device)
     return {
-        "accuracy": metrics["rewards/accuracies"],
-        "longer_is_chosen": validation.longer_is_chosen,
-        "margin": metrics["rewards/margins"],
+        "accuracy": metrics[ACCURACY],
+        LONGER_IS_CHOSEN: validation.longer_is_chosen,
+        "margin": metrics[MARGIN],
         "n": float(len(encoded)),
     }
 

@@ -17,6 +17,7 @@ from genarm.config import TrainConfig
 from genarm.errors import DataError
 from genarm.models import ModelSource, context_of, load_tokenizer
 from genarm.models.arm import adapter_hash, write_card
+from genarm.system import metric_names as names
 from genarm.system.files import sha256
 from genarm.training.callbacks import Journal, quiet
 from genarm.training.checkpoints import clear, disk_errors_named, open_folder, training_key
@@ -38,7 +39,7 @@ from genarm.types import ArmCard, Provenance
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-DIAGNOSTICS = ("drift/chosen", "drift/rejected", "perplexity/chosen", "kl_to_base")
+DIAGNOSTICS = (names.CHOSEN_DRIFT, names.REJECTED_DRIFT, names.CHOSEN_PERPLEXITY, names.KL_TO_BASE)
 # Settings that the result does not depend on: a checkpoint is used whatever they are.
 EXECUTION = {"checkpoint_minutes", "gradient_checkpointing", "launcher", "processes", "accelerate_config"}
 
@@ -78,7 +79,7 @@ def train_arm(
 
     Raises DataError for a split with no pairs, ConfigError for adapters that do not fit the model or packs
     that do not hold the longest pair, TokenizerMismatch for a model with other tokens, TrainingError for a
-    loss that is not a number, a disk that cannot be written, or a stop by signal.
+    loss that is not finite, a disk that cannot be written, or a stop by signal.
     """
     begun = time.monotonic()
     initialise()
@@ -179,24 +180,28 @@ def _at_most(pairs: TokenPairs, config: TrainConfig) -> TokenPairs:
 
 def _metrics(trainer: ArmTrainer, seconds: float) -> dict[str, float]:
     """The metrics of a whole training; margins in nats, without beta."""
-    evaluated = [row for row in trainer.curves if "eval/loss" in row]
-    before, after = evaluated[0], next(row for row in evaluated if row["step"] == trainer.kept_step)
+    evaluated = [row for row in trainer.curves if names.is_evaluation_row(row)]
+    before, after = evaluated[0], next(row for row in evaluated if row[names.STEP] == trainer.kept_step)
     beta = trainer.config.beta
     return {
         "train/pairs": float(len(trainer.data)),
         "train/steps": float(trainer.state.global_step),
         **({"train/kept_step": float(trainer.kept_step)} if trainer.config.early_stopping else {}),
         "train/tokens": float(trainer.steps.tokens),
-        "train/loss": [row["loss"] for row in trainer.curves if "loss" in row][-1],
+        "train/loss": [row[names.LOSS] for row in trainer.curves if names.LOSS in row][-1],
         "train/seconds": seconds,
         "validation/pairs": float(len(trainer.held_out)),
-        "validation/accuracy_before": before["eval/rewards/accuracies"],
-        "validation/accuracy": after["eval/rewards/accuracies"],
+        "validation/accuracy_before": before[names.EVALUATION_ACCURACY],
+        "validation/accuracy": after[names.EVALUATION_ACCURACY],
         "validation/longer_is_chosen": trainer.validation.longer_is_chosen,
-        "validation/margin_before": before["eval/rewards/margins"] / beta,
-        "validation/margin": after["eval/rewards/margins"] / beta,
-        "validation/loss": after["eval/loss"],
-        **{f"validation/{name}": after[f"eval/{name}"] for name in DIAGNOSTICS if f"eval/{name}" in after},
+        "validation/margin_before": before[names.EVALUATION_MARGIN] / beta,
+        "validation/margin": after[names.EVALUATION_MARGIN] / beta,
+        "validation/loss": after[names.EVALUATION_LOSS],
+        **{
+            f"validation/{name}": after[key]
+            for name in DIAGNOSTICS
+            if (key := names.evaluation_name(name)) in after
+        },
     }
 
 

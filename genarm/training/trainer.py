@@ -13,6 +13,7 @@ from transformers import PrinterCallback, TrainingArguments
 
 from genarm.config import TrainConfig
 from genarm.errors import TrainingError
+from genarm.system.metric_names import GRADIENT_NORM, KL_TO_BASE, LOSS, evaluation_name, is_evaluation_row
 from genarm.training.callbacks import (
     CheckpointCallback,
     EvaluationCallback,
@@ -147,12 +148,12 @@ class ArmTrainer(DistributedTrainer):
         """Log metrics and diagnostics of the validation pairs; warn of a sign of reward hacking."""
         self.adapted.eval()
         run, device = partial(self.run_model, self.adapted), self.args.device
-        first = next((row for row in self.state.log_history if "eval/loss" in row), None)
+        first = next((row for row in self.state.log_history if is_evaluation_row(row)), None)
         metrics = self.validation.metrics(run, device)
         metrics |= self.validation.diagnostics(metrics, first)
         if hasattr(self.adapted, "disable_adapter"):
-            metrics["kl_to_base"] = self.validation.kl_to_base(run, device)
-        logs = {f"eval/{name}": value for name, value in metrics.items()}
+            metrics[KL_TO_BASE] = self.validation.kl_to_base(run, device)
+        logs = {evaluation_name(name): value for name, value in metrics.items()}
         self.log(dict(logs))
         if warning := reward_hacking_warning(self.curves, len(self.held_out)):
             self.progress.warn(warning)
@@ -175,13 +176,13 @@ class ArmTrainer(DistributedTrainer):
         return_outputs: bool = False,
         num_items_in_batch: Any = None,
     ) -> Any:
-        """The sum of the losses of one pack. Raises TrainingError where it is not a number."""
+        """The sum of the losses of one pack. Raises TrainingError where it is not finite."""
         batch: PairBatch = inputs["pairs"]
         logps = self.run_model(model, pair_logps, batch)
         losses = self.objective.losses(logps, batch.owner)
         if not torch.isfinite(losses).all():
             raise TrainingError(
-                f"the loss is not a number at step {self.state.global_step + 1}, on the prompts "
+                f"the loss is not finite at step {self.state.global_step + 1}, on the prompts "
                 f"{', '.join(batch.prompt_ids)}",
                 hint="lower train.learning_rate, or set base.dtype to bfloat16 or float32",
             )
@@ -189,15 +190,18 @@ class ArmTrainer(DistributedTrainer):
         return losses.sum()
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
-        """Log a step with the means over its pairs. Raises TrainingError for an infinite gradient."""
-        if "loss" in logs:
+        """Log a step, with the means over its pairs.
+
+        Raises TrainingError where the gradient is not finite.
+        """
+        if LOSS in logs:
             pairs = self.sums.pop("pairs")
             self.progress.count_pairs(pairs)
-            logs |= {name: total / pairs for name, total in self.sums.items() if name != "loss"}
+            logs |= {name: total / pairs for name, total in self.sums.items() if name != LOSS}
             self.sums.clear()
-            if not math.isfinite(logs.get("grad_norm", 0.0)):
+            if not math.isfinite(logs.get(GRADIENT_NORM, 0.0)):
                 raise TrainingError(
-                    f"the gradient is not a number at step {self.state.global_step}",
+                    f"the gradient is not finite at step {self.state.global_step}",
                     hint="lower train.learning_rate, or set base.dtype to bfloat16 or float32",
                 )
         super().log(logs, start_time)

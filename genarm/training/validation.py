@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from genarm.data.lengths import longer_is_chosen
+from genarm.system import metric_names as names
 from genarm.training.collate import PairBatch, collate
 from genarm.training.diagnostics import evaluation_diagnostics, kl_sample, kl_to_base
 from genarm.training.logps import BatchFunction, pair_logps
@@ -36,13 +37,13 @@ def metric_sums(logps: Tensor, losses: Tensor, *, beta: float) -> dict[str, floa
     chosen, rejected = logps.detach().double().unbind(1)
     margin = chosen - rejected
     return {
-        "loss": losses.detach().double().sum().item(),
-        "rewards/accuracies": ((margin > 0).sum() + 0.5 * (margin == 0).sum()).item(),
-        "rewards/margins": beta * margin.sum().item(),
-        "rewards/chosen": beta * chosen.sum().item(),
-        "rewards/rejected": beta * rejected.sum().item(),
-        "logps/chosen": chosen.sum().item(),
-        "logps/rejected": rejected.sum().item(),
+        names.LOSS: losses.detach().double().sum().item(),
+        names.ACCURACY: ((margin > 0).sum() + 0.5 * (margin == 0).sum()).item(),
+        names.MARGIN: beta * margin.sum().item(),
+        names.CHOSEN_REWARD: beta * chosen.sum().item(),
+        names.REJECTED_REWARD: beta * rejected.sum().item(),
+        names.CHOSEN_LOGP: chosen.sum().item(),
+        names.REJECTED_LOGP: rejected.sum().item(),
     }
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 from genarm.data.dvc import graph
-from genarm.pipeline.stage_names import STAGES, measuring, of
+from genarm.pipeline.stage_names import STAGES, dimension_of, measuring_stages, stage_of
 
 ROOT = Path(__file__).parents[2]
 DVC = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
@@ -25,16 +25,23 @@ def test_each_stage_has_a_file_and_a_command_of_its_name():
 
 def test_a_run_measures_only_arms_that_are_not_in_use():
     each = ["respond@b", "respond-champion@b", "judge@b"]
-    assert measuring(["a", "b"], {"a"}) == ["respond-base", *each, "decide", "report"]
-    assert measuring(["a", "b"], {"a", "b"}) == []
-    assert len(measuring(["a", "b"])) == 9
+    assert measuring_stages(["a", "b"], {"a"}) == ["respond-base", *each, "decide", "report"]
+    assert measuring_stages(["a", "b"], {"a", "b"}) == []
+    assert len(measuring_stages(["a", "b"])) == 9
+    both = [name.replace("@b", f"@{d}") for d in "ab" for name in each]
+    assert measuring_stages(["a", "b"]) == ["respond-base", *both, "decide", "report"]
+
+
+def test_a_dimension_is_read_from_the_name_that_it_is_in():
+    assert dimension_of(stage_of("respond-champion", "not-rude")) == "not-rude"
+    assert dimension_of("respond-base") == ""
 
 
 def test_the_measuring_stages_are_all_that_training_does_not_need_in_an_order_that_dvc_allows():
     upstream = graph(ROOT)
-    dimensions = [s.removeprefix("train@") for s in upstream if s.startswith("train@")]
-    trained = {"data.dvc", "pairs", *(of("train", d) for d in dimensions)}
-    stages = measuring(dimensions)
+    dimensions = [dimension_of(s) for s in upstream if s.startswith("train@")]
+    trained = {"data.dvc", "pairs", *(stage_of("train", d) for d in dimensions)}
+    stages = measuring_stages(dimensions)
     assert {*stages} == {*upstream} - trained
     for stage in stages:
         before = {*stages[: stages.index(stage)]} | trained

@@ -200,5 +200,5 @@ def test_a_signal_stops_both_with_a_checkpoint_from_which_one_alone_goes_on(toy,
 @pytest.mark.usefixtures("alone")
 def test_an_error_of_one_process_is_the_error_of_the_run(toy, tmp_path):
     root = project(tmp_path / "two", toy.folder, launcher="accelerate", learning_rate=1e30, epochs=3)
-    with pytest.raises(TrainingError, match="is not a number at step"):
+    with pytest.raises(TrainingError, match="is not finite at step"):
         train(Project(root), "loud")

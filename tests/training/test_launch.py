@@ -72,15 +72,15 @@ def test_a_killed_process_is_read_from_the_real_report_of_torch():
 def test_a_failure_names_what_went_wrong_first(tmp_path):
     lines = report_of_torch(0, -9, first=1)
     assert "process 1 was ended by SIGKILL" in str(failure("loud", tmp_path, lines))
-    (tmp_path / "failed-0.json").write_text(json.dumps(["the loss is not a number", "lower it"]))
-    assert str(failure("loud", tmp_path, [])) == "the loss is not a number; hint: lower it"
+    (tmp_path / "failed-0.json").write_text(json.dumps(["the loss is not finite", "lower it"]))
+    assert str(failure("loud", tmp_path, [])) == "the loss is not finite; hint: lower it"
     assert "SIGKILL" in str(failure("loud", tmp_path, lines)), "what was killed comes before its consequences"
 
 
 def test_what_a_process_reports_is_the_error_of_the_training(tmp_path, monkeypatch):
     monkeypatch.setenv("GENARM_TRAINING", str(tmp_path))
     monkeypatch.setenv("RANK", "1")
-    report_failure(TrainingError("the loss is not a number", hint="lower it"))
+    report_failure(TrainingError("the loss is not finite", hint="lower it"))
     report_process_id()
-    assert str(failure("loud", tmp_path, [])) == "the loss is not a number; hint: lower it"
+    assert str(failure("loud", tmp_path, [])) == "the loss is not finite; hint: lower it"
     assert json.loads((tmp_path / "pid-1.json").read_text()) == os.getpid()

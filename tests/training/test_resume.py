@@ -83,7 +83,7 @@ def test_a_signal_stops_it_in_order_and_the_next_run_goes_on(toy, tmp_path, monk
     assert run(toy, tmp_path).card == trained[1].card
 
 
-def test_a_loss_that_is_no_number_leaves_the_last_good_checkpoint(toy, tmp_path, monkeypatch):
+def test_a_loss_that_is_not_finite_leaves_the_last_good_checkpoint(toy, tmp_path, monkeypatch):
     compute = ArmTrainer.compute_loss
 
     def breaks(self, model, inputs, **more):
@@ -95,7 +95,7 @@ def test_a_loss_that_is_no_number_leaves_the_last_good_checkpoint(toy, tmp_path,
     config = changed(checkpoint_minutes=OFTEN)
     with monkeypatch.context() as patch:
         patch.setattr(ArmTrainer, "compute_loss", breaks)
-        with pytest.raises(Exception, match="not a number at step [56]"):
+        with pytest.raises(Exception, match="not finite at step [56]"):
             run(toy, tmp_path, config)
     kept = sorted(path.name for path in (tmp_path / "checkpoints").glob("*/checkpoint-*"))
     assert kept == ["checkpoint-3", "checkpoint-4"]

@@ -106,9 +106,9 @@ def test_an_objective_trains_and_changes_what_is_trained(toy, tmp_path, settings
     assert result.curves[0]["eval/loss"] != plain.curves[0]["eval/loss"]
 
 
-def test_a_loss_that_is_no_number_names_the_prompts(toy, tmp_path):
+def test_a_loss_that_is_not_finite_names_the_prompts(toy, tmp_path):
     pairs = preferences(12)
-    with pytest.raises(TrainingError, match="not a number at step 3, on the prompts.*hint: lower") as caught:
+    with pytest.raises(TrainingError, match="not finite at step 3, on the prompts.*hint: lower") as caught:
         run(toy, tmp_path, changed(learning_rate=1e38), train=pairs)
     assert any(pair.prompt.id in str(caught.value) for pair in pairs)
     assert not (tmp_path / "arm").exists()

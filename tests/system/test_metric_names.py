@@ -1,0 +1,50 @@
+"""Names of metrics are defined in one file, and keep the values that curves of earlier trainings have."""
+
+import ast
+from pathlib import Path
+
+from genarm.system import metric_names
+
+ROOT = Path(__file__).parents[2]
+NAMES = {value for name, value in vars(metric_names).items() if name.isupper() and isinstance(value, str)}
+# The same word where it is no name of a curve: a comparison that was lost, a column of statistics of pairs.
+OTHER_MEANINGS = {("genarm/report/build.py", "loss"), ("genarm/synthesis/card.py", "longer_is_chosen")}
+
+
+def strings(path: Path) -> set[str]:
+    """The string literals of a file; docstrings left out, f-strings part by part."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    prose = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    return {
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in prose
+    }
+
+
+def test_no_other_file_spells_the_name_of_a_metric() -> None:
+    files = [*(ROOT / "genarm").rglob("*.py"), *(ROOT / "flows").rglob("*.py")]
+    spelled = {
+        (path.relative_to(ROOT).as_posix(), text)
+        for path in files
+        if path != Path(metric_names.__file__)
+        for text in strings(path)
+        if text in NAMES or text.startswith(metric_names.EVALUATION_PREFIX)
+    }
+    assert spelled == OTHER_MEANINGS
+
+
+def test_the_names_are_those_of_stored_curves() -> None:
+    """Curves of earlier trainings are read by these names: one that is edited by mistake fails here."""
+    of_a_step = {"loss", "grad_norm", "rewards/accuracies", "rewards/margins", "rewards/chosen"}
+    of_a_step |= {"rewards/rejected", "logps/chosen", "logps/rejected"}
+    diagnostics = {"drift/chosen", "drift/rejected", "perplexity/chosen", "kl_to_base"}
+    diagnostics |= {"longer_is_chosen", "over_longer"}
+    evaluations = {"eval/", "eval/loss", "eval/rewards/accuracies", "eval/rewards/margins"}
+    assert {"step", "epoch"} | of_a_step | diagnostics | evaluations == NAMES
+
+
+def test_a_row_of_the_curves_is_of_a_step_or_of_an_evaluation() -> None:
+    step, evaluation, summary = {"loss": 0.7}, {"eval/loss": 0.6}, {"train_runtime": 9.0}
+    assert [metric_names.is_curve_row(row) for row in (step, evaluation, summary)] == [True, True, False]
+    assert [metric_names.is_evaluation_row(row) for row in (step, evaluation)] == [False, True]
