@@ -39,17 +39,19 @@ log = logging.getLogger(__name__)
 @contextmanager
 def following(
     root: Path | None, name: str, facts: Mapping[str, str | None], params: Mapping[str, object]
-) -> Iterator["LiveRun"]:
+) -> Iterator["RunJournal"]:
     """Show a training in MLflow where the project has a store; nowhere where `root` is None.
 
     `facts` become tags. A training with the same facts and parameters continues the same run until that has
     finished. Failures of MLflow are logged and never reach the training.
     """
+    if root is None or not store_exists(root):
+        yield RunJournal()
+        return
     key = hashlib.sha256(json.dumps([facts, params], sort_keys=True).encode()).hexdigest()
     known = {tags.tag(fact): value for fact, value in facts.items() if value}
-    live = LiveRun(root or Path(), name, {tags.TRAINING: key, **known}, params)
-    if root and store_exists(root):
-        live.start()
+    live = LiveRun(root, name, {tags.TRAINING: key, **known}, params)
+    live.start()
     status = "FAILED"
     try:
         yield live
@@ -58,7 +60,16 @@ def following(
         live.close(status)
 
 
-class LiveRun:
+class RunJournal:
+    """Takes the rows of curves and the hash of the adapter that they led to, and keeps nothing of them."""
+
+    adapter_sha256 = ""
+
+    def __call__(self, row: Row) -> None:
+        """Accept one row of the curves, with its step."""
+
+
+class LiveRun(RunJournal):
     """Accepts rows of curves without delay and sends them when the server takes them."""
 
     def __init__(
@@ -66,19 +77,16 @@ class LiveRun:
     ) -> None:
         self._root, self._name, self._tags, self._params = root, name, dict(run_tags), params
         self._rows: deque[tuple[int, Row]] = deque(maxlen=ROWS_KEPT)  # with the time in milliseconds
-        self._thread: threading.Thread | None = None
+        self._thread = threading.Thread(target=self._work, name="genarm-live", daemon=True)
         self._wake = threading.Event()
         self._status = ""  # with which the run ends; empty while training goes on
         self._store: Store | None = None
         self._run_id = ""
         self._last_step: dict[str, int] = {}  # in the run already, by the name of the loss
         self._warned = False
-        self.adapter_sha256 = ""
 
     def __call__(self, row: Row) -> None:
-        """Accept one row of the curves, with its step."""
-        if self._thread is None:
-            return
+        """Keep one row of the curves, with its step, until it is sent."""
         self._rows.append((int(time.time() * 1000), row))
 
     @property
@@ -88,13 +96,10 @@ class LiveRun:
 
     def start(self) -> None:
         """Begin to send, from a thread of its own."""
-        self._thread = threading.Thread(target=self._work, name="genarm-live", daemon=True)
         self._thread.start()
 
     def close(self, status: str) -> None:
         """Send what is left, if the server takes it in time, and end the run with `status`."""
-        if self._thread is None:
-            return
         self._status = status
         self._wake.set()
         self._thread.join(LAST_SECONDS)

@@ -24,9 +24,12 @@ def rows(start: int, end: int) -> list[dict[str, float]]:
 
 def test_a_project_without_a_store_gets_none(tmp_path, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    with following(tmp_path, "train loud", FACTS, PARAMS) as follow:
-        for row in rows(1, 3):
-            follow(row)
+    monkeypatch.chdir(tmp_path)
+    for root in (tmp_path, None):
+        with following(root, "train loud", FACTS, PARAMS) as follow:
+            for row in rows(1, 3):
+                follow(row)
+            follow.adapter_sha256 = "abc"
     assert not list(tmp_path.iterdir())
 
 
