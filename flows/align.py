@@ -37,7 +37,7 @@ def align(root: str | None = None, promote: bool = True) -> list[Decision]:
         tasks.note_starts(project)
         run = ChangedStages(project)
         run(dvc.POINTER, PAIRS)
-        run.changed |= {stage_of(TRAIN, d) for d in tasks.note_starts(project)}  # which depends on the data
+        run.changed |= {stage_of(TRAIN, d) for d in tasks.note_starts(project)}  # starts depend on the data version
         run(*(stage_of(TRAIN, d) for d in dimensions))
         for dimension in dimensions:
             tasks.register(project, dimension)
@@ -113,7 +113,7 @@ def alone(project: Project) -> Iterator[None]:
     except Timeout:
         who = holder.read_text(encoding="ascii") if holder.is_file() else "unknown"
         raise Busy(
-            f"another run of this project is going on (process {who})",
+            f"another run of this project is in progress (process {who})",
             hint="wait for it to end, or stop it; what it has done is kept",
         ) from None
     with lock:

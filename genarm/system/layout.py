@@ -124,5 +124,5 @@ class Layout:
 
     @property
     def lock(self) -> Path:
-        """Held by the run that is going on."""
+        """Held by the run in progress."""
         return self.root / ".cache" / "run.lock"

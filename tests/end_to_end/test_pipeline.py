@@ -205,7 +205,7 @@ def test_two_runs_at_once_the_second_says_who_is_first(project, first_run):
 
     with FileLock(project / ".cache" / "run.lock"):
         refused = genarm(project, "run", ok=False)
-    assert "another run of this project is going on" in refused
+    assert "another run of this project is in progress" in refused
 
 
 def test_a_misspelt_parameter_stops_the_run_before_it_starts(project, base):
