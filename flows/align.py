@@ -37,7 +37,7 @@ def align(root: str | None = None, promote: bool = True) -> list[Decision]:
         tasks.note_starts(project)
         run = ChangedStages(project)
         run(dvc.POINTER, PAIRS)
-        run.changed |= {stage_of(TRAIN, d) for d in tasks.note_starts(project)}  # starts depend on the data version
+        run.changed |= {stage_of(TRAIN, d) for d in tasks.note_starts(project)}  # it depends on the data
         run(*(stage_of(TRAIN, d) for d in dimensions))
         for dimension in dimensions:
             tasks.register(project, dimension)

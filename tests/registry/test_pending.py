@@ -38,7 +38,7 @@ def test_a_promotion_killed_anywhere_is_repaired(
             assert after["champion"] == new and "challenger" not in after
         else:
             assert after == before
-            assert mark in ("", "reverted: interrupted before the smoke test")
+            assert mark in ("", "reverted: interrupted before it was done")
         assert store.reconcile(DIMENSIONS) == []
     assert finished <= 3, "only what follows the mark `done` may be missing"
     assert promote(store, make_arm(9), decision=verdict) == new

@@ -1,19 +1,16 @@
 """Promotion moves the champion, once, where the decision still holds and the smoke test passes."""
 
-import multiprocessing
-import time
 from pathlib import Path
-from typing import Any
 
 import pytest
+from registry_processes import at_once, promote_slowly
 from registry_toys import DIMENSION, DIMENSIONS, MakeArm, decision, promote, register, state
 
-from genarm import registry
 from genarm.errors import RegistryError, StaleDecision
 from genarm.models.arm import adapter_hash, read_card
 from genarm.registry import Registry
 from genarm.system.files import read_json
-from genarm.types import Champion, Decision
+from genarm.types import Champion
 
 
 def test_promotion_moves_the_champion_and_remembers_the_one_before(
@@ -62,30 +59,13 @@ def test_a_decision_against_another_champion_is_stale(store: Registry, make_arm:
     assert state(store)["aliases"] == {"champion": 3, "previous": 1}
 
 
-def promote_in_a_process(root: str, verdict: Decision, results: Any) -> None:
-    try:
-        opened = registry.connect(Path(root))
-        results.put(
-            opened.promote(DIMENSION, verdict, smoke_test=lambda place: time.sleep(0.5), actor="race")
-        )
-    except StaleDecision:
-        results.put("stale")
-
-
 @pytest.mark.slow
 def test_of_two_promoters_at_a_time_one_is_stale(root: Path, store: Registry, make_arm: MakeArm) -> None:
     verdicts = []
     for n in (0, 1):
         register(store, make_arm(n))
         verdicts.append(decision(store, make_arm(n)))
-    spawn = multiprocessing.get_context("spawn")
-    results = spawn.Queue()
-    both = [spawn.Process(target=promote_in_a_process, args=(str(root), v, results)) for v in verdicts]
-    for process in both:
-        process.start()
-    for process in both:
-        process.join()
-    got = [results.get(), results.get()]
+    got = at_once(promote_slowly, [(root, verdict) for verdict in verdicts])
     assert got.count("stale") == 1
     champion = next(number for number in got if number != "stale")
     assert state(store)["aliases"]["champion"] == champion

@@ -1,12 +1,11 @@
 """The store: a server that is away, a lock that is held, a folder that was moved, four processes at once."""
 
-import multiprocessing
 import shutil
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
+from registry_processes import at_once, open_store
 from registry_toys import DIMENSION, MakeArm, register
 
 from genarm import registry
@@ -43,19 +42,7 @@ def test_a_store_that_was_moved_is_not_written_to(
         register(registry.connect(moved), make_arm(1))
 
 
-def open_store(root: str, results: Any) -> None:
-    results.put(registry.connect(Path(root)).champions([DIMENSION]))
-
-
 @pytest.mark.slow
 def test_four_processes_may_open_a_new_store_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    spawn = multiprocessing.get_context("spawn")
-    results = spawn.Queue()
-    processes = [spawn.Process(target=open_store, args=(str(tmp_path), results)) for _ in range(4)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
-    assert [process.exitcode for process in processes] == [0] * 4
-    assert [results.get() for _ in processes] == [{DIMENSION: None}] * 4
+    assert at_once(open_store, [(tmp_path,)] * 4) == [{DIMENSION: None}] * 4
