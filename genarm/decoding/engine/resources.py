@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from genarm.decoding.engine.policy import PlainPolicy
+from genarm.decoding.engine.policy import PlainPolicy, Policy
 from genarm.decoding.engine.speculative import SpeculativePolicy
 from genarm.decoding.engine.stop import StopCriteria
 from genarm.decoding.request import GuidedRequest, check_servable
@@ -29,7 +29,7 @@ class EngineResources:
         self.stop_criteria = StopCriteria(tokenizer, base.trunk.model)
         self.device: torch.device = base.trunk.device
         self.vocab = base.trunk.vocab
-        self.policy = SpeculativePolicy(parts) if speculate else PlainPolicy()
+        self.policy: Policy = SpeculativePolicy(parts) if speculate else PlainPolicy()
 
     @property
     def context(self) -> int:
