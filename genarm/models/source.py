@@ -94,18 +94,21 @@ def tokenizer_hash(tokenizer: "PreTrainedTokenizerBase") -> str:
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
-def weights_hash(folder: Path) -> str:
-    """sha256 over the names and hashes of the safetensors files. Raises ModelError where there are none."""
+def weights_hash(folder: Path, *, by_content: bool = False) -> str:
+    """sha256 over the names and hashes of the safetensors files. Raises ModelError where there are none.
+
+    Hashing reads every byte, so the result is noted under the files' sizes and times. With `by_content` that
+    note is not believed but written anew, so that a byte changed in place is found.
+    """
     files = sorted(folder.glob("*.safetensors"))
     if not files:
         raise ModelError(
             f"{folder} holds no .safetensors file",
             hint="save the model with save_pretrained; pickled weights (.bin, .pt) are not loaded",
         )
-    # Hashing reads every byte, so the result is cached under the files' sizes and times.
     stamp = json.dumps([[str(f.resolve()), f.stat().st_size, f.stat().st_mtime_ns] for f in files])
     note = cache_folder() / "hashes" / hashlib.sha256(stamp.encode()).hexdigest()
-    if note.is_file():
+    if note.is_file() and not by_content:
         return note.read_text(encoding="ascii")
     digest = hashlib.sha256("".join(f"{f.name}:{sha256(f)}\n" for f in files).encode()).hexdigest()
     note.parent.mkdir(parents=True, exist_ok=True)
