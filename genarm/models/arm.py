@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genarm.errors import AdapterError, DataError, TokenizerMismatch
-from genarm.models.source import ModelSource, resolve, weights_hash
+from genarm.models.model_files import one_line
+from genarm.models.source import ModelSource, resolve
+from genarm.models.weights import weights_hash
 from genarm.system.files import read_json, read_value, sha256, write_json
 from genarm.types import ArmCard
 
@@ -42,16 +44,18 @@ def adapter_hash(folder: Path, *, by_content: bool = False) -> str:
 
     An adapter's weights are read each time, a full model's only with `by_content` (see `weights_hash`).
     """
+    file = folder / (FULL if is_full(folder) else CONFIG)
     try:
-        if is_full(folder):
-            config = json.loads((folder / FULL).read_text(encoding="utf-8"))
-            content = json.dumps(config, sort_keys=True) + weights_hash(folder, by_content=by_content)
-            return hashlib.sha256(content.encode()).hexdigest()
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        weights = sha256(folder / WEIGHTS)
-    except (OSError, ValueError) as error:  # missing, unreadable, or no JSON
+        config = json.loads(file.read_text(encoding="utf-8"))
+        weights = (
+            weights_hash(folder, by_content=by_content) if file.name == FULL else sha256(folder / WEIGHTS)
+        )
+    except (OSError, ValueError, RecursionError) as error:  # missing, unreadable, or no JSON
         raise AdapterError(
-            f"{folder} is no PEFT folder and no full model: {error}", hint="train it again: genarm train"
+            f"{folder} is no PEFT folder and no full model: {error}"
+            if isinstance(error, OSError)
+            else f"{file} cannot be read: {one_line(error)}",
+            hint="train it again: genarm train",
         ) from None
     content = json.dumps(config, sort_keys=True) + weights
     return hashlib.sha256(content.encode()).hexdigest()

@@ -1,9 +1,12 @@
 """A model on disk to a model in memory: the causal LM on its device, and its tokenizer."""
 
-from typing import TYPE_CHECKING
+import logging
+from typing import TYPE_CHECKING, Any
 
 from genarm.errors import ModelError
+from genarm.models.model_files import AGAIN, one_line
 from genarm.models.source import ModelSource, read_tokenizer
+from genarm.models.whole import check_whole
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -14,23 +17,60 @@ DeviceMap = str | dict[str, int | str]
 def load_model(source: ModelSource, dtype: str, device_map: DeviceMap | None = None) -> "PreTrainedModel":
     """The causal LM in evaluation mode: on the accelerator where there is one, or spread by `device_map`.
 
-    A folder whose configuration says how its weights are quantised is loaded quantised.
+    A folder whose configuration says how its weights are quantised is loaded quantised. Raises what
+    `load_whole` raises.
     """
     import torch
-    from transformers import AutoModelForCausalLM
-    from transformers.utils import logging
 
-    logging.disable_progress_bar()  # loading takes a second
     # Without `attn_implementation` transformers takes SDPA where the model allows it, which Gemma 2 does not.
-    model = AutoModelForCausalLM.from_pretrained(
-        source.path, dtype=getattr(torch, dtype), device_map=device_map, trust_remote_code=False
-    )
+    model = load_whole(source, dtype=getattr(torch, dtype), device_map=device_map)
     if device_map is not None:
         return model.eval()
     device = torch.accelerator.current_accelerator()  # None on a machine without one
     if device is None or device.type == "mps":  # MPS has no float64, and rewards are summed in float64
         return model.eval()
     return torch.nn.Module.to(model, device).eval()
+
+
+def load_whole(source: ModelSource, **settings: Any) -> "PreTrainedModel":
+    """The causal LM of a folder, with `settings` of transformers' `from_pretrained`.
+
+    Raises ModelError where transformers cannot load it, and where its tensors are not those that its
+    configuration asks for: transformers would draw what is missing at random and leave out what is too much.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+    from transformers.utils import logging as their_logging
+
+    their_logging.disable_progress_bar()  # loading takes a second
+    report = logging.getLogger("transformers.modeling_utils")
+    report.addFilter(_is_no_load_report)
+    try:
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            source.path,
+            trust_remote_code=False,
+            use_safetensors=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are refused below, by name and with both shapes
+            **settings,
+        )
+    except (torch.OutOfMemoryError, MemoryError):
+        raise
+    except Exception as error:  # what is wrong with a model fails wherever it is first used
+        raise ModelError(
+            f"transformers cannot load {source.path}: {one_line(error)}",
+            hint="take a causal language model of transformers; if it was one: " + AGAIN,
+        ) from error
+    finally:
+        report.removeFilter(_is_no_load_report)
+    model: PreTrainedModel = loaded[0]
+    check_whole(source.path, model, loaded[1])
+    return model
+
+
+def _is_no_load_report(record: logging.LogRecord) -> bool:
+    """Leave out transformers' table of missing tensors: `check_whole` says it in a line."""
+    return "LOAD REPORT" not in record.getMessage()
 
 
 def load_tokenizer(source: ModelSource) -> "PreTrainedTokenizerBase":

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genarm.config import TrainConfig
-from genarm.errors import ConfigError, TokenizerMismatch
+from genarm.errors import AdapterError, ConfigError, TokenizerMismatch
 from genarm.models import ModelSource, load_model, load_tokenizer, resolve
 from genarm.models.arm import CONFIG, WEIGHTS, check_same_tokens, check_weights, is_full, read_card
 from genarm.training.full import make_all_trainable
@@ -67,7 +67,8 @@ def make_trainable(
 ) -> Any:
     """The model with its adapter, a fresh one or that of `start`; with `method: full`, the model itself.
 
-    Raises ConfigError where the adapter of `start` has another shape than `config.lora` asks for.
+    Raises ConfigError where the adapter of `start` has another shape than `config.lora` asks for, and
+    AdapterError where it does not hold all of that shape.
     """
     if config.method == "full":
         return model
@@ -93,7 +94,16 @@ def _load_start(adapted: Any, source: ModelSource, start: Path) -> None:
                 f"params.yaml asks for {now or 'all'}",
                 hint=f"set lora.{ours} as the champion has it, or warm_start: null to start from scratch",
             )
-    set_peft_model_state_dict(adapted, load_file(start / WEIGHTS))
+    found: Any = set_peft_model_state_dict(adapted, load_file(start / WEIGHTS))
+    # peft starts what is missing anew, and names the base's own weights as missing too.
+    missing = [key for key in found.missing_keys if "lora_" in key]
+    if missing or found.unexpected_keys:
+        what = (
+            f"lacks {missing[0]!r}" if missing else f"holds {found.unexpected_keys[0]!r} beside the adapter"
+        )
+        raise AdapterError(
+            f"warm_start: {start / WEIGHTS} {what}", hint="set warm_start: null to start from scratch"
+        )
 
 
 def _check_method(start: Path, *, full: bool) -> None:
