@@ -80,13 +80,12 @@ def read_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
     try:
         return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
     except Exception as error:  # tokenizers raises Exception itself, and a wrong type fails where it is used
-        file = folder / "tokenizer.json"
-        if file.is_file():
-            read_mapping(file)  # where it is no JSON, it says in which line
+        if (file := folder / "tokenizer.json").is_file():
+            read_mapping(file)  # where it is no JSON, this says in which line
         raise ModelError(
-            f"{file if file.is_file() else folder} is no tokenizer that transformers reads: "
-            f"{one_line(error)}",
-            hint="save the tokenizer again with save_pretrained, or download the model again",
+            f"tokenizer.json and tokenizer_config.json of {folder} give no tokenizer: {one_line(error)}",
+            hint="save the tokenizer again with save_pretrained, or download the model again; "
+            "code of its own is never run",
         ) from error
 
 

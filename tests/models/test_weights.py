@@ -1,6 +1,5 @@
 """The weights that are hashed are those that are loaded, and all of them."""
 
-import json
 import os
 import shutil
 
@@ -8,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from toy_arms import family_model
-from toys import byte_tokenizer, toy_model
+from toys import byte_tokenizer, reconfigure, toy_model
 
 from genarm.errors import ModelError
 from genarm.models import load_model, resolve, weights_hash
@@ -48,11 +47,6 @@ def rewrite(file, change):
     tensors = load_file(file)
     change(tensors)
     save_file(tensors, file, metadata={"format": "pt"})
-
-
-def reconfigure(folder, **changes):
-    config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(config | changes))
 
 
 @pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
