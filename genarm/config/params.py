@@ -1,8 +1,9 @@
 """Every parameter with its meaning; one class a section of `params.yaml`."""
 
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from genarm.config.explain import nearest
 from genarm.config.train import Section, TrainConfig
@@ -27,6 +28,18 @@ class BaseConfig(Section):
     chat_template: str | None = Field(
         None, description="Jinja text that turns messages into a prompt, in place of the tokenizer's own"
     )
+
+    @field_validator("chat_template")
+    @classmethod
+    def _is_a_template(cls, text: str | None) -> str | None:
+        if text and not re.search(r"{[{%]", text):
+            shown = text if len(text) < 60 else f"{text[:57]}..."
+            raise ValueError(
+                f"{shown!r} is no template: without {{{{ }}}} or {{% %}} every prompt would be this text; "
+                "a path is not read, since DVC would not see that file change: "
+                "put its text below `chat_template: |`"
+            )
+        return text
 
 
 class SourceConfig(Section):

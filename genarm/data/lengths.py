@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from jinja2 import TemplateError
 
 from genarm.data.formats import Refused
+from genarm.errors import ModelError
 from genarm.models.chat_template import prompt_text
 from genarm.models.pair_tokens import pair_ids
 from genarm.types import PreferencePair
@@ -73,5 +73,5 @@ def longer_is_chosen(lengths: Sequence[tuple[int, int]]) -> float:
 def _prompt_text(pair: PreferencePair, tokenizer: "PreTrainedTokenizerBase") -> str | None:
     try:
         return prompt_text(tokenizer, pair.prompt.messages)
-    except TemplateError:  # a template refuses what its model does not know, such as a system message
+    except ModelError:  # a template refuses what its model does not know, such as a system message
         return None

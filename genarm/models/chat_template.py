@@ -3,12 +3,15 @@
 Every prompt of the system, in training and in decoding, is rendered here.
 """
 
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from jinja2 import TemplateError
+from jinja2 import TemplateError, TemplateSyntaxError
 
+from genarm.errors import ModelError
+from genarm.models.template_date import added_lines
 from genarm.types import Message
 
 if TYPE_CHECKING:
@@ -18,10 +21,30 @@ if TYPE_CHECKING:
 def prompt_text(tokenizer: "PreTrainedTokenizerBase", messages: Sequence[Message]) -> str:
     """A conversation as text, up to where the assistant's answer starts.
 
-    Raises jinja2's TemplateError where the template refuses it, as some refuse a system message.
+    Raises ModelError where the template refuses it, as some refuse a system message.
     """
     turns = [{"role": m.role, "content": m.content} for m in messages]
-    return str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
+    try:
+        return str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
+    except Exception as error:  # a template may do anything to its values
+        roles = ", ".join(m.role for m in messages)
+        raise ModelError(
+            f"the chat template refuses a conversation of {roles}{template_words(tokenizer, error)}",
+            hint="leave out what its model does not know, or set base.chat_template",
+        ) from error
+
+
+def template_words(tokenizer: "PreTrainedTokenizerBase", error: Exception) -> str:
+    """What went wrong in a tokenizer's template, after its line: `, line 3: unexpected '}'`."""
+    if isinstance(error, TemplateSyntaxError):
+        line: int | None = error.lineno
+    else:  # Jinja puts the template into the traceback
+        frames = traceback.extract_tb(error.__traceback__)
+        line = next((f.lineno for f in reversed(frames) if f.filename in ("<template>", "<unknown>")), None)
+    words = " ".join(str(getattr(error, "message", None) or error).split())
+    if not isinstance(error, TemplateError):
+        words = f"{type(error).__name__}: {words}"
+    return f", line {line - added_lines(tokenizer.chat_template)}: {words}" if line else f": {words}"
 
 
 def text_ids(tokenizer: "PreTrainedTokenizerBase", texts: Sequence[str]) -> list[list[int]]:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 from genarm.errors import ModelError
 from genarm.models.model_files import AGAIN, one_line
 from genarm.models.source import ModelSource, read_tokenizer
+from genarm.models.template_check import check_template
+from genarm.models.template_date import pin_date
 from genarm.models.whole import check_whole
 
 if TYPE_CHECKING:
@@ -74,15 +76,25 @@ def _is_no_load_report(record: logging.LogRecord) -> bool:
 
 
 def load_tokenizer(source: ModelSource) -> "PreTrainedTokenizerBase":
-    """The tokenizer. Raises ModelError where it has no chat template, since every prompt goes through it."""
+    """The tokenizer, whose chat template is given a fixed date where it reads the clock.
+
+    Every prompt goes through that template: raises ModelError where there is none, or where it does not do
+    its work.
+    """
     tokenizer = read_tokenizer(source.path)
+    own = next(
+        (n for n in ("chat_template.jinja", "tokenizer_config.json") if (source.path / n).is_file()), ""
+    )
+    where = str(source.path / own)
     if source.chat_template:
-        tokenizer.chat_template = source.chat_template
+        tokenizer.chat_template, where = source.chat_template, "base.chat_template"
     if not tokenizer.chat_template:
         raise ModelError(
             f"the tokenizer of {source.id!r} has no chat template",
             hint=f"set base.chat_template, or put one in {source.path / 'chat_template.jinja'}",
         )
+    tokenizer.chat_template = pin_date(tokenizer.chat_template)
+    check_template(tokenizer, where)
     return tokenizer
 
 
