@@ -26,9 +26,12 @@ EXIT = {StaleDecision: 3, Busy: 4}  # 1: any other error; 2: wrong usage
 @app.command()
 def pairs(as_json: Json = False) -> None:
     """Check the preference data, split it by prompt, set aside what is malformed."""
+    from genarm.pipeline.decodable import check_decodable
     from genarm.pipeline.stages.pairs import pairs as run_stage
 
-    show(run_stage(project()), as_json)
+    here = project()
+    check_decodable(here.params, here.base)
+    show(run_stage(here), as_json)
 
 
 @app.command()

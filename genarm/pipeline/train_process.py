@@ -2,6 +2,7 @@
 
 from functools import partial
 
+from genarm.pipeline.decodable import check_decodable
 from genarm.pipeline.lineage import provenance
 from genarm.pipeline.project import Project
 from genarm.pipeline.registry_fetch import fetch_version
@@ -14,11 +15,13 @@ from genarm.system.files import read_json, sha256
 def train(project: Project, dimension: str) -> dict[str, float]:
     """Train the ARM of one dimension, here or in processes of its own, and return its metrics.
 
-    Raises ConfigError for an unknown dimension, and what the training raises in whichever process.
+    Raises ConfigError for an unknown dimension, ModelError for a model that could not be decoded, and what
+    the training raises in whichever process.
     """
     from genarm.training.launch import launch, needs_launch
 
     config = project.params.train_config(dimension)
+    check_decodable(project.params, project.base, [dimension])
     if needs_launch(config):
         launch(project.root, dimension, config)
     else:

@@ -39,7 +39,7 @@ def read_adapter(name: str, folder: Path) -> Adapter:
         tensors = load_file(folder / WEIGHTS)
     except (OSError, json.JSONDecodeError, SafetensorError) as error:
         raise AdapterError(f"ARM {name!r}: {folder} cannot be read: {error}", hint="train it again") from None
-    _check_plain(name, folder, config)
+    check_plain(f"ARM {name!r}: {folder / CONFIG}", config)
     factors = {}
     for key in sorted(tensors):
         path, _, kind = key.removeprefix(PREFIX).rpartition(".lora_")
@@ -56,7 +56,8 @@ def read_adapter(name: str, folder: Path) -> Adapter:
     return Adapter(name, factors)
 
 
-def _check_plain(name: str, folder: Path, config: Mapping[str, object]) -> None:
+def check_plain(what: str, config: Mapping[str, object]) -> None:
+    """Raise AdapterError where a PEFT configuration asks for more than plain LoRA; `what` names it."""
     used = {key: value for key, value in config.items() if value and key not in PLAIN and value != "none"}
     if config.get("peft_type") != "LORA":
         used["peft_type"] = config.get("peft_type")
@@ -65,7 +66,7 @@ def _check_plain(name: str, folder: Path, config: Mapping[str, object]) -> None:
     if used:
         key, value = next(iter(used.items()))
         raise AdapterError(
-            f"ARM {name!r}: {folder / CONFIG} sets {key}={value!r}, which decoding does not support",
+            f"{what} sets {key}={value!r}, which decoding does not support",
             hint="train a plain LoRA, or merge it into a full model and decode with strategy 'separate'",
         )
 
