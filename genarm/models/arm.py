@@ -52,9 +52,8 @@ def adapter_hash(folder: Path, *, by_content: bool = False) -> str:
         )
     except (OSError, ValueError, RecursionError) as error:  # missing, unreadable, or no JSON
         raise AdapterError(
-            f"{folder} is no PEFT folder and no full model: {error}"
-            if isinstance(error, OSError)
-            else f"{file} cannot be read: {one_line(error)}",
+            f"{folder} is no PEFT folder and no full model: "
+            f"{error if isinstance(error, OSError) else f'{file.name}: {one_line(error)}'}",
             hint="train it again: genarm train",
         ) from None
     content = json.dumps(config, sort_keys=True) + weights

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from genarm.errors import ModelError, Unreachable
 from genarm.models.gguf import EMBEDDED, converted, embedded_file
 from genarm.models.model_files import check_folder, one_line, read_mapping
-from genarm.models.weights import weights_hash
+from genarm.models.weights import weight_files, weights_hash
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -69,6 +69,7 @@ def resolve(name: str, revision: str | None = None, chat_template: str | None = 
             hint=f"set base.model to {EMBEDDED!r}, a folder with config.json, a .gguf file, or owner/name",
         )
     check_folder(folder)
+    weight_files(folder)
     tokenizer = tokenizer_hash(read_tokenizer(folder))
     return ModelSource(name, revision, folder, weights_hash(folder), tokenizer, chat_template)
 

@@ -34,11 +34,10 @@ def weight_files(folder: Path) -> list[Path]:
     first = named or (SINGLE if SINGLE in present else INDEX)
     if not isinstance(first, str) or Path(first).name != first or not (folder / first).is_file():
         others = f", only {', '.join(present[:3])}" if present else ""
-        raise ModelError(
+        raise _none(
             f"{folder} holds no .safetensors file to load: neither {SINGLE} nor {INDEX}{others}"
             if named is None
-            else f"{folder / CONFIG}: transformers_weights = {named!r} is no file of the folder",
-            hint="save the model with save_pretrained; pickled weights (.bin, .pt) are not loaded",
+            else f"{folder / CONFIG}: transformers_weights = {named!r} is no file of the folder"
         )
     if first.endswith(".index.json"):
         return [folder / name for name in _indexed(folder / first, present)]
@@ -52,14 +51,15 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def weights_hash(folder: Path, *, by_content: bool = False) -> str:
-    """sha256 over the names and hashes of all safetensors files of a folder: those that are loaded, and any
-    other. Raises what `weight_files` raises.
+    """sha256 over the names and hashes of all safetensors files of a folder, whether they are loaded or not.
 
-    Hashing reads every byte, so the result is noted under the files' sizes and times. With `by_content` that
-    note is not believed but written anew, so that a byte changed in place is found.
+    Raises ModelError where there are none. Hashing reads every byte, so the result is noted under the files'
+    sizes and times. With `by_content` that note is not believed but written anew, so that a byte changed in
+    place is found.
     """
-    weight_files(folder)
     files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        raise _none(f"{folder} holds no .safetensors file")
     stamp = json.dumps([[str(f.resolve()), f.stat().st_size, f.stat().st_mtime_ns] for f in files])
     note = cache_folder() / "hashes" / hashlib.sha256(stamp.encode()).hexdigest()
     if note.is_file() and not by_content:
@@ -70,6 +70,11 @@ def weights_hash(folder: Path, *, by_content: bool = False) -> str:
     beside.write_text(digest, encoding="ascii")
     beside.replace(note)
     return digest
+
+
+def _none(message: str) -> ModelError:
+    hint = "save the model with save_pretrained; pickled weights (.bin, .pt) are not loaded"
+    return ModelError(message, hint=hint)
 
 
 def _indexed(index: Path, present: list[str]) -> list[str]:

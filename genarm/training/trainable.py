@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genarm.config import TrainConfig
-from genarm.errors import AdapterError, ConfigError, TokenizerMismatch
+from genarm.errors import ConfigError, TokenizerMismatch
 from genarm.models import ModelSource, load_model, load_tokenizer, resolve
 from genarm.models.arm import CONFIG, WEIGHTS, check_same_tokens, check_weights, is_full, read_card
 from genarm.training.full import make_all_trainable
-from genarm.training.lora import add_lora, fuse_lora
+from genarm.training.lora import add_lora, check_tensors, fuse_lora
 from genarm.training.qlora import load_quantised
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def make_trainable(
 
 
 def _load_start(adapted: Any, source: ModelSource, start: Path) -> None:
-    from peft import set_peft_model_state_dict
+    from peft import get_peft_model_state_dict, set_peft_model_state_dict
     from safetensors.torch import load_file
 
     _check_method(start, full=False)
@@ -94,16 +94,9 @@ def _load_start(adapted: Any, source: ModelSource, start: Path) -> None:
                 f"params.yaml asks for {now or 'all'}",
                 hint=f"set lora.{ours} as the champion has it, or warm_start: null to start from scratch",
             )
-    found: Any = set_peft_model_state_dict(adapted, load_file(start / WEIGHTS))
-    # peft starts what is missing anew, and names the base's own weights as missing too.
-    missing = [key for key in found.missing_keys if "lora_" in key]
-    if missing or found.unexpected_keys:
-        what = (
-            f"lacks {missing[0]!r}" if missing else f"holds {found.unexpected_keys[0]!r} beside the adapter"
-        )
-        raise AdapterError(
-            f"warm_start: {start / WEIGHTS} {what}", hint="set warm_start: null to start from scratch"
-        )
+    tensors = load_file(start / WEIGHTS)
+    check_tensors(start, tensors, get_peft_model_state_dict(adapted, save_embedding_layers=False))
+    set_peft_model_state_dict(adapted, tensors)
 
 
 def _check_method(start: Path, *, full: bool) -> None:

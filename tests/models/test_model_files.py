@@ -88,4 +88,4 @@ def test_a_gguf_file_that_is_cut_short_is_named_and_leaves_nothing(size, tmp_pat
 def test_a_damaged_adapter_configuration_is_named(content, tmp_path):
     (tmp_path / "adapter_config.json").write_bytes(content)
     (tmp_path / "adapter_model.safetensors").write_bytes(b"")
-    assert "adapter_config.json cannot be read" in refused(adapter_hash, tmp_path).message
+    assert "no full model: adapter_config.json: " in refused(adapter_hash, tmp_path).message
