@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from jinja2 import TemplateError
 
+from genarm.errors import DataError
+from genarm.models.control_tokens import control_tokens, is_marked
 from genarm.types import Message
 
 if TYPE_CHECKING:
@@ -18,15 +20,44 @@ if TYPE_CHECKING:
 def prompt_text(tokenizer: "PreTrainedTokenizerBase", messages: Sequence[Message]) -> str:
     """A conversation as text, up to where the assistant's answer starts.
 
-    Raises jinja2's TemplateError where the template refuses it, as some refuse a system message.
+    A control token that a message spells is marked in it as text, for `text_ids`. Raises jinja2's
+    TemplateError where the template refuses the conversation, as some refuse a system message, and DataError
+    where it would alter such a spelling.
     """
     turns = [{"role": m.role, "content": m.content} for m in messages]
-    return str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
+    plain = str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
+    controls = control_tokens(tokenizer)
+    contents = [controls.mark(m.content) for m in messages]
+    marked = [turn | {"content": content} for turn, content in zip(turns, contents, strict=True)]
+    if marked == turns:
+        return plain
+    text = str(tokenizer.apply_chat_template(marked, tokenize=False, add_generation_prompt=True))
+    if controls.unmark(text) != plain:
+        number = next(i for i, content in enumerate(contents) if is_marked(content))
+        raise DataError(
+            f"message {number + 1} spells the control token {controls.first_marked(contents[number])}, "
+            "which the chat template does not leave as it stands",
+            hint="leave that token out of the message",
+        )
+    return text
 
 
 def text_ids(tokenizer: "PreTrainedTokenizerBase", texts: Sequence[str]) -> list[list[int]]:
-    """Token ids of texts as they stand: special tokens in them are read as such, and none are added."""
-    ids: list[list[int]] = tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
+    """Token ids of texts as they stand: special tokens in them are read as such, and none are added.
+
+    What `ControlTokens.mark` has marked is read as text.
+    """
+    if not texts:
+        return []
+    marked = [i for i, text in enumerate(texts) if is_marked(text)]
+    plain = list(texts)
+    for i in marked:
+        plain[i] = ""
+    ids: list[list[int]] = tokenizer(plain, add_special_tokens=False, verbose=False)["input_ids"]
+    if marked:
+        encoded = control_tokens(tokenizer).encode([texts[i] for i in marked])
+        for i, of_text in zip(marked, encoded, strict=True):
+            ids[i] = of_text
     return ids
 
 
