@@ -138,6 +138,8 @@ class ControlTokens:
             model["vocab"] = {respelled.get(piece, piece): i for piece, i in vocabulary.items()}
         else:  # Unigram: pieces with their scores
             model["vocab"] = [[respelled.get(piece, piece), score] for piece, score in vocabulary]
+        if "merges" in model:  # of BPE; none may end in a piece that is gone
+            model["merges"] = [pair for pair in model["merges"] if "".join(pair) not in respelled]
         if model.get("unk_token") in respelled:
             model["unk_token"] = respelled[model["unk_token"]]
         twin = Tokenizer.from_str(json.dumps(state))

@@ -39,3 +39,4 @@ class EngineResources:
     def check(self, request: GuidedRequest, name: str) -> None:
         """Raise RequestError, naming the request, for what could not be served."""
         check_servable(request, self.arms, self.context, self.vocab, name)
+        self.stop_criteria.check(request.stop, name)
