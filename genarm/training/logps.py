@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from genarm.models import context_of
+from genarm.models.rotary import check_positions
 from genarm.training.collate import PADDING, PairBatch, collate
 from genarm.training.loss import response_logps, token_logps
 from genarm.training.packed_attention import BLOCKS, FLEX, FULL, SLIDING, attention_inputs, register
@@ -81,6 +83,7 @@ def prepare(model: "PreTrainedModel", pairs: Sequence[TokenPair]) -> bool:
     Each is tried on two short pairs against the model's own forward, so that a model with an unusual head,
     mask or layer is noticed before it trains. False leaves the model as it was: its rows are padded then.
     """
+    check_positions(model, context_of(model))
     register()
     config = model.config.get_text_config()
     initial = attention_implementation(model)

@@ -23,6 +23,8 @@ from genarm.decoding.runner.forward import (
 from genarm.decoding.runner.lora_rows import RowContext, install
 from genarm.decoding.runner.trunk import Trunk
 from genarm.errors import ModelError
+from genarm.models import context_of
+from genarm.models.rotary import check_positions
 
 TRIAL = 12  # tokens
 TOLERANCE = {torch.float32: 1e-4, torch.float16: 0.02, torch.bfloat16: 0.05}  # of the logits' norm
@@ -39,6 +41,7 @@ def build_trunk(
     and ModelError for a model that cannot be decoded with a cache.
     """
     expected = model_logits(model)
+    check_positions(model, context_of(model))
     context = install(model, adapters, model.dtype)
     forward_pass = find_forward(model, context, expected)
     if compiled:
