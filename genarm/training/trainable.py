@@ -9,6 +9,7 @@ from genarm.config import TrainConfig
 from genarm.errors import ConfigError, TokenizerMismatch
 from genarm.models import ModelSource, load_model, load_tokenizer, resolve
 from genarm.models.arm import CONFIG, WEIGHTS, check_same_tokens, check_weights, is_full, read_card
+from genarm.models.finite import check_adapter
 from genarm.training.full import make_all_trainable
 from genarm.training.lora import add_lora, fuse_lora
 from genarm.training.qlora import load_quantised
@@ -83,7 +84,8 @@ def _load_start(adapted: Any, source: ModelSource, start: Path) -> None:
     from safetensors.torch import load_file
 
     _check_method(start, full=False)
-    check_weights(read_card(start), source)
+    card = read_card(start)
+    check_weights(card, source)
     saved, config = json.loads((start / CONFIG).read_text(encoding="utf-8")), adapted.peft_config["default"]
     for ours, theirs in ADAPTER_SHAPE.items():
         was, now = (_plain(value) for value in (saved.get(theirs), getattr(config, theirs)))
@@ -93,7 +95,9 @@ def _load_start(adapted: Any, source: ModelSource, start: Path) -> None:
                 f"params.yaml asks for {now or 'all'}",
                 hint=f"set lora.{ours} as the champion has it, or warm_start: null to start from scratch",
             )
-    set_peft_model_state_dict(adapted, load_file(start / WEIGHTS))
+    weights = load_file(start / WEIGHTS)
+    check_adapter(card.dimension, weights.items())
+    set_peft_model_state_dict(adapted, weights)
 
 
 def _check_method(start: Path, *, full: bool) -> None:
