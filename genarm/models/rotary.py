@@ -46,8 +46,8 @@ def position_limit(config: Any) -> int | None:
 def limit_reason(model: "PreTrainedModel") -> str:
     """Why a model is read no further than the limit of its positions; empty where it has none."""
     config = model.config.get_text_config()
-    limit = position_limit(config)
-    if limit is None or limit >= config.max_position_embeddings:
+    limit, context = position_limit(config), getattr(config, "max_position_embeddings", None)
+    if limit is None or (context is not None and limit >= context):
         return ""
     return (
         f"{type(model).__name__} changes its rotary embedding beyond {limit} tokens (longrope), and is read "
@@ -79,7 +79,7 @@ def check_positions(model: "PreTrainedModel", context: int) -> None:
                     position_ids=torch.stack([text, beside]),
                     use_cache=False,
                 )
-            except TypeError:  # it takes no positions
+            except (TypeError, IndexError):  # it takes no positions, or has a table of fewer
                 return
             logits.append(out.logits[0, -1].float())
     off = float((logits[1] - logits[0]).norm() / logits[0].norm())
