@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from genarm.errors import ModelError
 from genarm.models.model_files import AGAIN, one_line
+from genarm.models.rotary import position_limit
 from genarm.models.source import ModelSource, read_tokenizer
 from genarm.models.template_check import check_template
 from genarm.models.template_date import pin_date
@@ -99,5 +100,10 @@ def load_tokenizer(source: ModelSource) -> "PreTrainedTokenizerBase":
 
 
 def context_of(model: "PreTrainedModel") -> int:
-    """The most tokens that the model was made for; a very large number where its configuration gives none."""
-    return int(getattr(model.config.get_text_config(), "max_position_embeddings", None) or 2**31)
+    """The most tokens that the model reads: what it was made for, or fewer where its positions change there.
+
+    A very large number where its configuration gives none.
+    """
+    config = model.config.get_text_config()
+    context = int(getattr(config, "max_position_embeddings", None) or 2**31)
+    return min(context, position_limit(config) or context)

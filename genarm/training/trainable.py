@@ -9,6 +9,7 @@ from genarm.config import TrainConfig
 from genarm.errors import ConfigError, TokenizerMismatch
 from genarm.models import ModelSource, load_model, load_tokenizer, resolve
 from genarm.models.arm import CONFIG, WEIGHTS, check_same_tokens, check_weights, is_full, read_card
+from genarm.models.finite import check_adapter
 from genarm.training.full import make_all_trainable
 from genarm.training.lora import add_lora, check_tensors, fuse_lora
 from genarm.training.qlora import load_quantised
@@ -84,7 +85,8 @@ def _load_start(adapted: Any, source: ModelSource, start: Path) -> None:
     from safetensors.torch import load_file
 
     _check_method(start, full=False)
-    check_weights(read_card(start), source)
+    card = read_card(start)
+    check_weights(card, source)
     saved, config = json.loads((start / CONFIG).read_text(encoding="utf-8")), adapted.peft_config["default"]
     for ours, theirs in ADAPTER_SHAPE.items():
         was, now = (_plain(value) for value in (saved.get(theirs), getattr(config, theirs)))
@@ -96,6 +98,7 @@ def _load_start(adapted: Any, source: ModelSource, start: Path) -> None:
             )
     tensors = load_file(start / WEIGHTS)
     check_tensors(start, tensors, get_peft_model_state_dict(adapted, save_embedding_layers=False))
+    check_adapter(card.dimension, tensors.items())
     set_peft_model_state_dict(adapted, tensors)
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from genarm.errors import AdapterError
 from genarm.models.arm import CONFIG, WEIGHTS
+from genarm.models.finite import check_adapter
 
 PREFIX = "base_model.model."
 # What plain LoRA says of itself. Any other setting that is switched on asks for a product made otherwise.
@@ -33,13 +34,18 @@ class Adapter:
 
 
 def read_adapter(name: str, folder: Path) -> Adapter:
-    """Read a PEFT LoRA folder. Raises AdapterError for a feature that plain row products would get wrong."""
+    """Read a PEFT LoRA folder.
+
+    Raises AdapterError for a feature that plain row products would get wrong, and for weights that are no
+    numbers.
+    """
     try:
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         tensors = load_file(folder / WEIGHTS)
     except (OSError, json.JSONDecodeError, SafetensorError) as error:
         raise AdapterError(f"ARM {name!r}: {folder} cannot be read: {error}", hint="train it again") from None
     check_plain(f"ARM {name!r}: {folder / CONFIG}", config)
+    check_adapter(name, tensors.items())
     factors = {}
     for key in sorted(tensors):
         path, _, kind = key.removeprefix(PREFIX).rpartition(".lora_")
