@@ -186,8 +186,9 @@ def check_pairs(result: PairsResult, where: str) -> None:
     """Raise DataError where too many rows were refused or a split is empty; `where` says how to find them."""
     stats, name = result.stats, result.dimension
     reasons = ", ".join(f"{reason} ({n})" for reason, n in list(stats.refused.items())[:3])
-    if detailed := [r for r in result.refused if r.detail and r.reason == next(iter(stats.refused))]:
-        reasons += f"; row {detailed[0].row} of {detailed[0].file}: {detailed[0].detail}"
+    first = next((r for r in result.refused if r.detail and r.reason != DUPLICATE), None)
+    if first:
+        reasons += f"; row {first.row} of {first.file}: {first.reason}, {first.detail}"
     if stats.refused_share > result.max_refused:
         raise DataError(
             f"{stats.refused_share:.1%} of the {stats.rows} rows of {name!r} were refused, "
