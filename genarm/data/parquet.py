@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genarm.data.columns import READ
+from genarm.data.columns import READ, foreign
 from genarm.data.refused import Refused
 from genarm.errors import DataError
 
@@ -23,7 +23,7 @@ _UNREADABLE = (ValueError, LookupError, ArithmeticError, TypeError)
 def read_parquet(path: Path, name: str) -> Iterator[tuple[dict[str, Any], tuple[str, ...]]]:
     """Each row and the names of the columns that were not read.
 
-    Raises DataError where the file is damaged, or has two columns of one name that is read.
+    Raises DataError where the file is damaged, has no column that is read, or two of one name.
     """
     import pyarrow
     from pyarrow.parquet import ParquetFile
@@ -36,11 +36,15 @@ def read_parquet(path: Path, name: str) -> Iterator[tuple[dict[str, Any], tuple[
                 raise DataError(f"{name} has two columns {twice[0]!r}", hint="write it with one of them")
             unread = tuple(column for column in names if column not in READ)
             if not wanted:
-                yield from (({}, unread) for _ in range(file.metadata.num_rows))
-                return
+                why = foreign(dict.fromkeys(unread))
+                raise DataError(f"{name}: {why.reason}", hint=f"it {why.detail}; rename its columns")
+            count = 0
             for batch in file.iter_batches(batch_size=ROWS, columns=wanted):
+                count += batch.num_rows
                 # A name with a dot in it may have come along.
                 yield from ((row, unread) for row in _rows(batch.select(wanted)))
+            if count != file.metadata.num_rows:
+                raise ValueError(f"{count} rows of {file.metadata.num_rows}")
     except (pyarrow.ArrowException, OSError, *_UNREADABLE) as error:
         raise DataError(
             f"{name}: no readable Parquet file: {_one_line(error)}", hint="fetch the file again"
