@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 BATCH = 1000  # pairs tokenised together, of at most so many characters unless one alone has more:
 BATCH_CHARACTERS = 1_000_000
-LEAST_CHARACTERS = 64  # a token is taken to hold at least, since a tokenizer may fold white space
+LEAST_CHARACTERS = 64  # that a token is taken to hold, since some fold white space or unknown letters
 
 
 class Lengths(NamedTuple):

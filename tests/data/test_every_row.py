@@ -78,7 +78,8 @@ def lines(file: bytes) -> list[int]:
 @given(found=st.lists(values.map(lambda v: json.dumps(v).encode()) | st.binary(max_size=40), max_size=8))
 def test_lines(account, found):
     file = b"\n".join(found)
-    account("a.jsonl", file, lines(file) if file[:2] != b"\x1f\x8b" else None)
+    if file[:2] != b"\x1f\x8b":  # which would be gzip, cut short
+        account("a.jsonl", file, lines(file))
     account("a.jsonl.gz", gzip.compress(file), lines(file))
 
 
