@@ -8,7 +8,7 @@ from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
 from genarm.data import dvc
-from genarm.data.files import shown
+from genarm.data.files import check_names, shown
 from genarm.data.pairs import PairStats, check_pairs, make_pairs
 from genarm.models import load_tokenizer
 from genarm.pipeline.project import Project
@@ -53,6 +53,11 @@ def validate(project: Project, data: Path) -> dict[str, PairStats]:
     for result in results:
         check_pairs(result, f"{quarantine.relative_to(project.root)} names every row")
     return {result.dimension: result.stats for result in results}
+
+
+def check_source(source: str) -> None:
+    """Raise DataError for a source that Prefect could not keep as a parameter, before anything is started."""
+    check_names([Path(source)])
 
 
 def came_in(data: Path, stats: Mapping[str, PairStats]) -> list[dict[str, str]]:

@@ -35,7 +35,7 @@ READ = frozenset(
 )
 _METADATA = re.compile(
     r"(.*[_-])?(id|ids|idx|index|uid|uuid|hash|md5|sha1|sha256|url|source|origin|dataset|subset|split|language|"
-    r"lang|license|model|models|name|date|time|timestamp|created_at|updated_at|version|dimension|category)"
+    r"lang|license|model|models|name|date|time|timestamp|created_at|updated_at|version|category)"
     r"|__index_level_\d+__|is_response_[01]_safe|response_[01]_(severity_level|harm_category)"
 )
 _NAME = re.compile(r"[\w.:/ -]{1,40}")

@@ -105,7 +105,7 @@ def check_names(files: Sequence[Path], above: Path | None = None) -> None:
             str(file).encode()
         except UnicodeEncodeError:
             raise DataError(
-                f"the name of {shown(file, above)} is not UTF-8", hint="rename the file: convmv -t utf8"
+                f"the name of {shown(file, above)} is not UTF-8", hint="rename it in UTF-8"
             ) from None
 
 

@@ -1,28 +1,19 @@
-"""How long pairs are, in tokens of the base model: counted many at a time, and summed up.
+"""How long pairs are, in tokens of the base model: counted many at a time, and summed up."""
 
-Tokenising takes some 300 bytes of memory a character, so what is tokenised together is bounded, and what no
-number of allowed tokens could hold is refused by its characters alone.
-"""
-
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from jinja2 import TemplateError
 
-from genarm.data.refused import Refused
+from genarm.data.formats import Refused
 from genarm.models.chat_template import prompt_text
 from genarm.models.pair_tokens import pair_ids
 from genarm.types import PreferencePair
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-T = TypeVar("T")
-BATCH = 1000  # pairs tokenised together, of at most so many characters unless one alone has more:
-BATCH_CHARACTERS = 1_000_000
-LEAST_CHARACTERS = 64  # that a token is taken to hold, since some fold white space or unknown letters
 
 
 class Lengths(NamedTuple):
@@ -41,48 +32,6 @@ class TokenStats:
     p50: int
     p95: int
     max: int
-
-
-@dataclass(frozen=True, slots=True)
-class CharacterLimit:
-    """How many characters `max_tokens` tokens can hold: each as many as the longest token there is."""
-
-    max_tokens: int
-    characters: int
-
-    @classmethod
-    def of(cls, tokenizer: "PreTrainedTokenizerBase", max_tokens: int) -> "CharacterLimit":
-        """The limit of a tokenizer; a text of more characters has more than `max_tokens` tokens."""
-        longest = max(LEAST_CHARACTERS, *map(len, tokenizer.get_vocab()))
-        return cls(max_tokens, max_tokens * longest)
-
-    def check(self, pair: PreferencePair) -> None:
-        """Raise Refused where prompt and longer response together have more."""
-        prompt = sum(len(m.content) for m in pair.prompt.messages)
-        response = max(len(pair.chosen), len(pair.rejected))
-        if prompt + response > self.characters:
-            detail = f"prompt {prompt} + response {response} characters, more than {self.characters}"
-            raise Refused(too_long(self.max_tokens), detail)
-
-
-def too_long(max_tokens: int) -> str:
-    """Why a pair with more tokens is refused."""
-    return f"longer than {max_tokens} tokens"
-
-
-def batches(rows: Iterable[tuple[T, PreferencePair]]) -> Iterator[list[tuple[T, PreferencePair]]]:
-    """Rows in groups that are tokenised together; the groups do not change the lengths."""
-    batch, size = list[tuple[T, PreferencePair]](), 0
-    for row in rows:
-        batch.append(row)
-        pair = row[1]
-        # The prompt is tokenised alone and before each response.
-        size += 3 * sum(len(m.content) for m in pair.prompt.messages) + len(pair.chosen) + len(pair.rejected)
-        if len(batch) == BATCH or size >= BATCH_CHARACTERS:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
 
 
 def token_lengths(

@@ -17,19 +17,11 @@ from rich.console import Console
 from rich.progress import Progress
 
 from genarm.config import PairsConfig, SourceConfig
+from genarm.data.batches import CharacterLimit, batches, too_long
 from genarm.data.columns import unread
 from genarm.data.files import find_files
 from genarm.data.formats import parse
-from genarm.data.lengths import (
-    CharacterLimit,
-    Lengths,
-    TokenStats,
-    batches,
-    longer_is_chosen,
-    token_lengths,
-    token_stats,
-    too_long,
-)
+from genarm.data.lengths import Lengths, TokenStats, longer_is_chosen, token_lengths, token_stats
 from genarm.data.refused import Refused
 from genarm.data.rows import RawRow, read_file
 from genarm.errors import DataError

@@ -10,7 +10,7 @@ from toy_tokenizers import GEMMA, LLAMA, sentencepiece
 from toys import byte_tokenizer
 
 from genarm.config import PairsConfig, SourceConfig
-from genarm.data.lengths import BATCH, BATCH_CHARACTERS, CharacterLimit, batches
+from genarm.data.batches import BATCH, BATCH_CHARACTERS, CharacterLimit, batches
 from genarm.data.pairs import make_pairs
 from genarm.data.refused import Refused
 from genarm.types import Message, PreferencePair, Prompt
