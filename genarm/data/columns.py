@@ -65,9 +65,10 @@ def refuse_unrendered(keys: Row) -> None:
 def unread(row: Row) -> set[str]:
     """The keys of a row that say something and are neither read nor known to be metadata, named for people.
 
-    A key of a message is named with its column, such as `chosen[].thinking`.
+    A key of a message is named with its column, such as `chosen[].thinking`, and a score if it is no number.
     """
     found = {shown(name) for name in unknown(row)}
+    found |= {name for names in _SCORES for name in names if _is_no_score(row.get(name))}
     for column in ("prompt", "chosen", "rejected"):
         turns = row.get(column)
         for turn in turns if isinstance(turns, list) else ():
@@ -109,6 +110,10 @@ def _is_empty(value: object) -> bool:
     if isinstance(value, Mapping):
         return all(v is None for v in value.values())  # a structure that a table fills in where there is none
     return value is None or value == []
+
+
+def _is_no_score(value: object) -> bool:
+    return not _is_empty(value) and not isinstance(value, int | float)
 
 
 def _number(value: object) -> float | None:

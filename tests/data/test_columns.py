@@ -141,6 +141,7 @@ def test_columns_that_say_something_are_unread_and_metadata_is_known():
     assert unread(ROW | known | empty) == set()
     secret = "a key that is as long as what people write into texts"
     found = unread(ROW | {"margin": 0.5, secret: 1, "chosen": answer("A wren.", thinking="so", name="n")})
+    assert unread(ROW | {"score_chosen": "8.5", "score_rejected": None}) == {"score_chosen"}
     assert found == {"margin", f"(a key of {len(secret)} characters)", "chosen[].thinking"}
 
 
