@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress
 
 from genarm.config import PairsConfig, SourceConfig
@@ -259,5 +260,5 @@ def _rows(path: Path, name: str, dimension: str) -> Iterator[RawRow]:
     """The rows of a file, with a bar on a terminal."""
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        bar = progress.add_task(f"{dimension}: {name}", total=None)
+        bar = progress.add_task(escape(f"{dimension}: {name}"), total=None)
         yield from progress.track(read_file(path, name), task_id=bar)

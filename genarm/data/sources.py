@@ -26,7 +26,8 @@ def gather_local(source: str, folder: Path) -> None:
             shutil.copyfile(file, folder / name)
         except OSError as error:
             raise DataError(
-                f"{shown(file)} cannot be copied: {error.strerror}", hint="see its rights, and df"
+                f"{shown(file)} cannot be copied: {error.strerror}",
+                hint="check its rights and the free disk space",
             ) from None
 
 

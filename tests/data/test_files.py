@@ -5,8 +5,10 @@ import os
 
 import pytest
 
+from genarm.config import PairsConfig, SourceConfig
 from genarm.data.dvc import set_data
 from genarm.data.files import find_files
+from genarm.data.pairs import make_pairs
 from genarm.data.sources import gather_local
 from genarm.errors import DataError
 
@@ -134,3 +136,11 @@ def test_a_file_that_cannot_be_copied_is_named(tmp_path, monkeypatch):
     write(tmp_path / "data", "a.jsonl/b")  # a folder stands where the file would
     with pytest.raises(DataError, match="a.jsonl cannot be copied: "):
         gather_local(str(source), tmp_path / "data")
+
+
+def test_a_name_that_looks_like_markup_is_shown_on_a_terminal_as_it_is(toy, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes it for a terminal
+    write(tmp_path, "a[/x].jsonl")
+    config = PairsConfig(sources={})
+    make_pairs(tmp_path, "kind", SourceConfig(files="a[/x].jsonl"), config, toy.tokenizer)
+    assert "a[/x].jsonl" in capsys.readouterr().err
