@@ -8,6 +8,7 @@ from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
 from genarm.data import dvc
+from genarm.data.files import check_names, shown
 from genarm.data.pairs import PairStats, check_pairs, make_pairs
 from genarm.models import load_tokenizer
 from genarm.pipeline.project import Project
@@ -27,7 +28,7 @@ def version_data(source: str, root: str | None = None, check: bool = True) -> st
     project = open_project(root)
     with alone(project):
         version, stats = set_data(project, source, check)
-        publish(version, stats)
+        publish(version, stats, came_in(project.layout.data, stats))
     get_run_logger().info("data version %s; to keep it: git add data.dvc, dvc push", version)
     return version
 
@@ -54,12 +55,40 @@ def validate(project: Project, data: Path) -> dict[str, PairStats]:
     return {result.dimension: result.stats for result in results}
 
 
+def check_source(source: str) -> None:
+    """Raise DataError for a source that Prefect could not keep as a parameter, before anything is started."""
+    check_names([Path(source)])
+
+
+def came_in(data: Path, stats: Mapping[str, PairStats]) -> list[dict[str, str]]:
+    """Every file of data/ with its rows, the dimensions that read it, and its columns that none reads."""
+    rows: list[dict[str, str]] = []
+    for file in sorted(f for f in data.rglob("*") if f.is_file()):
+        name = shown(file, data)
+        readers = [d for d, s in stats.items() if name in s.files]
+        unread = sorted({column for d in readers for column in stats[d].unread.get(name, ())})
+        rows.append(
+            {
+                "file": name,
+                "rows": str(stats[readers[0]].files[name]) if readers else "",
+                "dimensions": ", ".join(readers),
+                "columns not read": ", ".join(unread),
+            }
+        )
+    return rows
+
+
 @task(cache_policy=NO_CACHE)
-def publish(version: str, stats: Mapping[str, PairStats]) -> None:
-    """The counts of every dimension as a table, on the page of the flow run."""
+def publish(version: str, stats: Mapping[str, PairStats], files: list[dict[str, str]]) -> None:
+    """What came in, in the log, and as tables on the page of the flow run: by file and by dimension."""
+    log = get_run_logger()
+    for file in files if stats else ():
+        read = f"{file['rows']} rows, read for {file['dimensions']}"
+        log.info("data/%s: %s", file["file"], read if file["rows"] else "no dimension reads it")
     rows = [
         {"dimension": d, "rows": s.rows, "pairs": s.pairs, "refused": sum(s.refused.values())}
         | {split: part.pairs for split, part in s.splits.items()}
         for d, s in stats.items()
     ]
     create_table_artifact(rows, key="data", description=f"data version {version}")
+    create_table_artifact(files, key="data-files", description=f"the files of data version {version}")

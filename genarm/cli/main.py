@@ -124,8 +124,9 @@ def plan(as_json: Json = False) -> None:
 def data(source: Annotated[str, typer.Argument(help="path, glob, URL, or hf://owner/name@revision")]) -> None:
     """Make a source the version of the preference data."""
     folder = flow_root()
-    from genarm.flows.version_data import version_data
+    from genarm.flows.version_data import check_source, version_data
 
+    check_source(source)
     version_data(source, root=str(folder))
 
 

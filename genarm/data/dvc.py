@@ -21,6 +21,7 @@ from ruamel.yaml.error import YAMLError
 
 from genarm.data import dvc_output
 from genarm.data.dvc_output import StageOutcome
+from genarm.data.files import check_imported
 from genarm.data.rows import SUFFIXES
 from genarm.data.sources import HUB, gather_hub, gather_local
 from genarm.errors import DataError, PipelineError
@@ -125,6 +126,8 @@ def set_data(root: Path, source: str, check: Callable[[Path], object] = lambda f
         if folder is None:
             new.mkdir(parents=True)
             _gather(root, source, new)
+        else:
+            check_imported(root / folder)
         check(root / folder if folder else new)
         with _put_back_on_failure(root, old):
             if folder is None:
