@@ -45,6 +45,7 @@ def align(root: str | None = None, promote: bool = True) -> list[Decision]:
         new = [d for d in dimensions if d not in in_use]
         if new:
             run(*measuring_stages(dimensions, in_use))
+            tasks.verify(project)
             for dimension, decision in project.decisions().items():
                 if dimension in new:
                     _same_champion(dimension, decision.champion, champions[dimension])
