@@ -78,9 +78,11 @@ def _stage(name: str) -> dict[str, object]:
     copies = [f"mkdir -p {Path(out).parent} && cp -r made/{out} {out}" for out in outs]
     stage: dict[str, object] = {
         "cmd": f"{Path(sys.executable).parent}/genarm decide" if name == "decide" else " && ".join(copies),
-        "deps": [*deps, "mlflow/champions.json"] if name == "respond-champion" else deps,
+        "deps": deps,
         "outs": outs,
     }
+    if name == "respond-champion":
+        stage["params"] = [{"mlflow/champions.json": ["kind"]}]
     return stage if name in ONCE else stage | {"matrix": {"dim": ["kind"]}}
 
 

@@ -6,19 +6,17 @@ hashes are computed by DVC's own functions, so that folders and `.dvcignore` mea
 """
 
 import json
-import subprocess
-import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from dvc.config import Config
 from dvc.fs import MemoryFileSystem, localfs
 from dvc.ignore import DvcIgnoreFilter
 from dvc_data.hashfile.build import build
 from dvc_data.hashfile.db import HashFileDB
 
 from genarm.data.dvc_lock import FOLDER, Recorded
-from genarm.errors import PipelineError
 
 MISSING = ""  # in the place of a hash
 
@@ -46,30 +44,32 @@ class Damage:
 
 
 class Contents:
-    """Hashes of what lies in a project now, read from the bytes each time."""
+    """Hashes of what lies in a project now, read from the bytes each time; `cache` is DVC's cache."""
 
     def __init__(self, root: Path) -> None:
         self.root = root.resolve()
         self._ignore = DvcIgnoreFilter(localfs, str(self.root))
-        self._cache: Path | None = None
+        folder = self.root / ".dvc"
+        self.cache = Path(Config(str(folder))["cache"].get("dir") or folder / "cache")
 
     def hash_of(self, path: str, algorithm: str = "md5") -> str:
         """The md5 of a file or, ending in `.dir`, of a folder; empty where there is none."""
         return _hash(self.root / path, algorithm, self._ignore)
 
-    @property
-    def cache(self) -> Path:
-        """The folder of DVC's cache. Asked of DVC, since four files may configure it, and once."""
-        if self._cache is None:
-            self._cache = _cache_folder(self.root)
-        return self._cache
-
     def damaged(self, records: Iterable[Recorded]) -> Iterator[Damage]:
-        """Every file that is not what its record says, in the order of the records. All bytes are read."""
+        """Every file that is not what its record says, in the order of the records. All bytes are read.
+
+        A folder whose files are right counts as damaged where the cache's list of them is: it could not be
+        restored. Other cache objects are read only where the file differs.
+        """
         for record in records:
             found = self.hash_of(record.path, record.algorithm)
             if found != record.md5:
                 yield from self._named(record, found)
+            elif record.is_folder:
+                whole = self._damage(record, record.path, record.md5, found)
+                if whole.cache_is_damaged:
+                    yield whole
 
     def _named(self, record: Recorded, found: str) -> Iterator[Damage]:
         """The files of a folder that differ from the list in the cache; the folder, where that tells none."""
@@ -120,13 +120,3 @@ def _hash(path: Path, algorithm: str, ignore: DvcIgnoreFilter | None = None) -> 
         return MISSING
     assert found.hash_info is not None and found.hash_info.value is not None
     return str(found.hash_info.value)
-
-
-def _cache_folder(root: Path) -> Path:
-    command: Sequence[str] = (sys.executable, "-m", "dvc", "cache", "dir")
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
-    if done.returncode or not done.stdout.strip():
-        raise PipelineError(
-            f"DVC names no cache in {root}: {done.stderr.strip()[-200:]}", hint="look into .dvc/config"
-        )
-    return root / done.stdout.strip().splitlines()[-1]

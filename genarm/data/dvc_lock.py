@@ -56,10 +56,11 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """All that DVC recorded in a project: what each stage wrote, and what each stage read."""
+    """All that DVC recorded in a project: what each stage wrote and read, and its parameters by file."""
 
     outputs: tuple[Recorded, ...]
     inputs: tuple[Recorded, ...]
+    parameters: dict[str, dict[str, Any]]
 
     def of(self, path: str) -> list[Recorded]:
         """The recorded outputs that a path is, lies in, or holds."""
@@ -94,7 +95,8 @@ def read_records(root: Path) -> Records | None:
     for name, stage in stages.items():
         outputs += _entries(LOCK, str(name), stage, "outs")
         inputs += _entries(LOCK, str(name), stage, "deps")
-    return Records(tuple(outputs), tuple(inputs))
+    parameters = {str(name): stage.get("params") or {} for name, stage in stages.items()}
+    return Records(tuple(outputs), tuple(inputs), parameters)
 
 
 def read_pointer(root: Path) -> Recorded | None:

@@ -9,6 +9,7 @@ names the damaged file and cache object, and the commands that make them again.
 import os
 import shlex
 from collections.abc import Collection, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from genarm.data.dvc_content import Contents, Damage
@@ -56,6 +57,8 @@ def verify_decision(project: Project, *, made: bool) -> None:
             )
     behind = [record.path for record in records.behind(paths)]
     contents = _raise_if_damaged(project.root, records, behind, paths)
+    if not made:
+        _raise_if_another_champion_answered(project, records)
     for entry in records.read_by(names.DECIDE) if made else []:
         found = contents.hash_of(entry.path, entry.algorithm)
         if found != entry.md5:
@@ -75,6 +78,8 @@ def shown(damage: Damage) -> str:
     else:
         cache = f"the cache object {damage.object} is {'whole' if cached else 'missing'}"
     found = f"it has {damage.found}" if damage.found else "it is missing"
+    if damage.found == damage.recorded:
+        return f"the cache object {damage.object}, the list of {damage.path}, is damaged: it has {cached}"
     recorded = f"{damage.path} is not what {record.source} records{where}: md5 {damage.recorded}"
     return f"{recorded}, but {found}; {cache}"
 
@@ -82,6 +87,8 @@ def shown(damage: Damage) -> str:
 def way_out(root: Path, damage: Damage) -> str:
     """The commands that put the right file in place, from the cache or by making it again."""
     stage = damage.record.stage
+    if damage.found == damage.recorded:
+        return f"rm -f {shlex.quote(str(damage.object))} && dvc commit --force {stage}"
     removed = [damage.path, *([str(damage.object)] if damage.cache_is_damaged else [])]
     remove = f"rm -{'rf' if damage.recorded.endswith('.dir') else 'f'} {shlex.join(removed)}"
     if stage == POINTER:
@@ -111,6 +118,23 @@ def _raise_if_damaged(
         more = f" ({len(damages) - 1} more: genarm doctor --deep)" if damages[1:] else ""
         raise PipelineError(shown(damages[0]) + more, hint=way_out(root, damages[0]))
     return contents
+
+
+def _raise_if_another_champion_answered(project: Project, records: Records) -> None:
+    """The champion that is decided against is the one whose answers were judged."""
+    noted = project.layout.champions.relative_to(project.root).as_posix()
+    for dimension, champion in project.champions(missing_ok=True).items():
+        stage = names.stage_of(names.RESPOND_CHAMPION, dimension)
+        answered = records.parameters.get(stage, {}).get(noted, {})
+        if dimension not in answered or _is_in_use(project, dimension, champion):
+            continue
+        then, now = answered[dimension], asdict(champion) if champion else None
+        if then != now:
+            raise PipelineError(
+                f"{noted} has another champion of {dimension} than {stage} answered with: "
+                f"{now or 'the base model'}, not {then or 'the base model'}",
+                hint=f"dvc repro {names.DECIDE}, or if the file was edited: git restore {noted}",
+            )
 
 
 def _read_by(project: Project, stage: str, dimension: str) -> Sequence[Path]:

@@ -14,6 +14,8 @@ from genarm.operations import registry as operations
 from genarm.pipeline.project import Project
 from genarm.pipeline.stages.decide import decide
 from genarm.pipeline.verify import verify_decision, verify_inputs, verify_stage
+from genarm.system.files import write_json
+from genarm.types import Champion
 
 VERDICTS = "artifacts/verdicts/kind.jsonl"
 WEIGHTS = "artifacts/arms/kind/adapter_model.safetensors"
@@ -238,3 +240,21 @@ def test_a_lock_left_by_a_merge_stops_a_decision(project):
     lock.write_text("<<<<<<< ours\n" + lock.read_text())
     with pytest.raises(DataError, match="dvc.lock is not valid YAML.*line 1 is a conflict marker"):
         decide(project)
+
+
+def test_another_champion_than_the_one_that_answered_is_not_decided_against(project):
+    write_json(project.layout.champions, {"kind": Champion(1, "m-1", "a" * 64, 1.0)})
+    with pytest.raises(
+        PipelineError, match=r"mlflow/champions.json has another champion of kind than.*'m-1'"
+    ):
+        decide(project)
+
+
+@pytest.mark.slow
+def test_a_damaged_list_of_whole_files_is_named_and_written_again(project):
+    """What is decided on is right, but the cache could not give it back."""
+    listed = folder_object(project, "artifacts/pairs")
+    flip(listed)
+    with pytest.raises(PipelineError, match="the list of artifacts/pairs, is damaged") as caught:
+        verify_decision(project, made=True)
+    heal(project, caught.value)
