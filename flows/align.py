@@ -33,6 +33,7 @@ def align(root: str | None = None, promote: bool = True) -> list[Decision]:
     started, project = time.monotonic(), open_project(root)
     dimensions, decided = project.params.dimensions, {}
     with alone(project):
+        tasks.mend_data(project)
         champions = tasks.snapshot(project)
         tasks.note_starts(project)
         run = ChangedStages(project)

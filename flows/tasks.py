@@ -53,6 +53,13 @@ def stage(project: Project, name: str) -> StageOutcome:
     return outcome
 
 
+@task(cache_policy=NO_CACHE)
+def mend_data(project: Project) -> None:
+    """Complete or undo a change of the data that was cut short, and say so."""
+    for line in dvc.mend(project.root):
+        get_run_logger().warning("data: %s", line)
+
+
 @task(**ASKS_A_SERVER)
 def snapshot(project: Project) -> dict[str, Champion | None]:
     """Mend what a killed run left half done, then write the champion aliases to mlflow/champions.json."""

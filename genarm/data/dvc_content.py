@@ -71,19 +71,30 @@ class Contents:
                 if whole.cache_is_damaged:
                     yield whole
 
+    def holders(self, records: Iterable[Recorded], object: Path) -> Iterator[Recorded]:
+        """The records that a cache object belongs to: of its file, or of a folder whose list names it."""
+        md5 = object.parent.name + object.name
+        for record in records:
+            if record.md5 == md5 or md5 in self._list(record).values():
+                yield record
+
     def _named(self, record: Recorded, found: str) -> Iterator[Damage]:
         """The files of a folder that differ from the list in the cache; the folder, where that tells none."""
         whole = self._damage(record, record.path, record.md5, found)
-        listed = dict[str, str]()
-        if record.is_folder and whole.cached == record.md5:
-            entries = json.loads((self.root / whole.object).read_text(encoding="utf-8"))
-            listed = {entry["relpath"]: entry["md5"] for entry in entries}
         files = [
             self._damage(record, path, md5, now)
-            for name, md5 in listed.items()
+            for name, md5 in self._list(record).items()
             if (now := self.hash_of(path := f"{record.path}/{name}", record.algorithm)) != md5
         ]
         yield from files or [whole]
+
+    def _list(self, record: Recorded) -> dict[str, str]:
+        """The files of a recorded folder with their hashes, where the cache has a list of them."""
+        listed = self.cache / record.object
+        if not record.is_folder or object_hash(listed, record.algorithm) != record.md5:
+            return {}
+        entries = json.loads(listed.read_text(encoding="utf-8"))
+        return {entry["relpath"]: entry["md5"] for entry in entries}
 
     def _damage(self, record: Recorded, path: str, md5: str, found: str) -> Damage:
         object = self.cache / Recorded(path, md5, record.stage, record.source, record.algorithm).object

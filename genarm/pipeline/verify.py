@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from genarm.data.dvc_content import Contents, Damage
-from genarm.data.dvc_lock import LOCK, POINTER, Records, is_import, read_records
+from genarm.data.dvc_lock import LOCK, POINTER, Recorded, Records, is_import, read_records
 from genarm.errors import AdapterError, PipelineError
 from genarm.pipeline import stage_names as names
 from genarm.pipeline.project import Project
@@ -88,7 +88,7 @@ def way_out(root: Path, damage: Damage) -> str:
     """The commands that put the right file in place, from the cache or by making it again."""
     stage = damage.record.stage
     if damage.found == damage.recorded:
-        return f"rm -f {shlex.quote(str(damage.object))} && dvc commit --force {stage}"
+        return way_out_of_object(root, damage.object, [damage.record])
     removed = [damage.path, *([str(damage.object)] if damage.cache_is_damaged else [])]
     remove = f"rm -{'rf' if damage.recorded.endswith('.dir') else 'f'} {shlex.join(removed)}"
     if stage == POINTER:
@@ -101,6 +101,17 @@ def way_out(root: Path, damage: Damage) -> str:
     if damage.cached == damage.recorded and damage.found:
         return f"{make}; if you changed it on purpose: dvc commit --force {stage}"
     return make if damage.cached else f"{make}; or if {LOCK} was edited: git restore {LOCK}"
+
+
+def way_out_of_object(root: Path, object: Path, holders: Sequence[Recorded]) -> str:
+    """The commands that replace a damaged cache object whose file in the workspace, if there is one, is whole."""
+    remove = f"rm -f {shlex.quote(str(object))}"
+    for record in holders[:1]:
+        if (root / record.path).exists():
+            return f"{remove} && dvc commit --force {record.stage}"
+        get = "repro" if record.stage != POINTER or is_import(root) else "pull"
+        return f"{remove} && dvc {get} {record.stage}"
+    return remove  # of an earlier run: should it be needed again, its stage makes it again
 
 
 def _raise_if_damaged(
