@@ -77,7 +77,7 @@ class Change:
     @contextmanager
     def begun(self) -> Iterator[None]:
         """data/ and data.dvc out of the way; back again if what follows fails or is interrupted."""
-        self._begin()
+        self.begin()
         try:
             yield
         except BaseException:
@@ -85,7 +85,8 @@ class Change:
             raise
         self.finish()
 
-    def _begin(self) -> None:
+    def begin(self) -> None:
+        """Put data and pointer out of the way; both are kept until `finish` or `undo`."""
         prepared = self.folder / "was.new"
         shutil.rmtree(prepared, ignore_errors=True)
         prepared.mkdir(parents=True)

@@ -88,9 +88,12 @@ def _is_writing(root: Path) -> bool:
     """Whether a DVC command that still runs holds the outputs of a stage."""
     try:
         noted = json.loads((root / ".dvc" / "tmp" / "rwlock").read_text(encoding="utf-8"))
-        return any(Path(f"/proc/{writer['pid']}").exists() for writer in noted.get("write", {}).values())
-    except (OSError, ValueError):
-        return False
+        for writer in noted.get("write", {}).values():
+            os.kill(writer["pid"], 0)
+            return True
+    except (OSError, ValueError):  # nothing is noted, or by a process that was killed
+        pass
+    return False
 
 
 def git(root: Path) -> list[CheckResult]:

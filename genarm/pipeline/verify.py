@@ -104,7 +104,7 @@ def way_out(root: Path, damage: Damage) -> str:
 
 
 def way_out_of_object(root: Path, object: Path, holders: Sequence[Recorded]) -> str:
-    """The commands that replace a damaged cache object whose file in the workspace, if there is one, is whole."""
+    """The commands that replace a damaged cache object; its file in the workspace is whole or missing."""
     remove = f"rm -f {shlex.quote(str(object))}"
     for record in holders[:1]:
         if (root / record.path).exists():
