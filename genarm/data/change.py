@@ -15,6 +15,7 @@ from filelock import FileLock, Timeout
 
 from genarm.data.dvc_lock import POINTER, is_frozen, read_pointer
 from genarm.errors import Busy, DataError
+from genarm.system.process import GRACE
 
 NO_DATA = "no-data"  # in `was`: there was none to be kept
 
@@ -143,6 +144,7 @@ class Change:
         if not self.was.exists():
             shutil.rmtree(self.folder, ignore_errors=True)
             return []
+        _wait_for_dvc(self.root)
         before = _text(self.was / POINTER)
         try:
             complete = self.is_complete()
@@ -157,6 +159,19 @@ class Change:
     def _version(self) -> str:
         pointer = read_pointer(self.root)
         return pointer.md5.removesuffix(".dir")[:12] if pointer else "none"
+
+
+def _wait_for_dvc(root: Path) -> None:
+    """Wait for the DVC command of a process that was killed: it is being stopped, and writes until then."""
+    lock = FileLock(root / ".dvc" / "tmp" / "lock", timeout=GRACE + 5)  # DVC locks the same file the same way
+    try:
+        with lock:
+            pass
+    except Timeout:
+        raise Busy(
+            "a DVC command holds the lock, and a change of the data was cut short",
+            hint="wait for the command to end, or stop it",
+        ) from None
 
 
 def _text(path: Path) -> bytes:

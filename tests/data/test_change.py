@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from doctor_toys import one
 from dvc_project import dvc
 
 from genarm.data.change import Change
-from genarm.data.dvc import data_version, mend, pull_data, run_stage, set_data
+from genarm.data.dvc import data_version, mend, pull_data, run_stage, set_data, status
 from genarm.doctor import versioning
 from genarm.errors import Busy
 
@@ -79,6 +80,23 @@ def test_killed_between_any_two_steps_the_data_is_the_old_or_the_new(project, so
         if not killed:
             break
     assert ended == sorted(ended) and ended[-1] and not ended[0] and len(ended) > 10
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [0.7, 1.0, 1.3, 1.6, 2.0, 2.5])
+def test_killed_while_dvc_works_the_data_is_the_old_or_the_new(project, source, seconds):
+    """DVC is a process of its own, which ends a moment after the one that started it."""
+    old = state(project)
+    command = [sys.executable, "-c", KILLED_AT, str(project), str(source), "1000"]
+    child = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    time.sleep(seconds)
+    child.kill()
+    child.wait()
+    told = mend(project)
+    after = state(project)
+    assert after == old or after[1] == ['{"a": 1}\n']
+    time.sleep(2)
+    assert state(project) == after and status(project).keys() <= {"count", "broken"}, told
 
 
 def test_the_next_change_says_what_became_of_the_one_that_was_cut_short(project, source):
