@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from genarm.data import dvc_output
 from genarm.data.change import Change
-from genarm.data.dvc_lock import POINTER, check_readable, read_pointer
+from genarm.data.dvc_lock import POINTER, check_readable, read_pointer, read_records
 from genarm.data.dvc_output import StageOutcome
 from genarm.data.rows import SUFFIXES
 from genarm.data.sources import HUB, gather_hub, gather_local
@@ -75,7 +75,8 @@ def status(root: Path) -> dict[str, Any]:
         check=False,
     )
     if done.returncode:
-        raise dvc_output.failure("dvc status", done.stderr.splitlines())
+        read_records(root)  # names the entry that DVC does not take, and the way out
+        raise dvc_output.failure("dvc status", [*done.stdout.splitlines(), *done.stderr.splitlines()])
     return dict(json.loads(done.stdout or "{}"))
 
 
