@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from genarm.data import dvc_output
 from genarm.data.change import Change
-from genarm.data.dvc_lock import POINTER, check_readable, read_pointer, read_records
+from genarm.data.dvc_lock import POINTER, check_readable, named_version, read_records
 from genarm.data.dvc_output import StageOutcome
 from genarm.data.rows import SUFFIXES
 from genarm.data.sources import HUB, gather_hub, gather_local
@@ -34,8 +34,7 @@ def data_version(root: Path) -> str | None:
 
     Raises DataError where the pointer cannot be read, such as after a merge.
     """
-    pointer = read_pointer(root)
-    return pointer.md5.removesuffix(".dir") if pointer else None
+    return named_version(root)
 
 
 def mend(root: Path) -> list[str]:

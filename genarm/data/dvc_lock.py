@@ -108,6 +108,15 @@ def read_pointer(root: Path) -> Recorded | None:
     return entries[0] if entries else None
 
 
+def named_version(root: Path) -> str | None:
+    """The md5 that `data.dvc` names, without a look at its form; None where it names none.
+
+    Raises DataError where the file is no YAML.
+    """
+    outs = (_read(root, POINTER) or {}).get("outs") or [{}]
+    return str(outs[0].get("md5", "")).removesuffix(FOLDER) or None
+
+
 def check_readable(root: Path) -> None:
     """Raise DataError where one of the two files is no YAML: DVC then refuses every command.
 

@@ -1,4 +1,4 @@
-"""`genarm doctor --deep` on damaged files and cache objects: each is named, and its fix works as it is written."""
+"""`genarm doctor --deep` on damaged files and cache objects: each is named, and its fix works as written."""
 
 import json
 import shutil
