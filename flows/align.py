@@ -33,6 +33,7 @@ def align(root: str | None = None, promote: bool = True) -> list[Decision]:
     started, project = time.monotonic(), open_project(root)
     dimensions, decided = project.params.dimensions, {}
     with alone(project):
+        tasks.mend_data(project)
         champions = tasks.snapshot(project)
         tasks.note_starts(project)
         run = ChangedStages(project)
@@ -45,6 +46,7 @@ def align(root: str | None = None, promote: bool = True) -> list[Decision]:
         new = [d for d in dimensions if d not in in_use]
         if new:
             run(*measuring_stages(dimensions, in_use))
+            tasks.verify(project)
             for dimension, decision in project.decisions().items():
                 if dimension in new:
                     _same_champion(dimension, decision.champion, champions[dimension])

@@ -38,7 +38,10 @@ def set_data(project: Project, source: str, check: bool) -> tuple[str, dict[str,
     """Fetch, check, replace; where a step fails, the data stays as it was."""
     stats: dict[str, PairStats] = {}
     version = dvc.set_data(
-        project.root, source, lambda folder: stats.update(validate(project, folder)) if check else None
+        project.root,
+        source,
+        lambda folder: stats.update(validate(project, folder)) if check else None,
+        on_line=get_run_logger().warning,
     )
     return version, stats
 

@@ -28,6 +28,15 @@ def project() -> Project:
     return Project(root())
 
 
+def stage_project(stage: str, dimension: str = "") -> Project:
+    """The project, for a command that is a stage: where DVC runs it, what it reads is checked first."""
+    from genarm.pipeline.verify import verify_stage
+
+    here = project()
+    verify_stage(here, stage, dimension)
+    return here
+
+
 def flow_root() -> Path:
     """The project's folder, for a command that runs a flow. Raises Unreachable if its Prefect server is away.
 

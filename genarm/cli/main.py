@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 
 from genarm.cli import registry
-from genarm.cli.console import Dimension, Json, err, flow_root, out, project, root, show
+from genarm.cli.console import Dimension, Json, err, flow_root, out, project, root, show, stage_project
 from genarm.cli.init import init, options
 from genarm.errors import Busy, GenarmError, StaleDecision
 from genarm.types import Side
@@ -29,7 +29,7 @@ def pairs(as_json: Json = False) -> None:
     from genarm.pipeline.decodable import check_decodable
     from genarm.pipeline.stages.pairs import pairs as run_stage
 
-    here = project()
+    here = stage_project("pairs")
     check_decodable(here.params, here.base)
     show(run_stage(here), as_json)
 
@@ -39,7 +39,7 @@ def train(dimension: Dimension, as_json: Json = False) -> None:
     """Fine-tune the ARM of one dimension."""
     from genarm.pipeline.train_process import train as run_stage
 
-    show(run_stage(project(), dimension), as_json)
+    show(run_stage(stage_project("train", dimension), dimension), as_json)
 
 
 @app.command()
@@ -62,9 +62,10 @@ def respond(
 ) -> None:
     """Answer the evaluation prompts."""
     from genarm.pipeline.registry_fetch import fetch_version
+    from genarm.pipeline.stage_names import RESPOND_OF
     from genarm.pipeline.stages.respond import respond as run_stage
 
-    here = project()
+    here = stage_project(RESPOND_OF[side], dimension or "")
     responses = run_stage(here, side, dimension, partial(fetch_version, here))
     show(responses if as_json else f"{len(responses)} responses", as_json)
 
@@ -74,7 +75,7 @@ def judge(dimension: Dimension, as_json: Json = False) -> None:
     """Compare challenger, champion and base on every dimension."""
     from genarm.pipeline.stages.judge import judge as run_stage
 
-    verdicts = run_stage(project(), dimension)
+    verdicts = run_stage(stage_project("judge", dimension), dimension)
     show(verdicts if as_json else f"{len(verdicts)} verdicts", as_json)
 
 
@@ -94,7 +95,7 @@ def report() -> None:
     from genarm.pipeline.lineage import report_lineage
     from genarm.pipeline.stages.report import report as run_stage
 
-    here = project()
+    here = stage_project("report")
     page = run_stage(here, report_lineage(here))
     out.print(page, soft_wrap=True)  # a path that is cut in two cannot be opened
 

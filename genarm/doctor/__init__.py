@@ -32,7 +32,12 @@ CHECKS: Sequence[Check] = (
     project.champions, locks.running, disk.room, mlflow_store.mlflow, prefect_server.prefect,
     prefect_server.prefect_home, ports.ports,
 )  # fmt: skip
-DEEP_CHECKS: Sequence[Check] = (machine.torch_sees, versioning.dvc_status, mlflow_store.registry)
+DEEP_CHECKS: Sequence[Check] = (
+    machine.torch_sees,
+    versioning.dvc_status,
+    versioning.contents,
+    mlflow_store.registry,
+)
 MARKS = {"ok": ("ok", "green"), "warn": ("warn", "yellow"), "fail": ("FAIL", "bold red")}
 
 
