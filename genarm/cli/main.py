@@ -102,8 +102,10 @@ def run(
 ) -> None:
     """The whole pipeline, once: preference data in, promotion decision out."""
     folder = flow_root()
+    from genarm.flows import temporary_server
     from genarm.flows.align import align
 
+    temporary_server.start()
     align(root=str(folder), promote=promote)
 
 
@@ -121,9 +123,12 @@ def plan(as_json: Json = False) -> None:
 def data(source: Annotated[str, typer.Argument(help="path, glob, URL, or hf://owner/name@revision")]) -> None:
     """Make a source the version of the preference data."""
     folder = flow_root()
+    from genarm.flows import secret_source, temporary_server
     from genarm.flows.version_data import version_data
 
-    version_data(source, root=str(folder))
+    shown = secret_source.keep_in_memory(source)  # Prefect stores what a flow is called with
+    temporary_server.start()
+    version_data(shown, root=str(folder))
 
 
 @app.command()

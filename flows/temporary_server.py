@@ -1,0 +1,111 @@
+"""Prefect's temporary server, started where its failure is noticed and told with its cause.
+
+Prefect starts one by itself, but waits two minutes for a server that has died, or restarts it without end.
+"""
+
+import atexit
+import os
+import re
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from genarm.errors import PipelineError, Unreachable
+from genarm.system.redact import redact
+
+LOG = "temporary-server.log"
+STARTUP = "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"
+ATTEMPTS = 3  # another process may take the port between its choice and its use
+TAKEN = re.compile(r"address already in use", re.IGNORECASE)
+CAUSE = re.compile(r"^(?:[a-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Failure): .+$", re.MULTILINE)
+
+
+def start() -> None:
+    """Start the temporary server that Prefect will use in this process, unless a server is named.
+
+    Raises PipelineError with the server's own error where it ends, within seconds of that; Unreachable where
+    it does not answer in the time that Prefect's settings allow.
+    """
+    from prefect.settings import get_current_settings
+
+    settings = get_current_settings()
+    if settings.api.url:
+        return
+    if not settings.server.ephemeral.enabled:
+        raise PipelineError(
+            "no Prefect server is named, and Prefect's settings forbid a temporary one",
+            hint="export PREFECT_SERVER_ALLOW_EPHEMERAL_MODE=true, or name a server: PREFECT_API_URL",
+        )
+    try:
+        from prefect.server.api.server import SubprocessASGIServer
+    except Exception as error:
+        raise PipelineError(
+            f"Prefect's server does not import: {type(error).__name__}: {redact(_one_line(error))}",
+            hint="install the versions that genarm was tested with: python -m pip install --upgrade genarm",
+        ) from error
+    server, log = SubprocessASGIServer(), Path(settings.home, LOG)
+    if server.running:
+        return
+    log.parent.mkdir(parents=True, exist_ok=True)
+    atexit.register(server.stop)
+    deadline = time.monotonic() + settings.server.ephemeral.startup_timeout_seconds
+    for attempt in range(1, ATTEMPTS + 1):
+        server.port = server.find_available_port()
+        with log.open("w+", encoding="utf-8", errors="replace") as said:
+            with _standard_error_to(said):
+                server.server_process = server._run_uvicorn_command()
+            while server.server_process.poll() is None:
+                if _answers(f"{server.api_url}/health"):
+                    server.running = True  # from here on Prefect takes it for its own
+                    return
+                if time.monotonic() > deadline:
+                    server.stop()
+                    raise Unreachable(
+                        f"Prefect's temporary server does not answer at {server.api_url}",
+                        hint=f"{log} has its words; on a slow machine: export {STARTUP}=600",
+                    )
+                time.sleep(0.1)
+            said.seek(0)
+            words = said.read()
+        code, server.server_process = server.server_process.returncode, None
+        if not TAKEN.search(words) or attempt == ATTEMPTS:
+            raise PipelineError(
+                f"Prefect's temporary server ended as it started (exit code {code}): {redact(_cause(words))}",
+                hint=f"genarm doctor --deep; all that the server said is in {log}",
+            )
+
+
+def _cause(words: str) -> str:
+    """The error at the end of the last traceback, or the last line."""
+    errors = CAUSE.findall(words)
+    return _one_line(errors[-1] if errors else words.strip().rpartition("\n")[2] or "it said nothing")
+
+
+def _one_line(text: object) -> str:
+    return " ".join(str(text).split())[:500]
+
+
+def _answers(url: str) -> bool:
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with direct.open(url, timeout=2) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+@contextmanager
+def _standard_error_to(file: IO[str]) -> Iterator[None]:
+    # Prefect's command leaves standard error as this process has it; only the file descriptor is inherited.
+    sys.stderr.flush()
+    kept = os.dup(2)
+    os.dup2(file.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
