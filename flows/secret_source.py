@@ -8,6 +8,7 @@ in the memory of the process that was given it; a flow that others start finds i
 import os
 import re
 from typing import Any
+from urllib.parse import urlsplit
 
 from genarm.errors import DataError
 from genarm.system.redact import redact_url
@@ -24,12 +25,23 @@ def storable(source: str) -> str:
     if "://" not in source:
         return source  # a path, in which a question mark may be part of a glob
     shown = redact_url(source)
-    if not source.startswith(shown):
+    if _has_login(source):
         raise DataError(
             f"{shown}: its address carries a user name or password",
             hint="leave them to ~/.netrc, AWS_* and the like, or: dvc remote modify --local",
         )
     return shown
+
+
+def _has_login(url: str) -> bool:
+    parts = urlsplit(url)
+    if url.startswith("hf://"):
+        return False  # its @ separates the revision; anything else is refused by the hub's own pattern
+    try:
+        _ = parts.port
+    except ValueError:  # a password with a slash in it ends the address early
+        return True
+    return "@" in parts.netloc
 
 
 def keep_in_memory(source: str) -> str:

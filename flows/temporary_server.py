@@ -19,6 +19,8 @@ from genarm.system.redact import redact
 
 LOG = "temporary-server.log"
 STARTUP = "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"
+REINSTALL = "install the versions that genarm was tested with: python -m pip install --upgrade genarm"
+PYDANTIC = re.compile(r"\[type=.*?\]$|For further information visit \S+", re.MULTILINE)
 ATTEMPTS = 3  # another process may take the port between its choice and its use
 TAKEN = re.compile(r"address already in use", re.IGNORECASE)
 CAUSE = re.compile(r"^(?:[a-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Failure): .+$", re.MULTILINE)
@@ -27,12 +29,20 @@ CAUSE = re.compile(r"^(?:[a-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Failure): .+$",
 def start() -> None:
     """Start the temporary server that Prefect will use in this process, unless a server is named.
 
-    Raises PipelineError with the server's own error where it ends, within seconds of that; Unreachable where
-    it does not answer in the time that Prefect's settings allow.
+    To be called before a flow is imported. Raises PipelineError where Prefect or its server does not import,
+    and with the server's own error where it ends; Unreachable where it does not answer in the time that
+    Prefect's settings allow.
     """
-    from prefect.settings import get_current_settings
+    try:
+        from prefect.context import get_settings_context  # Prefect reads its settings as this is imported
 
-    settings = get_current_settings()
+        settings = get_settings_context().settings
+    except Exception as error:
+        told = PYDANTIC.sub("", str(error))  # the rest repeats the value, which may be anybody's
+        raise PipelineError(
+            f"Prefect does not import: {redact(_one_line(told))}",
+            hint=REINSTALL if isinstance(error, ImportError) else "correct the PREFECT_ variables",
+        ) from error
     if settings.api.url:
         return
     if not settings.server.ephemeral.enabled:
@@ -45,7 +55,7 @@ def start() -> None:
     except Exception as error:
         raise PipelineError(
             f"Prefect's server does not import: {type(error).__name__}: {redact(_one_line(error))}",
-            hint="install the versions that genarm was tested with: python -m pip install --upgrade genarm",
+            hint=REINSTALL,
         ) from error
     server, log = SubprocessASGIServer(), Path(settings.home, LOG)
     if server.running:

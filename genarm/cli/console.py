@@ -1,7 +1,5 @@
 """What the commands share: the project they run in, and output for people and for machines."""
 
-import importlib
-import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +10,6 @@ from rich.table import Table
 from genarm.errors import PipelineError, Unreachable
 from genarm.pipeline.project import Project
 from genarm.system import env
-from genarm.system.redact import redact
 
 out, err = Console(), Console(stderr=True)
 Json = Annotated[bool, typer.Option("--json", help="print JSON, for machines")]
@@ -40,7 +37,7 @@ def flow_root() -> Path:
     here = project()
     _ = here.params
     from genarm.doctor.prefect_database import prefect_database
-    from genarm.doctor.prefect_server import REINSTALL, prefect, prefect_home
+    from genarm.doctor.prefect_server import prefect, prefect_home
     from genarm.doctor.proxies import proxies
 
     for check in (proxies, prefect, prefect_home, prefect_database):
@@ -48,18 +45,6 @@ def flow_root() -> Path:
             if result.status == "fail":
                 error = Unreachable if check is prefect else PipelineError
                 raise error(result.detail, hint=result.fix)
-    try:
-        importlib.import_module("prefect.context")  # it reads its settings, which may be wrong
-    except Exception as error:
-        # Pydantic repeats the value, which may be anybody's.
-        told = re.sub(r"\[type=.*?\]$|For further information visit \S+", "", str(error), flags=re.MULTILINE)
-        fix = (
-            REINSTALL
-            if isinstance(error, ImportError)
-            else "correct the PREFECT_ variables, or profiles.toml"
-        )
-        cause = redact(" ".join(told.split()))
-        raise PipelineError(f"Prefect does not import: {cause}", hint=fix) from error
     return here.root
 
 

@@ -103,9 +103,10 @@ def run(
     """The whole pipeline, once: preference data in, promotion decision out."""
     folder = flow_root()
     from genarm.flows import temporary_server
-    from genarm.flows.align import align
 
     temporary_server.start()
+    from genarm.flows.align import align
+
     align(root=str(folder), promote=promote)
 
 
@@ -124,10 +125,11 @@ def data(source: Annotated[str, typer.Argument(help="path, glob, URL, or hf://ow
     """Make a source the version of the preference data."""
     folder = flow_root()
     from genarm.flows import secret_source, temporary_server
-    from genarm.flows.version_data import version_data
 
     shown = secret_source.keep_in_memory(source)  # Prefect stores what a flow is called with
     temporary_server.start()
+    from genarm.flows.version_data import version_data
+
     version_data(shown, root=str(folder))
 
 

@@ -16,6 +16,13 @@ from genarm.errors import Unreachable
 from genarm.system.redact import redact
 
 REINSTALL = "python -m pip install --upgrade genarm, or in a clone of it: make setup"
+IMPORT_SERVER = """
+try:
+    import prefect.server.api.server
+except Exception as error:
+    print(type(error).__name__, *str(error).splitlines()[:2], sep=": ")
+    raise
+"""
 STARTUP = "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"
 
 
@@ -61,10 +68,10 @@ def prefect_home(root: Path) -> list[CheckResult]:
 
 def server_imports(root: Path) -> list[CheckResult]:
     """Import Prefect's server in a process of its own; other versions of its libraries may stop it."""
-    command = [sys.executable, "-c", "import prefect.server.api.server"]
+    command = [sys.executable, "-c", IMPORT_SERVER]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     if done.returncode:
-        cause = redact(done.stderr.strip().rpartition("\n")[2])
+        cause = redact(done.stdout.strip() or f"exit code {done.returncode}")
         return [fail("prefect server", f"it does not import: {cause}", REINSTALL)]
     return [ok("prefect server", "imports")]
 
