@@ -34,10 +34,10 @@ def storable(source: str) -> str:
 
 
 def _has_login(url: str) -> bool:
-    parts = urlsplit(url)
     if url.startswith("hf://"):
-        return False  # its @ separates the revision; anything else is refused by the hub's own pattern
+        return redact_url(url) != url  # its own @ separates the revision
     try:
+        parts = urlsplit(url)
         _ = parts.port
     except ValueError:  # a password with a slash in it ends the address early
         return True

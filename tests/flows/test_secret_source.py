@@ -1,10 +1,10 @@
 """A secret within the address of a source: what Prefect may keep of it, and how the task finds the rest."""
 
 import pytest
-
-from genarm.errors import DataError
 from genarm.flows import secret_source
 from genarm.flows.secret_source import keep_in_memory, storable, whole
+
+from genarm.errors import DataError
 
 SECRET = "s3cr3t"
 
