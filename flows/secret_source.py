@@ -60,7 +60,7 @@ def whole(shown: str) -> str:
     kind, name = named.groups()
     source = os.environ.get(name, "") if kind == "env" else _secret(name)
     if not source:
-        raise DataError(f"{shown}: there is no such {_KINDS[kind]} here", hint=_WAYS[kind].format(name=name))
+        raise DataError(f"{shown}: there is no such {_KINDS[kind]}", hint=_WAYS[kind].format(name=name))
     return source
 
 

@@ -22,7 +22,8 @@ SECRETS = {
     for number, name in enumerate(
         [
             "url password", "url signature", "gone signature", "named address", "tracking uri",
-            "tracking password", "hub token", "aws key", "aws secret", "aws session", "prefect login", "proxy", "git remote",
+            "tracking password", "hub token", "aws key", "aws secret", "aws session", "prefect login",
+            "proxy", "git remote",
         ]
     )
 }  # fmt: skip

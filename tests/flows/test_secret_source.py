@@ -3,6 +3,8 @@
 import pytest
 from genarm.flows import secret_source
 from genarm.flows.secret_source import keep_in_memory, storable, whole
+from genarm.flows.version_data import version_data
+from prefect_shell import running_server, start
 
 from genarm.errors import DataError
 
@@ -49,9 +51,30 @@ def test_a_variable_is_read_where_the_flow_runs(monkeypatch):
     monkeypatch.setenv("GENARM_TEST_DATA", f"https://example.org/a.jsonl?sig={SECRET}")
     assert whole("env://GENARM_TEST_DATA").endswith(SECRET)
     monkeypatch.delenv("GENARM_TEST_DATA")
-    with pytest.raises(DataError, match="no such environment variable here"):
+    with pytest.raises(DataError, match="no such environment variable"):
         whole("env://GENARM_TEST_DATA")
 
 
 def test_a_path_stands_for_itself():
     assert whole("seed/?.jsonl") == "seed/?.jsonl" and not secret_source._whole.get("seed/?.jsonl")
+
+
+def test_a_parameter_with_a_signature_is_refused_and_the_way_out_named():
+    """Whoever calls the flow itself, from a deployment or from Python, has given it to Prefect already."""
+    with pytest.raises(DataError, match="Prefect keeps the parameters") as caught:
+        version_data.fn(f"https://example.org/a.jsonl?sig={SECRET}")
+    assert "secret://NAME" in caught.value.hint and SECRET not in str(caught.value)
+
+
+@pytest.mark.slow
+def test_a_secret_block_of_the_server_is_read(tmp_path):
+    code = (
+        "from prefect.blocks.system import Secret; from genarm.flows.secret_source import whole\n"
+        "Secret(value='https://example.org/a.jsonl?sig=1').save('data-address')\n"
+        "print(whole('secret://data-address'))\n"
+        "whole('secret://absent')"
+    )
+    with running_server(tmp_path) as environment:
+        printed, _ = start(environment, tmp_path, "-c", code).communicate(timeout=120)
+    assert "https://example.org/a.jsonl?sig=1" in printed
+    assert "no such Secret block on the Prefect server" in printed
