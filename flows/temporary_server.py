@@ -6,6 +6,7 @@ Prefect starts one by itself, but waits two minutes for a server that has died, 
 import atexit
 import os
 import re
+import subprocess
 import sys
 import time
 import urllib.request
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from genarm.errors import PipelineError, Unreachable
+from genarm.system.process import GRACE
 from genarm.system.redact import redact
 
 LOG = "temporary-server.log"
@@ -71,6 +73,7 @@ def start() -> None:
             while server.server_process.poll() is None:
                 if _answers(f"{server.api_url}/health"):
                     server.running = True  # from here on Prefect takes it for its own
+                    _ends_with_us(server.server_process.pid)
                     return
                 if time.monotonic() > deadline:
                     server.stop()
@@ -87,6 +90,20 @@ def start() -> None:
                 f"Prefect's temporary server ended as it started (exit code {code}): {redact(_cause(words))}",
                 hint=f"genarm doctor --deep; all that the server said is in {log}",
             )
+
+
+def _ends_with_us(pid: int) -> None:
+    # It reads from a pipe that this process holds open, so it wakes when this process ends, even by SIGKILL:
+    # a server without its run would stay, and keep the database in use.
+    words = f'read _; kill -s TERM "$0"; sleep {GRACE}; kill -s KILL "$0"'
+    watch = subprocess.Popen(
+        ["/bin/sh", "-c", words, str(pid)],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    atexit.register(watch.communicate)
+    atexit.register(watch.kill)  # called before the one above, and before the server is stopped
 
 
 def _cause(words: str) -> str:

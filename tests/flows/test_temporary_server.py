@@ -14,6 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 GENARM = "from genarm.cli.main import main; main()"
 START = """
+import sys
 from genarm.cli.console import flow_root
 from genarm.errors import GenarmError
 from genarm.flows import temporary_server
@@ -90,6 +91,16 @@ def test_a_server_that_ends_is_told_with_its_cause(project):
         printed, seconds = python(project, START, PREFECT_API_DATABASE_CONNECTION_URL=url)
     assert "ended as it started" in printed and "Connect" in printed and "s3cret" not in printed
     assert seconds < 60
+
+
+@pytest.mark.slow
+def test_a_server_does_not_outlive_a_run_that_was_killed(project):
+    printed, _ = python(project, START + "\nimport os; sys.stdout.flush(); os.kill(os.getpid(), 9)")
+    pid, end = int(printed.split()[-1]), time.monotonic() + 30
+    while Path(f"/proc/{pid}").exists() and time.monotonic() < end:
+        time.sleep(0.5)
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
 
 
 @pytest.mark.slow
