@@ -8,12 +8,15 @@ from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
 from genarm.data import dvc
-from genarm.data.files import check_names, shown
+from genarm.data.files import shown
 from genarm.data.pairs import PairStats, check_pairs, make_pairs
+from genarm.errors import DataError
 from genarm.models import load_tokenizer
 from genarm.pipeline.project import Project
 from genarm.system.files import write_rows
+from genarm.system.redact import redact
 
+from . import secret_source
 from .align import alone, open_project
 from .tasks import ASKS_A_SERVER
 
@@ -22,9 +25,15 @@ from .tasks import ASKS_A_SERVER
 def version_data(source: str, root: str | None = None, check: bool = True) -> str:
     """Put a source in the place of data/ and data.dvc, and return its version.
 
-    source: a path or glob, a URL, or hf://owner/name@revision. root: the project's folder. check: first see
-    that every dimension of params.yaml finds enough pairs in it; if not, the old data stays.
+    source: a path or glob, a URL, or hf://owner/name@revision; env://NAME and secret://NAME stand for one
+    that holds a secret, since Prefect keeps parameters. root: the project's folder. check: first see that
+    every dimension of params.yaml finds enough pairs in it; if not, the old data stays.
     """
+    if secret_source.storable(source) != source:
+        raise DataError(
+            f"{redact(source)}: its query may hold a secret, and Prefect keeps the parameters of a flow",
+            hint=secret_source.HINT,
+        )
     project = open_project(root)
     with alone(project):
         version, stats = set_data(project, source, check)
@@ -39,7 +48,7 @@ def set_data(project: Project, source: str, check: bool) -> tuple[str, dict[str,
     stats: dict[str, PairStats] = {}
     version = dvc.set_data(
         project.root,
-        source,
+        secret_source.whole(source),
         lambda folder: stats.update(validate(project, folder)) if check else None,
         on_line=get_run_logger().warning,
     )
@@ -56,11 +65,6 @@ def validate(project: Project, data: Path) -> dict[str, PairStats]:
     for result in results:
         check_pairs(result, f"{quarantine.relative_to(project.root)} names every row")
     return {result.dimension: result.stats for result in results}
-
-
-def check_source(source: str) -> None:
-    """Raise DataError for a source that Prefect could not keep as a parameter, before anything is started."""
-    check_names([Path(source)])
 
 
 def came_in(data: Path, stats: Mapping[str, PairStats]) -> list[dict[str, str]]:

@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from genarm.errors import Unreachable
+from genarm.errors import PipelineError, Unreachable
 from genarm.pipeline.project import Project
 from genarm.system import env
 
@@ -38,17 +38,23 @@ def stage_project(stage: str, dimension: str = "") -> Project:
 
 
 def flow_root() -> Path:
-    """The project's folder, for a command that runs a flow. Raises Unreachable if its Prefect server is away.
+    """The project's folder, for a command that runs a flow, once nothing stands in the flow's way.
 
-    The environment is prepared before the flow, and so Prefect, is imported.
+    Nothing is started or written before that is known. Raises ConfigError where there is no project or its
+    parameters are wrong, Unreachable if its Prefect server is away, PipelineError where Prefect cannot run.
     """
-    folder = root()
-    from genarm.doctor.prefect_server import prefect
+    here = project()
+    _ = here.params
+    from genarm.doctor.prefect_database import prefect_database
+    from genarm.doctor.prefect_server import prefect, prefect_home
+    from genarm.doctor.proxies import proxies
 
-    for result in prefect(folder):
-        if result.status == "fail":
-            raise Unreachable(result.detail, hint=result.fix)
-    return folder
+    for check in (proxies, prefect, prefect_home, prefect_database):
+        for result in check(here.root):
+            if result.status == "fail":
+                error = Unreachable if check is prefect else PipelineError
+                raise error(result.detail, hint=result.fix)
+    return here.root
 
 
 def show(value: Any, as_json: bool) -> None:

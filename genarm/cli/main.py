@@ -106,6 +106,9 @@ def run(
 ) -> None:
     """The whole pipeline, once: preference data in, promotion decision out."""
     folder = flow_root()
+    from genarm.flows import temporary_server
+
+    temporary_server.start()
     from genarm.flows.align import align
 
     align(root=str(folder), promote=promote)
@@ -125,10 +128,13 @@ def plan(as_json: Json = False) -> None:
 def data(source: Annotated[str, typer.Argument(help="path, glob, URL, or hf://owner/name@revision")]) -> None:
     """Make a source the version of the preference data."""
     folder = flow_root()
-    from genarm.flows.version_data import check_source, version_data
+    from genarm.flows import secret_source, temporary_server
 
-    check_source(source)
-    version_data(source, root=str(folder))
+    shown = secret_source.keep_in_memory(source)  # Prefect stores what a flow is called with
+    temporary_server.start()
+    from genarm.flows.version_data import version_data
+
+    version_data(shown, root=str(folder))
 
 
 @app.command()

@@ -17,9 +17,11 @@ from genarm.doctor import (
     ports,
     prefect_server,
     project,
+    proxies,
     versioning,
 )
 from genarm.doctor.base_model import base_model
+from genarm.doctor.prefect_database import prefect_database
 from genarm.doctor.result import CheckResult, warn
 
 __all__ = ["CheckResult", "examine", "render"]
@@ -30,14 +32,12 @@ CHECKS: Sequence[Check] = (
     installation.python, installation.libraries, installation.mlflow_import, installation.telemetry,
     machine.processor, project.parameters, base_model, versioning.data_version, versioning.git,
     project.champions, locks.running, disk.room, mlflow_store.mlflow, prefect_server.prefect,
-    prefect_server.prefect_home, ports.ports,
+    prefect_server.prefect_home, prefect_database, proxies.proxies, ports.ports,
 )  # fmt: skip
 DEEP_CHECKS: Sequence[Check] = (
-    machine.torch_sees,
-    versioning.dvc_status,
-    versioning.contents,
+    machine.torch_sees, prefect_server.server_imports, versioning.dvc_status, versioning.contents,
     mlflow_store.registry,
-)
+)  # fmt: skip
 MARKS = {"ok": ("ok", "green"), "warn": ("warn", "yellow"), "fail": ("FAIL", "bold red")}
 
 

@@ -15,6 +15,7 @@ TELEMETRY_OFF = {
     "DVC_NO_ANALYTICS": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
 }
+THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
 
 
 def project_root(start: Path | None = None) -> Path:
@@ -34,6 +35,7 @@ def prepare(root: Path) -> None:
         **TELEMETRY_OFF,
         "PREFECT_HOME": str(root / ".prefect"),
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",  # what notices a dead run waits for three of them
         "MLFLOW_TRACKING_URI": local_tracking_uri(root),
         # A server that is away is reported within seconds; MLflow's own defaults retry for minutes.
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
@@ -51,8 +53,22 @@ def prepare(root: Path) -> None:
     }
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
+    _reach_this_machine_directly()
     # A stage is started as `genarm ...` by DVC: it must be the genarm of this interpreter.
     scripts = str(Path(sys.executable).parent)
     path = os.environ.get("PATH", "")
     if scripts not in path.split(os.pathsep):
         os.environ["PATH"] = os.pathsep.join((scripts, path))
+
+
+def _reach_this_machine_directly() -> None:
+    # A proxy cannot reach the servers of this machine: the temporary one of Prefect seems never to start.
+    names = [name.lower() for name, value in os.environ.items() if value and name.lower().endswith("_proxy")]
+    if not {*names} - {"no_proxy"}:
+        return  # without a proxy nothing is exempt, and on macOS the variable would hide the system's proxies
+    # Libraries read one spelling or the other, so both are made the same.
+    exempt = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    listed = [entry.strip() for entry in exempt.split(",") if entry.strip()]
+    if "*" not in listed:
+        listed += [host for host in THIS_MACHINE if host not in listed]
+    os.environ["no_proxy"] = os.environ["NO_PROXY"] = ",".join(listed)

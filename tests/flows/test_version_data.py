@@ -1,14 +1,11 @@
 """What `genarm data` says of a source that it took: every file, its rows, and which dimension reads it."""
 
 import json
-import os
 
-import pytest
-from genarm.flows.version_data import came_in, check_source
+from genarm.flows.version_data import came_in
 
 from genarm.config import PairsConfig, SourceConfig
 from genarm.data.pairs import make_pairs
-from genarm.errors import DataError
 
 
 def test_every_file_is_told_with_its_rows_and_its_readers(toy, tmp_path):
@@ -32,9 +29,3 @@ def test_every_file_is_told_with_its_rows_and_its_readers(toy, tmp_path):
     ]
     assert came_in(tmp_path, stats) == expected
     assert came_in(tmp_path, {}) == [told(row["file"], "", "", "") for row in expected]
-
-
-def test_a_source_whose_name_is_not_utf8_is_refused_before_the_flow_starts(tmp_path):
-    with pytest.raises(DataError, match=r"caf\\xe9.jsonl is not UTF-8; hint: rename"):
-        check_source(os.fsdecode(bytes(tmp_path / "caf") + b"\xe9.jsonl"))
-    check_source("hf://owner/name@v1.0/été")

@@ -3,8 +3,10 @@
 import os
 import sys
 from pathlib import Path
+from urllib.request import proxy_bypass
 
 import pytest
+from requests.utils import get_environ_proxies
 
 from genarm.system.env import TELEMETRY_OFF, prepare, project_root
 
@@ -41,3 +43,31 @@ def test_the_root_is_the_nearest_folder_with_parameters(tmp_path):
     assert project_root(below) == below.resolve()
     (tmp_path / "params.yaml").touch()
     assert project_root(below) == tmp_path.resolve()
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({}, "127.0.0.1,localhost,::1"),
+        ({"NO_PROXY": "corp.example, 127.0.0.1"}, "corp.example,127.0.0.1,localhost,::1"),
+        ({"no_proxy": "corp.example"}, "corp.example,127.0.0.1,localhost,::1"),
+        ({"NO_PROXY": "*"}, "*"),
+    ],
+)
+def test_this_machine_is_never_asked_through_a_proxy(environment, tmp_path, before, after):
+    for name in [name for name in environment if name.lower().endswith("_proxy")]:
+        del environment[name]
+    environment.update({"HTTP_PROXY": "http://127.0.0.1:9"} | before)
+    for _ in range(2):
+        prepare(tmp_path)
+        assert (environment["NO_PROXY"], environment["no_proxy"]) == (after, after)
+    for host in ("127.0.0.1:4200", "localhost:5000"):
+        assert proxy_bypass(host), "as urllib, aiohttp and websockets decide it"
+        assert not get_environ_proxies(f"http://{host}/api"), "as requests does"
+
+
+def test_without_a_proxy_nothing_is_exempt(environment, tmp_path):
+    for name in [name for name in environment if name.lower().endswith("_proxy")]:
+        del environment[name]
+    prepare(tmp_path)
+    assert "NO_PROXY" not in environment
