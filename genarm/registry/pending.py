@@ -81,8 +81,8 @@ def _champion_before(store: Store, dimension: str, number: int) -> int:
 @translates_errors
 def reconcile(store: Store, dimensions: Sequence[str]) -> list[str]:
     """Repair whatever a crash left half done; one sentence for each repair."""
-    with store.lock():
-        return [line for dimension in dimensions for line in repair(store, dimension)]
+    with store.lock() as held:
+        return [line for dimension in dimensions for line in repair(held, dimension)]
 
 
 def repair(store: Store, dimension: str) -> list[str]:

@@ -53,23 +53,23 @@ def promote(
             + "; ".join(decision.reasons),
             hint=f"to promote it all the same: genarm registry promote {dimension} --force REASON",
         )
-    with store.lock():
-        repair(store, dimension)
-        champion = champions(store, [dimension])[dimension]
+    with store.lock() as held:
+        repair(held, dimension)
+        champion = champions(held, [dimension])[dimension]
         if champion and champion.adapter_sha256 == decision.challenger_sha256:
             return champion.version
-        version = _challenger(store, decision, force=bool(force))
+        version = _challenger(held, decision, force=bool(force))
         _check_measured_against(champion, decision)
-        run_id = log_decision(store, decision, actor=actor, report_sha256=report_sha256, force=force)
-        begin_promotion(store, version)
-        _check_in_use(store, version, smoke_test)
+        run_id = log_decision(held, decision, actor=actor, report_sha256=report_sha256, force=force)
+        begin_promotion(held, version)
+        _check_in_use(held, version, smoke_test)
         notes = {
             tags.PROMOTED_BY: actor,
             tags.PROMOTED_AT: datetime.now(UTC).isoformat(timespec="seconds"),
             tags.REPORT_SHA256: report_sha256,
             tags.DECISION_RUN: run_id,
         }
-        _finish(store, version, notes, run_id)
+        _finish(held, version, notes, run_id)
     return version.number
 
 

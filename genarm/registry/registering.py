@@ -57,20 +57,20 @@ def register(
         )
     if weight is not None:
         card = dataclasses.replace(card, weight=weight)
-    with store.lock():
-        version = find(store, dimension, card.adapter_sha256)
+    with store.lock() as held:
+        version = find(held, dimension, card.adapter_sha256)
         if version is None:
-            _create(store, card, arm_folder, metrics, curves, _lineage(card, lineage or {}))
-            version = find(store, dimension, card.adapter_sha256)
+            _create(held, card, arm_folder, metrics, curves, _lineage(card, lineage or {}))
+            version = find(held, dimension, card.adapter_sha256)
             assert version is not None, "the version that was just created is not found"
-        elif not has_files(store, version) or _has_new_weight(store, version, card.weight):
-            upload(store, card, arm_folder, version.model_id, version.run_id)
-        _put_on_trial(store, version, card.weight)
-        if store.client.get_run(version.run_id).info.status == "RUNNING":
+        elif not has_files(held, version) or _has_new_weight(held, version, card.weight):
+            upload(held, card, arm_folder, version.model_id, version.run_id)
+        _put_on_trial(held, version, card.weight)
+        if held.client.get_run(version.run_id).info.status == "RUNNING":
             # MLflow's page of the model finds its version by this; the status says that nothing is missing.
             link = json.dumps([{"name": model_name(dimension), "version": version.number}])
-            store.client.set_logged_model_tags(version.model_id, {tags.MODEL_VERSIONS: link})
-            store.client.set_terminated(version.run_id, "FINISHED")
+            held.client.set_logged_model_tags(version.model_id, {tags.MODEL_VERSIONS: link})
+            held.client.set_terminated(version.run_id, "FINISHED")
     return version.number
 
 

@@ -25,11 +25,11 @@ def rollback(store: Store, dimension: str, reason: str, to: int | None = None, *
     """
     if not reason.strip():
         raise RegistryError("a rollback needs a reason: it is what the blocked version will say")
-    with store.lock():
-        repair(store, dimension)
-        champion, target = _checked(store, dimension, to)
-        begin_rollback(store, get(store, dimension, champion), target, reason, actor)
-        complete_rollback(store, dimension, champion)
+    with store.lock() as held:
+        repair(held, dimension)
+        champion, target = _checked(held, dimension, to)
+        begin_rollback(held, get(held, dimension, champion), target, reason, actor)
+        complete_rollback(held, dimension, champion)
     return target
 
 
