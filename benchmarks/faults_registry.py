@@ -71,7 +71,7 @@ def clones_on_one_server(
             _ask(context, folder / "clone 0", address, Change("register", 0, str(make_arm(folder, number))))
         told, counts = _campaign(context, folder, address, changes, kills, processes, clones, seed)
         trail = _ask(context, folder / "clone 0", address, Change("trail", 0, ""))
-    return dict(counts + _judge(told, trail))
+    return dict(counts) | _judge(told, trail)
 
 
 def _campaign(
@@ -128,7 +128,7 @@ def _campaign(
     return told, counts
 
 
-def _judge(told: list[tuple[Change, str]], trail: dict[str, Any]) -> Counter[str]:
+def _judge(told: list[tuple[Change, str]], trail: dict[str, Any]) -> dict[str, int]:
     """What the trail says after recovery, against what was told."""
     by_actor: dict[str, list[tuple[str, int, int]]] = defaultdict(list)
     # Each change goes from one champion to the next. They form one way from none to the present champion, on
@@ -149,7 +149,7 @@ def _judge(told: list[tuple[Change, str]], trail: dict[str, Any]) -> Counter[str
         len(by_actor[actor]) > 1
         for actor in {change.actor for change, _ in told if change.verb == "rollback"}
     )
-    return Counter({"lost": lost, "silent": silent, "double": double})
+    return {"lost": lost, "silent": silent, "double": double}
 
 
 def _ask(context: Any, folder: Path, address: str, change: Change) -> Any:

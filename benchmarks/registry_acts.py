@@ -78,7 +78,7 @@ def work(clone: Path, address: str, orders: Any) -> None:
         except EOFError:
             return
         try:
-            with contextlib.redirect_stderr(io.StringIO()):
+            with contextlib.redirect_stdout(io.StringIO()):  # MLflow announces each run
                 answer = _carry_out(registry.connect(clone), change)
         except (StaleDecision, Busy) as error:
             answer = type(error).__name__

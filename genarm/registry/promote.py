@@ -20,7 +20,7 @@ from genarm.registry import tags
 from genarm.registry.champions import champions, describe, fetch
 from genarm.registry.decision_log import log_decision
 from genarm.registry.pending import DONE, begin_promotion, revert_promotion
-from genarm.registry.repair import repair
+from genarm.registry.repair import repair, unfinished
 from genarm.registry.store import Store, translates_errors
 from genarm.registry.tags import model_name
 from genarm.registry.versions import Version, aliases, delete_tag, find, get, point, set_tag
@@ -175,9 +175,10 @@ def manual_decision(
 
     `say` gets a sentence on what an earlier crash had left: today's champion is the one after its repair.
     """
-    with store.lock() as held:
-        for line in repair(held, dimension):
-            say(line)
+    if unfinished(store, dimension):
+        with store.lock() as held:
+            for line in repair(held, dimension):
+                say(line)
     return Decision(
         dimension=dimension,
         outcome="promote",

@@ -22,15 +22,22 @@ def reconcile(store: Store, dimensions: Sequence[str]) -> list[str]:
 def repair(store: Store, dimension: str) -> list[str]:
     """Undo or complete what a crash left half done on a dimension. The caller holds the lock."""
     lines = []
-    for version in versions(store, dimension):
+    for version in unfinished(store, dimension):
         if tags.ROLLBACK in version.tags:
             lines.append(f"{dimension}: {_complete(store, version)}")
-        elif version.tags.get(tags.PROMOTION) == PENDING:
+        else:
             revert_promotion(store, dimension, version.number, "reverted: interrupted before it was done")
             lines.append(f"{dimension}: reverted the unfinished promotion of version {version.number}")
-    lines += _repair_aliases(store, dimension)
-    _complete_trail(store, dimension)
-    return lines
+    return lines + _repair_aliases(store, dimension)
+
+
+def unfinished(store: Store, dimension: str) -> list[Version]:
+    """The versions with a promotion or rollback that is under way, or was left half done."""
+    return [
+        version
+        for version in versions(store, dimension)
+        if tags.ROLLBACK in version.tags or version.tags.get(tags.PROMOTION) == PENDING
+    ]
 
 
 def _complete(store: Store, version: Version) -> str:
@@ -47,25 +54,27 @@ def _complete(store: Store, version: Version) -> str:
 
 def _repair_aliases(store: Store, dimension: str) -> list[str]:
     lines = []
-    stored = {version.number for version in versions(store, dimension)}
+    stored = versions(store, dimension)
     numbers = aliases(store, dimension)
     for alias, number in numbers.items():
-        if number in stored:
+        if number in {version.number for version in stored}:
             continue
         # The champion before the lost one is a safer answer than none.
         fallback = numbers.get(tags.PREVIOUS, 0) if alias == tags.CHAMPION else 0
         target = point(store, dimension, alias, fallback) or "unset"
         lines.append(f"{dimension}: alias {alias} pointed to version {number}, which is gone; now {target}")
-    numbers = aliases(store, dimension)
+    if lines:
+        stored, numbers = versions(store, dimension), aliases(store, dimension)
     if tags.CHALLENGER in numbers and numbers[tags.CHALLENGER] == numbers.get(tags.CHAMPION):
         point(store, dimension, tags.CHALLENGER, 0)
         lines.append(f"{dimension}: version {numbers[tags.CHAMPION]} is the champion, no longer on trial")
+    _complete_trail(store, stored)
     return lines
 
 
-def _complete_trail(store: Store, dimension: str) -> None:
+def _complete_trail(store: Store, stored: list[Version]) -> None:
     """Let the decision's run name the version that it promoted: the last step of a promotion."""
-    for version in versions(store, dimension):
+    for version in stored:
         if tags.CHAMPION in version.aliases and version.tags.get(tags.PROMOTION) == DONE:
             run = run_of(store, version, tags.DECISION_RUN)
             if run and tags.PROMOTED_VERSION not in run.data.tags:
