@@ -95,14 +95,14 @@ class _Lease:
                 lease_page(),
             )
         except MlflowException as error:
-            if error.error_code != EXISTS:
+            if error.error_code not in (EXISTS, ABSENT):  # absent: it existed, and is gone by now
                 raise
             # Another process was faster; or MLflow's client sent the request twice, and it is ours.
         # Where this process was stopped before it created the lease, higher ones may have come and gone.
-        latest, *older = leases(self.client)
-        if not self._is(latest):
+        found = leases(self.client)
+        if not found or not self._is(found[0]):
             return False
-        for model in older:
+        for model in found[1:]:
             try:
                 self.client.delete_registered_model(model.name)
             except MlflowException as error:
@@ -140,7 +140,7 @@ class _Lease:
     def release(self) -> None:
         """Let the next process take the registry at once."""
         try:
-            if not self.lost and self._is_latest():
+            if self._is_latest():
                 now = datetime.now(UTC).isoformat(timespec="seconds")
                 self.client.set_registered_model_tag(tags.lease_name(self.number), tags.LEASE_RELEASED, now)
         except Exception as error:  # an error of the work itself matters more
