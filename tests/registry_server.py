@@ -45,6 +45,7 @@ def mlflow_server(folder: Path, workers: int = 2) -> Iterator[str]:
         command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", str(workers)]
         command += ["--backend-store-uri", database, "--artifacts-destination", str(folder / "files")]
         environment = {**os.environ, "MLFLOW_TRACKING_URI": "", "MLFLOW_DISABLE_TELEMETRY": "true"}
+        environment["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"  # seven processes that nothing here needs
         log = folder / "server.log"
         with log.open("w") as lines:
             process = subprocess.Popen(

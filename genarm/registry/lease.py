@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 
 LEASE_SECONDS = 20.0  # without a beat, after which a lease has run out
 BEATS = 4  # in that time
-POLL_SECONDS = (0.05, 0.25)  # between two looks at a lease that another process holds; drawn at random
+POLL_SECONDS = (0.05, 0.25)  # between two looks at a lease that another holds, at first; drawn at random
+SLOWEST = 4  # times that, after some seconds, so that those who wait do not keep the server busy
 READS = ("get_", "search_", "list_", "download_")  # how the methods of MLflow's client begin that only read
 EXISTS, ABSENT, INVALID = "RESOURCE_ALREADY_EXISTS", "RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"
 
@@ -180,7 +181,7 @@ def _take(client: "MlflowClient", address: str, seconds: float) -> _Lease:
                 f"{address}: {holder(found[0])}, is changing the registry; waited {seconds:.0f} s",
                 hint=f"wait for it to end; should it be gone, the lock is free {LEASE_SECONDS:.0f} s later",
             )
-        time.sleep(random.uniform(*POLL_SECONDS))
+        time.sleep(random.uniform(*POLL_SECONDS) * min(1 + now - waiting_since, SLOWEST))
 
 
 def leases(client: "MlflowClient") -> "list[RegisteredModel]":
