@@ -128,6 +128,7 @@ def promote(project: Project, decision: Decision, *, carry_out: bool) -> Decisio
             smoke_test=partial(smoke_test, project, dimension),
             actor=actor,
             report_sha256=report,
+            say=get_run_logger().info,
         )
     return decision
 

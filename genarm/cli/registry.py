@@ -62,7 +62,7 @@ def rollback(
     """Put the previous champion back, and block the present one."""
     from genarm.operations.registry import rollback as move_back
 
-    out.print(move_back(project(), dimension, reason, to))
+    move_back(project(), dimension, reason, to, say=out.print)
 
 
 @app.command()

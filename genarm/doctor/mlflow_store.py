@@ -86,20 +86,17 @@ def registry(root: Path) -> list[CheckResult]:
     if not tracking.tracking_address(root).may_exist:
         return [ok("registry", "empty: there is no store yet")]
     from genarm.registry import connect
-    from genarm.registry.pending import PENDING
 
     project = Project(root)
     try:
         store, dimensions = connect(root), project.params.dimensions
-        rows = store.list(dimensions)
+        if faults := store.inspect(dimensions):
+            return [fail("registry", fault.what, fault.fix) for fault in faults]
         drift = store.drift(project.layout.champions, dimensions)
+        count, missing = len(store.list(dimensions)), store.missing_runs(dimensions)
     except GenarmError as error:
         return [fail("registry", error.message, error.hint or "genarm registry list")]
-    pending = [row for row in rows if row["promotion"] == PENDING]
-    if pending:
-        version = f"{pending[0]['dimension']} version {pending[0]['version']}"
-        detail = f"the promotion of {version} was left half done"
-        return [fail("registry", detail, "genarm registry reconcile")]
     if drift:
         return [warn("registry", "; ".join(drift), "genarm registry reconcile")]
-    return [ok("registry", f"{len(rows)} versions, nothing left half done")]
+    lost = f"; deleted with their metrics: the runs of {', '.join(missing)}" if missing else ""
+    return [ok("registry", f"{count} versions, nothing left half done{lost}")]

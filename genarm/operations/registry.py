@@ -9,6 +9,7 @@ from genarm.pipeline.project import Project
 from genarm.pipeline.registry_fetch import fetch_version
 from genarm.pipeline.warm_start import note_starts
 from genarm.system.files import sha256
+from genarm.system.process import OnLine, ignore
 
 
 def versions(project: Project) -> list[dict[str, Any]]:
@@ -25,21 +26,23 @@ def version(project: Project, dimension: str, wanted: int | str) -> dict[str, An
 def promote(project: Project, dimension: str, version: int | None, force: str) -> str:
     """Carry out the last decision, or promote a version of one's choice; `force` is the reason for that.
 
-    Returns a sentence on what was done. Raises RegistryError where nothing was decided on the dimension, or
-    a version is named without a reason; PipelineError where the decision, or what it was made of, is damaged.
+    Returns what was done, a sentence a line: first what an earlier crash had left. Raises RegistryError where
+    nothing was decided on the dimension, or a version is named without a reason; PipelineError where the
+    decision, or what it was made of, is damaged.
     """
     from genarm.pipeline.smoke_test import smoke_test
     from genarm.pipeline.verify import verify_decision
 
     project.params.known(dimension)
     layout, store = project.layout, registry.connect(project.root)
+    said: list[str] = []
     if version is not None:
         if not force:
             raise RegistryError(
                 f"version {version} of {dimension} is not what was decided on",
                 hint="give a reason: --force REASON",
             )
-        decision = store.manual_decision(dimension, version, force)
+        decision = store.manual_decision(dimension, version, force, say=said.append)
     elif layout.decisions.is_file() and dimension in (decisions := project.decisions()):
         verify_decision(project, made=True)
         decision = decisions[dimension]
@@ -53,9 +56,10 @@ def promote(project: Project, dimension: str, version: int | None, force: str) -
         actor="operator",
         report_sha256=sha256(report) if report.is_file() else "",
         force=force,
+        say=said.append,
     )
     _snapshot(project, store)
-    return f"{dimension}: version {number} is the champion"
+    return "\n".join([*said, f"{dimension}: version {number} is the champion"])
 
 
 def drift(project: Project) -> list[str]:
@@ -63,15 +67,21 @@ def drift(project: Project) -> list[str]:
     return registry.connect(project.root).drift(project.layout.champions, project.params.dimensions)
 
 
-def rollback(project: Project, dimension: str, reason: str, to: int | None) -> str:
-    """Move the champion alias back and block the version that held it; returns what was done, in words."""
+def rollback(project: Project, dimension: str, reason: str, to: int | None, say: OnLine = ignore) -> None:
+    """Move the champion alias back and block the version that held it; `say` gets what was done, in words.
+
+    A rollback that was interrupted and is asked for again is completed, if it is not yet, and not repeated.
+    """
     project.params.known(dimension)
     store = registry.connect(project.root)
-    version = store.rollback(dimension, reason, to=to, actor="operator")
-    _snapshot(project, store)
-    return f"{dimension}: " + (
-        f"version {version} is the champion again" if version else "back to the base model"
-    )
+
+    def told(version: int, already: bool) -> None:
+        _snapshot(project, store)
+        in_use = f"version {version} is the champion again" if version else "back to the base model"
+        before = "; this rollback had been interrupted and was completed since" if already else ""
+        say(f"{dimension}: {in_use}{before}")
+
+    store.rollback(dimension, reason, to=to, actor="operator", say=say, told=told)
 
 
 def reconcile(project: Project) -> list[str]:

@@ -8,15 +8,16 @@
     registry.reconcile(dimensions)                                     repair what a crash left half done
 
 Aliases say what a version is for (`champion`, `previous`, `challenger`), tags say where it comes from and how
-far a change got. A reading order: `tags`, `tracking`, `store`, `versions`, `model_files`, `champions`,
-`registering`, `decision_log`, `pending`, `promote`, `rollback`. `live_run` shows a training while it runs,
-`pages` renders what MLflow shows, `pyfunc` is the code stored with every version, `pyfunc_api` what it calls.
+far a change got. A reading order: `tags`, `tracking`, `owner`, `lease`, `store`, `versions`, `model_files`,
+`champions`, `registering`, `decision_log`, `pending`, `mending`, `repair`, `promote`, `rollback`. `live_run`
+shows a training while it runs, `pages` renders what MLflow shows, `pyfunc` is the code stored with every
+version, `pyfunc_api` what it calls.
 """
 
 from pathlib import Path
 
 from genarm.registry import champions as in_use
-from genarm.registry import decision_log, pending, registering, store, versions
+from genarm.registry import decision_log, mending, registering, repair, store, versions
 from genarm.registry import promote as promotion
 from genarm.registry import rollback as rolling_back
 from genarm.registry.store import Store
@@ -39,7 +40,9 @@ class Registry(Store):
     promote = promotion.promote
     blocked = promotion.blocked
     rollback = rolling_back.rollback
-    reconcile = pending.reconcile
+    reconcile = repair.reconcile
+    inspect = mending.inspect
+    missing_runs = mending.missing_runs
 
 
 def connect(root: Path) -> Registry:

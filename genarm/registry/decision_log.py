@@ -27,9 +27,9 @@ def record_decision(
     lineage: Mapping[str, str] | None = None,
 ) -> str:
     """Log a decision with its reasons and the folder of its report; the id of its run."""
-    with store.lock():
+    with store.lock() as held:
         return log_decision(
-            store, decision, actor=actor, report_sha256=report_sha256, report=report, lineage=lineage
+            held, decision, actor=actor, report_sha256=report_sha256, report=report, lineage=lineage
         )
 
 

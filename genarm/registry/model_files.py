@@ -4,14 +4,19 @@ import importlib.metadata
 import shutil
 import tempfile
 import warnings
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
 
-from genarm.errors import RegistryError
-from genarm.models.arm import CARD, files
+from genarm.errors import DataError, RegistryError
+from genarm.models.arm import CARD, files, upgrade_card
+from genarm.registry.lease import ABSENT, INVALID
 from genarm.registry.store import Store
 from genarm.registry.versions import Version, location
-from genarm.system.files import write_json
+from genarm.system.files import read_json, read_value, write_json
 from genarm.types import ArmCard
+
+if TYPE_CHECKING:
+    from mlflow.entities import LoggedModel
 
 ARM_PATH = "artifacts/arm"  # the ARM's folder inside the stored model
 STORED_CODE = Path(__file__).with_name("pyfunc.py")
@@ -19,13 +24,17 @@ REQUIREMENTS = ("genarm", "mlflow", "torch", "transformers", "peft")
 OPTIONAL_COLUMNS = ("weight", "temperature", "max_new_tokens", "seed")  # of a request
 
 
-def upload(store: Store, card: ArmCard, folder: Path, model_id: str, run_id: str) -> None:
+def upload(
+    store: Store, card: ArmCard, folder: Path, model_id: str, run_id: str, version: Version | None = None
+) -> None:
     """Store the ARM's folder as a pyfunc model; signature and requirements are stated, not inferred.
 
-    The stored card is `card`, which may have another decoding weight than the one in the folder.
+    The stored card is `card`, which may have another decoding weight than the one in the folder. The files go
+    to the logged model or, where somebody has deleted that, to where its `version` has them.
     """
     import pandas as pd
     from mlflow.models import Model, ModelSignature
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
     from mlflow.types.schema import AnyType, ColSpec, Schema
 
     with warnings.catch_warnings():  # on import, MLflow warns of type hints of its own
@@ -36,6 +45,13 @@ def upload(store: Store, card: ArmCard, folder: Path, model_id: str, run_id: str
     request = [ColSpec("string", "prompt")]
     request += [ColSpec(any_type, name, required=False) for name in OPTIONAL_COLUMNS]
     response = [ColSpec("string", "response"), ColSpec("long", "tokens"), ColSpec("string", "finish_reason")]
+    kept = logged_model(store, model_id)
+    if kept:
+        place = kept.artifact_location
+    elif version:
+        place = location(store, version)
+    else:
+        raise RegistryError(f"the logged model {model_id} was deleted meanwhile", hint="run again")
     with tempfile.TemporaryDirectory() as temporary:
         arm, model = Path(temporary) / "arm", Path(temporary) / "model"
         arm.mkdir()
@@ -45,7 +61,7 @@ def upload(store: Store, card: ArmCard, folder: Path, model_id: str, run_id: str
         mlflow.pyfunc.save_model(
             str(model),
             mlflow_model=Model(
-                artifact_path=store.client.get_logged_model(model_id).artifact_location,
+                artifact_path=place,
                 model_uuid=model_id,
                 model_id=model_id,
                 run_id=run_id,
@@ -62,7 +78,23 @@ def upload(store: Store, card: ArmCard, folder: Path, model_id: str, run_id: str
                 "adapter_sha256": card.adapter_sha256,
             },
         )
-        store.client.log_model_artifacts(model_id, str(model))
+        if kept is None:
+            repository = get_artifact_repository(place, tracking_uri=store.uri)
+            repository.log_artifacts(str(model))  # type: ignore[no-untyped-call]
+        else:
+            store.client.log_model_artifacts(model_id, str(model))
+
+
+def logged_model(store: Store, model_id: str) -> "LoggedModel | None":
+    """A logged model; None where somebody has deleted it, which leaves the version and its files alone."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return store.client.get_logged_model(model_id) if model_id else None
+    except MlflowException as error:
+        if error.error_code not in (ABSENT, INVALID):
+            raise
+        return None
 
 
 def _requirements() -> list[str]:
@@ -95,11 +127,38 @@ def download(store: Store, version: Version, into: Path) -> None:
         Path(downloaded).rename(into)
 
 
+def stored_card(store: Store, version: Version) -> ArmCard | None:
+    """The card among a version's files; None where there is none that can be read."""
+    from mlflow.artifacts import download_artifacts
+
+    if CARD not in _stored(store, version):
+        return None
+    with tempfile.TemporaryDirectory() as temporary:
+        card = download_artifacts(
+            artifact_uri=f"{location(store, version)}/{ARM_PATH}/{CARD}",
+            dst_path=temporary,
+            tracking_uri=store.uri,
+        )
+        try:
+            return read_value(upgrade_card(read_json(Path(card), dict[str, Any])), ArmCard, CARD)
+        except DataError:
+            return None
+
+
 def has_files(store: Store, version: Version) -> bool:
     """Whether the store still holds the weights of a version."""
-    from mlflow.artifacts import list_artifacts
+    return any(name.endswith(".safetensors") for name in _stored(store, version))
 
-    files_stored = list_artifacts(
-        artifact_uri=f"{location(store, version)}/{ARM_PATH}", tracking_uri=store.uri
-    )
-    return any(file.path.endswith(".safetensors") for file in files_stored)
+
+def _stored(store: Store, version: Version) -> list[str]:
+    """The names of the files of a version's ARM."""
+    from mlflow.artifacts import list_artifacts
+    from mlflow.exceptions import MlflowException
+
+    try:
+        found = list_artifacts(artifact_uri=f"{location(store, version)}/{ARM_PATH}", tracking_uri=store.uri)
+    except MlflowException as error:
+        if error.error_code not in (ABSENT, INVALID):
+            raise
+        return []  # a version made by hand may have any address for its files
+    return [PurePosixPath(file.path).name for file in found]

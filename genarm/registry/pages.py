@@ -1,4 +1,4 @@
-"""The Markdown pages that MLflow shows: of a registered model, a version, a decision and a rollback."""
+"""The Markdown pages that MLflow shows: of models, versions, decisions, rollbacks and leases."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -33,6 +33,11 @@ def decision_page(decision: Decision) -> str:
 def rollback_page(dimension: str, demoted: int, target: int, reason: str) -> str:
     """The page of one rollback, from the version `demoted` to `target`, 0 being the base model."""
     return _render("rollback", dimension=dimension, demoted=demoted, target=target, reason=reason)
+
+
+def lease_page() -> str:
+    """The page of a registered model that is a lock and no model."""
+    return _render("lease")
 
 
 def _render(page: str, **values: object) -> str:

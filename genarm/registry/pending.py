@@ -2,24 +2,51 @@
 
 MLflow has no transactions. So each change first tags its version with all that is needed to repair it:
 
-promotion   PROMOTION_FROM, PROMOTION_PREVIOUS = the aliases as they were, then PROMOTION = pending.
-            Until PROMOTION = done it can be reverted. The decision stands, so the next run promotes again,
-            with its smoke test.
-rollback    ROLLBACK = target, reason and actor, as JSON. From then on it is always completed.
+promotion   PROMOTION_FROM, PROMOTION_PREVIOUS = the aliases as they were, PROMOTION_BLOCKED = the block that
+            it lifts, then PROMOTION = pending. Until PROMOTION = done it can be reverted. The decision
+            stands, so the next run promotes again, with its smoke test.
+rollback    ROLLBACK = target, reason and actor, as JSON. From then on it is always completed. Then
+            ROLLBACK_DONE = the same, until whoever asked for it was told.
 
-`reconcile` looks for both marks and repairs what it finds. Every step may be repeated. Callers hold the lock.
+`genarm.registry.repair` looks for these marks and repairs what it finds. Every step may be repeated. Callers
+hold the lock.
 """
 
 import json
-from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Self
 
+from genarm.errors import DataError, StaleDecision
 from genarm.registry import tags
 from genarm.registry.decision_log import log_rollback
-from genarm.registry.store import Store, translates_errors
+from genarm.registry.store import Store
 from genarm.registry.versions import Version, aliases, delete_tag, get, point, set_tag, versions
+from genarm.system.files import read_value
 
 PENDING, DONE = "pending", "done"
+ROLLED_BACK = "rolled back: "  # begins PROMOTION of a version that a rollback replaced
 REASON_LENGTH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class RollbackPlan:
+    """A rollback as noted on the version that it replaces; `to` and `asked` are 0 for the base model.
+
+    `asked` is what its caller named, None for the previous champion.
+    """
+
+    to: int
+    reason: str
+    actor: str
+    asked: int | None = None
+
+    @classmethod
+    def noted(cls, text: str) -> Self | None:
+        """The plan in a tag; None where somebody has edited it beyond recognition."""
+        try:
+            return read_value(json.loads(text), cls, "the note of a rollback")
+        except (ValueError, DataError):
+            return None
 
 
 def begin_promotion(store: Store, version: Version) -> None:
@@ -28,6 +55,9 @@ def begin_promotion(store: Store, version: Version) -> None:
     champion = numbers.get(tags.CHAMPION, 0)
     set_tag(store, version, tags.PROMOTION_FROM, str(champion))
     set_tag(store, version, tags.PROMOTION_PREVIOUS, str(numbers.get(tags.PREVIOUS, 0)))
+    block = version.tags.get(tags.BLOCKED, "")
+    if block != version.tags.get(tags.PROMOTION_BLOCKED, ""):
+        set_tag(store, version, tags.PROMOTION_BLOCKED, block)
     set_tag(store, version, tags.PROMOTION, PENDING)
     if champion:
         point(store, dimension, tags.PREVIOUS, champion)
@@ -35,33 +65,59 @@ def begin_promotion(store: Store, version: Version) -> None:
 
 
 def revert_promotion(store: Store, dimension: str, number: int, state: str) -> None:
-    """Put the aliases back as they were before; a champion set by hand in the meantime is left alone."""
-    version = get(store, dimension, number)
-    champion, previous = (int(version.tags[tag]) for tag in (tags.PROMOTION_FROM, tags.PROMOTION_PREVIOUS))
-    if aliases(store, dimension).get(tags.CHAMPION, 0) in (number, champion):
+    """Put the aliases back as they were before; a champion set by hand in the meantime is left alone.
+
+    Where the note of what they were was lost, the champion before is the alias `previous`.
+    """
+    version, numbers = get(store, dimension, number), aliases(store, dimension)
+    champion = version.number_in(tags.PROMOTION_FROM)
+    previous = version.number_in(tags.PROMOTION_PREVIOUS)
+    if champion is None:
+        champion = numbers.get(tags.PREVIOUS, 0)
+    if numbers.get(tags.CHAMPION, 0) in (number, champion):
         point(store, dimension, tags.CHAMPION, champion)
-        point(store, dimension, tags.PREVIOUS, previous)
+        point(store, dimension, tags.PREVIOUS, previous or 0)
+    if (block := version.tags.get(tags.PROMOTION_BLOCKED)) and not version.tags.get(tags.BLOCKED):
+        set_tag(store, version, tags.BLOCKED, block)
     set_tag(store, version, tags.PROMOTION, state[:REASON_LENGTH])
 
 
-def begin_rollback(store: Store, champion: Version, target: int, reason: str, actor: str) -> None:
-    """Note on the champion that it will be replaced by the version `target`, 0 for the base model."""
-    plan = {"to": target, "reason": reason.strip()[:REASON_LENGTH], "actor": actor}
-    set_tag(store, champion, tags.ROLLBACK, json.dumps(plan))
+def begin_rollback(store: Store, champion: Version, plan: RollbackPlan) -> None:
+    """Note on the champion which version will replace it."""
+    for version in versions(store, champion.dimension):  # of earlier ones that nobody asked for again
+        if tags.ROLLBACK_DONE in version.tags:
+            delete_tag(store, version, tags.ROLLBACK_DONE)
+    set_tag(store, champion, tags.ROLLBACK, json.dumps(asdict(plan)))
 
 
-def complete_rollback(store: Store, dimension: str, number: int) -> int:
-    """Carry out the rollback noted on a version, from whichever step a crash left it at; its target."""
-    demoted = get(store, dimension, number)
-    plan = json.loads(demoted.tags[tags.ROLLBACK])
-    target, reason = int(plan["to"]), str(plan["reason"])
+def complete_rollback(store: Store, demoted: Version, plan: RollbackPlan) -> int:
+    """Carry out the rollback noted on a version, from whichever step a crash left it at; its target.
+
+    Raises StaleDecision where another version has become the champion since; the demoted one stays blocked.
+    """
+    dimension, reason, target = demoted.dimension, plan.reason, plan.to
     set_tag(store, demoted, tags.BLOCKED, reason)
-    point(store, dimension, tags.CHAMPION, target)
-    point(store, dimension, tags.PREVIOUS, _champion_before(store, dimension, target))
-    log_rollback(store, demoted, target, reason, str(plan["actor"]))
-    set_tag(store, demoted, tags.PROMOTION, f"rolled back: {reason}")
+    if aliases(store, dimension).get(tags.CHAMPION, 0) in (demoted.number, target):
+        target = point(store, dimension, tags.CHAMPION, target)
+        point(store, dimension, tags.PREVIOUS, _champion_before(store, dimension, target))
+        log_rollback(store, demoted, target, reason, plan.actor)
+        set_tag(store, demoted, tags.ROLLBACK_DONE, json.dumps(asdict(replace(plan, to=target))))
+    set_tag(store, demoted, tags.PROMOTION, f"{ROLLED_BACK}{reason}")
     delete_tag(store, demoted, tags.ROLLBACK)
+    champion = aliases(store, dimension).get(tags.CHAMPION, 0)
+    if champion != target:
+        raise StaleDecision(
+            f"{demoted.name} is blocked, but the champion is version {champion}, not {target}: "
+            "somebody else has moved the alias meanwhile",
+            hint="genarm registry list",
+        )
     return target
+
+
+def forget_rollback(store: Store, demoted: Version) -> None:
+    """Remove the note of a completed rollback: it was told, or a later change has overtaken it."""
+    if tags.ROLLBACK_DONE in get(store, demoted.dimension, demoted.number).tags:
+        delete_tag(store, demoted, tags.ROLLBACK_DONE)
 
 
 def _champion_before(store: Store, dimension: str, number: int) -> int:
@@ -69,48 +125,10 @@ def _champion_before(store: Store, dimension: str, number: int) -> int:
     by_number = {version.number: version for version in versions(store, dimension)}
     visited = {number}
     while number in by_number:
-        number = int(by_number[number].tags.get(tags.PROMOTION_FROM, "0"))
+        number = by_number[number].number_in(tags.PROMOTION_FROM) or 0
         if number in visited:
             return 0
         visited.add(number)
-        if number in by_number and tags.BLOCKED not in by_number[number].tags:
+        if number in by_number and not by_number[number].tags.get(tags.BLOCKED):
             return number
     return 0
-
-
-@translates_errors
-def reconcile(store: Store, dimensions: Sequence[str]) -> list[str]:
-    """Repair whatever a crash left half done; one sentence for each repair."""
-    with store.lock():
-        return [line for dimension in dimensions for line in repair(store, dimension)]
-
-
-def repair(store: Store, dimension: str) -> list[str]:
-    """As `reconcile`, on one dimension, for a caller that holds the lock."""
-    lines = []
-    for version in versions(store, dimension):
-        if tags.ROLLBACK in version.tags:
-            target = complete_rollback(store, dimension, version.number)
-            lines.append(f"{dimension}: completed the rollback from version {version.number} to {target}")
-        elif version.tags.get(tags.PROMOTION) == PENDING:
-            revert_promotion(store, dimension, version.number, "reverted: interrupted before it was done")
-            lines.append(f"{dimension}: reverted the unfinished promotion of version {version.number}")
-    return lines + _repair_aliases(store, dimension)
-
-
-def _repair_aliases(store: Store, dimension: str) -> list[str]:
-    lines = []
-    stored = {version.number for version in versions(store, dimension)}
-    numbers = aliases(store, dimension)
-    for alias, number in numbers.items():
-        if number in stored:
-            continue
-        # The champion before the lost one is a safer answer than none.
-        fallback = numbers.get(tags.PREVIOUS, 0) if alias == tags.CHAMPION else 0
-        target = point(store, dimension, alias, fallback) or "unset"
-        lines.append(f"{dimension}: alias {alias} pointed to version {number}, which is gone; now {target}")
-    numbers = aliases(store, dimension)
-    if tags.CHALLENGER in numbers and numbers[tags.CHALLENGER] == numbers.get(tags.CHAMPION):
-        point(store, dimension, tags.CHALLENGER, 0)
-        lines.append(f"{dimension}: version {numbers[tags.CHAMPION]} is the champion, no longer on trial")
-    return lines

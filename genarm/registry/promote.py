@@ -4,10 +4,10 @@
 2. log the decision
 3. note the aliases on the version, mark it pending, move the aliases to it      (`pending.begin_promotion`)
 4. fetch it through the alias `champion` and smoke test it
-5. note who promoted it, when and why, lift a block, mark it done
+5. read the alias once more, note who promoted it, when and why, lift a block, mark it done
 
 A failure in 4 puts the aliases back and marks the version `failed: reason`. What a crash leaves between 3
-and 5 is reverted by `pending.reconcile`.
+and 5 is reverted by `reconcile`.
 """
 
 import tempfile
@@ -15,14 +15,16 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from genarm.errors import RegistryError, StaleDecision
+from genarm.errors import GenarmError, RegistryError, StaleDecision
 from genarm.registry import tags
 from genarm.registry.champions import champions, describe, fetch
 from genarm.registry.decision_log import log_decision
-from genarm.registry.pending import DONE, begin_promotion, repair, revert_promotion
+from genarm.registry.pending import DONE, begin_promotion, revert_promotion
+from genarm.registry.repair import repair, unfinished
 from genarm.registry.store import Store, translates_errors
 from genarm.registry.tags import model_name
 from genarm.registry.versions import Version, aliases, delete_tag, find, get, point, set_tag
+from genarm.system.process import OnLine, ignore
 from genarm.types import Champion, Decision
 
 SmokeTest = Callable[[Path], None]
@@ -38,12 +40,15 @@ def promote(
     actor: str,
     report_sha256: str = "",
     force: str = "",
+    say: OnLine = ignore,
 ) -> int:
     """Make the challenger of a decision the champion, unless it is already; its version number.
 
-    `force` is a person's reason to promote in spite of the outcome or a block. Raises StaleDecision where
-    the champion is not the one the challenger was measured against; RegistryError where the outcome is not
-    `promote`, the version is blocked or unknown, or the smoke test fails (the old champion then stays).
+    `force` is a person's reason to promote in spite of the outcome or a block. `say` gets a sentence on what
+    an earlier crash had left and is repaired first, and on a promotion that was done before. Raises
+    StaleDecision where the champion is not the one the challenger was measured against, or another becomes
+    it meanwhile; RegistryError where the outcome is not `promote`, the version is blocked or unknown, or the
+    smoke test fails (the old champion then stays).
     """
     if decision.dimension != dimension:
         raise RegistryError(f"a decision on {decision.dimension!r} promotes nothing on {dimension!r}")
@@ -53,23 +58,29 @@ def promote(
             + "; ".join(decision.reasons),
             hint=f"to promote it all the same: genarm registry promote {dimension} --force REASON",
         )
-    with store.lock():
-        repair(store, dimension)
-        champion = champions(store, [dimension])[dimension]
+    with store.lock() as held:
+        for line in repair(held, dimension):
+            say(line)
+        champion = champions(held, [dimension])[dimension]
         if champion and champion.adapter_sha256 == decision.challenger_sha256:
+            known = get(held, dimension, champion.version).tags
+            say(
+                f"{dimension}: version {champion.version} was promoted before, by "
+                f"{known.get(tags.PROMOTED_BY, 'hand')} at {known.get(tags.PROMOTED_AT, 'an unknown time')}"
+            )
             return champion.version
-        version = _challenger(store, decision, force=bool(force))
+        version = _challenger(held, decision, force=bool(force))
         _check_measured_against(champion, decision)
-        run_id = log_decision(store, decision, actor=actor, report_sha256=report_sha256, force=force)
-        begin_promotion(store, version)
-        _check_in_use(store, version, smoke_test)
+        run_id = log_decision(held, decision, actor=actor, report_sha256=report_sha256, force=force)
+        begin_promotion(held, version)
+        _check_in_use(held, version, smoke_test)
         notes = {
             tags.PROMOTED_BY: actor,
             tags.PROMOTED_AT: datetime.now(UTC).isoformat(timespec="seconds"),
             tags.REPORT_SHA256: report_sha256,
             tags.DECISION_RUN: run_id,
         }
-        _finish(store, version, notes, run_id)
+        _finish(held, version, notes, run_id)
     return version.number
 
 
@@ -105,14 +116,14 @@ def _check_measured_against(champion: Champion | None, decision: Decision) -> No
 def _check_in_use(store: Store, version: Version, smoke_test: SmokeTest) -> None:
     """Fetch the new champion as its users will, and try it; put the aliases back where that fails."""
     dimension = version.dimension
+    _check_alias(store, version)
     try:
         with tempfile.TemporaryDirectory() as folder:
-            champion = champions(store, [dimension])[dimension]
-            if champion is None or champion != version.champion():
-                shown = describe(champion, "the base model")
-                raise RegistryError(f"the alias champion reads back as {shown}, not {version.number}")
-            smoke_test(fetch(store, dimension, champion, Path(folder) / dimension))
+            smoke_test(fetch(store, dimension, version.champion(), Path(folder) / dimension))
     except Exception as error:
+        if isinstance(error, GenarmError) and error.retryable:  # it says nothing of the version
+            revert_promotion(store, dimension, version.number, f"reverted: {error}")
+            raise
         revert_promotion(store, dimension, version.number, f"failed: {error}")
         champion = champions(store, [dimension])[dimension]
         raise RegistryError(
@@ -130,10 +141,22 @@ def _finish(store: Store, version: Version, notes: dict[str, str], run_id: str) 
             set_tag(store, version, tag, value)
     if tags.BLOCKED in version.tags:  # a person lifted it; the reason is in the decision's run
         delete_tag(store, version, tags.BLOCKED)
+    _check_alias(store, version)
     set_tag(store, version, tags.PROMOTION, DONE)
     store.client.set_tag(run_id, tags.PROMOTED_VERSION, str(version.number))
     if aliases(store, version.dimension).get(tags.CHALLENGER) == version.number:
         point(store, version.dimension, tags.CHALLENGER, 0)
+
+
+def _check_alias(store: Store, version: Version) -> None:
+    """Refuse to call a version promoted whose alias somebody else has moved, in spite of the lock."""
+    now = aliases(store, version.dimension).get(tags.CHAMPION, 0)
+    if now != version.number:
+        revert_promotion(store, version.dimension, version.number, f"reverted: overtaken by version {now}")
+        raise StaleDecision(
+            f"{version.name} is not promoted: somebody else made version {now} the champion meanwhile",
+            hint="decide again: genarm run",
+        )
 
 
 @translates_errors
@@ -145,13 +168,22 @@ def blocked(store: Store, dimension: str, sha256: str) -> str:
 
 
 @translates_errors
-def manual_decision(store: Store, dimension: str, version: int | str, reason: str) -> Decision:
-    """A person's decision for a version against today's champion, to be promoted with `force=reason`."""
+def manual_decision(
+    store: Store, dimension: str, version: int | str, reason: str, *, say: OnLine = ignore
+) -> Decision:
+    """A person's decision for a version against today's champion, to be promoted with `force=reason`.
+
+    `say` gets a sentence on what an earlier crash had left: today's champion is the one after its repair.
+    """
+    if unfinished(store, dimension):
+        with store.lock() as held:
+            for line in repair(held, dimension):
+                say(line)
     return Decision(
         dimension=dimension,
         outcome="promote",
         reasons=[f"chosen by hand: {reason}"],
-        challenger_sha256=get(store, dimension, version).sha256,
+        challenger_sha256=get(store, dimension, version).champion().adapter_sha256,
         champion=champions(store, [dimension])[dimension],
     )
 

@@ -21,11 +21,11 @@ from genarm.errors import AdapterError
 from genarm.models.arm import read_card
 from genarm.registry import tags
 from genarm.registry.live_run import link_runs
-from genarm.registry.model_files import has_files, upload
+from genarm.registry.model_files import has_files, logged_model, upload
 from genarm.registry.pages import model_page, version_page
 from genarm.registry.store import Store, translates_errors
 from genarm.registry.tags import model_name
-from genarm.registry.versions import Version, aliases, find, flatten, point, set_tag
+from genarm.registry.versions import Version, aliases, find, flatten, point, run_of, set_tag
 from genarm.system.metric_names import POSITION, STEP
 from genarm.types import ArmCard
 
@@ -57,20 +57,21 @@ def register(
         )
     if weight is not None:
         card = dataclasses.replace(card, weight=weight)
-    with store.lock():
-        version = find(store, dimension, card.adapter_sha256)
+    with store.lock() as held:
+        version = find(held, dimension, card.adapter_sha256)
         if version is None:
-            _create(store, card, arm_folder, metrics, curves, _lineage(card, lineage or {}))
-            version = find(store, dimension, card.adapter_sha256)
+            _create(held, card, arm_folder, metrics, curves, _lineage(card, lineage or {}))
+            version = find(held, dimension, card.adapter_sha256)
             assert version is not None, "the version that was just created is not found"
-        elif not has_files(store, version) or _has_new_weight(store, version, card.weight):
-            upload(store, card, arm_folder, version.model_id, version.run_id)
-        _put_on_trial(store, version, card.weight)
-        if store.client.get_run(version.run_id).info.status == "RUNNING":
+        elif not has_files(held, version) or _has_new_weight(held, version, card.weight):
+            upload(held, card, arm_folder, version.model_id, version.run_id, version)
+        _put_on_trial(held, version, card.weight)
+        run = run_of(held, version)
+        if run and run.info.status == "RUNNING" and logged_model(held, version.model_id):
             # MLflow's page of the model finds its version by this; the status says that nothing is missing.
             link = json.dumps([{"name": model_name(dimension), "version": version.number}])
-            store.client.set_logged_model_tags(version.model_id, {tags.MODEL_VERSIONS: link})
-            store.client.set_terminated(version.run_id, "FINISHED")
+            held.client.set_logged_model_tags(version.model_id, {tags.MODEL_VERSIONS: link})
+            held.client.set_terminated(version.run_id, "FINISHED")
     return version.number
 
 

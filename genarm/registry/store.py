@@ -1,21 +1,23 @@
 """How the MLflow store of a project is opened, locked, and what its failures mean.
 
 MLflow has no lock and no compare-and-set, so whoever moves aliases or adds versions holds `Store.lock`
-meanwhile. It works between the processes of one machine; across machines, let a single worker promote
-(concurrency 1).
+meanwhile, and writes through the store that it yields. Everybody who shares the store shares the lock: an
+SQLite file has a lock file beside it, which the operating system releases; a server or another database holds
+a lease (`genarm.registry.lease`).
 """
 
 import contextlib
 import functools
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, Self, TypeVar
 
 from filelock import FileLock, Timeout
 
 from genarm.errors import Busy, GenarmError, RegistryError, Unreachable
+from genarm.registry.lease import ABSENT, EXISTS, lease
 from genarm.registry.tracking import TrackingAddress, tracking_address
 from genarm.system.redact import redact
 
@@ -36,12 +38,16 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Store:
-    """An open MLflow store. `folder` holds the artifacts of a local one; None lets the server choose."""
+    """An open MLflow store.
+
+    `folder` holds the artifacts of a local one; None lets the server choose. `lock_file` is None where the
+    lock is a lease in the store.
+    """
 
     client: "MlflowClient"
     uri: str
     folder: Path | None
-    lock_file: Path
+    lock_file: Path | None
 
     @property
     def address(self) -> str:
@@ -49,14 +55,20 @@ class Store:
         return redact(self.uri)
 
     @contextlib.contextmanager
-    def lock(self, seconds: float = LOCK_SECONDS) -> Iterator[None]:
-        """Keep other processes of this machine from changing the registry.
+    def lock(self, seconds: float = LOCK_SECONDS) -> Iterator[Self]:
+        """Keep all others from changing the registry; yields the store to write through.
 
-        Raises Busy where another process still holds the lock after `seconds`.
+        Raises Busy where another process still holds the lock after `seconds`, or later, on a write, where
+        this process was stopped for so long that another has taken over.
         """
+        if self.lock_file is None:
+            with lease(self.client, self.address, seconds) as client:
+                yield replace(self, client=client)
+            return
+        self.lock_file.parent.mkdir(parents=True, exist_ok=True)
         try:
             with FileLock(self.lock_file, timeout=seconds):
-                yield
+                yield self
         except Timeout:
             raise Busy(
                 f"another process has been changing the registry for {seconds:.0f} s ({self.lock_file})",
@@ -70,17 +82,29 @@ class Store:
         """
         experiment = self.client.get_experiment_by_name(name)
         if experiment is None:
-            location = str(self.folder / name.rpartition("/")[2]) if self.folder else None
-            return str(self.client.create_experiment(name, artifact_location=location))
+            location = None
+            if self.folder:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                location = str(self.folder / name.rpartition("/")[2])
+            with _unless_done(EXISTS):
+                self.client.create_experiment(name, artifact_location=location)
+            experiment = self.client.get_experiment_by_name(name)
+            assert experiment is not None, "the experiment that was just created is not found"
         if experiment.lifecycle_stage == "deleted":
-            self.client.restore_experiment(experiment.experiment_id)
-        if self.folder and not Path(experiment.artifact_location).is_relative_to(self.folder):
+            with _unless_done(ABSENT):
+                self.client.restore_experiment(experiment.experiment_id)
+        if self.folder and not self._has_folder(Path(experiment.artifact_location), self.folder):
             raise RegistryError(
                 f"{self.address} keeps its files in {experiment.artifact_location}, but the project is in "
                 f"{self.folder.parent.parent}: it was moved or copied",
                 hint="move it back, or delete mlflow/mlflow.db and mlflow/store: the next run registers anew",
             )
         return str(experiment.experiment_id)
+
+    def _has_folder(self, location: Path, folder: Path) -> bool:
+        """Whether the files of an experiment are where the store has them: clones may share a database."""
+        shared = self.lock_file is None
+        return location.is_relative_to(folder) or (shared and location.parent.is_dir())
 
 
 def store_exists(root: Path) -> bool:
@@ -98,7 +122,7 @@ def connect(root: Path) -> Store:
     except ImportError as error:  # the project's folder mlflow/ is then imported as an empty package
         raise RegistryError(f"mlflow is not installed: {error}", hint="make setup") from None
     root, address = root.resolve(), tracking_address(root)
-    lock_file = root / ".cache" / "registry.lock"
+    lock_file: Path | None = None
     folder: Path | None = None
     with _errors_translated(address.uri):
         if address.is_server:
@@ -108,8 +132,19 @@ def connect(root: Path) -> Store:
             _create_database(address.database)
         else:
             folder = root / "mlflow" / "store"
-        lock_file.parent.mkdir(parents=True, exist_ok=True)
         return Store(MlflowClient(address.uri, address.uri), address.uri, folder, lock_file)
+
+
+@contextlib.contextmanager
+def _unless_done(code: str) -> Iterator[None]:
+    """Pass over MLflow's error `code`: another process has done the same a moment ago."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code != code:
+            raise
 
 
 def translates_errors(function: Callable[Concatenate[Store, P], T]) -> Callable[Concatenate[Store, P], T]:

@@ -21,6 +21,28 @@ def model_name(dimension: str) -> str:
     return f"genarm-{dimension}"
 
 
+def lease_name(number: int) -> str:
+    """The registered model that is lease number `number`; the names sort as the numbers do."""
+    return f"{LEASE_MODEL}{number:012d}"
+
+
+def lease_number(name: str) -> int | None:
+    """The number of the lease that a registered model is; None where it is something else."""
+    digits = name.removeprefix(LEASE_MODEL)
+    return int(digits) if name != digits and digits.isascii() and digits.isdigit() else None
+
+
+# The lock of a registry that is shared; no dimension has a dot in its name
+LEASE_MODEL = "genarm-lease."
+LEASE_TOKEN = "genarm.lease_token"  # tells two processes apart that create the same lease
+LEASE_HOST = "genarm.lease_host"
+LEASE_MACHINE = "genarm.lease_machine"  # the same where processes see each other by id
+LEASE_PID = "genarm.lease_pid"
+LEASE_STARTED = "genarm.lease_started"  # when the process started, which tells it from a later one of its id
+LEASE_SINCE = "genarm.lease_since"
+LEASE_BEAT = "genarm.lease_beat"  # changes while the holder lives
+LEASE_RELEASED = "genarm.lease_released"
+
 # Experiments
 TRAIN_EXPERIMENT = "genarm/train"  # one run for each ARM: the record of how it was made
 LIVE_EXPERIMENT = "genarm/live"  # one run for each training while it is running
@@ -63,7 +85,9 @@ PROMOTED_BY = "genarm.promoted_by"
 PROMOTED_AT = "genarm.promoted_at"
 DECISION_RUN = "genarm.decision_run"
 BLOCKED = "genarm.blocked"  # why the version must not be promoted again
+PROMOTION_BLOCKED = "genarm.promotion_blocked"  # the block that its promotion lifts
 ROLLBACK = "genarm.rollback"  # JSON of a rollback that is under way
+ROLLBACK_DONE = "genarm.rollback_done"  # JSON of one that was completed, until whoever asked for it knows
 
 # A decision or rollback, on its run
 DECISION_SHA256 = "genarm.decision_sha256"  # identifies the run

@@ -3,16 +3,24 @@
 A version of `genarm-<dimension>` is identified by the hash of its adapter, which it carries as a tag.
 """
 
+import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from genarm.errors import RegistryError
 from genarm.registry import tags
+from genarm.registry.lease import ABSENT, INVALID
 from genarm.registry.store import Store, translates_errors
 from genarm.registry.tags import model_name
 from genarm.types import Champion
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+SHA256 = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +45,35 @@ class Version:
         """How messages name it: `version 3 of genarm-positive`."""
         return f"version {self.number} of {model_name(self.dimension)}"
 
-    def champion(self) -> Champion:
-        """The version as an entry of `champions.json`. Raises RegistryError where it lacks a tag."""
+    def number_in(self, tag: str) -> int | None:
+        """The version number that a tag holds, 0 for none; None where it is missing or no number."""
+        text = self.tags.get(tag, "")
+        return int(text) if text.isascii() and text.isdigit() else None
+
+    @property
+    def weight(self) -> float | None:
+        """The decoding weight it is tried at or in use with; None where its tag is missing or no weight."""
         try:
-            sha256, weight = self.tags[tags.ADAPTER_SHA256], float(self.tags[tags.WEIGHT])
-        except KeyError as missing:
-            raise RegistryError(
-                f"{self.name} has no tag {missing}: genarm did not register it",
-                hint=f"point the alias elsewhere: genarm registry rollback {self.dimension}",
-            ) from None
-        return Champion(self.number, self.model_id, sha256, weight)
+            weight = float(self.tags.get(tags.WEIGHT, ""))
+        except ValueError:
+            return None
+        return weight if math.isfinite(weight) and weight >= 0 else None
+
+    def champion(self) -> Champion:
+        """The version as an entry of `champions.json`. Raises RegistryError where its tags do not say it."""
+        if not SHA256.fullmatch(self.sha256):
+            raise self._unusable(tags.ADAPTER_SHA256)
+        if self.weight is None:
+            raise self._unusable(tags.WEIGHT)
+        return Champion(self.number, self.model_id, self.sha256, self.weight)
+
+    def _unusable(self, tag: str) -> RegistryError:
+        value = self.tags.get(tag)
+        held = f"{tag} = {value!r}" if value else f"no tag {tag}"
+        return RegistryError(
+            f"{self.name} has {held}: edited by hand, or not registered by genarm",
+            hint="genarm registry reconcile reads it from the version's files, or puts the previous one back",
+        )
 
 
 def aliases(store: Store, dimension: str) -> dict[str, int]:
@@ -85,7 +112,7 @@ def versions(store: Store, dimension: str, sha256: str | None = None) -> list[Ve
 
 def find(store: Store, dimension: str, sha256: str) -> Version | None:
     """The version that holds an adapter; the oldest where two machines registered it at the same time."""
-    matching = versions(store, dimension, sha256)
+    matching = versions(store, dimension, sha256) if sha256 else []
     return matching[-1] if matching else None
 
 
@@ -125,20 +152,36 @@ def listing(store: Store, dimensions: Sequence[str]) -> list[dict[str, Any]]:
 def show(store: Store, dimension: str, version: int | str = tags.CHAMPION) -> dict[str, Any]:
     """Everything that is known of one version, by number or alias, as plain data."""
     shown = get(store, dimension, version)
-    run = store.client.get_run(shown.run_id)
+    run = run_of(store, shown)
     return {
         "model": model_name(dimension),
         "version": shown.number,
         "aliases": list(shown.aliases),
         "created": shown.created,
-        "run_id": shown.run_id,
+        "run_id": shown.run_id if run else f"{shown.run_id} (gone)",
         "model_id": shown.model_id,
         "files": location(store, shown),
         "store": store.address,
         "tags": {key: shown.tags[key] for key in sorted(shown.tags)},
-        "metrics": dict(sorted(run.data.metrics.items())),
-        "params": dict(sorted(run.data.params.items())),
+        "metrics": dict(sorted(run.data.metrics.items())) if run else {},
+        "params": dict(sorted(run.data.params.items())) if run else {},
     }
+
+
+def run_of(store: Store, version: Version, tag: str = "") -> "Run | None":
+    """The run that a version was made in, or that a tag of it names.
+
+    None where there is none, or it was deleted and collected by `mlflow gc`.
+    """
+    from mlflow.exceptions import MlflowException
+
+    run_id = version.tags.get(tag, "") if tag else version.run_id
+    try:
+        return store.client.get_run(run_id) if run_id else None
+    except MlflowException as error:
+        if error.error_code not in (ABSENT, INVALID):
+            raise
+        return None
 
 
 def location(store: Store, version: Version) -> str:

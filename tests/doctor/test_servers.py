@@ -124,3 +124,11 @@ def test_a_promotion_left_half_done_is_found_in_the_registry(toy, quiet, tmp_pat
     finding = one(mlflow_store.registry(tmp_path))
     assert finding.status == "fail" and finding.fix == "genarm registry reconcile"
     assert "plain version 1" in finding.detail
+    store.client.delete_model_version_tag("genarm-plain", str(version), "genarm.promotion")
+    store.client.set_model_version_tag("genarm-plain", str(version), "genarm.weight", "much")
+    finding = one(mlflow_store.registry(tmp_path))
+    assert finding.status == "fail" and finding.fix == "genarm registry reconcile"
+    assert "genarm.weight = 'much', its files say" in finding.detail
+    store.reconcile(["plain"])
+    store.client.delete_run(store.show("plain")["run_id"])
+    assert one(mlflow_store.registry(tmp_path)).status == "ok"
