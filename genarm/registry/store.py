@@ -28,6 +28,7 @@ MESSAGE_LENGTH = 500
 SERVER_AWAY = re.compile(
     r"API request to .* failed with (exception|timeout)|(error code|status) 5\d\d|Max retries", re.S
 )
+SQL = re.compile(r"\[SQL: .*|\(Background on this error.*", re.S)
 DISK = re.compile(r"disk is full|disk I/O error|readonly database|unable to open database file|No space left")
 UNSUPPORTED = re.compile(r"[Uu]nsupported URI|file ?store|filesystem tracking backend", re.S)
 
@@ -145,7 +146,7 @@ def _errors_translated(uri: str) -> Iterator[None]:
 
 def _translation(error: Exception, uri: str) -> GenarmError:
     # MLflow has one class for all of these: only the text tells them apart.
-    text = " ".join(redact(str(getattr(error, "message", error))).split())
+    text = " ".join(SQL.sub("", redact(str(getattr(error, "message", error)))).split())
     message = f"{redact(uri)}: {text[:MESSAGE_LENGTH]}"
     if "database is locked" in text:
         return Busy(message, hint="another process is writing to it; run again")

