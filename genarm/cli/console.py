@@ -7,20 +7,35 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from genarm.errors import PipelineError, Unreachable
+from genarm.errors import ConfigError, PipelineError, Unreachable
 from genarm.pipeline.project import Project
 from genarm.system import env
 
+PARAMS = "params.yaml"
 out, err = Console(), Console(stderr=True)
 Json = Annotated[bool, typer.Option("--json", help="print JSON, for machines")]
 Dimension = Annotated[str, typer.Argument(help="a preference dimension of params.yaml")]
 
 
 def root() -> Path:
-    """The folder of the project that the command runs in, with the environment prepared."""
-    folder = env.project_root()
-    env.prepare(folder)
-    return folder
+    """The folder of the project that the command runs in, with the environment prepared.
+
+    Raises ConfigError outside a project.
+    """
+    here = env.project_root()
+    if not (here / PARAMS).is_file():
+        raise ConfigError(
+            f"this is no project: neither {here} nor a folder above it holds {PARAMS}",
+            hint="run genarm in the folder of a project, or start one: genarm init my-project",
+        )
+    return folder()
+
+
+def folder() -> Path:
+    """The same for a command that has something to say outside a project too."""
+    here = env.project_root()
+    env.prepare(here)
+    return here
 
 
 def project() -> Project:

@@ -1,18 +1,34 @@
 """The command line: one command a verb, no logic in it."""
 
 import errno
+import os
 import sys
+import traceback
 from functools import partial
 from pathlib import Path
+from types import TracebackType
 from typing import Annotated
 
 import typer
 from rich.markup import escape
 
 from genarm.cli import registry
-from genarm.cli.console import Dimension, Json, err, flow_root, out, project, root, show, stage_project
+from genarm.cli.console import (
+    Dimension,
+    Json,
+    err,
+    flow_root,
+    folder,
+    out,
+    project,
+    root,
+    show,
+    stage_project,
+)
 from genarm.cli.init import init, options
 from genarm.errors import Busy, GenarmError, StaleDecision
+from genarm.system.redact import redact
+from genarm.system.utf8 import ensure_utf8
 from genarm.types import Side
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
@@ -153,7 +169,7 @@ def doctor(
     """Examine the set-up; every finding names its fix."""
     from genarm.doctor import examine, render
 
-    findings = examine(root(), deep=deep)
+    findings = examine(folder(), deep=deep)
     show(findings if as_json else render(findings), as_json)
     if any(f.status == "fail" for f in findings):
         raise typer.Exit(1)
@@ -173,6 +189,8 @@ def chat(
 
 def main() -> None:
     """Run a command; an expected error is one line and an exit code, `--debug` shows where it came from."""
+    ensure_utf8()
+    sys.excepthook = _unexpected
     debug = "--debug" in sys.argv
     if debug:
         sys.argv.remove("--debug")
@@ -183,18 +201,35 @@ def main() -> None:
             raise
         _explain(error.message, error.hint)
         sys.exit(EXIT.get(type(error), 1))
-    except OSError as error:  # a read-only folder, a full disk
+    except OSError as error:  # a read-only folder, a full disk, a file or a program that is not there
         if debug or (error.filename is None and error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)):
             raise
-        where = f"{error.filename}: " if error.filename else ""
-        _explain(f"{where}{error.strerror}", "check its permissions and the free space, then run again")
+        _explain(*_in_words(error))
         sys.exit(1)
     except KeyboardInterrupt:
         err.print("[bold red]stopped[/]: nothing is lost; the same command continues where it was")
         sys.exit(130)
 
 
+def _in_words(error: OSError) -> tuple[str, str]:
+    """What an error of the operating system means, and the way out."""
+    name = os.fsdecode(error.filename) if error.filename else ""
+    if isinstance(error, FileNotFoundError):
+        if os.sep in name:
+            return f"no file at {name}", "run the stage that writes it: dvc repro"
+        return f"the program {name!r} is not installed", f"install {name}, or add its folder to PATH"
+    where = f"{name}: " if name else ""
+    return f"{where}{error.strerror}", "check its permissions and the free space, then run again"
+
+
 def _explain(message: str, hint: str) -> None:
-    err.print("[bold red]error[/]:", escape(message), highlight=False, soft_wrap=True)
+    err.print("[bold red]error[/]:", escape(redact(message)), highlight=False, soft_wrap=True)
     if hint:
-        err.print("[bold]hint[/]:", escape(hint), highlight=False, soft_wrap=True)
+        err.print("[bold]hint[/]:", escape(redact(hint)), highlight=False, soft_wrap=True)
+
+
+def _unexpected(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Show an error that nobody foresaw, without the logins that its text may quote."""
+    sys.stderr.write(redact("".join(traceback.format_exception(kind, error, trace))))
+    if not isinstance(error, GenarmError):
+        sys.stderr.write("This is a fault of genarm: please report it with the lines above.\n")

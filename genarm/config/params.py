@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from genarm.config.explain import nearest
-from genarm.config.train import Section, TrainConfig
+from genarm.config.numbers import Section
+from genarm.config.train import TrainConfig
 from genarm.config.train_section import TrainSection
 from genarm.errors import ConfigError
 
@@ -137,7 +138,8 @@ class Params(Section):
             ("judge", self.judge),
         ):
             if missing := [d for d in self.dimensions if d not in keys]:
-                raise ValueError(f"{section} has no entry for dimension {missing[0]!r}")
+                way_out = f"; where nothing changes, write `{missing[0]}: {{}}`" if section == "train" else ""
+                raise ValueError(f"{section} has no entry for dimension {missing[0]!r}{way_out}")
             if unknown := sorted(set(keys) - set(self.dimensions)):
                 allowed = [*self.dimensions, *(["default"] if section == "train" else [])]
                 raise ValueError(

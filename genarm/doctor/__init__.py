@@ -22,7 +22,8 @@ from genarm.doctor import (
 )
 from genarm.doctor.base_model import base_model
 from genarm.doctor.prefect_database import prefect_database
-from genarm.doctor.result import CheckResult, warn
+from genarm.doctor.result import CheckResult, fail, warn
+from genarm.errors import GenarmError
 
 __all__ = ["CheckResult", "examine", "render"]
 
@@ -55,6 +56,8 @@ def examine(root: Path, *, deep: bool = False) -> list[CheckResult]:
 def _run(check: Check, root: Path) -> list[CheckResult]:
     try:
         return check(root)
+    except GenarmError as error:
+        return [fail(check.__name__.replace("_", " "), error.message, error.hint or "genarm doctor --debug")]
     except Exception as error:  # a check that breaks must not hide what the others report
         name = check.__name__.replace("_", " ")
         return [

@@ -37,7 +37,7 @@ def data_version(root: Path) -> list[CheckResult]:
         json.loads((root / ".dvc" / "tmp" / "rwlock").read_text(encoding="utf-8") or "{}")
     except FileNotFoundError:
         pass
-    except json.JSONDecodeError:
+    except ValueError:  # no JSON, or no UTF-8
         detail = "the file .dvc/tmp/rwlock is damaged: every stage would be refused"
         return [fail("dvc", detail, "rm .dvc/tmp/rwlock")]
     if not Layout(root).data.is_dir():

@@ -8,6 +8,8 @@ import os
 import sys
 from pathlib import Path
 
+from genarm.system.root import check_root
+
 TELEMETRY_OFF = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "true",  # MLflow knows only the word "true", Prefect takes it too
@@ -16,6 +18,7 @@ TELEMETRY_OFF = {
     "HF_HUB_DISABLE_TELEMETRY": "1",
 }
 THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
+MLFLOW_SECONDS = "8"  # for one request to an MLflow server
 
 
 def project_root(start: Path | None = None) -> Path:
@@ -25,7 +28,11 @@ def project_root(start: Path | None = None) -> Path:
 
 
 def local_tracking_uri(root: Path) -> str:
-    """The MLflow store of a project that names no other one: an SQLite file in its folder."""
+    """The MLflow store of a project that names no other one: an SQLite file in its folder.
+
+    Raises ConfigError for a folder that such an address cannot name.
+    """
+    check_root(root)
     return f"sqlite:///{root / 'mlflow' / 'mlflow.db'}"
 
 
@@ -37,9 +44,10 @@ def prepare(root: Path) -> None:
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",  # what notices a dead run waits for three of them
         "MLFLOW_TRACKING_URI": local_tracking_uri(root),
-        # A server that is away is reported within seconds; MLflow's own defaults retry for minutes.
-        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
-        "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+        # A server that hangs is told within ten seconds; MLflow by itself retries for minutes. A second try
+        # could also do twice what the first one did without an answer. Uploads get more time, by their size.
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": MLFLOW_SECONDS,
         "MLFLOW_LOGGING_LEVEL": "WARNING",
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",  # it draws one for three small files
         "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # standard output is for what `--json` prints

@@ -8,6 +8,7 @@ from urllib.request import proxy_bypass
 import pytest
 from requests.utils import get_environ_proxies
 
+from genarm.errors import ConfigError
 from genarm.system.env import TELEMETRY_OFF, prepare, project_root
 
 
@@ -71,3 +72,28 @@ def test_without_a_proxy_nothing_is_exempt(environment, tmp_path):
         del environment[name]
     prepare(tmp_path)
     assert "NO_PROXY" not in environment
+
+
+@pytest.mark.parametrize("name", ["a?b", "50%25", "{team}", "two\nlines"])
+def test_a_folder_that_some_tool_would_read_as_another_is_refused(name, environment, tmp_path):
+    environment.pop("MLFLOW_TRACKING_URI", None)
+    with pytest.raises(ConfigError, match="a project cannot lie in .* hint: rename the folder"):
+        prepare(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["a b", "a#b", "50%", "ünï 日本", "a&b=c;d+e,f@g:h", "it's", "[a]$b~"])
+def test_any_other_name_will_do(name, environment, tmp_path):
+    environment.pop("MLFLOW_TRACKING_URI", None)
+    prepare(tmp_path / name)
+    assert environment["MLFLOW_TRACKING_URI"] == f"sqlite:///{tmp_path / name}/mlflow/mlflow.db"
+
+
+def test_a_server_that_hangs_is_given_less_than_ten_seconds(environment, tmp_path):
+    environment.pop("MLFLOW_HTTP_REQUEST_MAX_RETRIES", None)
+    environment["MLFLOW_HTTP_REQUEST_TIMEOUT"] = "77"
+    prepare(tmp_path)
+    assert environment["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "77"
+    del environment["MLFLOW_HTTP_REQUEST_TIMEOUT"]
+    prepare(tmp_path)
+    tries = 1 + int(environment["MLFLOW_HTTP_REQUEST_MAX_RETRIES"])
+    assert tries * int(environment["MLFLOW_HTTP_REQUEST_TIMEOUT"]) < 10
