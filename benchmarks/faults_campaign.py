@@ -11,7 +11,9 @@ from random import Random
 from faults_child import Did
 from faults_counts import Counts
 from faults_project import Ended, make_base, make_project
+from faults_reference import Reference
 from faults_servers_real import PrefectServer, Server
+from faults_store import Store
 
 
 @dataclass
@@ -36,11 +38,27 @@ class Campaign:
         return make_project(self.folder / "fresh", self.base)
 
     @cached_property
-    def prefect(self) -> "Server":
+    def prefect(self) -> Server:
         """One Prefect server for all whole runs: a temporary one takes seconds to start."""
         server = PrefectServer(self.folder / "prefect")
         server.start()
         return server
+
+    @cached_property
+    def reference(self) -> Reference:
+        """The run that nobody harms."""
+        self.advance("a run that nobody harms")
+        return Reference(self.project, self.folder, self.prefect.settings())
+
+    @cached_property
+    def store(self) -> Store:
+        """A registry with three champions, one after the other, and a challenger."""
+        self.advance("preparing a store")
+        arms = self.arms(4)
+        Store(self.folder / "a warm store", arms).warm()
+        store = Store(self.folder / "a store", arms)
+        store.prepare()
+        return store
 
     def arms(self, count: int) -> list[Path]:
         """As many different ARMs on the base."""

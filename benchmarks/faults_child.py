@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from faults_project import Ended, environment
+
 FILE_WRITES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.symlink", "os.truncate"}
 
 
@@ -25,12 +27,13 @@ class Death:
     """When a child dies: before the write of this number, from 0.
 
     `torn`: where that write opens a file, the file is made empty first. `late`: where it starts DVC, so many
-    seconds after.
+    seconds after. `instead`: what happens then instead, and the child lives.
     """
 
     write: int
     torn: bool = False
     late: float = 0.0
+    instead: Callable[[], None] | None = None
 
 
 NEVER = Death(1 << 30)
@@ -86,6 +89,38 @@ def in_child(
         if os.WIFSIGNALED(status) or not answer.is_file():
             return Did(killed=True, writes=writes, seconds=took)
         return Did(**json.loads(answer.read_text()), writes=writes, seconds=took)
+
+
+def typed(root: Path, *words: str, seconds: float, settings: Mapping[str, str] | None = None) -> Ended:
+    """A genarm command as a shell would run it, but in a forked child, where it need not import anything."""
+    log = root.parent / f"{root.name}.typed"
+
+    def work() -> int:
+        from genarm.cli.main import main
+
+        output = os.open(log, os.O_CREAT | os.O_TRUNC | os.O_WRONLY)
+        for stream in (1, 2):
+            os.dup2(output, stream)
+        sys.argv = ["genarm", *words]
+        sys.path.insert(0, str(root))
+        try:
+            main()
+        except SystemExit as end:
+            return int(end.code or 0)
+        except BaseException:
+            traceback.print_exc()
+            return 1
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+        return 0
+
+    log.unlink(missing_ok=True)
+    kept = {name: value for name, value in environment(root, settings).items() if name != "PYTHONPATH"}
+    did = in_child(work, root=root, seconds=seconds, settings=kept)
+    output = log.read_text(errors="replace") if log.is_file() else ""
+    code = None if did.hung else did.value if not did.killed else -signal.SIGKILL
+    return Ended(code, output, did.seconds)
 
 
 def _wait(pid: int, until: float) -> int | None:
@@ -187,6 +222,9 @@ class Writes:
         """One more write is about to be done, and perhaps not."""
         if self.on and self.done >= self.die.write:
             self.on = False
+            if self.die.instead:
+                self.die.instead()
+                return
             if starts and self.die.late:  # in the middle of what another process writes
                 signal.signal(signal.SIGALRM, signal.SIG_DFL)
                 signal.setitimer(signal.ITIMER_REAL, self.die.late)

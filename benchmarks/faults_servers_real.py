@@ -1,5 +1,6 @@
 """Real MLflow and Prefect servers that can be killed, stopped in the middle, and started again."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -60,7 +61,8 @@ class Server:
         """SIGKILL to all of it."""
         if self.process:
             kill_tree(self.process.pid)
-            self.process.wait()
+            with contextlib.suppress(ChildProcessError):  # it may be the child of another process
+                self.process.wait()
             self.process = None
 
     def hang(self) -> None:

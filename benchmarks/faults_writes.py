@@ -5,20 +5,18 @@ again in another child, and compares what is on record with a run that nobody ki
 """
 
 import json
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from faults_campaign import Campaign
-from faults_child import Death, Did, in_child
+from faults_child import Death
 from faults_counts import Counts
-from faults_state import Facts, Kept, compare, registry_facts
+from faults_state import Facts, compare
+from faults_store import Store
 
-SECONDS = 60.0  # bound of one command on a toy store
-DIMENSION = "toy"  # of the ARMs of tests/toy_arms.py
-QUICK = 2  # kills of each command in a quick run
+QUICK = 1  # kills of each command in a quick run
 MAKING = 12  # kills in the making of an empty store, whose hundreds of writes are MLflow's own
 
 
@@ -29,100 +27,6 @@ class Command:
     name: str
     state: str
     work: Callable[[], Any]
-
-
-class Store:
-    """A project folder with a registry alone, the ARMs that go into it, and its states."""
-
-    def __init__(self, root: Path, arms: Sequence[Path]) -> None:
-        self.root, self.arms = root, arms
-        self.kept = Kept(root, root.with_name(f"{root.name} as it was"))
-        self.settings = {"MLFLOW_TRACKING_URI": f"sqlite:///{root / 'mlflow' / 'mlflow.db'}"}
-        (root / "mlflow").mkdir(parents=True)
-
-    def warm(self) -> None:
-        """Do everything once in this process, so that forked children have all imports and caches."""
-        import tqdm
-
-        tqdm.tqdm.monitor_interval = 0  # a thread less
-        os.environ |= self.settings
-        self.register(0)
-        self.promote(0)
-        self.rollback(0)
-        self.snapshot()
-        self.facts()
-
-    def prepare(self) -> None:
-        """Make the states that commands start from: three champions one after the other, and a challenger."""
-        self.kept.keep("nothing")
-        for n in range(3):
-            self.must(lambda n=n: self.register(n))
-            self.must(lambda n=n: self.promote(n))
-        self.kept.keep("champions 3")
-        self.must(lambda: self.register(3))
-        self.kept.keep("challenger 4")
-
-    def child(self, work: Callable[[], Any], **how: Any) -> Did:
-        """Do some work on the store in a process of its own."""
-        return in_child(work, root=self.root, seconds=SECONDS, settings=self.settings, **how)
-
-    def must(self, work: Callable[[], Any]) -> Any:
-        """As `child`; raises SystemExit where it fails without any fault."""
-        did = self.child(work)
-        if did.kind or did.killed or did.hung:
-            raise SystemExit(f"{self.root}: {did}")
-        return did.value
-
-    def open(self) -> Any:
-        from genarm import registry
-
-        return registry.connect(self.root)
-
-    def facts(self) -> Facts:
-        return registry_facts(self.root, DIMENSION)
-
-    def register(self, n: int) -> int:
-        metrics, curves = {"accuracy_after": 0.7}, [{"step": 10, "loss": 0.7}, {"step": 20, "loss": 0.6}]
-        version = self.open().register(DIMENSION, self.arms[n], metrics=metrics, curves=curves)
-        return int(version)
-
-    def decision(self, n: int, champion: int) -> Any:
-        """The decision that makes the ARM n the champion after the ARM `champion`, -1 for the base."""
-        from genarm.models.arm import adapter_hash, read_card
-        from genarm.types import Champion, Decision
-
-        against = None
-        if champion >= 0:
-            version = self.open().show(DIMENSION, champion + 1)
-            folder = self.arms[champion]
-            against = Champion(
-                champion + 1, version["model_id"], adapter_hash(folder), read_card(folder).weight
-            )
-        return Decision(DIMENSION, "promote", ["win rate 0.71"], adapter_hash(self.arms[n]), against)
-
-    def promote(self, n: int) -> int:
-        version = self.open().promote(
-            DIMENSION, self.decision(n, n - 1), smoke_test=lambda folder: None, actor="test"
-        )
-        return int(version)
-
-    def record(self) -> str:
-        report = self.root / "report"
-        report.mkdir(exist_ok=True)
-        (report / "report.json").write_text(json.dumps({"a": 1}))
-        self.open().record_decision(self.decision(3, 2), actor="test", report=report)
-        return "recorded"
-
-    def rollback(self, *to: int) -> int:
-        return int(self.open().rollback(DIMENSION, "too long", *to, actor="test"))
-
-    def snapshot(self) -> str:
-        self.open().snapshot(self.root / "mlflow" / "champions.json", [DIMENSION])
-        return "written"
-
-    def reconcile(self) -> str:
-        self.open().reconcile([DIMENSION])
-        return "reconciled"
 
 
 def commands(store: Store) -> list[Command]:
@@ -149,11 +53,7 @@ def commands(store: Store) -> list[Command]:
 
 def between_writes(campaign: Campaign) -> Counts:
     """Every write of every command in a whole run; a few of each, drawn by seed, in a quick one."""
-    counts, arms = Counts(), campaign.arms(4)
-    campaign.advance("preparing a store")
-    Store(campaign.folder / "a warm store", arms).warm()
-    store = Store(campaign.folder / "a store", arms)
-    store.prepare()
+    counts, store = Counts(), campaign.store
     every = commands(store)
     for command in every:
         store.kept.put_back(command.state)
