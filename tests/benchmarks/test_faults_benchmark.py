@@ -22,17 +22,15 @@ from genarm.system.files import write_text  # noqa: E402
 
 
 def test_an_experiment_runs_from_the_shell(tmp_path):
-    """The exit code says whether all columns but the first are 0, and a seed gives the same faults again."""
-    figures = []
-    for file in (tmp_path / "a.json", tmp_path / "b.json"):
-        command = [sys.executable, str(BENCHMARKS / "faults.py"), "--quick", "--only=rows", "--seed=3"]
-        done = subprocess.run([*command, f"--json={file}"], capture_output=True, text=True)
-        figures.append(json.loads(file.read_text()))
-        failed = any(value for key, value in figures[-1].items() if key not in ("rows_tried", "kills"))
-        assert done.returncode == int(failed), done.stderr
-        assert "seed 3" in done.stdout and "malformed rows" in done.stdout
-    assert set(figures[0]) == {f"rows_{column}" for column in COLUMNS} | {"kills"}
-    assert figures[0] == figures[1] and figures[0]["rows_tried"] > 500
+    """The exit code says whether all columns but the first are 0."""
+    command = [sys.executable, str(BENCHMARKS / "faults.py"), "--quick", "--only=rows", "--seed=3"]
+    done = subprocess.run([*command, f"--json={tmp_path / 'f.json'}"], capture_output=True, text=True)
+    figures = json.loads((tmp_path / "f.json").read_text())
+    failed = any(value for key, value in figures.items() if key not in ("rows_tried", "kills"))
+    assert done.returncode == int(failed), done.stderr
+    assert set(figures) == {f"rows_{column}" for column in COLUMNS} | {"kills"}
+    assert figures["rows_tried"] > 500 and figures["kills"] == 0
+    assert "seed 3" in done.stdout and "malformed rows" in done.stdout
 
 
 def test_a_child_dies_before_the_write_that_it_is_told(tmp_path):
@@ -42,11 +40,11 @@ def test_a_child_dies_before_the_write_that_it_is_told(tmp_path):
         return "done"
 
     whole = in_child(work, root=tmp_path, seconds=20)
-    assert whole.value == "done" and whole.writes == 4 and not whole.killed, "each is opened, then renamed"
+    assert whole.value == "done" and whole.writes == 8 and not whole.killed, "folder, open, rename, remove"
     for file in tmp_path.iterdir():
         file.unlink()
-    died = in_child(work, root=tmp_path, seconds=20, die=Death(3))
-    assert died.killed and died.writes == 3
+    died = in_child(work, root=tmp_path, seconds=20, die=Death(6))
+    assert died.killed and died.writes == 6
     assert [f.name for f in tmp_path.iterdir() if not f.name.startswith(".")] == ["a"]
 
 
