@@ -9,6 +9,7 @@ hand, without DVC in front of them.
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from faults_state import Facts, Kept
 from ruamel.yaml import YAML
 
 COMMAND_SECONDS = 60.0
-QUICK, QUICK_BY_HAND = 1, 6  # whole runs, and commands by hand
+RUNS, QUICK_RUNS, QUICK_BY_HAND = 55, 1, 6  # whole runs, at first one for each kind of file; by hand
 EDITED = ("params.yaml", "dvc.yaml", "toy_scorers.py")  # what a person writes is what is meant
 IGNORED = (".git/", ".prefect/", ".cache/", ".dvc/tmp/", "__pycache__")
 BY_HAND = {  # file below artifacts/ -> commands that read it
@@ -110,7 +111,15 @@ def _files(campaign: Campaign, project: Path) -> Iterator[tuple[Path, list[Path]
     ]
     ours = [f for f in inside if f.name not in EDITED]
     every = ours + sorted(f for f in campaign.base.iterdir() if f.is_file())
-    drawn = campaign.random.sample(every, QUICK) if campaign.quick else every
+    campaign.random.shuffle(every)
+    seen: Counter[tuple[Path, str]] = Counter()
+    rounds = []
+    for file in every:
+        kind = (file if ".dvc/cache" in file.as_posix() else file.parent, file.suffix)
+        seen[kind] += 1
+        rounds.append((seen[kind], file))  # the first of every kind, then the second
+    drawn = [file for _, file in sorted(rounds, key=lambda turn: turn[0])]
+    drawn = drawn[: QUICK_RUNS if campaign.quick else RUNS]
     hashes = {f: hashlib.md5(f.read_bytes(), usedforsecurity=False).hexdigest() for f in inside}
     for file in drawn:
         key = f"{file.parent.name}{file.name}".removesuffix(".dir")

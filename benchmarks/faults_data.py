@@ -15,7 +15,7 @@ from faults_state import Kept
 
 SECONDS = 90.0
 QUICK = 1
-TIMES, MIDDLE = 2, 4  # every write so often, and so many kills in the middle of DVC
+MIDDLE = 4  # kills in the middle of DVC
 OLD = "old data"
 
 
@@ -31,7 +31,7 @@ def data_killed(campaign: Campaign) -> Counts:
     whole = in_child(lambda: dvc.set_data(project, str(source)), root=project, seconds=SECONDS)
     if whole.kind or content(project / "data") != wanted:
         raise SystemExit(f"new data fails without a fault: {whole}")
-    deaths = [Death(n, torn=bool(i % 2)) for n in range(whole.writes) for i in range(TIMES)]
+    deaths = [Death(n, torn=bool(n % 2)) for n in range(whole.writes)]
     deaths += [Death(whole.writes - 1, late=campaign.random.uniform(0, 1.5)) for _ in range(MIDDLE)]
     for death in campaign.random.sample(deaths, QUICK) if campaign.quick else deaths:
         what = f"new data, killed before write {death.write} of {whole.writes}"

@@ -19,6 +19,7 @@ from faults_state import compare
 SIZE = 64 << 20  # bytes of the file system
 PLACES = (".", "mlflow", "artifacts", ".dvc/cache")  # below the project
 FREE = (0, 1 << 12, 1 << 16, 1 << 18, 1 << 20)  # bytes left, by which a run comes to different stages
+RUNS = 5  # drawn from all pairs of the two
 QUICK_STORE_FREE = (1 << 14, 1 << 17)
 
 
@@ -32,7 +33,7 @@ def full_disk(campaign: Campaign) -> Counts:
         return Counts(skipped=str(error))
     if not campaign.quick:
         cases = [(place, free) for place in PLACES for free in FREE]
-        for place, free in campaign.random.sample(cases, 8):
+        for place, free in campaign.random.sample(cases, RUNS):
             _run(campaign, counts, place, free)
     _store(campaign, counts, QUICK_STORE_FREE if campaign.quick else FREE)
     return counts

@@ -12,13 +12,14 @@ from pathlib import Path
 
 from faults_campaign import Campaign
 from faults_counts import Counts
-from faults_project import RUN_SECONDS, copy_project, genarm, kill_tree, start
+from faults_project import BUSY, RUN_SECONDS, Ended, copy_project, genarm, kill_tree, start
 from faults_reference import outcome
 from faults_state import compare
 
-PROJECTS, KILLS = 5, 9  # of a whole campaign: kills of each project's run
+PROJECTS, KILLS = 4, 10  # of a whole campaign: kills of each project's run
 QUICK_PROJECTS, QUICK_KILLS = 1, 2
-RESTART = 4.0  # seconds in which a run is where the one before it was killed, about
+RESTART = 0.12  # of a run's length: when a run is where the one before it was killed, about
+LOCKED_SECONDS = 60.0  # in which what a killed run has left behind must have ended
 LEAST = 0.2  # seconds that a run lives at least
 
 
@@ -46,23 +47,15 @@ def _kill_on_the_way(
     campaign: Campaign, counts: Counts, project: Path, length: float, kills: int
 ) -> list[str]:
     """Start and kill a run so many times, each time further on; the moments, in seconds of a whole run."""
-    moments, reached = [], 0.0
+    moments: list[str] = []
+    reached = 0.0
     for number in range(kills):
         moment = length * (number + campaign.random.random()) / kills
-        lives = moment if not moments else RESTART + moment - reached
-        log = project.parent / f"{project.name}.log"
-        run = start(project, "run", more=campaign.prefect.settings(), log=log)
-        try:
-            if _ended(run, max(LEAST, lives)):
-                break
-            if number % 2:
-                kill_tree(run.pid)
-            else:
-                os.killpg(run.pid, signal.SIGKILL)
-        finally:
-            if run.poll() is None:
-                kill_tree(run.pid)
-            run.wait()
+        lives = moment - reached + (length * RESTART if moments else 0.0)
+        ended = _killed_after(campaign, project, max(LEAST, lives), every=bool(number % 2))
+        if ended:
+            campaign.failed(counts, ended, f"run killed at {', '.join(moments)} s, then run again")
+            break
         moments.append(f"{moment:.1f}")
         reached = moment
         counts.tried += 1
@@ -71,11 +64,28 @@ def _kill_on_the_way(
     return moments
 
 
-def _ended(run: "subprocess.Popen[bytes]", seconds: float) -> bool:
-    """Wait; whether the run ended by itself."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        if run.poll() is not None:
-            return True
-        time.sleep(0.02)
-    return False
+def _killed_after(campaign: Campaign, project: Path, seconds: float, *, every: bool) -> Ended | None:
+    """Start a run and kill it, its group or `every` process of it; how it ended, if it did so before.
+
+    A run that meets the locks of stages which are just ending, since they follow their run, is started again.
+    """
+    log = project.parent / f"{project.name}.log"
+    began = time.monotonic()
+    while True:
+        started = time.monotonic()
+        run = start(project, "run", more=campaign.prefect.settings(), log=log)
+        try:
+            run.wait(seconds)
+        except subprocess.TimeoutExpired:
+            if every:
+                kill_tree(run.pid)
+            else:
+                os.killpg(run.pid, signal.SIGKILL)
+            run.wait()
+            return None
+        except BaseException:
+            kill_tree(run.pid)
+            raise
+        if run.returncode != BUSY or started - began > LOCKED_SECONDS:
+            return Ended(run.returncode, log.read_text(errors="replace"), time.monotonic() - started)
+        time.sleep(0.5)

@@ -24,7 +24,7 @@ WORDS = re.compile(
     r"^error: |no (MLflow|Prefect) server|not answer|not reachable|is away|retry",
     re.IGNORECASE | re.MULTILINE,
 )
-TIMES, QUICK_COMMANDS, QUICK_RUNS = 3, 1, 2  # faults of each kind and command; of a quick campaign in all
+TIMES, QUICK_COMMANDS, QUICK_RUNS = 2, 1, 2  # faults of each kind and command; of a quick campaign in all
 FAULTS: dict[str, tuple[Callable[[Server], None], Callable[[Server], None]]] = {
     "killed": (Server.kill, Server.start),
     "hung": (Server.hang, Server.wake),
@@ -40,7 +40,8 @@ def servers(campaign: Campaign) -> Counts:
         _before(campaign, counts, kind, fault)
         if not campaign.quick:
             _on_the_way(campaign, counts, kind, fault, comes_back=False)
-            _on_the_way(campaign, counts, kind, fault, comes_back=True)
+            if fault == "killed":
+                _on_the_way(campaign, counts, kind, fault, comes_back=True)
     return counts
 
 
