@@ -16,6 +16,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -115,4 +116,5 @@ def run(chosen: argparse.Namespace, folder: Path) -> dict[str, Counts]:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # servers and mounts go, too
     sys.exit(main())
