@@ -56,7 +56,7 @@ class Ended:
         if self.code in (0, None) or not errors:
             return False
         last = lines[errors[-1] :]
-        return any(line.startswith("hint: ") for line in last) and "Traceback" not in "\n".join(last)
+        return any("hint: " in line for line in last) and "Traceback" not in "\n".join(last)
 
     @property
     def crashed(self) -> bool:
