@@ -24,6 +24,7 @@ from genarm.doctor.base_model import base_model
 from genarm.doctor.prefect_database import prefect_database
 from genarm.doctor.result import CheckResult, fail, warn
 from genarm.errors import GenarmError
+from genarm.system.redact import redact
 
 __all__ = ["CheckResult", "examine", "render"]
 
@@ -61,7 +62,11 @@ def _run(check: Check, root: Path) -> list[CheckResult]:
     except Exception as error:  # a check that breaks must not hide what the others report
         name = check.__name__.replace("_", " ")
         return [
-            warn(name, f"could not be examined: {type(error).__name__}: {error}", "genarm doctor --debug")
+            warn(
+                name,
+                redact(f"could not be examined: {type(error).__name__}: {error}"),
+                "genarm doctor --debug",
+            )
         ]
 
 

@@ -7,13 +7,16 @@ import shlex
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
 from genarm.errors import RegistryError, Unreachable
 from genarm.registry.tracking import DATABASES, ENCODE, HINT, TrackingAddress
 from genarm.system.redact import redact
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
 
 CREATION_SECONDS = 300.0  # longer than the schema takes on a slow machine
 PROBE_SECONDS = 3.0
@@ -91,10 +94,10 @@ def _probe_file(database: Path) -> None:
         ) from None
 
 
-def _probe_database(address: TrackingAddress) -> None:
-    """Connect once, as MLflow will."""
+def check_driver(address: TrackingAddress) -> "Engine":
+    """What connects to a database, without connecting. Raises RegistryError where there is no driver."""
     from sqlalchemy import create_engine
-    from sqlalchemy.exc import NoSuchModuleError, SQLAlchemyError
+    from sqlalchemy.exc import NoSuchModuleError
     from sqlalchemy.pool import NullPool
 
     url = address.url
@@ -104,16 +107,23 @@ def _probe_database(address: TrackingAddress) -> None:
         arguments: dict[str, Any] = {}
         if timeout and timeout not in url.query:
             arguments[timeout] = int(PROBE_SECONDS)
-        engine = create_engine(url, poolclass=NullPool, connect_args=arguments)
+        return create_engine(url, poolclass=NullPool, connect_args=arguments)
     except NoSuchModuleError:
         raise RegistryError(f"MLflow keeps no store at {address.shown}", hint=HINT) from None
     except ImportError as error:
         module = (error.name or driver).partition(".")[0]
+        package = PACKAGES.get(module, module)
         raise RegistryError(
-            f"{address.shown} needs the Python package {PACKAGES.get(module, module)}, "
-            "which is not installed",
-            hint=f"python -m pip install '{PACKAGES.get(module, module)}'",
+            f"{address.shown} needs the Python package {package}, which is not installed",
+            hint=f"python -m pip install '{package}'",
         ) from None
+
+
+def _probe_database(address: TrackingAddress) -> None:
+    """Connect once, as MLflow will."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    engine = check_driver(address)
     try:
         engine.connect().close()
     except SQLAlchemyError as error:
