@@ -41,7 +41,7 @@ EXIT = {StaleDecision: 3, Busy: 4}  # 1: any other error; 2: wrong usage
 
 @app.command()
 def pairs(as_json: Json = False) -> None:
-    """Check the preference data, split it by prompt, set aside what is malformed."""
+    """Check the preference data, split it by conversation, set aside what is malformed."""
     from genarm.pipeline.decodable import check_decodable
     from genarm.pipeline.stages.pairs import pairs as run_stage
 

@@ -5,14 +5,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from peft import PeftConfig
+from peft.tuners.tuners_utils import check_target_module_exists
 from peft.utils.other import get_pattern_key
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from genarm.errors import AdapterError
 from genarm.models.arm import CONFIG, WEIGHTS
 from genarm.models.finite import check_adapter
+from genarm.models.model_files import one_line
 
 PREFIX = "base_model.model."
 # What plain LoRA says of itself. Any other setting that is switched on asks for a product made otherwise.
@@ -60,6 +63,27 @@ def read_adapter(name: str, folder: Path) -> Adapter:
     if not factors:
         raise AdapterError(f"ARM {name!r}: {folder / WEIGHTS} adapts nothing", hint="train it again")
     return Adapter(name, factors)
+
+
+def check_complete(adapter: Adapter, folder: Path, model: nn.Module) -> None:
+    """Raise AdapterError where the factors are not those of the modules that its configuration names."""
+    modules = dict(model.named_modules())
+    try:
+        config = PeftConfig.from_pretrained(str(folder))
+        wanted = {name for name in modules if name and check_target_module_exists(config, name)}
+    except Exception as error:  # a value of another type fails wherever peft first uses it
+        raise AdapterError(
+            f"ARM {adapter.name!r}: {folder / CONFIG} is no configuration of peft: {one_line(error)}",
+            hint="train it again",
+        ) from error
+    linear = {name for name in adapter.factors if isinstance(modules.get(name), nn.Linear)}
+    for paths, what in ((wanted - set(adapter.factors), "lacks what"), (linear - wanted, "has more than")):
+        if paths:
+            raise AdapterError(
+                f"ARM {adapter.name!r}: {folder / WEIGHTS} {what} {CONFIG} names: "
+                f"{len(paths)} modules, the first is {min(paths)!r}",
+                hint="restore it from the registry (genarm registry) or DVC (dvc checkout)",
+            )
 
 
 def check_plain(what: str, config: Mapping[str, object]) -> None:
