@@ -19,7 +19,11 @@ def prefect_database(root: Path) -> list[CheckResult]:
     path = database_file()
     if path is None or setting("PREFECT_API_URL"):
         return [ok(CHECK, "kept by a server")]
-    if not path.exists():
+    try:
+        exists = path.exists()
+    except PermissionError as error:
+        return [fail(CHECK, f"{path} cannot be reached: {error.strerror}", f"chmod u+x {path.parent}")]
+    if not exists:
         return [ok(CHECK, f"made by the first run, at {path}")]
     if not path.is_file():
         return [fail(CHECK, f"{path} is not a file", f"mv {path} {path}.other")]

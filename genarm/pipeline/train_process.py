@@ -21,9 +21,6 @@ def train(project: Project, dimension: str) -> dict[str, float]:
     from genarm.training.launch import launch, needs_launch
 
     config = project.params.train_config(dimension)
-    pairs = project.layout.pairs(dimension, "train")
-    with missing_told(pairs):
-        pairs.stat()
     check_decodable(project.params, project.base, [dimension])
     if needs_launch(config):
         launch(project.root, dimension, config)

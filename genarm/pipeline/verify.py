@@ -11,13 +11,16 @@ import shlex
 from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from genarm.data.dvc_content import Contents, Damage
 from genarm.data.dvc_lock import LOCK, POINTER, Recorded, Records, is_import, read_records
 from genarm.errors import AdapterError, PipelineError
 from genarm.pipeline import stage_names as names
 from genarm.pipeline.project import Project
 from genarm.types import Champion
+
+if TYPE_CHECKING:
+    from genarm.data.dvc_content import Contents, Damage
 
 
 def verify_stage(project: Project, stage: str, dimension: str = "") -> None:
@@ -69,7 +72,7 @@ def verify_decision(project: Project, *, made: bool) -> None:
             )
 
 
-def shown(damage: Damage) -> str:
+def shown(damage: "Damage") -> str:
     """What is damaged, in one line: the file, both hashes, and what the cache holds in its place."""
     record, cached = damage.record, damage.cached
     where = "" if record.stage == record.source else f" of {record.stage}"
@@ -84,7 +87,7 @@ def shown(damage: Damage) -> str:
     return f"{recorded}, but {found}; {cache}"
 
 
-def way_out(root: Path, damage: Damage) -> str:
+def way_out(root: Path, damage: "Damage") -> str:
     """The commands that put the right file in place, from the cache or by making it again."""
     stage = damage.record.stage
     if damage.found == damage.recorded:
@@ -116,8 +119,10 @@ def way_out_of_object(root: Path, object: Path, holders: Sequence[Recorded]) -> 
 
 def _raise_if_damaged(
     root: Path, records: Records, paths: Collection[str], needed: Collection[str]
-) -> Contents:
+) -> "Contents":
     """Check the outputs at `paths`; one that is missing altogether matters only where it is `needed`."""
+    from genarm.data.dvc_content import Contents  # DVC reads its settings as it is imported
+
     contents = Contents(root)
     checked = [record for record in records.outputs if any(record.overlaps(path) for path in paths)]
     damages = [

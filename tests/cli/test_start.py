@@ -64,7 +64,9 @@ def test_the_doctor_has_its_say_outside_a_project(outside):
     assert told["status"] == "fail" and "no parameter file" in told["detail"]
 
 
-def test_training_before_there_are_pairs_names_the_stage_to_run(run, project):
+def test_training_before_there_are_pairs_names_the_stage_to_run(run, project, toy):
+    params = project / "params.yaml"
+    params.write_text(params.read_text().replace("nowhere", str(toy.folder)))
     code, _, err = run("train", "length")
     assert code == 1 and "error: no file at " in err and "length/train.jsonl" in err
     assert "hint: run the stage that writes it: dvc repro" in err

@@ -80,7 +80,7 @@ def test_a_locked_database_is_told_within_seconds(file, tmp_path, quiet):
 def test_a_database_that_cannot_be_written_is_told(file, tmp_path):
     """As a user without rights: root may write everywhere."""
     file.chmod(0o444)
-    for folder in (tmp_path, *tmp_path.parents[:2]):
+    for folder in (tmp_path, *(f for f in tmp_path.parents if "pytest" in f.name or "popen" in f.name)):
         folder.chmod(0o755)
     done = subprocess.run([sys.executable, "-c", AS_NOBODY], cwd=tmp_path, capture_output=True, text=True)
     assert "cannot be written to" in done.stdout and f"chmod u+rw {file}" in done.stdout, done.stderr

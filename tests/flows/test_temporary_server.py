@@ -50,7 +50,7 @@ def python(folder: Path, code: str, *words: str, **environment: str) -> tuple[st
 @pytest.mark.parametrize("words", [["run"], ["data", "somewhere.jsonl"]], ids=" ".join)
 def test_outside_a_project_nothing_is_started_or_left(words, tmp_path):
     printed, _ = python(tmp_path, GENARM, *words)
-    assert "no parameter file at" in printed and "Traceback" not in printed
+    assert "this is no project" in printed and "Traceback" not in printed
     assert not [*tmp_path.iterdir()]
 
 
