@@ -144,10 +144,12 @@ def _child(
     settings: Mapping[str, str],
 ) -> None:
     from genarm.errors import GenarmError
+    from genarm.system import env
 
     os.setpgid(0, 0)
     os.chdir(root)
     os.environ.update(settings)
+    env.prepare(root)  # as every command begins
     silence = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(silence, stream)

@@ -19,7 +19,7 @@ import random
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import wraps
@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from genarm.errors import Busy
 from genarm.registry import tags
+from genarm.registry.opening import has_no_answer
 from genarm.registry.owner import Owner
 from genarm.registry.pages import lease_page
 
@@ -42,6 +43,7 @@ READS = ("get_", "search_", "list_", "download_")  # how the methods of MLflow's
 EXISTS, ABSENT, INVALID = "RESOURCE_ALREADY_EXISTS", "RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"
 
 log = logging.getLogger(__name__)
+_given_up: set[str] = set()  # the tokens of leases of this process that could not be released
 
 
 @contextmanager
@@ -58,8 +60,11 @@ def lease(client: "MlflowClient", address: str, seconds: float) -> Iterator["Mlf
         yield cast("MlflowClient", _Fenced(client, held))
     finally:
         stop.set()
-        beats.join(LEASE_SECONDS)
-        held.release()
+        if held.unanswered is None:
+            beats.join(LEASE_SECONDS)
+            held.release()
+        else:  # to release it, the server would be waited for once more
+            _given_up.add(held.token)
 
 
 class _Lease:
@@ -70,6 +75,7 @@ class _Lease:
         self.token = uuid.uuid4().hex
         self.beaten = time.monotonic()  # when the last beat that arrived was sent
         self.lost = False
+        self.unanswered: Exception | None = None  # the first error of a server that does not answer
 
     @property
     def has_run_out(self) -> bool:
@@ -208,7 +214,7 @@ def busy(client: "MlflowClient") -> bool:
 def _is_free(model: "RegisteredModel") -> bool:
     """Whether it was released, or its holder has ended."""
     known = model.tags
-    if tags.LEASE_RELEASED in known:
+    if tags.LEASE_RELEASED in known or known.get(tags.LEASE_TOKEN) in _given_up:
         return True
     try:
         owner = Owner(
@@ -223,22 +229,35 @@ def _is_free(model: "RegisteredModel") -> bool:
 
 
 class _Fenced:
-    """MLflow's client, whose every write first checks the lease; afterwards too, where it took long."""
+    """MLflow's client, whose every write first checks the lease; afterwards too, where it took long.
+
+    Once the server has not answered, it is asked nothing more: each request would wait as long as the first.
+    """
 
     def __init__(self, client: "MlflowClient", held: _Lease) -> None:
         self._client, self._held = client, held
 
     def __getattr__(self, name: str) -> Any:
         call = getattr(self._client, name)
-        if not callable(call) or name.startswith(READS):
+        if not callable(call):
             return call
 
         @wraps(call)
-        def write(*args: Any, **kwargs: Any) -> Any:
-            self._held.check()
-            result = call(*args, **kwargs)
-            if self._held.has_run_out:  # stopped in between: was it in time?
-                self._held.check()
-            return result
+        def asked(*args: Any, **kwargs: Any) -> Any:
+            if self._held.unanswered is not None:
+                raise self._held.unanswered
+            try:
+                return call(*args, **kwargs) if name.startswith(READS) else self._write(call, args, kwargs)
+            except Exception as error:
+                if has_no_answer(error):
+                    self._held.unanswered = error
+                raise
 
-        return write
+        return asked
+
+    def _write(self, call: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        self._held.check()
+        result = call(*args, **kwargs)
+        if self._held.has_run_out:  # stopped in between: was it in time?
+            self._held.check()
+        return result

@@ -99,7 +99,10 @@ def _checked(store: Store, dimension: str, to: int | None) -> tuple[Version, int
     numbers = aliases(store, dimension)
     champion = numbers.get(tags.CHAMPION)
     if champion is None:
-        raise RegistryError(f"{dimension} has no champion in {store.address}: nothing to roll back")
+        raise RegistryError(
+            f"{dimension} has no champion in {store.address}: nothing to roll back",
+            hint="what there is, and what became of it: genarm registry list",
+        )
     target = numbers.get(tags.PREVIOUS) if to is None else to
     if target is None:
         raise RegistryError(

@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 
 from genarm.errors import Busy, GenarmError, RegistryError, Unreachable
 from genarm.registry.lease import ABSENT, EXISTS, lease
-from genarm.registry.opening import check_answers, create_database
+from genarm.registry.opening import check_answers, create_database, has_no_answer
 from genarm.registry.tracking import HINT, tracking_address
 from genarm.system.redact import redact
 
@@ -27,9 +27,7 @@ if TYPE_CHECKING:
 
 LOCK_SECONDS = 300.0  # longer than a smoke test on a slow machine, the longest that the lock is held
 MESSAGE_LENGTH = 500
-SERVER_AWAY = re.compile(
-    r"API request to .* failed with (exception|timeout)|(error code|status) 5\d\d|Max retries", re.S
-)
+SERVER_FAILS = re.compile(r"(error code|status) 5\d\d")
 SQL = re.compile(r"\[SQL: .*|\(Background on this error.*", re.S)
 DISK = re.compile(r"disk is full|disk I/O error|readonly database|unable to open database file|No space left")
 UNSUPPORTED = re.compile(r"[Uu]nsupported URI|file ?store|filesystem tracking backend", re.S)
@@ -185,7 +183,7 @@ def _translation(error: Exception, uri: str) -> GenarmError:
     message = f"{redact(uri)}: {text[:MESSAGE_LENGTH]}"
     if "database is locked" in text:
         return Busy(message, hint="another process is writing to it; run again")
-    if SERVER_AWAY.search(text):
+    if has_no_answer(error) or SERVER_FAILS.search(text):
         return Unreachable(message, hint="start the server, or unset MLFLOW_TRACKING_URI for the local store")
     if DISK.search(text):
         return RegistryError(message, hint="check free space and permissions, then run again")

@@ -9,13 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from registry_processes import LEASE_SECONDS, SECONDS, at_once, hold_and_write, promote_slowly, register_arm
 from registry_server import mlflow_server
 from registry_toys import DIMENSION, MakeArm, decision, register, state
 
 from genarm import registry
-from genarm.errors import Busy
+from genarm.errors import Busy, Unreachable
 from genarm.registry import Registry, lease
 
 pytestmark = pytest.mark.slow
@@ -113,3 +114,30 @@ def test_a_holder_that_was_stopped_for_too_long_writes_nothing(
         os.kill(process.pid, signal.SIGCONT)
         assert "it writes nothing more" in results.get(timeout=SECONDS)
     assert not store.client.search_registered_models(f"name = 'by-{process.pid}'")
+
+
+def test_a_server_that_hangs_during_a_promotion_is_waited_for_once(
+    server: str, store: Registry, make_arm: MakeArm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Undoing the promotion and releasing the lock would each wait as long again."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "3")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    port, listening = int(server.rpartition(":")[2]), psutil.CONN_LISTEN
+    held = [c.pid for c in psutil.net_connections("tcp4") if c.status == listening and c.laddr.port == port]
+    group = os.getpgid(next(pid for pid in held if pid))
+    arm = make_arm(11)
+    register(store, arm)
+    verdict, hung_at = decision(store, arm), []
+
+    def hang(_folder: Path) -> None:
+        hung_at.append(time.monotonic())
+        os.killpg(group, signal.SIGSTOP)
+
+    try:
+        with pytest.raises(Unreachable, match="timed out|timeout"):
+            store.promote(DIMENSION, verdict, smoke_test=hang, actor="test")
+        assert time.monotonic() - hung_at[0] < 5
+    finally:
+        os.killpg(group, signal.SIGCONT)
+    number = store.promote(DIMENSION, verdict, smoke_test=lambda folder: None, actor="test")
+    assert state(store)["aliases"]["champion"] == number
