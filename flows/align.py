@@ -10,7 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
-from prefect import flow
+from httpx import HTTPError
+from prefect import flow, get_run_logger
+from prefect.exceptions import PrefectException
 from rich.console import Console
 
 from genarm.data import dvc
@@ -21,7 +23,7 @@ from genarm.report.closing import closing_block
 from genarm.system import env
 from genarm.types import Champion, Decision
 
-from . import tasks
+from . import crashed, tasks
 
 
 @flow
@@ -33,6 +35,7 @@ def align(root: str | None = None, promote: bool = True) -> list[Decision]:
     started, project = time.monotonic(), open_project(root)
     dimensions, decided = project.params.dimensions, {}
     with alone(project):
+        tasks.mend_data(project)
         champions = tasks.snapshot(project)
         tasks.note_starts(project)
         run = ChangedStages(project)
@@ -45,6 +48,7 @@ def align(root: str | None = None, promote: bool = True) -> list[Decision]:
         new = [d for d in dimensions if d not in in_use]
         if new:
             run(*measuring_stages(dimensions, in_use))
+            tasks.verify(project)
             for dimension, decision in project.decisions().items():
                 if dimension in new:
                     _same_champion(dimension, decision.champion, champions[dimension])
@@ -58,9 +62,20 @@ def align(root: str | None = None, promote: bool = True) -> list[Decision]:
 
 
 def open_project(root: str | None) -> Project:
-    """The project a flow runs in, with the environment of this process prepared for its stages."""
+    """The project a flow runs in, with the environment of this process prepared for its stages.
+
+    The run labels itself with its process, and marks those that were killed as crashed. It does not fail
+    because Prefect takes no such note.
+    """
     project = Project.find(Path(root) if root else None)
     env.prepare(project.root)
+    log = get_run_logger()
+    try:
+        crashed.label_run(project.root)
+        for name in crashed.mark_crashed(project.root):
+            log.warning("run %s was killed: it is marked as crashed", name)
+    except (PrefectException, HTTPError) as error:
+        log.warning("runs that were killed are not marked: %s", type(error).__name__)
     return project
 
 

@@ -11,12 +11,13 @@ import typer
 
 from genarm.errors import Unreachable
 from genarm.system import env
+from genarm.system.redact import redact
 
 NIGHTLY = "0 2 * * *"
 
 
 def serve(cron: Annotated[str, typer.Option(help="when; minute hour day month weekday")] = NIGHTLY) -> None:
-    """Wait here and run `align` on a schedule, one run at a time.
+    """Wait here and run `align` on a schedule, one run at a time, whoever else serves it from where.
 
     Raises Unreachable where no Prefect server is named.
     """
@@ -28,14 +29,29 @@ def serve(cron: Annotated[str, typer.Option(help="when; minute hour day month we
             "no Prefect server is named, and schedules need one",
             hint="prefect server start & export PREFECT_API_URL=http://127.0.0.1:4200/api",
         )
+    from httpx import HTTPError
+    from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
+    from prefect.exceptions import PrefectException
     from prefect.types.entrypoint import EntrypointType
 
     from .align import align
+    from .crashed import mark_crashed
+
+    try:
+        for name in mark_crashed(root):  # it would hold the slot of the next run
+            print(f"run {name} was killed: it is marked as crashed")
+    except (HTTPError, PrefectException) as error:
+        address = redact(os.environ["PREFECT_API_URL"])
+        raise Unreachable(
+            f"the Prefect server does not answer at {address}: {type(error).__name__}",
+            hint="prefect server start",
+        ) from None
+    one_anywhere = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.ENQUEUE)
 
     align.serve(
         name="nightly",
         cron=cron,
-        limit=1,
+        global_limit=one_anywhere,  # kept by the server, for whoever else serves or works for it
         parameters={"root": str(root)},
         pause_on_shutdown=False,
         # Each run is a process that imports the flow; by its file path it would not be part of genarm.flows.

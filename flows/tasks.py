@@ -23,7 +23,8 @@ from genarm.pipeline.lineage import git_dirty
 from genarm.pipeline.project import Project
 from genarm.pipeline.registry_fetch import fetch_version
 from genarm.pipeline.smoke_test import smoke_test
-from genarm.pipeline.stage_names import TRAIN, stage_of
+from genarm.pipeline.stage_names import REGISTER, TRAIN, stage_of
+from genarm.pipeline.verify import verify_decision, verify_inputs
 from genarm.registry import tags
 from genarm.system.files import read_curves, read_json, sha256, write_json
 from genarm.types import Champion, Decision
@@ -52,6 +53,13 @@ def stage(project: Project, name: str) -> StageOutcome:
     return outcome
 
 
+@task(cache_policy=NO_CACHE)
+def mend_data(project: Project) -> None:
+    """Complete or undo a change of the data that was cut short, and say so."""
+    for line in dvc.mend(project.root):
+        get_run_logger().warning("data: %s", line)
+
+
 @task(**ASKS_A_SERVER)
 def snapshot(project: Project) -> dict[str, Champion | None]:
     """Mend what a killed run left half done, then write the champion aliases to mlflow/champions.json."""
@@ -70,6 +78,7 @@ def note_starts(project: Project) -> list[str]:
 @task(task_run_name="register {dimension}", **ASKS_A_SERVER)
 def register(project: Project, dimension: str) -> int:
     """Make the trained ARM a version and the challenger; the same adapter is registered once."""
+    verify_inputs(project, REGISTER, dimension)
     layout = project.layout
     lineage = {
         tags.label(tags.DVC_STAGE): stage_of(TRAIN, dimension),
@@ -87,6 +96,12 @@ def register(project: Project, dimension: str) -> int:
     noted = read_json(layout.lineage, dict[str, str]) if layout.lineage.is_file() else {}
     write_json(layout.lineage, noted | {f"version of {dimension}": str(version), **server_ids()})
     return version
+
+
+@task(cache_policy=NO_CACHE)
+def verify(project: Project) -> None:
+    """Check by content that decisions, report and all they were made of are what DVC recorded."""
+    verify_decision(project, made=True)
 
 
 @task(task_run_name="promote {decision.dimension}", **ASKS_A_SERVER)

@@ -8,11 +8,15 @@ from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
 from genarm.data import dvc
+from genarm.data.files import shown
 from genarm.data.pairs import PairStats, check_pairs, make_pairs
+from genarm.errors import DataError
 from genarm.models import load_tokenizer
 from genarm.pipeline.project import Project
 from genarm.system.files import write_rows
+from genarm.system.redact import redact
 
+from . import secret_source
 from .align import alone, open_project
 from .tasks import ASKS_A_SERVER
 
@@ -21,13 +25,19 @@ from .tasks import ASKS_A_SERVER
 def version_data(source: str, root: str | None = None, check: bool = True) -> str:
     """Put a source in the place of data/ and data.dvc, and return its version.
 
-    source: a path or glob, a URL, or hf://owner/name@revision. root: the project's folder. check: first see
-    that every dimension of params.yaml finds enough pairs in it; if not, the old data stays.
+    source: a path or glob, a URL, or hf://owner/name@revision; env://NAME and secret://NAME stand for one
+    that holds a secret, since Prefect keeps parameters. root: the project's folder. check: first see that
+    every dimension of params.yaml finds enough pairs in it; if not, the old data stays.
     """
+    if secret_source.storable(source) != source:
+        raise DataError(
+            f"{redact(source)}: its query may hold a secret, and Prefect keeps the parameters of a flow",
+            hint=secret_source.HINT,
+        )
     project = open_project(root)
     with alone(project):
         version, stats = set_data(project, source, check)
-        publish(version, stats)
+        publish(version, stats, came_in(project.layout.data, stats))
     get_run_logger().info("data version %s; to keep it: git add data.dvc, dvc push", version)
     return version
 
@@ -37,7 +47,10 @@ def set_data(project: Project, source: str, check: bool) -> tuple[str, dict[str,
     """Fetch, check, replace; where a step fails, the data stays as it was."""
     stats: dict[str, PairStats] = {}
     version = dvc.set_data(
-        project.root, source, lambda folder: stats.update(validate(project, folder)) if check else None
+        project.root,
+        secret_source.whole(source),
+        lambda folder: stats.update(validate(project, folder)) if check else None,
+        on_line=get_run_logger().warning,
     )
     return version, stats
 
@@ -54,12 +67,35 @@ def validate(project: Project, data: Path) -> dict[str, PairStats]:
     return {result.dimension: result.stats for result in results}
 
 
+def came_in(data: Path, stats: Mapping[str, PairStats]) -> list[dict[str, str]]:
+    """Every file of data/ with its rows, the dimensions that read it, and its columns that none reads."""
+    rows: list[dict[str, str]] = []
+    for file in sorted(f for f in data.rglob("*") if f.is_file()):
+        name = shown(file, data)
+        readers = [d for d, s in stats.items() if name in s.files]
+        unread = sorted({column for d in readers for column in stats[d].unread.get(name, ())})
+        rows.append(
+            {
+                "file": name,
+                "rows": str(stats[readers[0]].files[name]) if readers else "",
+                "dimensions": ", ".join(readers),
+                "columns not read": ", ".join(unread),
+            }
+        )
+    return rows
+
+
 @task(cache_policy=NO_CACHE)
-def publish(version: str, stats: Mapping[str, PairStats]) -> None:
-    """The counts of every dimension as a table, on the page of the flow run."""
+def publish(version: str, stats: Mapping[str, PairStats], files: list[dict[str, str]]) -> None:
+    """What came in, in the log, and as tables on the page of the flow run: by file and by dimension."""
+    log = get_run_logger()
+    for file in files if stats else ():
+        read = f"{file['rows']} rows, read for {file['dimensions']}"
+        log.info("data/%s: %s", file["file"], read if file["rows"] else "no dimension reads it")
     rows = [
         {"dimension": d, "rows": s.rows, "pairs": s.pairs, "refused": sum(s.refused.values())}
         | {split: part.pairs for split, part in s.splits.items()}
         for d, s in stats.items()
     ]
     create_table_artifact(rows, key="data", description=f"data version {version}")
+    create_table_artifact(files, key="data-files", description=f"the files of data version {version}")

@@ -74,6 +74,8 @@ class ArmCard:
     dtype: str | None = None  # the precision it was trained in
     quantise: str | None = None
     warm_start: "Champion | None" = None  # the version that training started from
+    chat_template: str | None = None  # base.chat_template; None where the tokenizer's own was used
+    template_date: str | None = None  # the date that a template is given which would write that of today
 
     @property
     def guides_another_model(self) -> bool:

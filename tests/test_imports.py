@@ -14,7 +14,8 @@ ROOT = Path(__file__).parents[1]
 ONLY_HERE = {
     "mlflow": {"genarm.registry", "genarm.doctor"},
     "prefect": {"flows", "genarm.doctor"},
-    "dvc": set(),  # driven by its command line
+    "dvc": {"genarm.data"},  # driven by its command line, but for the hash of a file
+    "dvc_data": {"genarm.data"},
     "accelerate": {"genarm.training"},
     "peft": {"genarm.training", "genarm.decoding.runner.adapter_files"},
     "scipy": {"genarm.evaluation", "genarm.synthesis"},

@@ -1,6 +1,6 @@
-"""Tokenizers in the manner of SentencePiece, and chat templates in the manner of three families."""
+"""Tokenizers in the manner of SentencePiece and BERT, and chat templates in the manner of three families."""
 
-from tokenizers import Tokenizer, decoders, normalizers
+from tokenizers import AddedToken, Tokenizer, decoders, normalizers, pre_tokenizers
 from tokenizers import models as vocabularies
 from transformers import PreTrainedTokenizerFast
 
@@ -34,5 +34,40 @@ def sentencepiece(template: str, special: tuple[str, ...] = ()) -> PreTrainedTok
     )
     if special:
         fast.add_special_tokens({"additional_special_tokens": list(special)})
+    fast.chat_template = template
+    return fast
+
+
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+
+
+def unigram(template: str) -> PreTrainedTokenizerFast:
+    """In the manner of T5: control tokens are pieces of the vocabulary, and a `▁` is put before all."""
+    pieces = [("<unk>", 0.0), ("<s>", 0.0), ("</s>", 0.0), ("▁", -2.0), ("▁yes", -3.0), ("yes", -3.5)]
+    pieces += [(c, -5.0) for c in (*LETTERS, "\n", "<", ">", "/", "[", "]", *"INST")]
+    tokenizer = Tokenizer(vocabularies.Unigram(pieces, unk_id=0))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first")
+    tokenizer.decoder = decoders.Metaspace(prepend_scheme="first")
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", unk_token="<unk>"
+    )
+    fast.chat_template = template
+    return fast
+
+
+def wordpiece(template: str) -> PreTrainedTokenizerFast:
+    """In the manner of BERT: lower case, and `[sep]` is read as `[SEP]`, whose spelling is normalised too."""
+    words = ["[UNK]", "[CLS]", "[SEP]", *"[]/<>|_", *LETTERS, *(f"##{c}" for c in LETTERS), "yes", "sep"]
+    model = vocabularies.WordPiece({w: i for i, w in enumerate(words)}, unk_token="[UNK]")
+    tokenizer = Tokenizer(model)
+    tokenizer.normalizer = normalizers.Lowercase()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        unk_token="[UNK]",
+        bos_token=AddedToken("[CLS]", normalized=True, special=True),
+        eos_token=AddedToken("[SEP]", normalized=True, special=True),
+    )
     fast.chat_template = template
     return fast

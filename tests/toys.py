@@ -1,5 +1,6 @@
 """The toys: a base model and a tokenizer small enough to build in memory, and loud enough to tell apart."""
 
+import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +50,12 @@ def toy_model(seed: int = 0, layers: int = 4, **config: object) -> LlamaForCausa
         pad_token_id=257,
     )
     return LlamaForCausalLM(LlamaConfig(**(values | config))).eval()
+
+
+def reconfigure(folder: Path, **changes: object) -> None:
+    """Change keys of a saved model's config.json."""
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | changes))
 
 
 @dataclass(frozen=True)

@@ -7,20 +7,35 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from genarm.errors import Unreachable
+from genarm.errors import ConfigError, PipelineError, Unreachable
 from genarm.pipeline.project import Project
 from genarm.system import env
 
+PARAMS = "params.yaml"
 out, err = Console(), Console(stderr=True)
 Json = Annotated[bool, typer.Option("--json", help="print JSON, for machines")]
 Dimension = Annotated[str, typer.Argument(help="a preference dimension of params.yaml")]
 
 
 def root() -> Path:
-    """The folder of the project that the command runs in, with the environment prepared."""
-    folder = env.project_root()
-    env.prepare(folder)
-    return folder
+    """The folder of the project that the command runs in, with the environment prepared.
+
+    Raises ConfigError outside a project.
+    """
+    here = env.project_root()
+    if not (here / PARAMS).is_file():
+        raise ConfigError(
+            f"this is no project: neither {here} nor a folder above it holds {PARAMS}",
+            hint="run genarm in the folder of a project, or start one: genarm init my-project",
+        )
+    return folder()
+
+
+def folder() -> Path:
+    """The same for a command that has something to say outside a project too."""
+    here = env.project_root()
+    env.prepare(here)
+    return here
 
 
 def project() -> Project:
@@ -28,18 +43,33 @@ def project() -> Project:
     return Project(root())
 
 
+def stage_project(stage: str, dimension: str = "") -> Project:
+    """The project, for a command that is a stage: where DVC runs it, what it reads is checked first."""
+    from genarm.pipeline.verify import verify_stage
+
+    here = project()
+    verify_stage(here, stage, dimension)
+    return here
+
+
 def flow_root() -> Path:
-    """The project's folder, for a command that runs a flow. Raises Unreachable if its Prefect server is away.
+    """The project's folder, for a command that runs a flow, once nothing stands in the flow's way.
 
-    The environment is prepared before the flow, and so Prefect, is imported.
+    Nothing is started or written before that is known. Raises ConfigError where there is no project or its
+    parameters are wrong, Unreachable if its Prefect server is away, PipelineError where Prefect cannot run.
     """
-    folder = root()
-    from genarm.doctor.prefect_server import prefect
+    here = project()
+    _ = here.params
+    from genarm.doctor.prefect_database import prefect_database
+    from genarm.doctor.prefect_server import prefect, prefect_home
+    from genarm.doctor.proxies import proxies
 
-    for result in prefect(folder):
-        if result.status == "fail":
-            raise Unreachable(result.detail, hint=result.fix)
-    return folder
+    for check in (proxies, prefect, prefect_home, prefect_database):
+        for result in check(here.root):
+            if result.status == "fail":
+                error = Unreachable if check is prefect else PipelineError
+                raise error(result.detail, hint=result.fix)
+    return here.root
 
 
 def show(value: Any, as_json: bool) -> None:

@@ -1,18 +1,34 @@
 """The command line: one command a verb, no logic in it."""
 
 import errno
+import os
 import sys
+import traceback
 from functools import partial
 from pathlib import Path
+from types import TracebackType
 from typing import Annotated
 
 import typer
 from rich.markup import escape
 
 from genarm.cli import registry
-from genarm.cli.console import Dimension, Json, err, flow_root, out, project, root, show
+from genarm.cli.console import (
+    Dimension,
+    Json,
+    err,
+    flow_root,
+    folder,
+    out,
+    project,
+    root,
+    show,
+    stage_project,
+)
 from genarm.cli.init import init, options
 from genarm.errors import Busy, GenarmError, StaleDecision
+from genarm.system.redact import redact
+from genarm.system.utf8 import ensure_utf8
 from genarm.types import Side
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
@@ -25,10 +41,13 @@ EXIT = {StaleDecision: 3, Busy: 4}  # 1: any other error; 2: wrong usage
 
 @app.command()
 def pairs(as_json: Json = False) -> None:
-    """Check the preference data, split it by prompt, set aside what is malformed."""
+    """Check the preference data, split it by conversation, set aside what is malformed."""
+    from genarm.pipeline.decodable import check_decodable
     from genarm.pipeline.stages.pairs import pairs as run_stage
 
-    show(run_stage(project()), as_json)
+    here = stage_project("pairs")
+    check_decodable(here.params, here.base)
+    show(run_stage(here), as_json)
 
 
 @app.command()
@@ -36,7 +55,7 @@ def train(dimension: Dimension, as_json: Json = False) -> None:
     """Fine-tune the ARM of one dimension."""
     from genarm.pipeline.train_process import train as run_stage
 
-    show(run_stage(project(), dimension), as_json)
+    show(run_stage(stage_project("train", dimension), dimension), as_json)
 
 
 @app.command()
@@ -59,9 +78,10 @@ def respond(
 ) -> None:
     """Answer the evaluation prompts."""
     from genarm.pipeline.registry_fetch import fetch_version
+    from genarm.pipeline.stage_names import RESPOND_OF
     from genarm.pipeline.stages.respond import respond as run_stage
 
-    here = project()
+    here = stage_project(RESPOND_OF[side], dimension or "")
     responses = run_stage(here, side, dimension, partial(fetch_version, here))
     show(responses if as_json else f"{len(responses)} responses", as_json)
 
@@ -71,7 +91,7 @@ def judge(dimension: Dimension, as_json: Json = False) -> None:
     """Compare challenger, champion and base on every dimension."""
     from genarm.pipeline.stages.judge import judge as run_stage
 
-    verdicts = run_stage(project(), dimension)
+    verdicts = run_stage(stage_project("judge", dimension), dimension)
     show(verdicts if as_json else f"{len(verdicts)} verdicts", as_json)
 
 
@@ -91,7 +111,7 @@ def report() -> None:
     from genarm.pipeline.lineage import report_lineage
     from genarm.pipeline.stages.report import report as run_stage
 
-    here = project()
+    here = stage_project("report")
     page = run_stage(here, report_lineage(here))
     out.print(page, soft_wrap=True)  # a path that is cut in two cannot be opened
 
@@ -102,6 +122,9 @@ def run(
 ) -> None:
     """The whole pipeline, once: preference data in, promotion decision out."""
     folder = flow_root()
+    from genarm.flows import temporary_server
+
+    temporary_server.start()
     from genarm.flows.align import align
 
     align(root=str(folder), promote=promote)
@@ -121,9 +144,13 @@ def plan(as_json: Json = False) -> None:
 def data(source: Annotated[str, typer.Argument(help="path, glob, URL, or hf://owner/name@revision")]) -> None:
     """Make a source the version of the preference data."""
     folder = flow_root()
+    from genarm.flows import secret_source, temporary_server
+
+    shown = secret_source.keep_in_memory(source)  # Prefect stores what a flow is called with
+    temporary_server.start()
     from genarm.flows.version_data import version_data
 
-    version_data(source, root=str(folder))
+    version_data(shown, root=str(folder))
 
 
 @app.command()
@@ -142,7 +169,7 @@ def doctor(
     """Examine the set-up; every finding names its fix."""
     from genarm.doctor import examine, render
 
-    findings = examine(root(), deep=deep)
+    findings = examine(folder(), deep=deep)
     show(findings if as_json else render(findings), as_json)
     if any(f.status == "fail" for f in findings):
         raise typer.Exit(1)
@@ -162,6 +189,8 @@ def chat(
 
 def main() -> None:
     """Run a command; an expected error is one line and an exit code, `--debug` shows where it came from."""
+    ensure_utf8()
+    sys.excepthook = _unexpected
     debug = "--debug" in sys.argv
     if debug:
         sys.argv.remove("--debug")
@@ -172,18 +201,35 @@ def main() -> None:
             raise
         _explain(error.message, error.hint)
         sys.exit(EXIT.get(type(error), 1))
-    except OSError as error:  # a read-only folder, a full disk
+    except OSError as error:  # a read-only folder, a full disk, a file or a program that is not there
         if debug or (error.filename is None and error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)):
             raise
-        where = f"{error.filename}: " if error.filename else ""
-        _explain(f"{where}{error.strerror}", "check its permissions and the free space, then run again")
+        _explain(*_in_words(error))
         sys.exit(1)
     except KeyboardInterrupt:
         err.print("[bold red]stopped[/]: nothing is lost; the same command continues where it was")
         sys.exit(130)
 
 
+def _in_words(error: OSError) -> tuple[str, str]:
+    """What an error of the operating system means, and the way out."""
+    name = os.fsdecode(error.filename) if error.filename else ""
+    if isinstance(error, FileNotFoundError):
+        if os.sep in name:
+            return f"no file at {name}", "run the stage that writes it: dvc repro"
+        return f"the program {name!r} is not installed", f"install {name}, or add its folder to PATH"
+    where = f"{name}: " if name else ""
+    return f"{where}{error.strerror}", "check its permissions and the free space, then run again"
+
+
 def _explain(message: str, hint: str) -> None:
-    err.print("[bold red]error[/]:", escape(message), highlight=False, soft_wrap=True)
+    err.print("[bold red]error[/]:", escape(redact(message)), highlight=False, soft_wrap=True)
     if hint:
-        err.print("[bold]hint[/]:", escape(hint), highlight=False, soft_wrap=True)
+        err.print("[bold]hint[/]:", escape(redact(hint)), highlight=False, soft_wrap=True)
+
+
+def _unexpected(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Show an error that nobody foresaw, without the logins that its text may quote."""
+    sys.stderr.write(redact("".join(traceback.format_exception(kind, error, trace))))
+    if not isinstance(error, GenarmError):
+        sys.stderr.write("This is a fault of genarm: please report it with the lines above.\n")

@@ -2,6 +2,7 @@
 
 from genarm.config.explain import nearest
 from genarm.config.load import check_params, load_params
+from genarm.config.numbers import Section
 from genarm.config.params import (
     BaseConfig,
     PairsConfig,
@@ -12,7 +13,7 @@ from genarm.config.params import (
     ScorerConfig,
     SourceConfig,
 )
-from genarm.config.train import EarlyStoppingConfig, LoraConfig, Section, TrainConfig
+from genarm.config.train import EarlyStoppingConfig, LoraConfig, TrainConfig
 from genarm.config.train_section import TrainSection
 
 __all__ = [

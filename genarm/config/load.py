@@ -1,28 +1,34 @@
 """Reading a parameter file; what is wrong with it is one ConfigError that names file, key and value."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+from genarm.config.demanded import STAGES, missing_keys
 from genarm.config.explain import explain
 from genarm.config.params import Params
 from genarm.errors import ConfigError
 
 
 def load_params(path: Path) -> Params:
-    """Read and check a parameter file. Raises ConfigError naming file, key, value and the nearest key."""
-    try:
-        values = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"no parameter file at {path}", hint="run genarm in the project's folder") from None
-    except YAMLError as error:
+    """Read and check a parameter file. Raises ConfigError naming file, key, value and the nearest key.
+
+    A key that the `dvc.yaml` beside it names must be there, though it has a default: DVC demands it.
+    """
+    values = _read(path)
+    params = check_params(values, str(path))
+    if missing := missing_keys(values, path.parent):
+        lines = ", ".join(_default(params, key) for key in missing)
         raise ConfigError(
-            f"{path} is not valid YAML: {error}", hint="correct the line that the message names"
-        ) from None
-    return check_params(values, str(path))
+            f"{path}: missing {', '.join(map(repr, missing))}, which {STAGES} names: DVC knows no defaults",
+            hint=f"add the default: {lines}",
+        )
+    return params
 
 
 def check_params(values: object, where: str) -> Params:
@@ -36,3 +42,40 @@ def check_params(values: object, where: str) -> Params:
             f"{where}: {explain(error, Params)}",
             hint="genarm/config/params.py and train.py list every key",
         ) from None
+
+
+def _read(path: Path) -> Any:
+    try:
+        return YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"no parameter file at {path}", hint="run genarm in the project's folder") from None
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise ConfigError(
+            f"{path} is not UTF-8: line {line} holds the byte {error.object[error.start]:#04x}",
+            hint="save it as UTF-8 in the editor",
+        ) from None
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"line {mark.line + 1}: " if mark else ""
+        raise ConfigError(
+            f"{path} is not valid YAML: {where}{error.problem or error.context}",
+            hint="correct the line that the message names",
+        ) from None
+    except (YAMLError, ValueError, RecursionError) as error:  # no date, no number, no letter, no end
+        told = " ".join(str(error).split())
+        raise ConfigError(
+            f"{path} is not valid YAML: {told}", hint="correct what the message names"
+        ) from None
+
+
+def _default(params: BaseModel, key: str) -> str:
+    """The line of YAML that gives a key its default, and the section that it belongs in."""
+    value: Any = params
+    for part in key.split("."):
+        value = getattr(value, part, None)
+    if isinstance(value, BaseModel):
+        value = value.model_dump(mode="json", exclude_unset=key.startswith("train"))
+    section, _, name = key.rpartition(".")
+    line = f"`{name}: {json.dumps(value, ensure_ascii=False)}`"
+    return f"{line} below {section}" if section else line

@@ -1,11 +1,13 @@
 """Every parameter with its meaning; one class a section of `params.yaml`."""
 
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from genarm.config.explain import nearest
-from genarm.config.train import Section, TrainConfig
+from genarm.config.numbers import Section
+from genarm.config.train import TrainConfig
 from genarm.config.train_section import TrainSection
 from genarm.errors import ConfigError
 
@@ -27,6 +29,18 @@ class BaseConfig(Section):
     chat_template: str | None = Field(
         None, description="Jinja text that turns messages into a prompt, in place of the tokenizer's own"
     )
+
+    @field_validator("chat_template")
+    @classmethod
+    def _is_a_template(cls, text: str | None) -> str | None:
+        if text and not re.search(r"{[{%]", text):
+            shown = text if len(text) < 60 else f"{text[:57]}..."
+            raise ValueError(
+                f"{shown!r} is no template: without {{{{ }}}} or {{% %}} every prompt would be this text; "
+                "a path is not read, since DVC would not see that file change: "
+                "put its text below `chat_template: |`"
+            )
+        return text
 
 
 class SourceConfig(Section):
@@ -124,7 +138,8 @@ class Params(Section):
             ("judge", self.judge),
         ):
             if missing := [d for d in self.dimensions if d not in keys]:
-                raise ValueError(f"{section} has no entry for dimension {missing[0]!r}")
+                way_out = f"; where nothing changes, write `{missing[0]}: {{}}`" if section == "train" else ""
+                raise ValueError(f"{section} has no entry for dimension {missing[0]!r}{way_out}")
             if unknown := sorted(set(keys) - set(self.dimensions)):
                 allowed = [*self.dimensions, *(["default"] if section == "train" else [])]
                 raise ValueError(

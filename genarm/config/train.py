@@ -1,20 +1,16 @@
 """The parameters of training, with their meaning."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-
-class Section(BaseModel):
-    """A frozen section that knows all of its keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+from genarm.config.numbers import Section
 
 
 class LoraConfig(Section):
     """The LoRA that turns the frozen model into an ARM."""
 
-    layers: int | Literal["all"] = Field(
+    layers: Annotated[int, Field(ge=1)] | Literal["all"] = Field(
         "all", description="how many layers, counted from the top, are adapted"
     )
     rank: int = Field(8, ge=1, description="LoRA rank")
@@ -79,7 +75,9 @@ class TrainConfig(Section):
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     weight_decay: float = Field(0.0, ge=0)
     max_grad_norm: float = Field(1.0, gt=0)
-    seed: int = Field(0, description="of the adapter's first values, of dropout and of the order of pairs")
+    seed: int = Field(
+        0, ge=0, lt=2**32, description="of the adapter's first values, of dropout and of the order of pairs"
+    )
     evaluate_steps: int = Field(100, ge=1, description="steps between evaluations on the validation pairs")
     early_stopping: EarlyStoppingConfig | None = Field(
         None, description="stop when validation accuracy no longer rises, and keep the best step's weights"

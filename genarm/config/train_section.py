@@ -8,7 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic_core import InitErrorDetails
 
 from genarm.config.explain import is_section
-from genarm.config.train import Section, TrainConfig
+from genarm.config.numbers import Section
+from genarm.config.train import TrainConfig
 
 
 def overlay_of(model: type[BaseModel]) -> type[BaseModel]:

@@ -10,24 +10,24 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
 from genarm.data import dvc_output
+from genarm.data.change import Change
+from genarm.data.dvc_lock import POINTER, check_readable, named_version, read_records
 from genarm.data.dvc_output import StageOutcome
+from genarm.data.files import check_imported
 from genarm.data.rows import SUFFIXES
 from genarm.data.sources import HUB, gather_hub, gather_local
 from genarm.errors import DataError, PipelineError
 from genarm.system.process import OnLine, ignore, run
 from genarm.system.redact import redact
 
-POINTER = "data.dvc"
+__all__ = ["POINTER", "data_version", "graph", "mend", "pull_data", "run_stage", "set_data", "status"]
 
 
 def data_version(root: Path) -> str | None:
@@ -35,20 +35,37 @@ def data_version(root: Path) -> str | None:
 
     Raises DataError where the pointer cannot be read, such as after a merge.
     """
-    try:
-        pointer = YAML(typ="safe").load((root / POINTER).read_text(encoding="utf-8")) or {}
-    except FileNotFoundError:
-        return None
-    except YAMLError:
-        raise DataError(
-            f"{POINTER} is not valid YAML", hint=f"take one side of a merge: git checkout --ours {POINTER}"
-        ) from None
-    outs = pointer.get("outs") or [{}]
-    return str(outs[0].get("md5", "")).removesuffix(".dir") or None
+    return named_version(root)
+
+
+def mend(root: Path) -> list[str]:
+    """Complete or undo what a kill left half done; a sentence on each repair. Raises Busy during a change."""
+    change = Change(root)
+    with change.alone():
+        return [*change.mend(), *_drop_broken_locks(root)]
+
+
+def _drop_broken_locks(root: Path) -> list[str]:
+    """DVC's list of locked paths, where a killed DVC left it cut short: all DVC commands would refuse it."""
+    path = root / ".dvc" / "tmp" / "rwlock"
+    for pause in (0.3, 0):  # another DVC may be writing it
+        try:
+            json.loads(path.read_text(encoding="utf-8"))
+            return []
+        except FileNotFoundError:
+            return []
+        except ValueError:
+            time.sleep(pause)
+    path.unlink(missing_ok=True)
+    return ["the file .dvc/tmp/rwlock, which a killed DVC had left cut short, is removed"]
 
 
 def status(root: Path) -> dict[str, Any]:
-    """What `dvc repro` would find changed, by stage; empty where everything is up to date."""
+    """What `dvc repro` would find changed, by stage; empty where everything is up to date.
+
+    Raises DataError where `dvc.lock` or `data.dvc` is damaged, PipelineError or Busy where DVC fails.
+    """
+    check_readable(root)
     done = subprocess.run(
         _command("status", "--json"),
         cwd=root,
@@ -58,7 +75,8 @@ def status(root: Path) -> dict[str, Any]:
         check=False,
     )
     if done.returncode:
-        raise dvc_output.failure("dvc status", done.stderr.splitlines())
+        read_records(root)  # names the entry that DVC does not take, and the way out
+        raise dvc_output.failure("dvc status", [*done.stdout.splitlines(), *done.stderr.splitlines()])
     return dict(json.loads(done.stdout or "{}"))
 
 
@@ -91,9 +109,14 @@ def pull_data(root: Path, on_line: OnLine = ignore) -> StageOutcome:
 
     Raises PipelineError where neither has it, Busy where another DVC holds the lock.
     """
-    code, lines = _run(root, "repro", "-s", POINTER, on_line=on_line)
-    if code and dvc_output.data_is_missing(lines):
-        code, lines = _run(root, "pull", POINTER, on_line=on_line)
+    # DVC would take data/ that a killed pull left incomplete for a new version of added data, and record it.
+    pulling = root / ".dvc" / "tmp" / "data.pulling"
+    code, lines = (1, []) if pulling.exists() else _run(root, "repro", "-s", POINTER, on_line=on_line)
+    if pulling.exists() or (code and dvc_output.data_is_missing(lines)):
+        pulling.touch()
+        code, lines = _run(root, "pull", "--force", POINTER, on_line=on_line)
+        if not (code and (root / "data").exists()):
+            pulling.unlink()
         if code:
             raise PipelineError(
                 f"data version {(data_version(root) or '?')[:12]} is not in data/, and no DVC remote has it",
@@ -105,10 +128,16 @@ def pull_data(root: Path, on_line: OnLine = ignore) -> StageOutcome:
     return dvc_output.outcome(lines)
 
 
-def set_data(root: Path, source: str, check: Callable[[Path], object] = lambda folder: None) -> str:
+def set_data(
+    root: Path,
+    source: str,
+    check: Callable[[Path], object] = lambda folder: None,
+    on_line: OnLine = ignore,
+) -> str:
     """Make a source the data version, and return it: the same files give the same version from anywhere.
 
-    `check` is called with the folder before it becomes data/, and refuses it by raising.
+    `check` is called with the folder before it becomes data/, and refuses it by raising. `on_line` is told of
+    an earlier change that was cut short, and is now completed or undone first.
 
     A folder that git tracks here is imported, so that any clone makes data/ from it (the embedded default).
     Every other source (a path, a glob, a URL, an object store, or hf://owner/name@revision) is gathered in a
@@ -118,26 +147,29 @@ def set_data(root: Path, source: str, check: Callable[[Path], object] = lambda f
     Raises DataError for a source that cannot be used, Unreachable for one that does not answer, PipelineError
     or Busy where DVC fails, and whatever `check` raises.
     """
-    scratch = root / ".cache" / f"data-{os.getpid()}"
-    new, old = scratch / "new", scratch / "old"
-    try:
-        folder = _tracked_folder(root, source)
-        if folder is None:
-            new.mkdir(parents=True)
-            _gather(root, source, new)
-        check(root / folder if folder else new)
-        with _put_back_on_failure(root, old):
+    change = Change(root)
+    with change.alone():
+        for line in change.mend():
+            on_line(line)
+        try:
+            folder = _tracked_folder(root, source)
             if folder is None:
-                new.rename(root / "data")
-                _must(root, "add", "data")
+                change.new.mkdir(parents=True)
+                _gather(root, source, change.new)
             else:
-                _must(root, "import-url", folder, "data")
-                _must(root, "unfreeze", POINTER)
-        shutil.rmtree(old, ignore_errors=True)
-    finally:
-        # Old data that could not be put back, as after a second interrupt, stays in the scratch folder.
-        if not old.exists():
-            shutil.rmtree(scratch, ignore_errors=True)
+                check_imported(root / folder)
+            check(root / folder if folder else change.new)
+            with change.begun():
+                if folder is None:
+                    change.new.rename(change.data)
+                    _must(root, "add", "data")
+                else:
+                    _must(root, "import-url", folder, "data")
+                    _must(root, "unfreeze", POINTER)
+        finally:
+            # Old data that could not be put back, as after a second interrupt, stays for the next command.
+            if not change.was.exists():
+                shutil.rmtree(change.folder, ignore_errors=True)
     version = data_version(root)
     assert version is not None, "DVC has just written it"
     return version
@@ -182,27 +214,6 @@ def _tracked_folder(root: Path, source: str) -> str | None:
         ["git", "ls-files", "--", path], cwd=root, capture_output=True, text=True, check=False
     )
     return path.relative_to(root.resolve()).as_posix() if tracked.stdout.strip() else None
-
-
-@contextmanager
-def _put_back_on_failure(root: Path, old: Path) -> Iterator[None]:
-    """data/ and data.dvc out of the way; back again if what follows fails or is interrupted."""
-    data, pointer = root / "data", root / POINTER
-    text = pointer.read_bytes() if pointer.exists() else None
-    old.parent.mkdir(parents=True, exist_ok=True)
-    if data.exists():
-        data.rename(old)
-    # From an existing pointer DVC would keep the dependencies, and even the order of its keys.
-    pointer.unlink(missing_ok=True)
-    try:
-        yield
-    except BaseException:
-        shutil.rmtree(data, ignore_errors=True)
-        if old.exists():
-            old.rename(data)
-        if text is not None:
-            pointer.write_bytes(text)
-        raise
 
 
 def _must(root: Path, *arguments: str) -> None:

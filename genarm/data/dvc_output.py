@@ -50,9 +50,9 @@ def failure(what: str, lines: Sequence[str]) -> PipelineError | Busy:
     if errors:
         message = errors[-1].removeprefix("error: ")
     else:
-        quoted = stage_lines[-LAST_LINES:] or [
-            line.removeprefix(ERROR) for line in lines if line.startswith(ERROR)
-        ]
+        verdict = [line.removeprefix(ERROR) for line in lines if line.startswith(ERROR)]
+        # Of a file of its own that it cannot read, DVC speaks without the word.
+        quoted = stage_lines[-LAST_LINES:] or verdict or [line for line in lines if line.strip()]
         message = redact("\n".join(quoted) or "no output")
     return PipelineError(f"{what} failed: {message}", hint=hints[-1].removeprefix("hint: ") if hints else "")
 

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from jinja2 import TemplateError
 
 from genarm.data.formats import Refused
+from genarm.errors import DataError, ModelError
 from genarm.models.chat_template import prompt_text
+from genarm.models.control_tokens import control_tokens
 from genarm.models.pair_tokens import pair_ids
 from genarm.types import PreferencePair
 
@@ -39,18 +40,14 @@ def token_lengths(
 ) -> list[Lengths | Refused]:
     """The lengths of many pairs at once, by the rule that training tokenises them with.
 
-    A pair whose prompt the chat template refuses gives Refused. Raises DataError where the tokenizer has no
+    A pair whose prompt the chat template refuses gives Refused, and so does one that spells a control token
+    which cannot be read as text. Raises DataError where the tokenizer has no
     token that ends a turn.
     """
     texts = [_prompt_text(pair, tokenizer) for pair in pairs]
-    rendered = [(text, pair) for text, pair in zip(texts, pairs, strict=True) if text is not None]
+    rendered = [(text, pair) for text, pair in zip(texts, pairs, strict=True) if isinstance(text, str)]
     ids = iter(pair_ids(tokenizer, [text for text, _ in rendered], [pair for _, pair in rendered]))
-    return [
-        Refused("the chat template refuses the prompt")
-        if text is None
-        else Lengths(*(len(side) for side in next(ids)))
-        for text in texts
-    ]
+    return [Lengths(*(len(side) for side in next(ids))) if isinstance(text, str) else text for text in texts]
 
 
 def token_stats(lengths: Sequence[int]) -> TokenStats:
@@ -70,8 +67,12 @@ def longer_is_chosen(lengths: Sequence[tuple[int, int]]) -> float:
     return right / len(lengths) if lengths else 0.0
 
 
-def _prompt_text(pair: PreferencePair, tokenizer: "PreTrainedTokenizerBase") -> str | None:
+def _prompt_text(pair: PreferencePair, tokenizer: "PreTrainedTokenizerBase") -> str | Refused:
     try:
+        for response in (pair.chosen, pair.rejected):
+            control_tokens(tokenizer).mark(response)
         return prompt_text(tokenizer, pair.prompt.messages)
-    except TemplateError:  # a template refuses what its model does not know, such as a system message
-        return None
+    except ModelError:  # a template refuses what its model does not know, such as a system message
+        return Refused("the chat template refuses the prompt")
+    except DataError as error:
+        return Refused("spells a control token", error.message)

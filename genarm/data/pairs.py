@@ -1,25 +1,30 @@
-"""Preference data to pairs: validated, without duplicates, split by prompt, counted in tokens.
+"""Preference data to pairs: validated, without duplicates, split by conversation, counted in tokens.
 
-A row is taken whole or refused with a reason; nothing is repaired or cut. A prompt's split follows from its
-text and the seed alone, so it is the same in every dimension and does not change as data grows.
+A row is taken whole or refused with a reason; nothing is repaired or cut. A prompt's split follows from the
+first turn of its user and the seed alone, so it is the same in every dimension, for every later turn of one
+conversation, and does not change as data grows.
 """
 
 import hashlib
 import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress
 
 from genarm.config import PairsConfig, SourceConfig
-from genarm.data.formats import Refused, parse
+from genarm.data.batches import CharacterLimit, batches, too_long
+from genarm.data.columns import unread
+from genarm.data.files import find_files
+from genarm.data.formats import parse
 from genarm.data.lengths import Lengths, TokenStats, longer_is_chosen, token_lengths, token_stats
-from genarm.data.rows import RawRow, find_files, read_file
+from genarm.data.refused import Refused
+from genarm.data.rows import RawRow, read_file
 from genarm.errors import DataError
 from genarm.system.files import write_json, write_rows
 from genarm.system.layout import Layout
@@ -29,7 +34,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "evaluation")
-BATCH = 1000  # rows tokenised together
+MOST_COLUMNS = 50  # of one file that are told as not read
 DUPLICATE = "duplicate"
 Measured = tuple[PreferencePair, Lengths]
 log = logging.getLogger(__name__)
@@ -68,6 +73,8 @@ class PairStats:
     chosen: TokenStats
     rejected: TokenStats
     splits: Mapping[Split, SplitStats]
+    unread: Mapping[str, Sequence[str]]  # file -> its columns that say something and were not read
+    files: Mapping[str, int] = field(compare=False)  # file -> its rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,45 +102,56 @@ def make_pairs(
     """
     kept: list[Measured] = []
     refused: list[RefusedRow] = []
-    count = 0
+    files: Counter[str] = Counter()
+    columns: dict[str, set[str]] = {}
+    limit = CharacterLimit.of(tokenizer, config.max_tokens)
 
     def refuse(row: RawRow, why: Refused) -> None:
         refused.append(RefusedRow(dimension, row.file, row.number, why.reason, why.detail, row.sha256))
 
     def parsed() -> Iterator[tuple[RawRow, PreferencePair]]:
-        nonlocal count
-        first: dict[bytes, tuple[RawRow, str]] = {}
-        for row in _rows(data, dimension, source.files):
-            count += 1
-            try:
-                if isinstance(row.value, Refused):
-                    raise row.value
-                pair = parse(row.value, source.format, source.preferred)
-                _only_once(row, pair, first)
-            except Refused as why:
-                refuse(row, why)
-            else:
-                yield row, pair
+        first: dict[bytes, tuple[str, str]] = {}
+        for path in find_files(data, source.files):
+            name = path.relative_to(data).as_posix()
+            files[name] = 0
+            for row in _rows(path, name, dimension):
+                files[name] += 1
+                try:
+                    pair = parse(row.value, source.format, source.preferred)
+                    _only_once(row, pair, first)
+                    limit.check(pair)
+                except Refused as why:
+                    refuse(row, why)
+                else:
+                    if isinstance(row.value, Mapping):
+                        _note(columns, name, unread(row.value))
+                    yield row, pair
 
-    rows = parsed()
-    while batch := list(islice(rows, BATCH)):
+    for batch in batches(parsed()):
         measured = token_lengths([pair for _, pair in batch], tokenizer)
         for (row, pair), lengths in zip(batch, measured, strict=True):
             if isinstance(lengths, Refused):
                 refuse(row, lengths)
             elif (longest := max(lengths.chosen, lengths.rejected)) + lengths.prompt > config.max_tokens:
                 detail = f"prompt {lengths.prompt} + response {longest}"
-                refuse(row, Refused(f"longer than {config.max_tokens} tokens", detail))
+                refuse(row, Refused(too_long(config.max_tokens), detail))
             else:
                 kept.append((pair, lengths))
     refused.sort(key=lambda r: (r.file, r.row))
-    log.info("%s: %d rows, %d pairs, %d refused", dimension, count, len(kept), len(refused))
-    return _result(dimension, count, kept, refused, config)
+    log.info("%s: %d rows, %d pairs, %d refused", dimension, files.total(), len(kept), len(refused))
+    for name in columns:
+        log.warning("%s: %s: columns not read: %s", dimension, name, ", ".join(sorted(columns[name])))
+    return _result(dimension, files, columns, kept, refused, config)
 
 
 def split_of(prompt: Prompt, config: PairsConfig) -> Split:
-    """The split of a prompt: a number in [0, 1) drawn from the seed and its id, against the shares."""
-    digest = hashlib.sha256(f"{config.seed}:{prompt.id}".encode()).digest()
+    """The split of a prompt: a number in [0, 1) drawn from the seed and its first turn, against the shares.
+
+    Whatever goes on from one first turn of the user, under any system message, is in one split: otherwise an
+    evaluation prompt could hold a response that was trained on.
+    """
+    question = Prompt(tuple(m for m in prompt.messages if m.role == "user")[:1])
+    digest = hashlib.sha256(f"{config.seed}:{question.id}".encode()).digest()
     draw = int.from_bytes(digest[:8], "big") / 2**64
     if draw < config.evaluation:
         return "evaluation"
@@ -161,6 +179,9 @@ def check_pairs(result: PairsResult, where: str) -> None:
     """Raise DataError where too many rows were refused or a split is empty; `where` says how to find them."""
     stats, name = result.stats, result.dimension
     reasons = ", ".join(f"{reason} ({n})" for reason, n in list(stats.refused.items())[:3])
+    first = next((r for r in result.refused if r.detail and r.reason != DUPLICATE), None)
+    if first:
+        reasons += f"; row {first.row} of {first.file}: {first.reason}, {first.detail}"
     if stats.refused_share > result.max_refused:
         raise DataError(
             f"{stats.refused_share:.1%} of the {stats.rows} rows of {name!r} were refused, "
@@ -180,22 +201,34 @@ def check_pairs(result: PairsResult, where: str) -> None:
             )
 
 
-def _only_once(row: RawRow, pair: PreferencePair, first: dict[bytes, tuple[RawRow, str]]) -> None:
+def _only_once(row: RawRow, pair: PreferencePair, first: dict[bytes, tuple[str, str]]) -> None:
     """Refuse a pair seen before, with its responses in this order or the other; the first one stays."""
     sides = sorted((pair.chosen, pair.rejected))
     key = hashlib.sha256("\0".join((pair.prompt.id, *sides)).encode()).digest()
     side = hashlib.sha256(pair.chosen.encode()).hexdigest()
-    earlier, chosen = first.setdefault(key, (row, side))
-    if earlier is not row:
-        where = f"row {earlier.number} of {earlier.file}"
+    here = f"row {row.number} of {row.file}"
+    where, chosen = first.setdefault(key, (here, side))
+    if where != here:
         if side == chosen:
             raise Refused(DUPLICATE, f"of {where}")
         raise Refused("contradicts an earlier row", f"{where} prefers the other response")
 
 
+def _note(columns: dict[str, set[str]], name: str, found: set[str]) -> None:
+    """Keep the names of columns that were not read, a bounded number of them."""
+    if found and len(known := columns.setdefault(name, set())) < MOST_COLUMNS:
+        known |= set(sorted(found)[: MOST_COLUMNS - len(known)])
+
+
 def _result(
-    dimension: str, count: int, kept: Sequence[Measured], refused: Sequence[RefusedRow], config: PairsConfig
+    dimension: str,
+    files: Mapping[str, int],
+    columns: Mapping[str, set[str]],
+    kept: Sequence[Measured],
+    refused: Sequence[RefusedRow],
+    config: PairsConfig,
 ) -> PairsResult:
+    count = sum(files.values())
     members: dict[Split, list[Measured]] = {split: [] for split in SPLITS}
     for pair, lengths in kept:
         members[split_of(pair.prompt, config)].append((pair, lengths))
@@ -216,16 +249,16 @@ def _result(
             )
             for split, rows in members.items()
         },
+        unread={name: sorted(columns[name]) for name in sorted(columns)},
+        files=dict(files),
     )
     splits = {split: [pair for pair, _ in rows] for split, rows in members.items()}
     return PairsResult(dimension, splits, refused, stats, config.max_refused)
 
 
-def _rows(data: Path, dimension: str, pattern: str) -> Iterator[RawRow]:
-    """The rows of all files of a source, with a bar on a terminal."""
+def _rows(path: Path, name: str, dimension: str) -> Iterator[RawRow]:
+    """The rows of a file, with a bar on a terminal."""
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        for path in find_files(data, pattern):
-            name = path.relative_to(data).as_posix()
-            bar = progress.add_task(f"{dimension}: {name}", total=None)
-            yield from progress.track(read_file(path, name), task_id=bar)
+        bar = progress.add_task(escape(f"{dimension}: {name}"), total=None)
+        yield from progress.track(read_file(path, name), task_id=bar)

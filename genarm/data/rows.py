@@ -1,7 +1,7 @@
 """The rows of data files, one at a time: .jsonl, .jsonl.gz, .json (one array) and .parquet.
 
-What a row means is not known here. A line that is not JSON becomes a refused row; a file that cannot be read
-to its end stops everything, since nobody can tell which rows are missing.
+What a row means is not known here. A line that is not JSON, or in which a key stands twice, becomes a refused
+row; a file that cannot be read to its end stops everything, since nobody can tell which rows are missing.
 """
 
 import gzip
@@ -11,11 +11,15 @@ import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from genarm.data.formats import Refused
-from genarm.errors import ConfigError, DataError
+from genarm.data.columns import shown
+from genarm.data.parquet import read_parquet
+from genarm.data.refused import Refused
+from genarm.errors import DataError
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".parquet")
+NOT_READ = "not read"  # stands for the cells of a column that was not opened
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,35 +29,7 @@ class RawRow:
     file: str
     number: int
     sha256: str
-    value: object  # Refused where the bytes are not JSON
-
-
-def find_files(data: Path, pattern: str) -> list[Path]:
-    """The data files below `data` that match a glob, sorted by path.
-
-    Raises DataError where none matches or another file does, ConfigError for a pattern that is no glob or
-    leads out of `data`.
-    """
-    if Path(pattern).is_absolute() or ".." in Path(pattern).parts:
-        raise ConfigError(f"files: {pattern!r} leads out of data/", hint="name a glob below data/")
-    try:
-        files = sorted(f for f in data.glob(pattern) if f.is_file())
-    except (ValueError, IndexError) as error:  # '', '.', and before Python 3.13 '**.jsonl'
-        raise ConfigError(f"files: {pattern!r} is no glob: {error}", hint="such as '**/*.jsonl'") from None
-    if not files:
-        existing = sorted(f.relative_to(data).as_posix() for f in data.rglob("*") if f.is_file())
-        raise DataError(
-            f"no data file matches {pattern!r}",
-            hint=f"there are: {', '.join(existing[:8])}"
-            if existing
-            else "fetch the data: dvc repro data.dvc",
-        )
-    if others := [f for f in files if not f.name.endswith(SUFFIXES)]:
-        raise DataError(
-            f"{others[0].name} is no data file",
-            hint=f"known are {', '.join(SUFFIXES)}; narrow the glob {pattern!r}",
-        )
-    return files
+    value: object  # Refused where the bytes are not JSON, or where a key stands twice
 
 
 def read_file(path: Path, name: str) -> Iterator[RawRow]:
@@ -84,7 +60,9 @@ def _lines(file: Iterable[bytes], name: str) -> Iterator[RawRow]:
 
 def _value(line: bytes, *, first: bool) -> object:
     try:
-        return json.loads(line.decode("utf-8-sig" if first else "utf-8"))
+        return json.loads(line.decode("utf-8-sig" if first else "utf-8"), object_pairs_hook=_object)
+    except Refused as twice:
+        return twice
     except UnicodeDecodeError as error:
         return Refused("not UTF-8", f"at byte {error.start}")
     except json.JSONDecodeError as error:
@@ -93,9 +71,27 @@ def _value(line: bytes, *, first: bool) -> object:
         return Refused("not JSON", type(error).__name__)
 
 
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON. Raises Refused where a key stands twice: nobody can tell which of them is meant."""
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise Refused("a key stands twice", shown(twice))
+    return value
+
+
+def _object_or_refused(pairs: list[tuple[str, Any]]) -> dict[str, Any] | Refused:
+    try:
+        return _object(pairs)
+    except Refused as twice:
+        return twice
+
+
 def _array(path: Path, name: str) -> Iterator[RawRow]:
     try:
-        values = json.loads(path.read_bytes().decode("utf-8-sig"))
+        text = path.read_bytes().decode("utf-8-sig")
+        values = json.loads(text, object_pairs_hook=_object_or_refused)
     except json.JSONDecodeError as error:
         raise DataError(
             f"{name} is not JSON: {error.msg} at line {error.lineno}, column {error.colno}",
@@ -107,25 +103,28 @@ def _array(path: Path, name: str) -> Iterator[RawRow]:
         raise DataError(
             f"{name} holds no array of rows", hint="a .json file is one array; else name it .jsonl"
         )
-    yield from (_row(name, number, value) for number, value in enumerate(values, start=1))
+    for number, value in enumerate(values, start=1):
+        sha256, twice = _hash(value)
+        yield RawRow(name, number, sha256, twice or value)
 
 
 def _parquet(path: Path, name: str) -> Iterator[RawRow]:
-    import pyarrow
-    import pyarrow.parquet
+    for number, (value, unread) in enumerate(read_parquet(path, name), start=1):
+        # Columns that were not read stand in the row by name, so that they can be told.
+        yield RawRow(name, number, _hash(value)[0], value | dict.fromkeys(unread, NOT_READ))
 
-    number = 0
+
+def _hash(value: object) -> tuple[str, Refused | None]:
+    """The hash of a row of a file without lines, as JSON with sorted keys; a refused part of it, if any."""
+    refused: list[Refused] = []
+
+    def plain(part: object) -> str:
+        if isinstance(part, Refused):
+            refused.append(part)
+        return str(part)
+
     try:
-        with pyarrow.parquet.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=1000):
-                for value in batch.to_pylist():
-                    number += 1
-                    yield _row(name, number, value)
-    except (pyarrow.ArrowException, OSError) as error:
-        raise DataError(f"{name}: no readable Parquet file: {error}", hint="fetch the file again") from None
-
-
-def _row(name: str, number: int, value: object) -> RawRow:
-    """A row of a file without lines: its hash is that of its JSON with sorted keys."""
-    text = json.dumps(value, sort_keys=True, default=str)
-    return RawRow(name, number, hashlib.sha256(text.encode()).hexdigest(), value)
+        text = json.dumps(value, sort_keys=True, default=plain)
+    except (RecursionError, ValueError) as error:  # nested or long beyond what Python writes
+        return hashlib.sha256(b"").hexdigest(), Refused("not JSON", type(error).__name__)
+    return hashlib.sha256(text.encode()).hexdigest(), refused[0] if refused else None

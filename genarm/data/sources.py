@@ -3,11 +3,11 @@
 Files are copied as they are. A conversion would tie the data version to the library that converted them.
 """
 
-import glob
 import re
 import shutil
 from pathlib import Path
 
+from genarm.data.files import gathered, shown
 from genarm.data.rows import SUFFIXES
 from genarm.errors import DataError, Unreachable
 
@@ -17,26 +17,18 @@ HUB = "hf://"
 def gather_local(source: str, folder: Path) -> None:
     """Copy a file, a folder with everything below it, or the files of a glob, side by side.
 
-    Raises DataError where there is no file, or where two would have the same name.
+    Raises DataError where there is no file, where two would have the same name, or where one cannot be read.
     """
-    path = Path(source).expanduser()
-    if path.is_dir():
-        # Listed before anything is copied, since `folder` may lie below `path`.
-        files = [(f, f.relative_to(path)) for f in sorted(path.rglob("*")) if f.is_file()]
-        chosen = [(f, name) for f, name in files if not any(part.startswith(".") for part in name.parts)]
-    else:
-        names = sorted(glob.glob(str(path), recursive=True)) if glob.has_magic(str(path)) else [str(path)]
-        chosen = [(Path(name), Path(Path(name).name)) for name in names if Path(name).is_file()]
-    if not chosen:
-        raise DataError(f"no file at {source!r}", hint=f"paths are read from {Path.cwd()}")
-    by_name: dict[Path, Path] = {}
-    for file, name in chosen:
-        if other := by_name.get(name):
-            raise DataError(f"{other} and {file} would both be {name} in data/", hint="name their folder")
-        by_name[name] = file
-    for name, file in by_name.items():
+    # Listed before anything is copied, since `folder` may lie below the source.
+    for name, file in gathered(source).items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, folder / name)
+        try:
+            shutil.copyfile(file, folder / name)
+        except OSError as error:
+            raise DataError(
+                f"{shown(file)} cannot be copied: {error.strerror}",
+                hint="check its rights and the free disk space",
+            ) from None
 
 
 def gather_hub(source: str, folder: Path) -> None:

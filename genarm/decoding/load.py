@@ -53,7 +53,7 @@ def load_decoder(
     not fit, before the base's weights are loaded, and ConfigError where no ARM could draft.
     """
     from genarm.decoding.engine.engine import Engine
-    from genarm.decoding.runner.adapter_files import read_adapter
+    from genarm.decoding.runner.adapter_files import check_complete, read_adapter
     from genarm.decoding.runner.build_trunk import build_trunk
     from genarm.decoding.runner.ensemble import Part
     from genarm.decoding.runner.trunk import vocabulary
@@ -87,6 +87,8 @@ def load_decoder(
     tokenizer = load_tokenizer(source)
     models = separate_models(source, others, lora_cards, tokenizer)
     model = load_model(source, dtype, device_map)
+    for adapter in adapters:
+        check_complete(adapter, shared[adapter.name], model)
     vocab = vocabulary(model, tokenizer)
     parts = load_separate_parts(
         source,
@@ -181,7 +183,7 @@ def _load_separate_part(
     draft: bool,
     compiled: bool,
 ) -> "Part":
-    from genarm.decoding.runner.adapter_files import read_adapter
+    from genarm.decoding.runner.adapter_files import check_complete, read_adapter
     from genarm.decoding.runner.build_trunk import build_trunk
     from genarm.decoding.runner.ensemble import Part
     from genarm.decoding.runner.trunk import output_width
@@ -189,6 +191,8 @@ def _load_separate_part(
 
     adapters = [read_adapter(name, folder) for name, folder in arms.items() if name in loras]
     model = load_model(source, dtype)
+    for adapter in adapters:
+        check_complete(adapter, arms[adapter.name], model)
     if (width := output_width(model)) < vocab:
         raise TokenizerMismatch(
             f"ARM {next(iter(arms))!r} scores {width} tokens, base {base_id!r} has {vocab}",

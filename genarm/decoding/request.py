@@ -83,11 +83,18 @@ class Piece:
     rewards: TokenRewards | None = None
 
 
-def check_servable(request: GuidedRequest, arms: Sequence[str], context: int, vocab: int, name: str) -> None:
+def check_servable(
+    request: GuidedRequest,
+    arms: Sequence[str],
+    context: int,
+    vocab: int,
+    name: str,
+    limited: str = "",
+) -> None:
     """Raise RequestError for a request that no batch could serve; `name` says which one, in the message.
 
     `arms` are those that are loaded, `context` the most tokens of prompt and response together, `vocab` how
-    many ids are tokens.
+    many ids are tokens, `limited` why the context is smaller than the models were made for.
     """
     if unknown := [arm for arm in request.weights if arm not in arms]:
         raise RequestError(
@@ -98,7 +105,7 @@ def check_servable(request: GuidedRequest, arms: Sequence[str], context: int, vo
         raise RequestError(
             f"{name}: {len(request.prompt)} prompt tokens and {request.max_new_tokens} new "
             f"ones exceed the context of {context}",
-            hint="shorten the prompt or lower max_new_tokens",
+            hint="shorten the prompt or lower max_new_tokens" + (f"; {limited}" if limited else ""),
         )
     if not (min(request.prompt) >= 0 and max(request.prompt) < vocab):
         raise RequestError(

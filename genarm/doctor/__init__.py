@@ -17,10 +17,14 @@ from genarm.doctor import (
     ports,
     prefect_server,
     project,
+    proxies,
     versioning,
 )
 from genarm.doctor.base_model import base_model
-from genarm.doctor.result import CheckResult, warn
+from genarm.doctor.prefect_database import prefect_database
+from genarm.doctor.result import CheckResult, fail, warn
+from genarm.errors import GenarmError
+from genarm.system.redact import redact
 
 __all__ = ["CheckResult", "examine", "render"]
 
@@ -30,9 +34,12 @@ CHECKS: Sequence[Check] = (
     installation.python, installation.libraries, installation.mlflow_import, installation.telemetry,
     machine.processor, project.parameters, base_model, versioning.data_version, versioning.git,
     project.champions, locks.running, disk.room, mlflow_store.mlflow, prefect_server.prefect,
-    prefect_server.prefect_home, ports.ports,
+    prefect_server.prefect_home, prefect_database, proxies.proxies, ports.ports,
 )  # fmt: skip
-DEEP_CHECKS: Sequence[Check] = (machine.torch_sees, versioning.dvc_status, mlflow_store.registry)
+DEEP_CHECKS: Sequence[Check] = (
+    machine.torch_sees, prefect_server.server_imports, versioning.dvc_status, versioning.contents,
+    mlflow_store.registry,
+)  # fmt: skip
 MARKS = {"ok": ("ok", "green"), "warn": ("warn", "yellow"), "fail": ("FAIL", "bold red")}
 
 
@@ -50,10 +57,16 @@ def examine(root: Path, *, deep: bool = False) -> list[CheckResult]:
 def _run(check: Check, root: Path) -> list[CheckResult]:
     try:
         return check(root)
+    except GenarmError as error:
+        return [fail(check.__name__.replace("_", " "), error.message, error.hint or "genarm doctor --debug")]
     except Exception as error:  # a check that breaks must not hide what the others report
         name = check.__name__.replace("_", " ")
         return [
-            warn(name, f"could not be examined: {type(error).__name__}: {error}", "genarm doctor --debug")
+            warn(
+                name,
+                redact(f"could not be examined: {type(error).__name__}: {error}"),
+                "genarm doctor --debug",
+            )
         ]
 
 

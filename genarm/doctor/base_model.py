@@ -4,30 +4,55 @@ import os
 from pathlib import Path
 
 from genarm import models
+from genarm.config import Params
 from genarm.doctor.disk import free_bytes, gib, used_bytes
 from genarm.doctor.result import CheckResult, fail, ok, warn
-from genarm.errors import ConfigError, ModelError
+from genarm.errors import ConfigError, GenarmError
+from genarm.models.model_files import check_folder
+from genarm.models.weights import weight_files
+from genarm.pipeline.decodable import check_decodable
 from genarm.pipeline.project import Project
 
 
 def base_model(root: Path) -> list[CheckResult]:
     """Check that the base model of params.yaml is there, or can be fetched or converted."""
     try:
-        base = Project(root).params.base
+        params = Project(root).params
     except ConfigError:
         return []  # reported by the check of params.yaml
+    base = params.base
     path = Path(base.model).expanduser()
     try:
         if base.model == models.EMBEDDED or path.suffix == ".gguf":
-            return [_gguf(base.model, models.embedded_file() if base.model == models.EMBEDDED else path)]
-    except ModelError as error:
+            file = models.embedded_file() if base.model == models.EMBEDDED else path
+            found = _gguf(base.model, file)
+            if found.status == "ok" and (folder := models.conversion(file)).is_dir():
+                _check_usable(params, folder)
+            return [found]
+        if path.is_dir():
+            _check_usable(params, path)
+            return [ok("base model", f"{path}: {gib(used_bytes(path))}")]
+    except GenarmError as error:
         return [fail("base model", error.message, error.hint)]
-    if path.is_dir():
-        return [ok("base model", f"{path}: {gib(used_bytes(path))}")]
     if path.is_absolute() or base.model.startswith((".", "~")) or base.model.count("/") != 1:
         fix = f"set base.model: {models.EMBEDDED} in params.yaml, or a folder that exists, or owner/name"
         return [fail("base model", f"{base.model!r} is no folder, no GGUF file and no hub id", fix)]
     return [_hub(base.model, base.revision)]
+
+
+def _check_usable(params: Params, folder: Path) -> None:
+    """Raise what a run would raise for a base model on disk; its weights are not read.
+
+    The default is known to be in order but for its files, and loading nothing keeps the doctor quick.
+    """
+    weight_files(folder)
+    base = params.base
+    if base.model == models.EMBEDDED and base.chat_template is None:
+        return
+    check_folder(folder)
+    source = models.ModelSource(base.model, base.revision, folder, "", "", base.chat_template)
+    models.load_tokenizer(source)
+    check_decodable(params, source)
 
 
 def _gguf(name: str, file: Path) -> CheckResult:

@@ -53,7 +53,7 @@ def _requirements(root: Path) -> tuple[str, list[Requirement]]:
     try:
         project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
         wanted, lines = project["requires-python"], project["dependencies"]
-    except (FileNotFoundError, KeyError, tomllib.TOMLDecodeError):
+    except (FileNotFoundError, KeyError, ValueError):  # no TOML, or no UTF-8
         wanted = importlib.metadata.metadata("genarm")["Requires-Python"]
         lines = [line for line in importlib.metadata.requires("genarm") or [] if "extra ==" not in line]
     parsed = [Requirement(line) for line in lines]

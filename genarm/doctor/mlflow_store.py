@@ -14,6 +14,7 @@ from genarm.doctor.result import CheckResult, fail, ok, warn
 from genarm.errors import GenarmError, Unreachable
 from genarm.pipeline.project import Project
 from genarm.registry import tracking
+from genarm.registry.opening import check_driver
 from genarm.registry.tracking import TrackingAddress
 
 
@@ -40,7 +41,7 @@ def _sqlite(address: TrackingAddress, path: Path) -> CheckResult:
             return fail("mlflow", f"{path} cannot be created: {folder} is read-only", f"chmod u+wx {folder}")
         return ok("mlflow", f"{path}: made by the first run")
     try:
-        with sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=1) as database:
+        with sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=1) as database:
             database.execute("select version_num from alembic_version").fetchone()
     except sqlite3.OperationalError as error:
         if "locked" in str(error):
@@ -78,6 +79,10 @@ def _other_database(address: TrackingAddress) -> CheckResult:
     if silent:
         fix = "start the database, or: unset MLFLOW_TRACKING_URI"
         return fail("mlflow", f"nothing answers at {address.shown}", fix)
+    try:
+        check_driver(address)
+    except GenarmError as error:
+        return fail("mlflow", error.message, error.hint)
     return ok("mlflow", f"{address.shown} (nothing else about a {address.kind} database is checked)")
 
 

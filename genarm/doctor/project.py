@@ -12,7 +12,7 @@ def parameters(root: Path) -> list[CheckResult]:
     try:
         params = Project(root).params
     except ConfigError as error:
-        return [fail("params.yaml", error.message, "git diff params.yaml")]
+        return [fail("params.yaml", error.message, error.hint)]
     return [ok("params.yaml", f"valid; dimensions: {', '.join(params.dimensions)}")]
 
 

@@ -41,6 +41,8 @@ def score(
                 f"{dimension}: a verdict is about the {missing.pop()}, which did not answer", hint="dvc repro"
             )
         groups[verdict.dimension, verdict.left, verdict.right].append(verdict)
+    if not groups:
+        raise DataError(f"{dimension}: there are no verdicts", hint=f"genarm judge {dimension}")
     tokens = {side: {r.prompt_id: r.tokens for r in answers} for side, answers in responses.items()}
     comparisons = []
     for (judged, left, right), group in groups.items():

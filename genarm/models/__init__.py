@@ -3,8 +3,9 @@
 from genarm.models.cache import cache_folder
 from genarm.models.chat_template import render
 from genarm.models.gguf import EMBEDDED, conversion, embedded_file
-from genarm.models.load import DeviceMap, context_of, load_model, load_tokenizer
-from genarm.models.source import ModelSource, model_kind, resolve, tokenizer_hash, weights_hash
+from genarm.models.load import DeviceMap, context_of, load_model, load_tokenizer, load_whole
+from genarm.models.source import ModelSource, model_kind, resolve, tokenizer_hash
+from genarm.models.weights import weights_hash
 
 __all__ = [
     "EMBEDDED",
@@ -16,6 +17,7 @@ __all__ = [
     "embedded_file",
     "load_model",
     "load_tokenizer",
+    "load_whole",
     "model_kind",
     "render",
     "resolve",

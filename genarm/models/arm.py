@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genarm.errors import AdapterError, DataError, TokenizerMismatch
-from genarm.models.source import ModelSource, resolve, weights_hash
+from genarm.models.model_files import one_line
+from genarm.models.source import ModelSource, resolve
+from genarm.models.weights import weights_hash
 from genarm.system.files import read_json, read_value, sha256, write_json
 from genarm.types import ArmCard
 
@@ -37,18 +39,22 @@ def files(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.is_file() and path.name != CARD)
 
 
-def adapter_hash(folder: Path) -> str:
-    """sha256 over configuration and weights, of adapter or full model: what decoding depends on, no more."""
+def adapter_hash(folder: Path, *, by_content: bool = False) -> str:
+    """sha256 over configuration and weights, of adapter or full model: what decoding depends on, no more.
+
+    An adapter's weights are read each time, a full model's only with `by_content` (see `weights_hash`).
+    """
+    file = folder / (FULL if is_full(folder) else CONFIG)
     try:
-        if is_full(folder):
-            config = json.loads((folder / FULL).read_text(encoding="utf-8"))
-            content = json.dumps(config, sort_keys=True) + weights_hash(folder)
-            return hashlib.sha256(content.encode()).hexdigest()
-        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        weights = sha256(folder / WEIGHTS)
-    except (OSError, ValueError) as error:  # missing, unreadable, or no JSON
+        config = json.loads(file.read_text(encoding="utf-8"))
+        weights = (
+            weights_hash(folder, by_content=by_content) if file.name == FULL else sha256(folder / WEIGHTS)
+        )
+    except (OSError, ValueError, RecursionError) as error:  # missing, unreadable, or no JSON
         raise AdapterError(
-            f"{folder} is no PEFT folder and no full model: {error}", hint="train it again: genarm train"
+            f"{folder} is no PEFT folder and no full model: "
+            f"{error if isinstance(error, OSError) else f'{file.name}: {one_line(error)}'}",
+            hint="train it again: genarm train",
         ) from None
     content = json.dumps(config, sort_keys=True) + weights
     return hashlib.sha256(content.encode()).hexdigest()
@@ -77,14 +83,17 @@ def upgrade_card(fields: Mapping[str, Any]) -> dict[str, Any]:
     return card
 
 
-def read_card(folder: Path) -> ArmCard:
-    """The card of an ARM, after checking that the adapter beside it is the one it was written for."""
+def read_card(folder: Path, *, by_content: bool = False) -> ArmCard:
+    """The card of an ARM, after checking that the adapter beside it is the one it was written for.
+
+    With `by_content` every byte of a full model is read, whatever the size and time of its files.
+    """
     try:
         fields = read_json(folder / CARD, dict[str, Any])
         card = read_value(upgrade_card(fields), ArmCard, str(folder / CARD))
     except DataError as error:
         raise AdapterError(str(error)) from None
-    actual = adapter_hash(folder)
+    actual = adapter_hash(folder, by_content=by_content)
     if actual != card.adapter_sha256:
         raise AdapterError(
             f"{folder} was altered or cut short: its card says sha256 {card.adapter_sha256[:12]}, "

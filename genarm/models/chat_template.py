@@ -3,12 +3,16 @@
 Every prompt of the system, in training and in decoding, is rendered here.
 """
 
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from jinja2 import TemplateError
+from jinja2 import TemplateError, TemplateSyntaxError
 
+from genarm.errors import DataError, ModelError
+from genarm.models.control_tokens import control_tokens, is_marked
+from genarm.models.template_date import added_lines
 from genarm.types import Message
 
 if TYPE_CHECKING:
@@ -18,15 +22,68 @@ if TYPE_CHECKING:
 def prompt_text(tokenizer: "PreTrainedTokenizerBase", messages: Sequence[Message]) -> str:
     """A conversation as text, up to where the assistant's answer starts.
 
-    Raises jinja2's TemplateError where the template refuses it, as some refuse a system message.
+    A control token that a message spells is marked in it as text, for `text_ids`. Raises ModelError where the
+    template refuses the conversation, as some refuse a system message, and DataError where it would alter
+    such a spelling.
     """
     turns = [{"role": m.role, "content": m.content} for m in messages]
-    return str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
+    plain = _render(tokenizer, turns)
+    controls = control_tokens(tokenizer)
+    contents = [controls.mark(m.content) for m in messages]
+    marked = [turn | {"content": content} for turn, content in zip(turns, contents, strict=True)]
+    if marked == turns:
+        return plain
+    text = _render(tokenizer, marked)
+    if controls.unmark(text) != plain:
+        number = next(i for i, content in enumerate(contents) if is_marked(content))
+        raise DataError(
+            f"message {number + 1} spells the control token {controls.first_marked(contents[number])}, "
+            "which the chat template does not leave as it stands",
+            hint="leave that token out of the message",
+        )
+    return text
+
+
+def _render(tokenizer: "PreTrainedTokenizerBase", turns: list[dict[str, str]]) -> str:
+    try:
+        return str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
+    except Exception as error:  # a template may do anything to its values
+        roles = ", ".join(turn["role"] for turn in turns)
+        raise ModelError(
+            f"the chat template refuses a conversation of {roles}{template_words(tokenizer, error)}",
+            hint="leave out what its model does not know, or set base.chat_template",
+        ) from error
+
+
+def template_words(tokenizer: "PreTrainedTokenizerBase", error: Exception) -> str:
+    """What went wrong in a tokenizer's template, after its line: `, line 3: unexpected '}'`."""
+    if isinstance(error, TemplateSyntaxError):
+        line: int | None = error.lineno
+    else:  # Jinja puts the template into the traceback
+        frames = traceback.extract_tb(error.__traceback__)
+        line = next((f.lineno for f in reversed(frames) if f.filename in ("<template>", "<unknown>")), None)
+    words = " ".join(str(getattr(error, "message", None) or error).split())
+    if not isinstance(error, TemplateError):
+        words = f"{type(error).__name__}: {words}"
+    return f", line {line - added_lines(tokenizer.chat_template)}: {words}" if line else f": {words}"
 
 
 def text_ids(tokenizer: "PreTrainedTokenizerBase", texts: Sequence[str]) -> list[list[int]]:
-    """Token ids of texts as they stand: special tokens in them are read as such, and none are added."""
-    ids: list[list[int]] = tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
+    """Token ids of texts as they stand: special tokens in them are read as such, and none are added.
+
+    What `ControlTokens.mark` has marked is read as text.
+    """
+    if not texts:
+        return []
+    marked = [i for i, text in enumerate(texts) if is_marked(text)]
+    plain = list(texts)
+    for i in marked:
+        plain[i] = ""
+    ids: list[list[int]] = tokenizer(plain, add_special_tokens=False, verbose=False)["input_ids"]
+    if marked:
+        encoded = control_tokens(tokenizer).encode([texts[i] for i in marked])
+        for i, of_text in zip(marked, encoded, strict=True):
+            ids[i] = of_text
     return ids
 
 

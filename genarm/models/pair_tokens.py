@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from genarm.errors import DataError
 from genarm.models.chat_template import Turn, assistant_turn, text_ids
+from genarm.models.control_tokens import control_tokens
 from genarm.types import PreferencePair
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ def pair_ids(
 ) -> list[PairIds]:
     """Token ids of many pairs at once; `prompt_texts` are their prompts as `prompt_text` renders them.
 
-    Raises DataError where the tokenizer has no token that ends a turn.
+    Raises DataError where the tokenizer has no token that ends a turn, or a response spells a control token
+    that it could not read as text.
     """
     turn = assistant_turn(tokenizer)
     if turn.end is None:
@@ -54,8 +56,11 @@ def _continuations(
     """The ids of each response after its prompt, with the end of the turn.
 
     Decoding extends the prompt's ids and never changes them. Where prompt and response would share a token
-    when tokenised as one text, the response is tokenised after a line break instead.
+    when tokenised as one text, the response is tokenised after a line break instead. A control token that a
+    response spells is text, so its end is the only one that it holds.
     """
+    controls = control_tokens(tokenizer)
+    responses = [controls.mark(response) for response in responses]
     texts = [prompt + turn.lead + response for prompt, response in zip(prompt_texts, responses, strict=True)]
     continuations = []
     for ids, prompt, response in zip(text_ids(tokenizer, texts), prompts, responses, strict=True):

@@ -6,15 +6,14 @@ network is needed.
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from genarm.errors import ModelError, Unreachable
-from genarm.models.cache import cache_folder
 from genarm.models.gguf import EMBEDDED, converted, embedded_file
-from genarm.system.files import sha256
+from genarm.models.model_files import check_folder, one_line, read_mapping
+from genarm.models.weights import weight_files, weights_hash
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -69,8 +68,8 @@ def resolve(name: str, revision: str | None = None, chat_template: str | None = 
             f"{name!r} is no folder, no GGUF file and no hub id",
             hint=f"set base.model to {EMBEDDED!r}, a folder with config.json, a .gguf file, or owner/name",
         )
-    if not (folder / "config.json").is_file():
-        raise ModelError(f"{folder} has no config.json", hint="save the model there with save_pretrained")
+    check_folder(folder)
+    weight_files(folder)
     tokenizer = tokenizer_hash(read_tokenizer(folder))
     return ModelSource(name, revision, folder, weights_hash(folder), tokenizer, chat_template)
 
@@ -81,8 +80,14 @@ def read_tokenizer(folder: Path) -> "PreTrainedTokenizerBase":
 
     try:
         return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{folder} has no tokenizer that transformers reads: {error}") from error
+    except Exception as error:  # tokenizers raises Exception itself, and a wrong type fails where it is used
+        if (file := folder / "tokenizer.json").is_file():
+            read_mapping(file)  # where it is no JSON, this says in which line
+        raise ModelError(
+            f"tokenizer.json and tokenizer_config.json of {folder} give no tokenizer: {one_line(error)}",
+            hint="save the tokenizer again with save_pretrained, or download the model again; "
+            "code of its own is never run",
+        ) from error
 
 
 def tokenizer_hash(tokenizer: "PreTrainedTokenizerBase") -> str:
@@ -92,27 +97,6 @@ def tokenizer_hash(tokenizer: "PreTrainedTokenizerBase") -> str:
         "special": [tokenizer.bos_token_id, tokenizer.eos_token_id],
     }
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
-
-
-def weights_hash(folder: Path) -> str:
-    """sha256 over the names and hashes of the safetensors files. Raises ModelError where there are none."""
-    files = sorted(folder.glob("*.safetensors"))
-    if not files:
-        raise ModelError(
-            f"{folder} holds no .safetensors file",
-            hint="save the model with save_pretrained; pickled weights (.bin, .pt) are not loaded",
-        )
-    # Hashing reads every byte, so the result is cached under the files' sizes and times.
-    stamp = json.dumps([[str(f.resolve()), f.stat().st_size, f.stat().st_mtime_ns] for f in files])
-    note = cache_folder() / "hashes" / hashlib.sha256(stamp.encode()).hexdigest()
-    if note.is_file():
-        return note.read_text(encoding="ascii")
-    digest = hashlib.sha256("".join(f"{f.name}:{sha256(f)}\n" for f in files).encode()).hexdigest()
-    note.parent.mkdir(parents=True, exist_ok=True)
-    beside = note.with_suffix(f".{os.getpid()}")
-    beside.write_text(digest, encoding="ascii")
-    beside.replace(note)
-    return digest
 
 
 def _from_hub(name: str, revision: str | None) -> Path:

@@ -13,6 +13,7 @@ from genarm.config import load_params
 from genarm.errors import ConfigError, PipelineError
 from genarm.system.files import to_json, write_text
 from genarm.system.layout import Layout
+from genarm.system.root import check_root
 
 TEMPLATES = Path(__file__).parent / "templates" / "project"
 # Where each template goes. Named otherwise, so that no tool takes one for its own: DVC runs every dvc.yaml
@@ -44,9 +45,10 @@ def create(folder: Path) -> NewProject:
     """Make `folder` a project, in a git repository of its own unless it lies in one already.
 
     Files that are there stay; to lists, such as `.gitignore`, missing lines are added. Raises ConfigError
-    where the folder holds a project already, and PipelineError where git is missing.
+    where the folder holds a project already or cannot hold one, and PipelineError where git is missing.
     """
     folder = folder.resolve()
+    check_root(folder)
     for name in REFUSED:
         if (folder / name).exists():
             raise ConfigError(

@@ -27,9 +27,11 @@ def promote(project: Project, dimension: str, version: int | None, force: str) -
     """Carry out the last decision, or promote a version of one's choice; `force` is the reason for that.
 
     Returns what was done, a sentence a line: first what an earlier crash had left. Raises RegistryError where
-    nothing was decided on the dimension, or a version is named without a reason.
+    nothing was decided on the dimension, or a version is named without a reason; PipelineError where the
+    decision, or what it was made of, is damaged.
     """
     from genarm.pipeline.smoke_test import smoke_test
+    from genarm.pipeline.verify import verify_decision
 
     project.params.known(dimension)
     layout, store = project.layout, registry.connect(project.root)
@@ -42,6 +44,7 @@ def promote(project: Project, dimension: str, version: int | None, force: str) -
             )
         decision = store.manual_decision(dimension, version, force, say=said.append)
     elif layout.decisions.is_file() and dimension in (decisions := project.decisions()):
+        verify_decision(project, made=True)
         decision = decisions[dimension]
     else:
         raise RegistryError(f"nothing was decided on {dimension!r} yet", hint="genarm run --no-promote")

@@ -39,7 +39,7 @@ def report_lineage(project: Project) -> dict[str, str]:
     return {
         "git commit": git_commit(project.root) or "",
         "data md5": data_version(project.root) or "",
-        **(read_json(noted, dict[str, str]) if noted.is_file() else {}),
+        **(read_json(noted, dict[str, str]) if noted.exists() else {}),
     }
 
 

@@ -4,8 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 from genarm.config import Params, load_params
+from genarm.errors import DataError
 from genarm.models import ModelSource, resolve
 from genarm.models.arm import adapter_hash
 from genarm.system.env import project_root
@@ -13,6 +15,7 @@ from genarm.system.files import read_json, read_rows
 from genarm.system.layout import Layout
 from genarm.types import Champion, Decision, Prompt, Response, Side
 
+T = TypeVar("T")
 # Dimension, version and the folder to put it in -> the folder that holds the ARM, checked against its hash.
 Fetch = Callable[[str, Champion, Path], Path]
 
@@ -58,18 +61,29 @@ class Project:
         return read_json(self.layout.decisions, dict[str, Decision])
 
     def prompts(self) -> list[Prompt]:
-        """The evaluation prompts that are answered."""
-        return read_rows(self.layout.prompts, Prompt)[: self.params.respond.prompts]
+        """The evaluation prompts that are answered. Raises DataError where there are none."""
+        prompts = _some(self.layout.prompts, read_rows(self.layout.prompts, Prompt), "pairs")
+        return prompts[: self.params.respond.prompts]
 
     def responses(self, dimension: str) -> dict[Side, list[Response]]:
-        """What each side answered for one dimension; a side without answers is left out, the base never."""
-        sides: dict[Side, list[Response]] = {"base": read_rows(self.layout.responses("base"), Response)}
-        for side in ("champion", "challenger"):
-            if rows := read_rows(self.layout.responses(side, dimension), Response):
-                sides[side] = rows
+        """What each side answered for one dimension; a champion without answers is left out.
+
+        Raises DataError where the base or the challenger answered nothing: that file was cut short.
+        """
+        sides: dict[Side, list[Response]] = {}
+        for side in ("base", "champion", "challenger"):
+            file = self.layout.responses(side, None if side == "base" else dimension)
+            if (rows := read_rows(file, Response)) or side != "champion":
+                sides[side] = _some(file, rows, f"respond {side}")
         return sides
 
     def is_in_use(self, dimension: str, champion: Champion | None) -> bool:
         """Whether the trained ARM is the champion already, byte for byte."""
         trained = adapter_hash(self.layout.arm(dimension))
         return champion is not None and champion.adapter_sha256 == trained
+
+
+def _some(file: Path, rows: list[T], stage: str) -> list[T]:
+    if not rows:
+        raise DataError(f"{file} holds no rows", hint=f"run its stage again: genarm {stage}")
+    return rows

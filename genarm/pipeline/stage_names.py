@@ -11,6 +11,8 @@ RESPOND_CHAMPION = "respond-champion"
 JUDGE = "judge"
 DECIDE = "decide"
 REPORT = "report"
+REGISTER = "register"  # no stage of DVC's: the flow's step after training
+RESPOND_OF = {"base": RESPOND_BASE, "challenger": RESPOND, "champion": RESPOND_CHAMPION}  # by side
 
 # Every stage in running order, with whether it runs once for each dimension.
 STAGES = {

@@ -111,6 +111,8 @@ def download(store: Store, version: Version, into: Path) -> None:
     """Copy the ARM's folder of a version. Raises RegistryError where its files are gone."""
     from mlflow.artifacts import download_artifacts
 
+    from genarm.registry.patience import DOWNLOAD_SECONDS, waiting
+
     if not has_files(store, version):
         raise RegistryError(
             f"the files of {version.name} are gone from {location(store, version)}",
@@ -118,11 +120,12 @@ def download(store: Store, version: Version, into: Path) -> None:
         )
     into.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=into.parent) as temporary:
-        downloaded = download_artifacts(
-            artifact_uri=f"{location(store, version)}/{ARM_PATH}",
-            dst_path=temporary,
-            tracking_uri=store.uri,
-        )
+        with waiting(DOWNLOAD_SECONDS):
+            downloaded = download_artifacts(
+                artifact_uri=f"{location(store, version)}/{ARM_PATH}",
+                dst_path=temporary,
+                tracking_uri=store.uri,
+            )
         shutil.rmtree(into, ignore_errors=True)
         Path(downloaded).rename(into)
 

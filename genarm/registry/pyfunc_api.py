@@ -25,7 +25,7 @@ class StoredArm:
     def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
         card = read_card(folder)
         base = os.environ.get("GENARM_BASE") or config.get("base")
-        source = resolve(base) if base else resolve(card.guides_id, card.guides_revision)
+        source = resolve(base or card.guides_id, None if base else card.guides_revision, card.chat_template)
         self._dimension, self._weight = card.dimension, card.weight
         self._tokenizer = load_tokenizer(source)
         self._decoder = load_decoder(

@@ -18,19 +18,21 @@ from filelock import FileLock, Timeout
 
 from genarm.errors import Busy, GenarmError, RegistryError, Unreachable
 from genarm.registry.lease import ABSENT, EXISTS, lease
-from genarm.registry.tracking import TrackingAddress, tracking_address
+from genarm.registry.opening import check_answers, create_database
+from genarm.registry.tracking import HINT, tracking_address
 from genarm.system.redact import redact
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.exceptions import MlflowException
 
 LOCK_SECONDS = 300.0  # longer than a smoke test on a slow machine, the longest that the lock is held
-PROBE_SECONDS = 3.0
 MESSAGE_LENGTH = 500
 SERVER_AWAY = re.compile(
     r"API request to .* failed with (exception|timeout)|(error code|status) 5\d\d|Max retries", re.S
 )
+SQL = re.compile(r"\[SQL: .*|\(Background on this error.*", re.S)
+DISK = re.compile(r"disk is full|disk I/O error|readonly database|unable to open database file|No space left")
+UNSUPPORTED = re.compile(r"[Uu]nsupported URI|file ?store|filesystem tracking backend", re.S)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -115,24 +117,25 @@ def store_exists(root: Path) -> bool:
 def connect(root: Path) -> Store:
     """Open the store of a project, creating a local one on first use.
 
-    Raises Unreachable, within seconds, where a server does not answer.
+    Raises Unreachable, within seconds, where a server or database does not answer, and RegistryError for an
+    address that cannot be used.
     """
+    root, address = root.resolve(), tracking_address(root)
     try:
-        from mlflow import MlflowClient
+        check_answers(address)  # before the seconds that MLflow takes to import
+        from genarm.registry.patience import PatientClient
     except ImportError as error:  # the project's folder mlflow/ is then imported as an empty package
         raise RegistryError(f"mlflow is not installed: {error}", hint="make setup") from None
-    root, address = root.resolve(), tracking_address(root)
     lock_file: Path | None = None
     folder: Path | None = None
     with _errors_translated(address.uri):
-        if address.is_server:
-            _probe(address)
-        elif address.database:
-            lock_file, folder = address.database.with_suffix(".lock"), address.database.parent / "store"
-            _create_database(address.database)
-        else:
+        if database := address.database:
+            database = database.resolve()
+            lock_file, folder = database.with_suffix(".lock"), database.parent / "store"
+            create_database(address, database)
+        elif not address.is_server:
             folder = root / "mlflow" / "store"
-        return Store(MlflowClient(address.uri, address.uri), address.uri, folder, lock_file)
+        return Store(PatientClient(address.uri, address.uri), address.uri, folder, lock_file)
 
 
 @contextlib.contextmanager
@@ -160,13 +163,15 @@ def translates_errors(function: Callable[Concatenate[Store, P], T]) -> Callable[
 
 @contextlib.contextmanager
 def _errors_translated(uri: str) -> Iterator[None]:
+    from alembic.util import CommandError
     from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
 
     try:
         yield
     except GenarmError:
         raise
-    except MlflowException as error:
+    except (MlflowException, SQLAlchemyError, CommandError) as error:
         raise _translation(error, uri) from error
     except OSError as error:  # a full disk, a read-only folder
         raise RegistryError(
@@ -174,45 +179,20 @@ def _errors_translated(uri: str) -> Iterator[None]:
         ) from error
 
 
-def _translation(error: "MlflowException", uri: str) -> GenarmError:
+def _translation(error: Exception, uri: str) -> GenarmError:
     # MLflow has one class for all of these: only the text tells them apart.
-    message = f"{redact(uri)}: {redact(str(error.message))[:MESSAGE_LENGTH]}"
-    if "database is locked" in message:
+    text = " ".join(SQL.sub("", redact(str(getattr(error, "message", error)))).split())
+    message = f"{redact(uri)}: {text[:MESSAGE_LENGTH]}"
+    if "database is locked" in text:
         return Busy(message, hint="another process is writing to it; run again")
-    if SERVER_AWAY.search(message):
+    if SERVER_AWAY.search(text):
         return Unreachable(message, hint="start the server, or unset MLFLOW_TRACKING_URI for the local store")
+    if DISK.search(text):
+        return RegistryError(message, hint="check free space and permissions, then run again")
+    if "Can't locate revision" in text:
+        return RegistryError(
+            message, hint="a newer MLflow made this store: use that version, or another store"
+        )
+    if UNSUPPORTED.search(text):
+        return RegistryError(message, hint=HINT)
     return RegistryError(message, hint="genarm doctor --deep")
-
-
-def _probe(address: TrackingAddress) -> None:
-    """Accept any answer. MLflow itself would retry a silent server for minutes before it gives up."""
-    import requests
-
-    try:
-        requests.get(f"{address.uri.rstrip('/')}/health", timeout=PROBE_SECONDS)
-    except requests.RequestException as error:
-        raise Unreachable(
-            f"no MLflow server answers at {address.shown} ({type(error).__name__})",
-            hint="start it (mlflow/README.md), correct MLFLOW_TRACKING_URI, or unset it for the local store",
-        ) from None
-
-
-def _create_database(database: Path) -> None:
-    """Create the schema under a lock, in another file that is then renamed."""
-    if database.is_file():
-        return
-    from mlflow import MlflowClient
-
-    database.parent.mkdir(parents=True, exist_ok=True)
-    # Processes that create the same schema at the same time all fail in its migrations: hence the lock. A
-    # process killed halfway leaves a schema that no later start can complete: hence the rename.
-    with FileLock(database.with_suffix(".lock"), timeout=LOCK_SECONDS):
-        if database.is_file():
-            return
-        unfinished = database.with_name(f"new-{database.name}")
-        for leftover in (unfinished, unfinished.with_name(f"{unfinished.name}-journal")):
-            leftover.unlink(missing_ok=True)
-        client = MlflowClient(f"sqlite:///{unfinished}", f"sqlite:///{unfinished}")
-        client.search_experiments(max_results=1)
-        client.search_registered_models(max_results=1)
-        unfinished.rename(database)

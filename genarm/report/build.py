@@ -12,8 +12,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, UndefinedError
 
+from genarm.errors import DataError
 from genarm.evaluation.scorecard import SIDES
 from genarm.evaluation.win_rate import TIE
 from genarm.report.svg import curves, interval_strip
@@ -22,6 +23,7 @@ from genarm.system.files import write_json, write_text
 from genarm.types import ArmCard, Comparison, Decision, Prompt, Response, Scorecard, Side, Verdict
 
 EXAMPLES = 8
+PAGES = {"report.html": "report.html", "report.md": "report.md.jinja"}  # file -> template
 CURVES = (names.LOSS, names.ACCURACY, names.MARGIN, names.CHOSEN_PERPLEXITY, names.KL_TO_BASE)
 OUTCOMES = {"promote": "promoted", "hold": "held", "reject": "rejected", "same": "unchanged"}
 
@@ -44,7 +46,10 @@ class ReportInput:
 
 
 def build_report(given: ReportInput, folder: Path) -> Path:
-    """Write report.html, report.md and report.json into `folder`; the path of the page."""
+    """Write report.html, report.md and report.json into `folder`; the path of the page.
+
+    Raises DataError where the counts of the pairs are not all there.
+    """
     view = _view(given)
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
@@ -54,8 +59,15 @@ def build_report(given: ReportInput, folder: Path) -> Path:
         lstrip_blocks=True,
     )
     environment.filters.update(short=_short, typeset=_typeset, number=_number, fenced=_fenced, cell=_cell)
-    for name, template in (("report.html", "report.html"), ("report.md", "report.md.jinja")):
-        write_text(folder / name, environment.get_template(template).render(view))
+    try:
+        pages = {name: environment.get_template(template).render(view) for name, template in PAGES.items()}
+    except UndefinedError as error:  # all else that is shown was read as a noun
+        raise DataError(
+            f"artifacts/pairs/stats.json lacks a field: {error.message}",
+            hint="run its stage again: dvc repro pairs",
+        ) from None
+    for name, page in pages.items():
+        write_text(folder / name, page)
     write_json(
         folder / "report.json",
         {

@@ -7,12 +7,14 @@ import io
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
 from genarm.errors import DataError
+from genarm.system.metric_names import STEP
 
 T = TypeVar("T")
 
@@ -49,10 +51,10 @@ def to_json(value: Any) -> str:
 
 def read_json(path: Path, kind: type[T]) -> T:
     """The value of a JSON file, checked to be a `kind`. Raises DataError naming file and field."""
+    with missing_told(path):
+        content = path.read_bytes()
     try:
-        return TypeAdapter(kind).validate_json(path.read_bytes())
-    except FileNotFoundError:
-        raise DataError(f"no file at {path}", hint="run the stage that writes it: dvc repro") from None
+        return TypeAdapter(kind).validate_json(content)
     except ValidationError as error:
         raise _altered(str(path), error) from None
 
@@ -78,17 +80,14 @@ def read_rows(path: Path, kind: type[T]) -> list[T]:
 def iter_rows(path: Path, kind: type[T]) -> Iterator[T]:
     """The rows of a JSON-lines file one at a time, for large files. Raises what `read_rows` raises."""
     adapter = TypeAdapter(kind)
-    try:
-        with path.open(encoding="utf-8", newline="\n") as file:
-            for number, line in enumerate(file, start=1):
-                try:
-                    yield adapter.validate_json(line)
-                except ValidationError as error:
-                    raise DataError(
-                        f"{path}, row {number}: {_first(error)}", hint="re-run its stage"
-                    ) from None
-    except FileNotFoundError:
-        raise DataError(f"no file at {path}", hint="run the stage that writes it: dvc repro") from None
+    with missing_told(path):
+        file = path.open("rb")
+    with file:
+        for number, line in enumerate(file, start=1):
+            try:
+                yield adapter.validate_json(line)
+            except ValidationError as error:
+                raise _damaged(path, number, _first(error)) from None
 
 
 def write_curves(path: Path, rows: Iterable[Mapping[str, float]]) -> None:
@@ -105,9 +104,44 @@ def write_curves(path: Path, rows: Iterable[Mapping[str, float]]) -> None:
 
 
 def read_curves(path: Path) -> list[dict[str, float]]:
-    """The rows of a training's curves; empty cells are left out."""
-    with path.open(encoding="utf-8", newline="") as file:
-        return [{k: float(v) for k, v in row.items() if v} for row in csv.DictReader(file)]
+    """The rows of a training's curves; empty cells are left out. Raises DataError naming file and row."""
+    with missing_told(path):
+        content = path.read_bytes()
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise _damaged(path, content[: error.start].count(b"\n") + 1, "it is not UTF-8") from None
+    if not text.endswith("\n"):
+        raise _damaged(path, text.count("\n") + 1, "the file was cut short")
+    rows: list[dict[str, float]] = []
+    reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+    try:
+        if reader.fieldnames and STEP not in reader.fieldnames:
+            raise ValueError(f"the header names no column {STEP!r}")
+        for row in reader:
+            if len(row) != len(reader.fieldnames or ()) or None in row.values():
+                raise ValueError("it has another number of cells than the header")
+            rows.append({name: float(cell) for name, cell in row.items() if cell})
+    except (csv.Error, ValueError) as error:
+        raise _damaged(path, reader.line_num, str(error)) from None
+    return rows
+
+
+@contextmanager
+def missing_told(path: Path) -> Iterator[None]:
+    """Turn the absence of a file that a stage writes into a DataError that names it."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise DataError(f"no file at {path}", hint="run the stage that writes it: dvc repro") from None
+    except (IsADirectoryError, NotADirectoryError) as error:
+        raise DataError(
+            f"{path} is no file: {error.strerror}", hint="remove what is in its place, then: dvc repro"
+        ) from None
+
+
+def _damaged(path: Path, row: int, reason: str) -> DataError:
+    return DataError(f"{path}, row {row}: {reason}", hint="re-run its stage, or restore it: dvc checkout")
 
 
 def _altered(where: str, error: ValidationError) -> DataError:

@@ -34,7 +34,8 @@ def kl_to_base(model: Any, batch: PairBatch) -> Tensor:
     distances = []
     for states in zip(arm.split(CHUNK), base.split(CHUNK), strict=True):
         p, q = (logits(model, batch, chunk).log_softmax(-1) for chunk in states)
-        distances.append((p.exp() * (p - q)).sum(-1))
+        # A token that the ARM rules out has no part: 0 * -inf is no number.
+        distances.append((p.exp() * (p - q)).masked_fill(p == -torch.inf, 0).sum(-1))
     return torch.cat(distances)
 
 

@@ -13,6 +13,9 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from genarm.models import context_of
+from genarm.models.finite import not_numbers
+from genarm.models.rotary import check_positions
 from genarm.training.collate import PADDING, PairBatch, collate
 from genarm.training.loss import response_logps, token_logps
 from genarm.training.packed_attention import BLOCKS, FLEX, FULL, SLIDING, attention_inputs, register
@@ -80,7 +83,9 @@ def prepare(model: "PreTrainedModel", pairs: Sequence[TokenPair]) -> bool:
 
     Each is tried on two short pairs against the model's own forward, so that a model with an unusual head,
     mask or layer is noticed before it trains. False leaves the model as it was: its rows are padded then.
+    Raises ModelError where these numbers are none, or depend on how long the texts beside are.
     """
+    check_positions(model, context_of(model))
     register()
     config = model.config.get_text_config()
     initial = attention_implementation(model)
@@ -90,6 +95,8 @@ def prepare(model: "PreTrainedModel", pairs: Sequence[TokenPair]) -> bool:
     trial = [_short(pair) for pair in (pairs[0], pairs[-1])]
     with torch.no_grad():
         expected = pair_logps(model, collate(trial, packed=False).to(model.device))
+    if not expected.isfinite().all():
+        raise not_numbers(f"the log-probabilities of {type(model).__name__}", model)
     kinds = set(getattr(config, "layer_types", None) or ())
     if kinds <= {FULL, SLIDING} and supports_custom_attention(model):
         for implementation in (fast, dense):

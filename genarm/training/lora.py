@@ -1,6 +1,8 @@
 """LoRA adapters: put into a model, loaded, saved, and computed without needless casts."""
 
 import json
+import warnings
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +12,7 @@ from torch import Tensor, nn
 
 from genarm.config import LoraConfig, nearest
 from genarm.errors import AdapterError, ConfigError
-from genarm.models.arm import CONFIG, read_card
+from genarm.models.arm import CONFIG, WEIGHTS, read_card
 from genarm.models.layers import decoder_layers, linear_modules
 from genarm.system.files import write_json
 from genarm.training.transformers_hooks import Forward, peft_warnings_ignored, replace_forward
@@ -71,16 +73,37 @@ def add_lora(model: "PreTrainedModel", config: LoraConfig) -> "PeftModel":
 def load_adapter(model: "PreTrainedModel", folder: Path) -> "PeftModel":
     """A model with the adapter of a saved ARM. Raises AdapterError where the folder holds none that fits."""
     import peft
+    from safetensors import safe_open
 
     read_card(folder)
-    with peft_warnings_ignored():
+    with peft_warnings_ignored(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Found missing adapter keys")  # they are refused below
         try:
-            return peft.PeftModel.from_pretrained(model, str(folder))
+            adapted = peft.PeftModel.from_pretrained(model, str(folder))
         except (ValueError, RuntimeError, OSError) as error:
             raise AdapterError(
                 f"{folder} does not fit on {type(model).__name__}: {error}",
                 hint="name the base model that it was trained on",
             ) from error
+    with safe_open(folder / WEIGHTS, framework="pt") as file:
+        check_tensors(
+            folder, file.keys(), peft.get_peft_model_state_dict(adapted, save_embedding_layers=False)
+        )
+    return adapted
+
+
+def check_tensors(folder: Path, held: Iterable[str], wanted: Iterable[str]) -> None:
+    """Raise AdapterError where the tensors of a saved adapter are not those that its configuration asks for.
+
+    peft starts what is missing anew and leaves out what is too much.
+    """
+    for names, what in ((set(wanted) - set(held), "lacks"), (set(held) - set(wanted), "holds more than")):
+        if names:
+            raise AdapterError(
+                f"{folder / WEIGHTS} {what} what {CONFIG} describes: {len(names)} tensors, the first is "
+                f"{min(names)!r}",
+                hint="restore it from the registry (genarm registry) or DVC (dvc checkout)",
+            )
 
 
 def save_adapter(model: "PeftModel", folder: Path, base_id: str, revision: str | None) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from genarm.errors import ConfigError
-from genarm.models import ModelSource
+from genarm.models import ModelSource, load_whole
 from genarm.training.transformers_hooks import peft_warnings_ignored
 
 if TYPE_CHECKING:
@@ -23,13 +23,12 @@ def load_quantised(source: ModelSource, dtype: str) -> "PreTrainedModel":
     """
     check_quantisation()
     from peft import prepare_model_for_kbit_training
-    from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+    from transformers import BitsAndBytesConfig
 
-    model = AutoModelForCausalLM.from_pretrained(
-        source.path,
+    model = load_whole(
+        source,
         dtype=getattr(torch, dtype),
         device_map={"": torch.accelerator.current_device_index()},
-        trust_remote_code=False,
         quantization_config=BitsAndBytesConfig(**qlora_settings(dtype)),
     )
     with peft_warnings_ignored():

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import PreTrainedTokenizerBase
 
-FORMAT = 1  # raised when the same pairs would give other ids
+FORMAT = 2  # raised when the same pairs would give other ids
 BATCH = 500  # pairs tokenised and written together
 TWO_BYTES = 2**16  # tokens of the largest vocabulary whose ids take two bytes
 READS = 16  # of rows before the file is mapped again

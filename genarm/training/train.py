@@ -17,6 +17,7 @@ from genarm.config import TrainConfig
 from genarm.errors import DataError
 from genarm.models import ModelSource, context_of, load_tokenizer
 from genarm.models.arm import adapter_hash, write_card
+from genarm.models.template_date import pinned_date
 from genarm.system import metric_names as names
 from genarm.system.files import sha256
 from genarm.training.callbacks import Journal, quiet
@@ -135,6 +136,8 @@ def train_arm(
         dtype=dtype,
         quantise=config.quantise,
         warm_start=provenance.warm_start,
+        chat_template=base.chat_template,
+        template_date=pinned_date(tokenizer.chat_template),
     )
     if is_main_process():
         with disk_errors_named(out):

@@ -9,8 +9,9 @@ from genarm.config import TrainConfig
 from genarm.errors import ConfigError, TokenizerMismatch
 from genarm.models import ModelSource, load_model, load_tokenizer, resolve
 from genarm.models.arm import CONFIG, WEIGHTS, check_same_tokens, check_weights, is_full, read_card
+from genarm.models.finite import check_adapter
 from genarm.training.full import make_all_trainable
-from genarm.training.lora import add_lora, fuse_lora
+from genarm.training.lora import add_lora, check_tensors, fuse_lora
 from genarm.training.qlora import load_quantised
 
 if TYPE_CHECKING:
@@ -67,7 +68,8 @@ def make_trainable(
 ) -> Any:
     """The model with its adapter, a fresh one or that of `start`; with `method: full`, the model itself.
 
-    Raises ConfigError where the adapter of `start` has another shape than `config.lora` asks for.
+    Raises ConfigError where the adapter of `start` has another shape than `config.lora` asks for, and
+    AdapterError where it does not hold all of that shape.
     """
     if config.method == "full":
         return model
@@ -79,11 +81,12 @@ def make_trainable(
 
 
 def _load_start(adapted: Any, source: ModelSource, start: Path) -> None:
-    from peft import set_peft_model_state_dict
+    from peft import get_peft_model_state_dict, set_peft_model_state_dict
     from safetensors.torch import load_file
 
     _check_method(start, full=False)
-    check_weights(read_card(start), source)
+    card = read_card(start)
+    check_weights(card, source)
     saved, config = json.loads((start / CONFIG).read_text(encoding="utf-8")), adapted.peft_config["default"]
     for ours, theirs in ADAPTER_SHAPE.items():
         was, now = (_plain(value) for value in (saved.get(theirs), getattr(config, theirs)))
@@ -93,7 +96,10 @@ def _load_start(adapted: Any, source: ModelSource, start: Path) -> None:
                 f"params.yaml asks for {now or 'all'}",
                 hint=f"set lora.{ours} as the champion has it, or warm_start: null to start from scratch",
             )
-    set_peft_model_state_dict(adapted, load_file(start / WEIGHTS))
+    tensors = load_file(start / WEIGHTS)
+    check_tensors(start, tensors, get_peft_model_state_dict(adapted, save_embedding_layers=False))
+    check_adapter(card.dimension, tensors.items())
+    set_peft_model_state_dict(adapted, tensors)
 
 
 def _check_method(start: Path, *, full: bool) -> None:

@@ -1,7 +1,7 @@
 """One training: transformers' loop and optimiser, with our loss, our order of pairs and our evaluation."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ from transformers import PrinterCallback, TrainingArguments
 
 from genarm.config import TrainConfig
 from genarm.errors import TrainingError
+from genarm.models.finite import damaged_weight
 from genarm.system.metric_names import GRADIENT_NORM, KL_TO_BASE, LOSS, evaluation_name, is_evaluation_row
 from genarm.training.callbacks import (
     CheckpointCallback,
@@ -88,6 +89,7 @@ class ArmTrainer(DistributedTrainer):
         if config.gradient_checkpointing:
             enable_gradient_checkpointing(causal_lm(model))
         self.config, self.held_out, self.folder = config, held_out, folder
+        self.step_prompts: list[str] = []  # that this process has computed since the last log
         self.objective: Objective = Objective(
             config.beta, config.margin, config.label_smoothing, config.length_normalised
         )
@@ -145,7 +147,10 @@ class ArmTrainer(DistributedTrainer):
             load_checkpoint_weights(self, str(checkpoint_at(self.folder, self.kept_step)))
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
-        """Log metrics and diagnostics of the validation pairs; warn of a sign of reward hacking."""
+        """Log metrics and diagnostics of the validation pairs; warn of a sign of reward hacking.
+
+        Raises TrainingError where one of them is not finite.
+        """
         self.adapted.eval()
         run, device = partial(self.run_model, self.adapted), self.args.device
         first = next((row for row in self.state.log_history if is_evaluation_row(row)), None)
@@ -153,6 +158,9 @@ class ArmTrainer(DistributedTrainer):
         metrics |= self.validation.diagnostics(metrics, first)
         if hasattr(self.adapted, "disable_adapter"):
             metrics[KL_TO_BASE] = self.validation.kl_to_base(run, device)
+        if strange := [name for name, value in metrics.items() if not math.isfinite(value)]:
+            prompts = self.validation.unscored
+            raise self._not_finite(f"the evaluation's {strange[0]}", self.state.global_step, prompts)
         logs = {evaluation_name(name): value for name, value in metrics.items()}
         self.log(dict(logs))
         if warning := reward_hacking_warning(self.curves, len(self.held_out)):
@@ -181,11 +189,8 @@ class ArmTrainer(DistributedTrainer):
         logps = self.run_model(model, pair_logps, batch)
         losses = self.objective.losses(logps, batch.owner)
         if not torch.isfinite(losses).all():
-            raise TrainingError(
-                f"the loss is not finite at step {self.state.global_step + 1}, on the prompts "
-                f"{', '.join(batch.prompt_ids)}",
-                hint="lower train.learning_rate, or set base.dtype to bfloat16 or float32",
-            )
+            raise self._not_finite("the loss", self.state.global_step + 1, batch.prompt_ids)
+        self.step_prompts += batch.prompt_ids
         self.sums.update({**metric_sums(logps, losses, beta=self.config.beta), "pairs": len(batch)})
         return losses.sum()
 
@@ -199,12 +204,27 @@ class ArmTrainer(DistributedTrainer):
             self.progress.count_pairs(pairs)
             logs |= {name: total / pairs for name, total in self.sums.items() if name != LOSS}
             self.sums.clear()
+            prompts, self.step_prompts = self.step_prompts, []
             if not math.isfinite(logs.get(GRADIENT_NORM, 0.0)):
-                raise TrainingError(
-                    f"the gradient is not finite at step {self.state.global_step}",
-                    hint="lower train.learning_rate, or set base.dtype to bfloat16 or float32",
-                )
+                raise self._not_finite("the gradient", self.state.global_step, prompts)
         super().log(logs, start_time)
+
+    def _not_finite(self, what: str, step: int, prompts: Sequence[str]) -> TrainingError:
+        """The error for numbers of a training that are none, with the damaged weight if there is one."""
+        model = causal_lm(self.adapted)
+        dtype = str(model.dtype).removeprefix("torch.")
+        where = f", on the prompts {', '.join(prompts)}" if prompts else ""
+        message, hint = f"{what} is not finite at step {step}{where}, in {dtype}", "lower train.learning_rate"
+        # Sharded weights can only be looked at by all processes at once, and this one may have failed alone.
+        weights = [] if self.is_fsdp_enabled else [*model.named_parameters()]
+        if frozen := damaged_weight((name, w) for name, w in weights if not w.requires_grad):
+            message += f": the base's weight {frozen} holds values that are no numbers"
+            hint = "the base model is damaged: fetch or convert it again"
+        elif trained := damaged_weight((name, w) for name, w in weights if w.requires_grad):
+            message += f": the trained weight {trained} is not finite any more"
+        elif dtype != "float32" or self.config.method == "full":
+            hint += ", or set base.dtype to bfloat16 or float32"
+        return TrainingError(message, hint=hint)
 
     @contextmanager
     def writing_checkpoint(self) -> Iterator[None]:

@@ -68,13 +68,22 @@ class Validation:
         self._packs = self._shares(range(len(pairs)))
         self._kl_packs = self._shares(kl_sample(lengths[:, 1:].sum(1).tolist()))
         self._chosen_tokens = float(lengths[:, 1].mean())
+        self.unscored: list[
+            str
+        ] = []  # prompts whose scores were no numbers in this process's last measurement
         self.longer_is_chosen = longer_is_chosen(lengths[:, 1:].tolist())
 
     def metrics(self, run: RunModel, device: torch.device) -> dict[str, float]:
-        """Means over pairs of loss, accuracy, rewards and log-probabilities, by the names of TRL."""
+        """Means over pairs of loss, accuracy, rewards and log-probabilities, by the names of TRL.
+
+        A mean over pairs of which some are `unscored` is no number, for each of the processes.
+        """
         with torch.no_grad():
             none = torch.zeros(0, 3, dtype=torch.float64, device=device)
             scores = torch.cat([none, *self._run(self._packs, self._logps_and_losses, run, device)])
+            prompts = (self._pairs[i].prompt_id for pack in self._packs[rank()] for i in pack)
+            sound = scores.isfinite().all(-1).tolist()
+            self.unscored = [prompt for prompt, is_sound in zip(prompts, sound, strict=True) if not is_sound]
             sums = metric_sums(scores[:, :2], scores[:, 2], beta=self._objective.beta)
         totals = torch.tensor([*sums.values()], dtype=torch.float64, device=device)
         all_reduce_sum([totals])

@@ -2,77 +2,15 @@
 
 import errno
 import json
-import os
 import socket
 
 import pytest
+from cli_toys import PARAMS, PROMPTS
 
 from genarm.cli import main as cli
 from genarm.errors import Busy, DataError, RegistryError, StaleDecision
-from genarm.models.arm import CONFIG, WEIGHTS, adapter_hash, write_card
 from genarm.system.files import write_json, write_rows
 from genarm.system.layout import Layout
-from genarm.types import ArmCard, Champion, Message, Prompt, Response
-
-PARAMS = """
-base: {model: nowhere}
-dimensions: [length, brief]
-pairs: {sources: {length: {files: a}, brief: {files: b}}}
-train: {default: {}, length: {}, brief: {}}
-respond: {weights: {length: 1, brief: 1}}
-judge: {length: {scorer: length}, brief: {scorer: brief}}
-decide: {margin: 0.15}
-"""
-PROMPTS = [Prompt((Message("user", f"question {i}"),)) for i in range(30)]
-
-
-@pytest.fixture
-def project(tmp_path, monkeypatch):
-    """A folder with parameters; the process's own environment comes back afterwards."""
-    kept = dict(os.environ)
-    (tmp_path / "params.yaml").write_text(PARAMS)
-    monkeypatch.chdir(tmp_path)
-    yield tmp_path
-    os.environ.clear()
-    os.environ.update(kept)
-
-
-@pytest.fixture
-def run(project, monkeypatch, capsys):
-    """Exit code, standard output and standard error of a command."""
-
-    def typed(*words: str) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["genarm", *words])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        said = capsys.readouterr()
-        return int(end.value.code or 0), said.out, said.err
-
-    return typed
-
-
-@pytest.fixture
-def answered(project):
-    """`length` has a challenger that says more than the base; `brief` is the version in use, and unasked."""
-    layout = Layout(project)
-    for dimension in ("length", "brief"):
-        folder = layout.arm(dimension)
-        folder.mkdir(parents=True)
-        (folder / CONFIG).write_text("{}")
-        (folder / WEIGHTS).write_bytes(dimension.encode())
-        write_card(folder, ArmCard(dimension, "b", None, "w", "b", None, "t", "", 0.1, 1.0, "p", None, None))
-        write_json(layout.train_metrics(dimension), {"accuracy": 0.7})
-        layout.train_curves(dimension).write_text("step,loss\n1,0.7\n")
-    used = Champion(4, "m-4", adapter_hash(layout.arm("brief")), 1.0)
-    write_json(layout.champions, {"length": None, "brief": used})
-    write_json(layout.pairs_stats, {})
-    write_rows(layout.quarantine, [])
-    write_rows(layout.prompts, PROMPTS)
-    for side, text in (("base", "short"), ("challenger", "a good deal longer")):
-        rows = [Response(p.id, text, len(text), "stop", -3.0, 0.1) for p in PROMPTS]
-        write_rows(layout.responses(side, None if side == "base" else "length"), rows)
-    write_rows(layout.responses("champion", "length"), [])
-    return layout
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Parameters: what is wrong is named by file, key and value, and dimensions change what `default` says."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,87 @@ def test_an_entry_of_train_for_no_dimension_is_named_with_the_nearest():
     wrong = values({"default": {}, "kind": {}}) | {"train": {"defualt": {}, "kind": {}}}
     with pytest.raises(ConfigError, match=r"train.defualt is no dimension \(did you mean 'default'\?\)"):
         check_params(wrong, "params.yaml")
+
+
+@pytest.mark.parametrize("number", [True, False, math.inf, -math.inf, math.nan], ids=str)
+@pytest.mark.parametrize(
+    "key",
+    [
+        "respond.weights.kind",
+        "respond.sampling.temperature",
+        "respond.sampling.top_k",
+        "respond.prompts",
+        "train.default.learning_rate",
+        "train.kind.epochs",
+        "train.kind.max_pairs",
+        "train.kind.lora.rank",
+        "train.kind.lora.layers",
+        "train.kind.early_stopping.patience",
+        "pairs.max_tokens",
+        "pairs.validation",
+        "judge.kind.tie",
+        "decide.alpha",
+        "base.device_map.layer",
+    ],
+)
+def test_what_is_no_finite_number_is_refused_wherever_a_number_is_meant(key, number):
+    wrong: dict[str, Any] = values({"default": {}, "kind": {}}) | {"decide": {}}
+    *sections, name = key.split(".")
+    section = wrong
+    for part in sections:
+        section = section.setdefault(part, {})
+    section[name] = number
+    with pytest.raises(ConfigError, match=rf"{sections[-1]}.*{name}.*(no number|finite|valid|greater|less)"):
+        check_params(wrong, "params.yaml")
+
+
+def test_switches_stay_switches_and_numbers_may_be_text():
+    kind = {"length_normalised": True, "learning_rate": "1e-3", "lora": {"layers": "all"}}
+    train = check_params(values({"kind": kind}), "params.yaml").train_config("kind")
+    assert (train.length_normalised, train.learning_rate) == (True, 1e-3)
+
+
+@pytest.mark.parametrize(
+    ("train", "message"),
+    [
+        ({"kind": {"seed": -1}}, "train.kind.seed = -1"),
+        ({"kind": {"seed": 2**32}}, "train.kind.seed = 4294967296"),
+        ({"kind": {"lora": {"layers": 0}}}, "train.kind.lora.layers.* = 0"),
+    ],
+)
+def test_numbers_that_no_training_takes_are_refused_before_it(train, message):
+    with pytest.raises(ConfigError, match=message):
+        check_params(values(train), "params.yaml")
+
+
+def test_a_dimension_that_changes_nothing_is_asked_for_with_what_to_write():
+    wrong = values({"kind": {}}) | {"train": {"default": {}}}
+    with pytest.raises(ConfigError, match=r"no entry for dimension 'kind'; .* write `kind: \{\}`"):
+        check_params(wrong, "params.yaml")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"a: 1\nb: caf\xe9\n", "is not UTF-8: line 2 holds the byte 0xe9"),
+        (b"\xff\xfea\x00", "is not UTF-8: line 1"),
+        (b"a: 1\na: 2", "line 2: found duplicate key"),
+        (b"a: 2001-99-99", "is not valid YAML: month must be"),
+        (b"a: !!int x", "is not valid YAML: invalid literal"),
+        (b"a: !!python/object:os.system x", "line 1: could not determine a constructor"),
+        (b"a: \x00", "is not valid YAML: unacceptable character"),
+        (b"--- 1\n--- 2", "another document"),
+        (b"1: 2", "keys should be strings"),
+        (b"base: &a {model: *a}", "base.model = "),
+    ],
+    ids=repr,
+)
+def test_a_file_that_cannot_be_read_is_one_line_that_says_where(tmp_path: Path, content, message):
+    path = tmp_path / "params.yaml"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match="params.yaml") as caught:
+        load_params(path)
+    assert message in caught.value.message and "\n" not in caught.value.message
 
 
 def test_a_file_that_is_absent_empty_or_no_yaml_is_named(tmp_path: Path):

@@ -58,11 +58,15 @@ def test_a_recipe_renders_the_prompt_its_base_was_trained_on(name, prompt):
     assert tokenizer.decode(render(tokenizer, TALK)) == prompt
 
 
-def test_the_template_of_a_recipe_takes_the_place_of_the_tokenizers_own(toy):
+def test_the_template_of_a_recipe_takes_the_place_of_the_tokenizers_own(toy, tmp_path):
     template = load_params(ROOT / "configs" / "saferlhf.yaml").base.chat_template
-    source = resolve(str(toy.folder), chat_template=template)
+    toy.model.save_pretrained(tmp_path)
+    tokenizer = byte_tokenizer()
+    tokenizer.add_special_tokens({"bos_token": "<s>"})  # which the template writes
+    tokenizer.save_pretrained(tmp_path)
+    source = resolve(str(tmp_path), chat_template=template)
     assert load_tokenizer(source).chat_template == template
-    assert load_tokenizer(resolve(str(toy.folder))).chat_template != template
+    assert load_tokenizer(resolve(str(tmp_path))).chat_template != template
 
 
 @pytest.mark.parametrize("path", [*CONFIGS, ROOT / "params.yaml"], ids=lambda p: p.stem)

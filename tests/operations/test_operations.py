@@ -4,7 +4,9 @@ import json
 
 import pytest
 from toy_arms import make_arm
+from toy_damage import damaged_arm
 
+from genarm.cli import main as cli
 from genarm.errors import ConfigError, RegistryError
 from genarm.models import resolve
 from genarm.operations import registry as operations
@@ -44,6 +46,20 @@ def test_accuracy_counts_what_is_no_pair(project, toy, tmp_path):
     assert 0 <= measured["accuracy"] <= 1
     with pytest.raises(ConfigError, match="did you mean 'kind'"):
         accuracy(project, "knd", file)
+
+
+def test_accuracy_that_is_no_number_is_an_error_and_no_json(project, toy, tmp_path, monkeypatch, capsys):
+    damaged_arm(project.layout.arm("kind"), resolve(str(toy.folder)))
+    (tmp_path / "pairs.jsonl").write_text(
+        json.dumps({"prompt": [{"role": "user", "content": "hi"}], "chosen": "a", "rejected": "b"})
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["genarm", "accuracy", "kind", "pairs.jsonl", "--json"])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    said = capsys.readouterr()
+    assert (end.value.code, said.out) == (1, "")
+    assert "holds values that are no numbers" in said.err and "Traceback" not in said.err
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Registries on real MLflow: SQLite and files in a temporary folder, whose name holds a space."""
+"""Registries on real MLflow: SQLite and files in a folder whose name holds a space and odd signs."""
 
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The folder of each test's store in turn: making one takes seconds, putting it back does not."""
     folder = tmp_path_factory.mktemp("registry")
-    return new_project(folder / "a project", folder / "states")
+    return new_project(folder / "a #project ü, 50% done", folder / "states")
 
 
 @pytest.fixture

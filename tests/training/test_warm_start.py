@@ -1,6 +1,9 @@
 """Warm start: training starts from the champion's weights, and only where these fit."""
 
+import shutil
+
 import pytest
+from safetensors.torch import load_file, save_file
 from toy_training import CONFIG, changed, preferences, run
 from toys import toy_model
 
@@ -9,6 +12,7 @@ from genarm.config import TrainConfig
 from genarm.errors import AdapterError, ConfigError
 from genarm.models import arm as arms
 from genarm.training.evaluate import evaluate_arm
+from genarm.training.lora import load_adapter
 from genarm.types import Champion
 
 pytestmark = pytest.mark.usefixtures("cache")
@@ -58,6 +62,29 @@ def test_a_champion_of_another_shape_is_refused_with_both_values(toy, tmp_path, 
     config = TrainConfig.model_validate({**CONFIG.model_dump(), **update})
     with pytest.raises(ConfigError, match=message):
         run(toy, tmp_path, config, start=champion[0], started_from=champion[1])
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda t: t.pop(min(t)), "lacks what .* describes: 1 tensors, the first is 'base_model.*lora_A"),
+        (
+            lambda t: t.update({min(t).replace("layers.2", "layers.0"): t[min(t)]}),
+            "holds more than .*layers.0",
+        ),
+    ],
+)
+def test_a_champion_that_is_not_whole_is_refused(toy, tmp_path, champion, change, told):
+    """peft would start what is missing anew and leave out what is too much, without a word."""
+    folder = shutil.copytree(champion[0], tmp_path / "champion")
+    tensors = load_file(folder / arms.WEIGHTS)
+    change(tensors)
+    save_file({name: tensor.clone() for name, tensor in tensors.items()}, folder / arms.WEIGHTS)
+    arms.write_card(folder, arms.read_card(champion[0]))
+    with pytest.raises(AdapterError, match=told):
+        run(toy, tmp_path, start=folder, started_from=champion[1])
+    with pytest.raises(AdapterError, match=told):
+        load_adapter(toy_model(), folder)
 
 
 def test_a_champion_on_other_weights_is_refused(toy, tmp_path, champion):

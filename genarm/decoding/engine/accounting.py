@@ -87,10 +87,16 @@ def fail(slot: int, slots: Slots, ensemble: Ensemble) -> None:
     """Give the request in this slot its error, free the slot, and zero what it wrote to the cache."""
     state = slots.states[slot]
     assert state is not None
+    of_base = not np.isfinite(slots.base_logprob[slot])
+    parts = [p for p in ensemble.parts if (p.base if of_base else state.used & p.arms.keys())]
+    arms = ", ".join(sorted(arm for part in parts for arm in state.used & part.arms.keys()))
+    trunk = parts[0].trunk
+    why, way_out = trunk.fault
     state.error = ModelError(
-        f"request {state.number}: the model's scores are not finite: after {slots.count[slot]} tokens "
-        f"the base log-probability is {slots.base_logprob[slot]}, the KL to the base {slots.kl[slot]}",
-        hint="decode in another dtype, or check the weights of base and ARMs",
+        f"request {state.number}: the model's scores are not finite after {slots.count[slot]} tokens: "
+        f"the logits of {'the base' if of_base else f'ARM {arms}'} are not numbers in "
+        f"{str(trunk.dtype).removeprefix('torch.')}: {why}",
+        hint=way_out,
     )
     ensemble.release([slot], wipe=True)
     slots.free(slot)

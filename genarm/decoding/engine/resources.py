@@ -10,6 +10,7 @@ from genarm.decoding.engine.speculative import SpeculativePolicy
 from genarm.decoding.engine.stop import StopCriteria
 from genarm.decoding.request import GuidedRequest, check_servable
 from genarm.decoding.runner.ensemble import Part
+from genarm.models.rotary import limit_reason
 
 
 class EngineResources:
@@ -38,4 +39,7 @@ class EngineResources:
 
     def check(self, request: GuidedRequest, name: str) -> None:
         """Raise RequestError, naming the request, for what could not be served."""
-        check_servable(request, self.arms, self.context, self.vocab, name)
+        narrowest = min(self.parts, key=lambda part: part.trunk.context).trunk
+        limited = limit_reason(narrowest.model)
+        check_servable(request, self.arms, narrowest.context, self.vocab, name, limited)
+        self.stop_criteria.check(request.stop, name)

@@ -1,11 +1,14 @@
 """Where a response ends, and its text: whole at the end, or piece by piece on the way."""
 
 from collections.abc import Sequence
+from itertools import islice
 
 import numpy as np
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from genarm.errors import RequestError
 from genarm.models.chat_template import end_tokens
+from genarm.models.control_tokens import control_tokens
 
 BROKEN = "\N{REPLACEMENT CHARACTER}"  # what a tokenizer writes for a character whose bytes are not all there
 
@@ -16,6 +19,8 @@ class StopCriteria:
     def __init__(self, tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> None:
         self.tokenizer = tokenizer
         self.end_tokens = np.array(end_tokens(tokenizer, model), dtype=np.int64)  # ids
+        self.special = control_tokens(tokenizer).ids  # by spelling, the tokens that `text` leaves out
+        self.left_out = frozenset(self.special.values())
 
     def text(self, tokens: Sequence[int]) -> str:
         """The text of these tokens, without special ones."""
@@ -23,11 +28,31 @@ class StopCriteria:
             self.tokenizer.decode(list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False)
         )
 
+    def check(self, stop: Sequence[str], name: str) -> None:
+        """Raise RequestError, naming the request, for a stop string that could never be found.
+
+        A special token may be one, and is found as a token; beside other text it is not in the text at all.
+        """
+        for string in stop:
+            inside = next((token for token in self.special if token in string), None)
+            if inside is not None and string not in self.special:
+                raise RequestError(
+                    f"{name}: the stop string {string!r} holds the special token {inside!r} beside other "
+                    "text, and no response's text holds a special token",
+                    hint=f"stop at {inside!r} alone",
+                )
+
     def text_before_stop(self, tokens: Sequence[int], stop: Sequence[str]) -> str | None:
-        """The text before the earliest stop string; None where the last token completed none."""
+        """The text before the earliest stop string; None where the last token completed none.
+
+        A stop string that is a special token ends the text at that token.
+        """
+        if any(self.special.get(string) == tokens[-1] for string in stop):
+            return self.text(tokens[:-1])
         # A token is at least a byte, so a stop string that ends now starts among the last few tokens.
         window = max(len(s.encode()) for s in stop) + 8
-        tail = self.text(tokens[-window:])
+        in_text = (token for token in reversed(tokens) if token not in self.left_out)
+        tail = self.text([*islice(in_text, window)][::-1])
         if not any(s in tail for s in stop):
             return None
         text = self.text(tokens)

@@ -5,13 +5,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from peft import PeftConfig
+from peft.tuners.tuners_utils import check_target_module_exists
 from peft.utils.other import get_pattern_key
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from genarm.errors import AdapterError
 from genarm.models.arm import CONFIG, WEIGHTS
+from genarm.models.finite import check_adapter
+from genarm.models.model_files import one_line
 
 PREFIX = "base_model.model."
 # What plain LoRA says of itself. Any other setting that is switched on asks for a product made otherwise.
@@ -33,13 +37,18 @@ class Adapter:
 
 
 def read_adapter(name: str, folder: Path) -> Adapter:
-    """Read a PEFT LoRA folder. Raises AdapterError for a feature that plain row products would get wrong."""
+    """Read a PEFT LoRA folder.
+
+    Raises AdapterError for a feature that plain row products would get wrong, and for weights that are no
+    numbers.
+    """
     try:
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         tensors = load_file(folder / WEIGHTS)
     except (OSError, json.JSONDecodeError, SafetensorError) as error:
         raise AdapterError(f"ARM {name!r}: {folder} cannot be read: {error}", hint="train it again") from None
-    _check_plain(name, folder, config)
+    check_plain(f"ARM {name!r}: {folder / CONFIG}", config)
+    check_adapter(name, tensors.items())
     factors = {}
     for key in sorted(tensors):
         path, _, kind = key.removeprefix(PREFIX).rpartition(".lora_")
@@ -56,7 +65,29 @@ def read_adapter(name: str, folder: Path) -> Adapter:
     return Adapter(name, factors)
 
 
-def _check_plain(name: str, folder: Path, config: Mapping[str, object]) -> None:
+def check_complete(adapter: Adapter, folder: Path, model: nn.Module) -> None:
+    """Raise AdapterError where the factors are not those of the modules that its configuration names."""
+    modules = dict(model.named_modules())
+    try:
+        config = PeftConfig.from_pretrained(str(folder))
+        wanted = {name for name in modules if name and check_target_module_exists(config, name)}
+    except Exception as error:  # a value of another type fails wherever peft first uses it
+        raise AdapterError(
+            f"ARM {adapter.name!r}: {folder / CONFIG} is no configuration of peft: {one_line(error)}",
+            hint="train it again",
+        ) from error
+    linear = {name for name in adapter.factors if isinstance(modules.get(name), nn.Linear)}
+    for paths, what in ((wanted - set(adapter.factors), "lacks what"), (linear - wanted, "has more than")):
+        if paths:
+            raise AdapterError(
+                f"ARM {adapter.name!r}: {folder / WEIGHTS} {what} {CONFIG} names: "
+                f"{len(paths)} modules, the first is {min(paths)!r}",
+                hint="restore it from the registry (genarm registry) or DVC (dvc checkout)",
+            )
+
+
+def check_plain(what: str, config: Mapping[str, object]) -> None:
+    """Raise AdapterError where a PEFT configuration asks for more than plain LoRA; `what` names it."""
     used = {key: value for key, value in config.items() if value and key not in PLAIN and value != "none"}
     if config.get("peft_type") != "LORA":
         used["peft_type"] = config.get("peft_type")
@@ -65,7 +96,7 @@ def _check_plain(name: str, folder: Path, config: Mapping[str, object]) -> None:
     if used:
         key, value = next(iter(used.items()))
         raise AdapterError(
-            f"ARM {name!r}: {folder / CONFIG} sets {key}={value!r}, which decoding does not support",
+            f"{what} sets {key}={value!r}, which decoding does not support",
             hint="train a plain LoRA, or merge it into a full model and decode with strategy 'separate'",
         )
 

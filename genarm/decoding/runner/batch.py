@@ -33,6 +33,7 @@ class ModelBatch:
         listed = ((name, list(guided)) for name, guided in adapter_rows.items() if guided)
         self.adapter_rows = sorted(listed, key=lambda rows: (trunk.entry[rows[0]], rows[0]))
         self.cache = KeyValues(capacity)
+        self.last = trunk.context - 1  # the last position that its model reads
         self.lengths = np.zeros(sequences, dtype=np.int64)  # tokens read, which is the next one's position
         self.started = np.zeros(sequences, dtype=bool)  # which have read a token since their rows were taken
         self.starts = np.zeros(sequences, dtype=np.int64)  # first column of each that has started
@@ -98,6 +99,9 @@ class ModelBatch:
 
     def _read(self, ids: Tensor, positions: Tensor, head: slice | None) -> Tensor | None:
         trunk = self.trunk
+        # A free sequence reads on and a refused draft lies past the end: a model that looks at the farthest
+        # position must not take theirs for it.
+        positions = positions.clamp(max=self.last)
         if trunk.recorder.enabled and head == NEWEST and ids.shape[1] == 1 and self.cache.layers:
             self.recorded = self.recorded or CudaGraphStep(
                 trunk.forward_pass, self, self.cache, self.positions, trunk.dtype

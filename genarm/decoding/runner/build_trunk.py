@@ -4,6 +4,7 @@ import logging
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from math import isfinite
 from typing import cast
 
 import torch
@@ -23,6 +24,9 @@ from genarm.decoding.runner.forward import (
 from genarm.decoding.runner.lora_rows import RowContext, install
 from genarm.decoding.runner.trunk import Trunk
 from genarm.errors import ModelError
+from genarm.models import context_of
+from genarm.models.finite import are_numbers, not_numbers
+from genarm.models.rotary import check_positions
 
 TRIAL = 12  # tokens
 TOLERANCE = {torch.float32: 1e-4, torch.float16: 0.02, torch.bfloat16: 0.05}  # of the logits' norm
@@ -35,10 +39,14 @@ def build_trunk(
 ) -> Trunk:
     """A trunk of this model, which from now on serves the adapters; `vocab` ids are tokens.
 
-    `compiled` compiles the layers and records the steps. Raises AdapterError for an adapter that does not fit
-    and ModelError for a model that cannot be decoded with a cache.
+    `compiled` compiles the layers and records the steps. Raises AdapterError for an adapter that does not
+    fit, and ModelError for a model that cannot be decoded with a cache, whose logits are no numbers, or that
+    reads a text otherwise beside a longer one.
     """
     expected = model_logits(model)
+    if not are_numbers(expected):
+        raise not_numbers(f"the logits of {type(model).__name__}", model)
+    check_positions(model, context_of(model))
     context = install(model, adapters, model.dtype)
     forward_pass = find_forward(model, context, expected)
     if compiled:
@@ -117,7 +125,9 @@ def _misfit(model: PreTrainedModel, forward_pass: ForwardPass, expected: Tensor)
     logits = trial.feed(ids[:, -1:], head=slice(-1, None))
     assert logits is not None
     off = float((logits[:, -1].float() - expected).norm() / expected.norm())
-    return "" if off <= TOLERANCE[model.dtype] else f"its logits would be off by {off:.1%}"
+    if off <= TOLERANCE[model.dtype]:
+        return ""
+    return f"its logits would be off by {off:.1%}" if isfinite(off) else "its logits would not be numbers"
 
 
 def _compiled(model: PreTrainedModel, forward_pass: ForwardPass, expected: Tensor) -> ForwardPass:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -9,6 +10,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from genarm.decoding.runner.cuda_graph import StepRecorder
 from genarm.decoding.runner.forward import ForwardPass
 from genarm.models import context_of
+from genarm.models.finite import cause
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +38,11 @@ class Trunk:
     def context(self) -> int:
         """The most tokens that the model was made for."""
         return context_of(self.model)
+
+    @cached_property
+    def fault(self) -> tuple[str, str]:
+        """Why its scores are no numbers, and the way out, where they are none; looked for once."""
+        return cause(self.model)
 
     @property
     def parameters(self) -> int:

@@ -4,6 +4,7 @@ from genarm.evaluation.rule import decide as apply_rule
 from genarm.evaluation.scorecard import metrics, score
 from genarm.models.arm import adapter_hash
 from genarm.pipeline.project import Project
+from genarm.pipeline.verify import verify_decision
 from genarm.system.files import read_rows, write_json
 from genarm.types import Champion, Decision, Scorecard, Verdict
 
@@ -11,8 +12,10 @@ from genarm.types import Champion, Decision, Scorecard, Verdict
 def decide(project: Project) -> list[Decision]:
     """The decision of every dimension.
 
-    All dimensions are decided together, since they share one chance of a false promotion.
+    All dimensions are decided together, since they share one chance of a false promotion. Raises
+    PipelineError where a file that they are decided on, or its source, is not what DVC recorded.
     """
+    verify_decision(project, made=False)
     layout, params, champions = project.layout, project.params, project.champions()
     scorecards = [_scorecard(project, d, champions.get(d)) for d in params.dimensions]
     decisions = apply_rule(scorecards, params.decide)

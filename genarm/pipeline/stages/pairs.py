@@ -1,4 +1,4 @@
-"""The stage `pairs`: preference data to checked pairs, split by prompt."""
+"""The stage `pairs`: preference data to checked pairs, split by conversation."""
 
 from genarm.data.pairs import make_pairs, write_pairs
 from genarm.models import load_tokenizer

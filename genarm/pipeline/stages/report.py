@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from genarm.errors import DataError
 from genarm.models.arm import read_card
 from genarm.pipeline.project import Project
 from genarm.report.build import ReportInput, build_report
@@ -24,10 +25,16 @@ def report(project: Project, lineage: Mapping[str, str]) -> Path:
             curves={d: read_curves(layout.train_curves(d)) for d in dimensions},
             prompts=project.prompts(),
             responses={d: project.responses(d) for d in measured},
-            verdicts={d: read_rows(layout.verdicts(d), Verdict) for d in measured},
+            verdicts={d: _verdicts(layout.verdicts(d)) for d in measured},
             pair_stats=read_json(layout.pairs_stats, dict[str, object]),
             quarantine=read_rows(layout.quarantine, dict[str, object]),
             lineage=lineage,
         ),
         layout.report,
     )
+
+
+def _verdicts(file: Path) -> list[Verdict]:
+    if not (verdicts := read_rows(file, Verdict)):
+        raise DataError(f"{file} holds no verdicts", hint="run its stage again: genarm judge")
+    return verdicts

@@ -81,3 +81,34 @@ def test_factors_of_what_is_no_linear_module_are_refused(toy, folder, tmp_path, 
     write_card(tmp_path, card(source))
     with pytest.raises(AdapterError, match=message):
         load_decoder(source, {"arm": tmp_path}, dtype="float32")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda t, a: [t.pop(k) for k in (a, a.replace("lora_A", "lora_B"))],
+            "lacks what .*1 modules, the first",
+        ),
+        (
+            lambda t, a: [
+                t.update({k.replace("layers.3", "layers.0"): t[k].clone()})
+                for k in (a, a.replace("lora_A", "lora_B"))
+            ],
+            "has more than .*'model.layers.0.",
+        ),
+    ],
+)
+def test_factors_other_than_those_of_its_configuration_are_refused(toy, tmp_path, change, message):
+    """peft would start what is missing anew, and leave out what is too much."""
+    source = resolve(str(toy.folder))
+    adapted = {"layers_to_transform": [3], "target_modules": ["q_proj", "down_proj"]}
+    folder = make_arm(tmp_path / "arm", source, toy.model, seed=0, **adapted)
+    tensors = load_file(folder / "adapter_model.safetensors")
+    change(tensors, min(tensors))
+    save_file(
+        {name: tensor.clone() for name, tensor in tensors.items()}, folder / "adapter_model.safetensors"
+    )
+    write_card(folder, card(source))
+    with pytest.raises(AdapterError, match=message):
+        load_decoder(source, {"arm": folder}, dtype="float32")

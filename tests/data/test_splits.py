@@ -1,0 +1,102 @@
+"""Which split a prompt falls in: that of the conversation which its first turn of the user begins."""
+
+import hashlib
+import json
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from genarm.config import PairsConfig, SourceConfig
+from genarm.data.formats import parse
+from genarm.data.pairs import make_pairs, split_of
+from genarm.system.files import iter_rows
+from genarm.types import Message, PreferencePair, Prompt
+
+ROOT = Path(__file__).parents[2]
+CONFIG = PairsConfig(sources={}, validation=0.08, evaluation=0.35)
+USER, ASSISTANT, SYSTEM = "user", "assistant", "system"
+
+
+def prompt(*texts: str, system: str = "") -> Prompt:
+    """Texts of user and assistant in turn."""
+    turns = [Message((USER, ASSISTANT)[i % 2], text) for i, text in enumerate(texts)]
+    return Prompt((*([Message(SYSTEM, system)] if system else []), *turns))
+
+
+def test_what_goes_on_from_one_first_turn_is_in_one_split():
+    for i in range(200):
+        same = [
+            prompt(f"q {i}"),
+            prompt(f"q {i}", system="Be brief."),
+            prompt(f"q {i}", system="Be long."),
+            prompt(f"q {i}", "yes", "why?"),
+            prompt(f"q {i}", "no", "why?", "so", "and?", system="Be brief."),
+        ]
+        assert len({split_of(p, CONFIG) for p in same}) == 1
+
+
+def test_a_system_message_that_all_share_does_not_put_all_in_one_split():
+    assert len({split_of(prompt(f"q {i}", system="Be brief."), CONFIG) for i in range(60)}) == 3
+
+
+def test_a_prompt_of_one_turn_falls_where_the_hash_of_its_messages_puts_it():
+    for i in range(200):
+        one = prompt(f"q {i}")
+        digest = hashlib.sha256(f"0:{one.id}".encode()).digest()
+        draw = int.from_bytes(digest[:8], "big") / 2**64
+        expected = "evaluation" if draw < 0.35 else "validation" if draw < 0.43 else "train"
+        assert split_of(one, CONFIG) == expected
+
+
+@pytest.mark.parametrize(("dimension", "sizes"), [("plain", (873, 137, 469)), ("positive", (883, 130, 468))])
+def test_the_embedded_data_keeps_its_splits(dimension, sizes):
+    rows = iter_rows(ROOT / "seed" / f"{dimension}.jsonl", dict[str, object])
+    splits = [split_of(parse(row).prompt, CONFIG) for row in rows]
+    assert tuple(map(splits.count, ("train", "validation", "evaluation"))) == sizes
+
+
+def deep(first: str, more: int) -> list[dict[str, str]]:
+    texts = [first, *("so", "and?") * more]
+    return [{"role": (USER, ASSISTANT)[i % 2], "content": text} for i, text in enumerate(texts)]
+
+
+def as_transcript(turns: list[dict[str, str]]) -> str:
+    names = {USER: "Human", ASSISTANT: "Assistant"}
+    return "".join(f"\n\n{names[t['role']]}: {t['content']}" for t in turns)
+
+
+def as_row(format: str, first: str, more: int) -> dict[str, object]:
+    """A conversation of 1 + 2 * more turns before the answer, as a row of a format."""
+    turns, sides = deep(first, more), {"chosen": "yes", "rejected": "no"}
+    whole = {k: [*turns, {"role": ASSISTANT, "content": v}] for k, v in sides.items()}
+    last, history = turns[-1]["content"], [[turns[i]["content"], "so"] for i in range(0, 2 * more, 2)]
+    return {
+        "trl": {"prompt": turns, **sides},
+        "whole": whole,
+        "history": {"prompt": last, "history": history, "system": "Be brief.", **sides},
+        "hh": {k: as_transcript(v) for k, v in whole.items()},
+        "hh prompt": {"prompt": as_transcript(turns), **sides},
+        "pku": {
+            "prompt": last,
+            "history": history,
+            "response_0": "yes",
+            "response_1": "no",
+            "better_response_id": 0,
+        },
+    }[format]
+
+
+@pytest.mark.parametrize("format", ["trl", "whole", "history", "hh", "hh prompt", "pku"])
+def test_no_evaluation_prompt_goes_on_from_a_training_one(toy, tmp_path, format):
+    rows = [as_row(format, f"q {i}", more) for i, more in product(range(60), range(3))]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    source = SourceConfig(files="*", preferred="better_response_id")
+    splits = make_pairs(tmp_path, "kind", source, CONFIG, toy.tokenizer).splits
+
+    def begun(pairs: list[PreferencePair]) -> set[str]:
+        return {next(m.content for m in p.prompt.messages if m.role == USER) for p in pairs}
+
+    assert sum(map(len, splits.values())) == 180
+    for one, other in (("train", "evaluation"), ("train", "validation"), ("validation", "evaluation")):
+        assert begun(splits[one]) and not begun(splits[one]) & begun(splits[other])

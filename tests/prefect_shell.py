@@ -1,0 +1,80 @@
+"""A real Prefect server for tests, and the shell that talks to it."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+def start(environment: dict[str, str], folder: Path, *words: str) -> subprocess.Popen[str]:
+    """A Python command in a process group of its own."""
+    return subprocess.Popen(
+        [sys.executable, *words], cwd=folder, env=environment, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
+    )  # fmt: skip
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    """SIGKILL for the whole group, as when a machine goes down."""
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+def prefect(environment: dict[str, str], *words: str, folder: Path = ROOT) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "prefect", "--no-prompt", *words], cwd=folder, env=environment, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=180,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def ask(environment: dict[str, str], path: str, body: object = None) -> object:
+    data = None if body is None else json.dumps(body).encode()
+    url = f"{environment['PREFECT_API_URL']}/{path}"
+    request = urllib.request.Request(url, data, {"content-type": "application/json"})
+    with urllib.request.urlopen(request, timeout=5) as answer:
+        return json.load(answer)
+
+
+def until(question, what: str, seconds: float = 90):
+    """The first true answer; servers need a while, and are not there at first."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            if value := question():
+                return value
+        except OSError:
+            pass
+        time.sleep(1)
+    raise AssertionError(f"{what} within {seconds} s")
+
+
+@contextmanager
+def running_server(home: Path, **settings: str) -> Iterator[dict[str, str]]:
+    """The environment of a shell that talks to a Prefect server of its own."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = os.environ | {"PREFECT_HOME": str(home), "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
+    environment |= settings
+    process = subprocess.Popen(
+        [sys.executable, "-m", "prefect", "server", "start", "--port", str(port)],
+        env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    environment |= {"PREFECT_API_URL": f"http://127.0.0.1:{port}/api"}
+    try:
+        until(lambda: ask(environment, "health"), "the server answers")
+        yield environment
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
