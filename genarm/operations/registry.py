@@ -75,13 +75,11 @@ def rollback(project: Project, dimension: str, reason: str, to: int | None, say:
     project.params.known(dimension)
     store = registry.connect(project.root)
 
-    def told(version: int, already: bool) -> None:
+    def tell(line: str) -> None:
         _snapshot(project, store)
-        in_use = f"version {version} is the champion again" if version else "back to the base model"
-        before = "; this rollback had been interrupted and was completed since" if already else ""
-        say(f"{dimension}: {in_use}{before}")
+        say(line)
 
-    store.rollback(dimension, reason, to=to, actor="operator", say=say, told=told)
+    store.rollback(dimension, reason, to=to, actor="operator", say=say, tell=tell)
 
 
 def reconcile(project: Project) -> list[str]:

@@ -1,19 +1,25 @@
-"""The last check before an ARM becomes the champion: it loads as it would be served, and it guides."""
+"""The last check before an ARM becomes the champion: it is what was measured, it loads, and it guides."""
 
 from pathlib import Path
 
-from genarm.errors import AdapterError
-from genarm.models import load_tokenizer, render
+from genarm.errors import AdapterError, ModelError
+from genarm.models import ModelSource, load_tokenizer, render, weights_hash
+from genarm.models.arm import own_source, read_card
 from genarm.pipeline.project import Project
 from genarm.types import Message
 
 
 def smoke_test(project: Project, dimension: str, folder: Path) -> None:
-    """Load an ARM and let it answer once. Raises AdapterError if nothing comes, or what the base says."""
+    """Load an ARM and let it answer once, on models whose every byte is what it was measured on.
+
+    Raises AdapterError if nothing comes, or what the base says; ModelError where weights changed in place.
+    """
     # Flows import this module before they prepare the environment, and torch reads it when it is imported.
     from genarm.decoding import GuidedRequest, load_decoder
 
     base = project.base
+    for source in {base, own_source(folder, read_card(folder, by_content=True), base)}:
+        _check_content(source)
     prompt = render(load_tokenizer(base), [Message("user", "Say hello.")])
     weights = {dimension: project.params.respond.weights[dimension]}
     decoder = load_decoder(base, {dimension: folder}, dtype=project.params.base.dtype, batch_size=1)
@@ -22,4 +28,15 @@ def smoke_test(project: Project, dimension: str, folder: Path) -> None:
         raise AdapterError(
             f"{folder} loads but does not guide: {len(answer.tokens)} tokens, KL to the base {answer.kl}",
             hint="train it again; an adapter of zeros is the base model",
+        )
+
+
+def _check_content(source: ModelSource) -> None:
+    """Refuse weights that differ from their hash, which is noted under sizes and times of files."""
+    content = weights_hash(source.path, by_content=True)
+    if content != source.weights_sha256:
+        raise ModelError(
+            f"the weights of {source.id} in {source.path} changed in place: they were "
+            f"{source.weights_sha256[:12]}, now they are {content[:12]}",
+            hint="download or save the model again, then: genarm run",
         )

@@ -63,7 +63,7 @@ def fetch(store: Store, dimension: str, champion: Champion, into: Path) -> Path:
     beside = into.with_name(f".{into.name}.{os.getpid()}")
     try:
         download(store, version, beside)
-        stored = read_card(beside).adapter_sha256
+        stored = read_card(beside, by_content=True).adapter_sha256
         if stored != champion.adapter_sha256:
             raise AdapterError(
                 f"{version.name} in {store.address} holds adapter {stored[:12]}, "

@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from genarm.registry import tags
 from genarm.registry.pages import decision_page, rollback_page
@@ -14,6 +15,9 @@ from genarm.registry.store import Store, translates_errors
 from genarm.registry.versions import Version, find
 from genarm.system.files import to_json
 from genarm.types import Decision
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
 
 
 @translates_errors
@@ -60,8 +64,13 @@ def log_decision(
     return _log(store, decision.dimension, title, to_json(decision), facts, decision_page(decision), report)
 
 
-def log_rollback(store: Store, demoted: Version, target: int, reason: str, actor: str) -> str:
-    """Log a rollback from one version to another, 0 being the base model; the id of its run."""
+def log_rollback(
+    store: Store, demoted: Version, target: int, reason: str, actor: str, *, untold: str = ""
+) -> str:
+    """Log a rollback from one version to another, 0 being the base model; the id of its run.
+
+    `untold` identifies the command that asked for it, until `forget_untold`.
+    """
     content = {
         "dimension": demoted.dimension,
         "from": demoted.number,
@@ -75,10 +84,30 @@ def log_rollback(store: Store, demoted: Version, target: int, reason: str, actor
         tags.ACTOR: actor,
         tags.CHAMPION_VERSION: str(demoted.number),
         tags.ROLLED_BACK_TO: str(target),
+        tags.UNTOLD: untold,
     }
     page = rollback_page(demoted.dimension, demoted.number, target, reason)
     title = f"{demoted.dimension}: rollback"
     return _log(store, demoted.dimension, title, json.dumps(content, indent=2), facts, page)
+
+
+def find_untold(store: Store, untold: str) -> tuple[int, int] | None:
+    """From and to which version a rollback went that its caller does not know of yet; None for none."""
+    runs = _untold(store, untold)
+    known = runs[0].data.tags if runs else {}
+    return (int(known[tags.CHAMPION_VERSION]), int(known[tags.ROLLED_BACK_TO])) if runs else None
+
+
+def forget_untold(store: Store, untold: str) -> None:
+    """Note that whoever gave a command was told what came of it."""
+    for run in _untold(store, untold):
+        store.client.delete_tag(run.info.run_id, tags.UNTOLD)
+
+
+def _untold(store: Store, untold: str) -> "list[Run]":
+    experiment = store.experiment(tags.DECISIONS_EXPERIMENT)
+    condition = f"tags.`{tags.UNTOLD}` = '{untold}'"
+    return list(store.client.search_runs([experiment], condition, order_by=["start_time DESC"]))
 
 
 def _log(

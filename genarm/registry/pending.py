@@ -5,15 +5,16 @@ MLflow has no transactions. So each change first tags its version with all that 
 promotion   PROMOTION_FROM, PROMOTION_PREVIOUS = the aliases as they were, PROMOTION_BLOCKED = the block that
             it lifts, then PROMOTION = pending. Until PROMOTION = done it can be reverted. The decision
             stands, so the next run promotes again, with its smoke test.
-rollback    ROLLBACK = target, reason and actor, as JSON. From then on it is always completed. Then
-            ROLLBACK_DONE = the same, until whoever asked for it was told.
+rollback    ROLLBACK = target, reason and actor, as JSON. From then on it is always completed. Its run in
+            `genarm/decisions` carries UNTOLD until whoever asked for it was told.
 
 `genarm.registry.repair` looks for these marks and repairs what it finds. Every step may be repeated. Callers
 hold the lock.
 """
 
+import hashlib
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Self
 
 from genarm.errors import DataError, StaleDecision
@@ -39,6 +40,11 @@ class RollbackPlan:
     reason: str
     actor: str
     asked: int | None = None
+
+    def key(self, dimension: str) -> str:
+        """Identifies the command that asked for it: the same command typed again has the same key."""
+        command = json.dumps([dimension, self.reason, self.actor, self.asked])
+        return hashlib.sha256(command.encode()).hexdigest()
 
     @classmethod
     def noted(cls, text: str) -> Self | None:
@@ -84,9 +90,6 @@ def revert_promotion(store: Store, dimension: str, number: int, state: str) -> N
 
 def begin_rollback(store: Store, champion: Version, plan: RollbackPlan) -> None:
     """Note on the champion which version will replace it."""
-    for version in versions(store, champion.dimension):  # of earlier ones that nobody asked for again
-        if tags.ROLLBACK_DONE in version.tags:
-            delete_tag(store, version, tags.ROLLBACK_DONE)
     set_tag(store, champion, tags.ROLLBACK, json.dumps(asdict(plan)))
 
 
@@ -100,8 +103,7 @@ def complete_rollback(store: Store, demoted: Version, plan: RollbackPlan) -> int
     if aliases(store, dimension).get(tags.CHAMPION, 0) in (demoted.number, target):
         target = point(store, dimension, tags.CHAMPION, target)
         point(store, dimension, tags.PREVIOUS, _champion_before(store, dimension, target))
-        log_rollback(store, demoted, target, reason, plan.actor)
-        set_tag(store, demoted, tags.ROLLBACK_DONE, json.dumps(asdict(replace(plan, to=target))))
+        log_rollback(store, demoted, target, reason, plan.actor, untold=plan.key(dimension))
     set_tag(store, demoted, tags.PROMOTION, f"{ROLLED_BACK}{reason}")
     delete_tag(store, demoted, tags.ROLLBACK)
     champion = aliases(store, dimension).get(tags.CHAMPION, 0)
@@ -112,12 +114,6 @@ def complete_rollback(store: Store, demoted: Version, plan: RollbackPlan) -> int
             hint="genarm registry list",
         )
     return target
-
-
-def forget_rollback(store: Store, demoted: Version) -> None:
-    """Remove the note of a completed rollback: it was told, or a later change has overtaken it."""
-    if tags.ROLLBACK_DONE in get(store, demoted.dimension, demoted.number).tags:
-        delete_tag(store, demoted, tags.ROLLBACK_DONE)
 
 
 def _champion_before(store: Store, dimension: str, number: int) -> int:

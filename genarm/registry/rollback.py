@@ -3,32 +3,24 @@
 1. refuse where there is nothing to go back from or to, or the target is blocked
 2. note target and reason on the champion                                        (`pending.begin_rollback`)
 3. block the champion, move the aliases, log the rollback, remove the note    (`pending.complete_rollback`)
-4. tell whoever asked for it, then forget that it was not told                  (`pending.forget_rollback`)
+4. tell whoever asked for it, then forget that it was not told                (`decision_log.forget_untold`)
 
 Once 2 is written, `reconcile` completes 3. Whoever repeats a command that was interrupted before 4 finds that
-it is done, and does not go back one version more.
+it is done: nobody else is rolled back, whatever happened meanwhile.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 
 from genarm.errors import RegistryError
 from genarm.registry import tags
-from genarm.registry.pending import (
-    REASON_LENGTH,
-    RollbackPlan,
-    begin_rollback,
-    complete_rollback,
-    forget_rollback,
-)
+from genarm.registry.decision_log import find_untold, forget_untold
+from genarm.registry.pending import REASON_LENGTH, RollbackPlan, begin_rollback, complete_rollback
 from genarm.registry.promote import blocked
-from genarm.registry.repair import repair
+from genarm.registry.repair import repair, unfinished
 from genarm.registry.store import Store, translates_errors
 from genarm.registry.tags import model_name
-from genarm.registry.versions import Version, aliases, get, versions
+from genarm.registry.versions import Version, aliases, get
 from genarm.system.process import OnLine, ignore
-
-Told = Callable[[int, bool], None]
 
 
 @translates_errors
@@ -40,58 +32,52 @@ def rollback(
     *,
     actor: str = "",
     say: OnLine = ignore,
-    told: Told = lambda number, already: None,
+    tell: OnLine = ignore,
 ) -> int:
     """Put an earlier version back in use and block the present one; the version number now in use.
 
     `to` is a version number, 0 for the base model alone, or None for the alias `previous`. `say` gets a
-    sentence on what an earlier crash had left and is repaired first. `told` gets the version in use, and
-    whether this very rollback had been interrupted and completed before: it does not happen twice, unless
-    somebody was told of the first. Raises RegistryError where there is nothing to go back from or to, and
-    StaleDecision where another version became the champion meanwhile.
+    sentence on what an earlier crash had left and is repaired first; `tell` gets the sentence on what was
+    done, also where the same command had been interrupted and was completed before: it does not happen
+    twice, unless somebody was told of the first. Raises RegistryError where there is nothing to go back from
+    or to, and StaleDecision where another version became the champion meanwhile.
     """
     if not reason.strip():
         raise RegistryError("a rollback needs a reason: it is what the blocked version will say")
+    plan = RollbackPlan(0, reason.strip()[:REASON_LENGTH], actor, to)
+    key = plan.key(dimension)
     with store.lock() as held:
-        interrupted = any(tags.ROLLBACK in version.tags for version in versions(held, dimension))
-        for line in repair(held, dimension):
+        interrupted = any(tags.ROLLBACK in version.tags for version in unfinished(held, dimension))
+        repaired = repair(held, dimension)
+        for line in repaired:
             say(line)
-        asked = RollbackPlan(0, reason.strip()[:REASON_LENGTH], actor, to)
-        before = _done_before(held, dimension, asked, interrupted)
-        if before:
-            demoted, target = before
-        else:
+        before = find_untold(held, key)
+        if before is None:
+            if interrupted:
+                raise RegistryError(
+                    f"another rollback had been interrupted and was seen to first: {'; '.join(repaired)}",
+                    hint="nothing else was done; to go back further, type the command again",
+                )
             demoted, target = _checked(held, dimension, to)
-            plan = replace(asked, to=target)
+            plan = replace(plan, to=target)
             begin_rollback(held, demoted, plan)
-            target = complete_rollback(held, demoted, plan)
-    told(target, before is not None)
-    forget_rollback(store, demoted)
-    return target
+            champion = complete_rollback(held, demoted, plan)
+        else:
+            champion = aliases(held, dimension).get(tags.CHAMPION, 0)
+    tell(f"{dimension}: {_outcome(champion, before)}")
+    forget_untold(store, key)
+    return champion
 
 
-def _done_before(
-    store: Store, dimension: str, asked: RollbackPlan, interrupted: bool
-) -> tuple[Version, int] | None:
-    """The version and the target of the rollback that is asked for, where it was completed and nobody told.
-
-    Raises RegistryError where another rollback was interrupted, and only now completed: what was asked for
-    was asked of a champion that is none any more.
-    """
-    champion = aliases(store, dimension).get(tags.CHAMPION, 0)
-    for version in versions(store, dimension):
-        plan = RollbackPlan.noted(version.tags.get(tags.ROLLBACK_DONE, ""))
-        if plan is None or plan.to != champion:  # overtaken since
-            continue
-        if (plan.reason, plan.actor, plan.asked) == (asked.reason, asked.actor, asked.asked):
-            return version, plan.to
-        if interrupted:
-            raise RegistryError(
-                f"another rollback of {dimension} had been interrupted and is completed now, from version "
-                f"{version.number} to {plan.to}, because: {plan.reason}",
-                hint="nothing else was done; to go back further, type the command again",
-            )
-    return None
+def _outcome(champion: int, before: tuple[int, int] | None) -> str:
+    """What is told; `before` is from where to where the same command, interrupted, had gone already."""
+    if before and champion != before[1]:
+        return (
+            f"this rollback, from version {before[0]} to {before[1]}, had been interrupted and was completed "
+            f"since, and after it version {champion} became the champion: nothing is done now"
+        )
+    said = f"version {champion} is the champion again" if champion else "back to the base model"
+    return said + ("; this rollback had been interrupted and was completed since" if before else "")
 
 
 def _checked(store: Store, dimension: str, to: int | None) -> tuple[Version, int]:

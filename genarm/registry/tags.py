@@ -87,7 +87,6 @@ DECISION_RUN = "genarm.decision_run"
 BLOCKED = "genarm.blocked"  # why the version must not be promoted again
 PROMOTION_BLOCKED = "genarm.promotion_blocked"  # the block that its promotion lifts
 ROLLBACK = "genarm.rollback"  # JSON of a rollback that is under way
-ROLLBACK_DONE = "genarm.rollback_done"  # JSON of one that was completed, until whoever asked for it knows
 
 # A decision or rollback, on its run
 DECISION_SHA256 = "genarm.decision_sha256"  # identifies the run
@@ -98,6 +97,7 @@ CHAMPION_VERSION = "genarm.champion_version"
 PROMOTED_VERSION = "genarm.promoted_version"
 ROLLED_BACK_TO = "genarm.to"
 ACTOR = "genarm.actor"
+UNTOLD = "genarm.untold"  # on a rollback, until whoever asked for it was told: a hash of the command
 REPORT_SHA256 = "genarm.report_sha256"  # on the promoted version too
 FORCED = "genarm.forced"
 

@@ -48,8 +48,10 @@ def test_a_rollback_killed_at_any_write_and_repeated_goes_back_once(
         if between == "reconcile":
             store.reconcile([DIMENSION])
         told.clear()
-        again = store.rollback(DIMENSION, "too long", actor="me", told=lambda *how: told.append(how))
-        assert (again, told) == (2, [(2, last > 0)]), f"after write {last}"
+        again = store.rollback(DIMENSION, "too long", actor="me", tell=told.append)
+        assert again == 2 and len(told) == 1, f"after write {last}"
+        assert told[0].startswith("positive: version 2 is the champion again")
+        assert ("had been interrupted" in told[0]) == (last > 0)
         assert state(store)["aliases"] == {"champion": 2, "previous": 1}
         assert state(store)["marks"][3] == {"promotion": "rolled back: too long", "blocked": "too long"}
         assert rollbacks_on_record(store) == 1 and store.reconcile([DIMENSION]) == []
@@ -61,14 +63,14 @@ def test_a_rollback_is_repeated_on_purpose_once_it_was_told(
 ) -> None:
     champions_so_far(3)
     with pytest.raises(KeyboardInterrupt):
-        store.rollback(DIMENSION, "too long", told=_interrupt)  # all is written, and nobody knows
+        store.rollback(DIMENSION, "too long", tell=_interrupt)  # all is written, and nobody knows
     said: list[str] = []
     assert store.rollback(DIMENSION, "too long", say=said.append) == 2 and said == []
     assert store.rollback(DIMENSION, "too long") == 1, "this one is meant"
     assert state(store)["aliases"] == {"champion": 1}
 
 
-def _interrupt(number: int, already: bool) -> None:
+def _interrupt(line: str) -> None:
     raise KeyboardInterrupt
 
 
@@ -79,7 +81,9 @@ def test_another_rollback_than_the_interrupted_one_is_not_added_to_it(
     with pytest.raises(Killed):
         dying(store, 3).rollback(DIMENSION, "too long")
     said: list[str] = []
-    with pytest.raises(RegistryError, match="completed now, from version 3 to 2, because: too long") as told:
+    with pytest.raises(
+        RegistryError, match="another rollback had been interrupted.*from version 3 to 2"
+    ) as told:
         store.rollback(DIMENSION, "too loud", to=1, say=said.append)
     assert said == ["positive: completed the rollback from version 3 to 2"]
     assert "type the command again" in told.value.hint and state(store)["aliases"]["champion"] == 2
@@ -87,15 +91,19 @@ def test_another_rollback_than_the_interrupted_one_is_not_added_to_it(
     assert not [v for v in store.list([DIMENSION]) if v["version"] == 1 and v["blocked"]]
 
 
-def test_a_promotion_since_makes_the_same_rollback_another_one(
+def test_a_version_promoted_since_is_not_rolled_back_in_place_of_the_one_that_was_meant(
     store: Registry, make_arm: MakeArm, champions_so_far: BringChampions
 ) -> None:
     champions_so_far(2)
     with pytest.raises(KeyboardInterrupt):
-        store.rollback(DIMENSION, "too long", told=_interrupt)
+        store.rollback(DIMENSION, "too long", tell=_interrupt)
     register(store, make_arm(2))
     promote(store, make_arm(2))
-    assert store.rollback(DIMENSION, "too long") == 1
+    told: list[str] = []
+    assert store.rollback(DIMENSION, "too long", tell=told.append) == 3
+    assert "from version 2 to 1, had been interrupted" in told[0] and "nothing is done now" in told[0]
+    assert state(store)["aliases"]["champion"] == 3
+    assert store.rollback(DIMENSION, "too long") == 1, "typed once more it is meant"
     assert state(store)["marks"][3]["blocked"] == "too long"
 
 
