@@ -57,7 +57,8 @@ def align(root: str | None = None, promote: bool = True) -> list[Decision]:
         weights = project.params.respond.weights
         decisions = [decided.get(d) or same(d, in_use[d], weights[d]) for d in dimensions]
         tasks.publish(project, decisions)
-    Console().print(closing_block(project.root, decisions, time.monotonic() - started))
+    block = closing_block(project.root, decisions, time.monotonic() - started)
+    Console(markup=False, emoji=False).print(block)
     return decisions
 
 

@@ -12,7 +12,8 @@ from genarm.pipeline.project import Project
 from genarm.system import env
 
 PARAMS = "params.yaml"
-out, err = Console(), Console(stderr=True)
+# What is shown may hold brackets and colons of its own: a path, a reason, a name.
+out, err = Console(markup=False, emoji=False), Console(stderr=True, emoji=False)
 Json = Annotated[bool, typer.Option("--json", help="print JSON, for machines")]
 Dimension = Annotated[str, typer.Argument(help="a preference dimension of params.yaml")]
 

@@ -6,11 +6,10 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
 from genarm import __version__
 
-out = Console()
+out = Console(markup=False, emoji=False)
 
 
 def _show_version(asked: bool) -> None:
@@ -32,7 +31,7 @@ def init(folder: Annotated[Path, typer.Argument(help="made where there is none; 
     from genarm.operations import new_project
 
     project = new_project.create(folder)
-    out.print(f"wrote in {escape(str(project.folder))}:", soft_wrap=True, highlight=False)
+    out.print(f"wrote in {project.folder}:", soft_wrap=True, highlight=False)
     for name in project.written:
         out.print(f"  {name}", highlight=False)
     for name in project.kept:
@@ -42,4 +41,4 @@ def init(folder: Annotated[Path, typer.Argument(help="made where there is none; 
     if project.folder != Path.cwd():
         commands.insert(0, f"cd {shlex.quote(str(folder))}")
     for command in commands:
-        out.print(f"  {escape(command)}", highlight=False, soft_wrap=True)
+        out.print(f"  {command}", highlight=False, soft_wrap=True)

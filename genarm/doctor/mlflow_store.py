@@ -14,13 +14,17 @@ from genarm.doctor.result import CheckResult, fail, ok, warn
 from genarm.errors import GenarmError, Unreachable
 from genarm.pipeline.project import Project
 from genarm.registry import tracking
-from genarm.registry.opening import check_driver
+from genarm.registry.opening import check_driver, check_form
 from genarm.registry.tracking import TrackingAddress
 
 
 def mlflow(root: Path) -> list[CheckResult]:
     """Check that the tracking store can be read and written."""
     address = tracking.tracking_address(root)
+    try:
+        check_form(address)
+    except GenarmError as error:
+        return [fail("mlflow", error.message, error.hint)]
     if address.database:
         return [_sqlite(address, address.database)]
     if address.is_server:

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from rich.table import Table
+from rich.text import Text
 
 from genarm.data import dvc
 from genarm.pipeline.project import Project
@@ -70,7 +71,7 @@ def render(stages: Sequence[PlannedStage]) -> Table:
     for column in ("stage", "would run", "why"):
         table.add_column(column, overflow="fold")
     for planned in stages:
-        table.add_row(planned.stage, "[bold]yes[/]" if planned.runs else "no", planned.why)
+        table.add_row(planned.stage, Text("yes", style="bold") if planned.runs else "no", planned.why)
     return table
 
 

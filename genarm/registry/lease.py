@@ -41,6 +41,7 @@ POLL_SECONDS = (0.05, 0.25)  # between two looks at a lease that another holds, 
 SLOWEST = 4  # times that, after some seconds, so that those who wait do not keep the server busy
 READS = ("get_", "search_", "list_", "download_")  # how the methods of MLflow's client begin that only read
 EXISTS, ABSENT, INVALID = "RESOURCE_ALREADY_EXISTS", "RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"
+DENIED = "PERMISSION_DENIED"
 
 log = logging.getLogger(__name__)
 _given_up: set[str] = set()  # the tokens of leases of this process that could not be released
@@ -113,7 +114,8 @@ class _Lease:
             try:
                 self.client.delete_registered_model(model.name)
             except MlflowException as error:
-                if error.error_code != ABSENT:
+                # Absent: another process was faster. Denied: on a server with logins it is another user's.
+                if error.error_code not in (ABSENT, DENIED):
                     raise
         return True
 
@@ -182,12 +184,22 @@ def _take(client: "MlflowClient", address: str, seconds: float) -> _Lease:
             mine = _Lease(client, address, number + 1)
             if mine.create():
                 return mine
-        elif now - waiting_since >= seconds:
-            raise Busy(
-                f"{address}: {holder(found[0])}, is changing the registry; waited {seconds:.0f} s",
-                hint=f"wait for it to end; should it be gone, the lock is free {LEASE_SECONDS:.0f} s later",
-            )
+        if now - waiting_since >= seconds:
+            raise _busy(address, found, seconds)
         time.sleep(random.uniform(*POLL_SECONDS) * min(1 + now - waiting_since, SLOWEST))
+
+
+def _busy(address: str, found: "list[RegisteredModel]", seconds: float) -> Busy:
+    if not found:
+        return Busy(
+            f"{address}: the lock of the registry cannot be taken; waited {seconds:.0f} s: the models "
+            f"{tags.LEASE_MODEL}* exist, but are not shown to this user",
+            hint=f"let an administrator give you the permission to read the models {tags.LEASE_MODEL}*",
+        )
+    return Busy(
+        f"{address}: {holder(found[0])}, is changing the registry; waited {seconds:.0f} s",
+        hint=f"wait for it to end; should it be gone, the lock is free {LEASE_SECONDS:.0f} s later",
+    )
 
 
 def leases(client: "MlflowClient") -> "list[RegisteredModel]":

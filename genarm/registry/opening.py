@@ -29,7 +29,10 @@ PACKAGES = {  # the package of a driver's module, where it has another name
     "psycopg": "psycopg[binary]",
     "psycopg2": "psycopg2-binary",
 }
-ELSEWHERE = ("mariadb", "mongodb", "oracle", "postgres", "redis")  # databases that MLflow does not take
+# databases that MLflow does not take, and registries of another kind: names there have three parts
+ELSEWHERE = ("databricks", "databricks-uc", "mariadb", "mongodb", "oracle", "postgres", "redis", "uc")
+WITHOUT_SCHEME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]+:\d+(?:/.*)?")  # localhost:5000
+AROUND = " \t\r\n\"'"  # what a shell or an editor leaves around an address
 TIMEOUTS = {  # what each driver calls the seconds in which a connection must stand
     "mysqlconnector": "connection_timeout",
     "mysqldb": "connect_timeout",
@@ -41,12 +44,35 @@ TIMEOUTS = {  # what each driver calls the seconds in which a connection must st
 }
 
 
+def check_form(address: TrackingAddress) -> None:
+    """Raise RegistryError for an address that no store of MLflow has, before anything is asked or made."""
+    uri = address.uri
+    if uri != uri.strip(AROUND):
+        raise RegistryError(
+            f"MLFLOW_TRACKING_URI begins or ends with a space or a quotation mark: {address.shown!r}",
+            hint="remove it",
+        )
+    if WITHOUT_SCHEME.fullmatch(uri):
+        raise RegistryError(
+            f"{address.shown} does not say how the server is spoken to",
+            hint=f"export MLFLOW_TRACKING_URI=http://{address.shown}",
+        )
+    if address.kind in DATABASES and not uri.startswith(address.kind):
+        raise RegistryError(
+            f"{address.shown} is not read by MLflow unless it begins with {address.kind}, in lower case",
+            hint="correct MLFLOW_TRACKING_URI",
+        )
+    if (address.kind or uri) in ELSEWHERE:
+        raise RegistryError(f"MLflow keeps no store at {address.shown}", hint=HINT)
+
+
 def check_answers(address: TrackingAddress) -> None:
     """Ask a server or database whether it is there; an SQLite file has nobody to ask.
 
     Raises Unreachable, within seconds, where nothing answers, and RegistryError for an address that cannot be
     used: its kind is unknown, its driver is not installed, or it would not outlive the process.
     """
+    check_form(address)
     if address.is_server:
         _probe_server(address)
     elif address.kind == "sqlite":
@@ -58,8 +84,6 @@ def check_answers(address: TrackingAddress) -> None:
         _probe_file(address.database)
     elif address.kind in DATABASES:
         _probe_database(address)
-    elif address.kind in ELSEWHERE:
-        raise RegistryError(f"MLflow keeps no store at {address.shown}", hint=HINT)
 
 
 def has_no_answer(error: Exception) -> bool:
@@ -109,7 +133,13 @@ def check_driver(address: TrackingAddress) -> "Engine":
 
     url = address.url
     try:
-        driver = url.get_dialect().driver
+        dialect = url.get_dialect()
+        if dialect.is_async:
+            raise RegistryError(
+                f"{address.shown} names an asynchronous driver, which MLflow cannot use",
+                hint=f"leave it out: {address.kind}://HOST/NAME",
+            )
+        driver = dialect.driver
         timeout = TIMEOUTS.get(driver)
         arguments: dict[str, Any] = {}
         if timeout and timeout not in url.query:

@@ -9,12 +9,12 @@ from typing import Self
 
 import psutil
 
-SECONDS = 2.0  # by which a process's start, derived from the system's clock, may be read differently
+SECONDS = 2.0  # by which a process's start may be read differently
 
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """A process: where it runs, its id there and when it started, in seconds since 1970.
+    """A process: where it runs, its id there and when it started, in seconds since the machine did.
 
     `machine` is the same for processes that can see each other by id: one boot and one namespace of ids, so
     that a container is a machine of its own.
@@ -28,7 +28,7 @@ class Owner:
     @classmethod
     def here(cls) -> Self:
         """This process."""
-        return cls(socket.gethostname(), _machine(), os.getpid(), psutil.Process().create_time())
+        return cls(socket.gethostname(), _machine(), os.getpid(), _started(psutil.Process()))
 
     @property
     def is_gone(self) -> bool:
@@ -38,11 +38,16 @@ class Owner:
         try:
             process = psutil.Process(self.pid)
             ended = process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
-            return ended or abs(process.create_time() - self.started) > SECONDS
+            return ended or abs(_started(process) - self.started) > SECONDS
         except psutil.NoSuchProcess:
             return True
         except psutil.Error:  # it belongs to somebody else, so it is there
             return False
+
+
+def _started(process: psutil.Process) -> float:
+    # Both times move with the system's clock, which may be set while a process runs; their difference does not.
+    return float(process.create_time() - psutil.boot_time())
 
 
 @cache

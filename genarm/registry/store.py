@@ -3,7 +3,7 @@
 MLflow has no lock and no compare-and-set, so whoever moves aliases or adds versions holds `Store.lock`
 meanwhile, and writes through the store that it yields. Everybody who shares the store shares the lock: an
 SQLite file has a lock file beside it, which the operating system releases; a server or another database holds
-a lease (`genarm.registry.lease`).
+a lease (`genarm.registry.lease`). A file that a server has held a lease in has both.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec, Self, TypeVar
 from filelock import FileLock, Timeout
 
 from genarm.errors import Busy, GenarmError, RegistryError, Unreachable
-from genarm.registry.lease import ABSENT, EXISTS, lease
+from genarm.registry.lease import ABSENT, EXISTS, lease, leases
 from genarm.registry.opening import check_answers, create_database, has_no_answer
 from genarm.registry.tracking import HINT, tracking_address
 from genarm.system.redact import redact
@@ -68,7 +68,12 @@ class Store:
         self.lock_file.parent.mkdir(parents=True, exist_ok=True)
         try:
             with FileLock(self.lock_file, timeout=seconds):
-                yield self
+                if not leases(self.client):
+                    yield self
+                    return
+                # Others have come to this file through a server, and cannot see the lock file.
+                with lease(self.client, self.address, seconds) as client:
+                    yield replace(self, client=client)
         except Timeout:
             raise Busy(
                 f"another process has been changing the registry for {seconds:.0f} s ({self.lock_file})",

@@ -6,11 +6,17 @@ import socket
 
 import pytest
 from cli_toys import PARAMS, PROMPTS
+from rich.markup import escape
 
+from genarm.cli import console
 from genarm.cli import main as cli
 from genarm.errors import Busy, DataError, RegistryError, StaleDecision
+from genarm.pipeline.plan import PlannedStage
+from genarm.pipeline.plan import render as render_plan
+from genarm.report.closing import decisions_table
 from genarm.system.files import write_json, write_rows
 from genarm.system.layout import Layout
+from genarm.types import Decision
 
 
 @pytest.mark.parametrize(
@@ -79,6 +85,16 @@ def test_each_end_has_its_exit_code_and_one_line(error, code, run, monkeypatch):
         part in err for part in (str(v) for v in (getattr(error, "message", ""), getattr(error, "hint", "")))
     )
     assert "Traceback" not in err and len(err.splitlines()) <= 2
+
+
+def test_text_that_looks_like_markup_is_shown_as_it_is(capsys):
+    odd = "worse [/see] [bold] #12 at 10:b:20"
+    console.show([{"version": 2, "blocked": odd}], as_json=False)
+    console.out.print(decisions_table([Decision("length", "reject", [odd], "c", None)]))
+    console.out.print(render_plan([PlannedStage("pairs", True, odd)]))
+    console.err.print(escape(odd))
+    said = capsys.readouterr()
+    assert said.out.count(odd) == 3 and " yes " in said.out and said.err.strip() == odd
 
 
 def test_an_error_of_ours_is_not_hidden_as_one_of_the_disk(run, monkeypatch):

@@ -34,3 +34,10 @@ def test_what_is_no_address_fails_with_the_way_to_write_it(tmp_path, quiet):
     quiet.setenv("MLFLOW_TRACKING_URI", "sqlite://mlflow.db")
     (found,) = [f for f in doctor.examine(tmp_path) if f.check == "mlflow"]
     assert found.status == "fail" and "three slashes" in found.fix
+
+
+@pytest.mark.parametrize("address", ["localhost:5000", "SQLite:////nowhere/mlflow.db", " http://127.0.0.1:1"])
+def test_what_mlflow_would_not_read_is_not_in_order(address, tmp_path, quiet):
+    quiet.setenv("MLFLOW_TRACKING_URI", address)
+    found = one(mlflow_store.mlflow(tmp_path))
+    assert found.status == "fail" and "MLFLOW_TRACKING_URI" in f"{found.detail} {found.fix}"

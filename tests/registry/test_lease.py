@@ -83,7 +83,7 @@ def test_of_many_threads_one_holds_it_at_a_time(shared: Registry) -> None:
 
 def test_a_holder_that_has_ended_on_this_machine_is_not_waited_for(shared: Registry) -> None:
     ended = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    started = psutil.Process(ended.pid).create_time()
+    started = psutil.Process(ended.pid).create_time() - psutil.boot_time()
     owner = Owner(Owner.here().host, Owner.here().machine, ended.pid, started)
     assert not owner.is_gone and not Owner.here().is_gone
     assert dataclasses.replace(owner, started=started - 60).is_gone, "another process has this id by now"
@@ -104,6 +104,62 @@ def test_a_holder_that_has_ended_on_this_machine_is_not_waited_for(shared: Regis
     ended.communicate()
     assert owner.is_gone and not dataclasses.replace(owner, machine="elsewhere").is_gone
     assert lease.leases(shared.client)[0].name.endswith("8")
+
+
+@pytest.mark.skipif(not psutil.LINUX, reason="elsewhere psutil reads the start of a process in other ways")
+def test_a_clock_that_is_set_ends_no_holder(monkeypatch: pytest.MonkeyPatch) -> None:
+    owner, booted = Owner.here(), psutil.boot_time()
+    monkeypatch.setattr("psutil._pslinux.boot_time", lambda: booted + 3600)
+    assert psutil.Process().create_time() > time.time() and not owner.is_gone
+
+
+def test_a_file_that_a_server_has_held_a_lease_in_is_locked_both_ways(
+    store: Registry, shared: Registry
+) -> None:
+    """The first opens the file, the second stands for a client of a server in front of it."""
+    with store.lock():
+        assert lease.leases(store.client) == [], "a file alone needs none"
+    with shared.lock(), pytest.raises(Busy, match="is changing the registry"), store.lock(0.3):
+        pass
+    with store.lock(), pytest.raises(Busy, match="is changing the registry"), shared.lock(0.3):
+        pass
+    with shared.lock(0.3):
+        pass
+
+
+class OtherUser:
+    """A client on a server with logins: it may create models, but not change those of others."""
+
+    def __init__(self, store: Registry, *, sees: bool) -> None:
+        self.store, self.sees = store, sees
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.store.client, name)
+
+    def search_registered_models(self, *args: Any, **kwargs: Any) -> Any:
+        return self.store.client.search_registered_models(*args, **kwargs) if self.sees else []
+
+    def delete_registered_model(self, name: str) -> None:
+        from mlflow.exceptions import MlflowException
+        from mlflow.protos.databricks_pb2 import PERMISSION_DENIED
+
+        raise MlflowException("Permission denied", PERMISSION_DENIED)
+
+
+def test_leases_of_other_users_are_no_obstacle_or_told(shared: Registry) -> None:
+    with shared.lock():
+        pass
+    with dataclasses.replace(shared, client=OtherUser(shared, sees=True)).lock():  # type: ignore[arg-type]
+        pass
+    assert len(lease.leases(shared.client)) == 2, "that of the other user stays"
+    with shared.lock():
+        pass
+    assert len(lease.leases(shared.client)) == 1
+    shared.client.rename_registered_model(tags.lease_name(3), tags.lease_name(1))
+    blind = dataclasses.replace(shared, client=OtherUser(shared, sees=False))  # type: ignore[arg-type]
+    with pytest.raises(Busy, match="not shown to this user") as caught, blind.lock(0.3):
+        pass
+    assert "permission to read the models genarm-lease." in caught.value.hint
 
 
 def test_a_holder_elsewhere_is_waited_for_until_its_beat_stops(shared: Registry, short: float) -> None:
