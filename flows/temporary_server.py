@@ -43,7 +43,7 @@ def start() -> None:
         told = PYDANTIC.sub("", str(error))  # the rest repeats the value, which may be anybody's
         raise PipelineError(
             f"Prefect does not import: {redact(_one_line(told))}",
-            hint=REINSTALL if isinstance(error, ImportError) else "correct the PREFECT_ variables",
+            hint=REINSTALL if isinstance(error, ImportError) else _settings_hint(),
         ) from error
     if settings.api.url:
         return
@@ -90,6 +90,11 @@ def start() -> None:
                 f"Prefect's temporary server ended as it started (exit code {code}): {redact(_cause(words))}",
                 hint=f"genarm doctor --deep; all that the server said is in {log}",
             )
+
+
+def _settings_hint() -> str:
+    profiles = Path(os.environ.get("PREFECT_HOME", "~/.prefect"), "profiles.toml").expanduser()
+    return "correct the PREFECT_ variables" + (f", or {profiles}" if profiles.is_file() else "")
 
 
 def _ends_with_us(pid: int) -> None:

@@ -26,7 +26,7 @@ from genarm.cli.console import (
     stage_project,
 )
 from genarm.cli.init import init, options
-from genarm.errors import Busy, GenarmError, StaleDecision
+from genarm.errors import Busy, DataError, GenarmError, StaleDecision
 from genarm.system.redact import redact
 from genarm.system.utf8 import ensure_utf8
 from genarm.types import Side
@@ -122,6 +122,8 @@ def run(
 ) -> None:
     """The whole pipeline, once: preference data in, promotion decision out."""
     folder = flow_root()
+    if not any((folder / name).exists() for name in ("data", "data.dvc")):
+        raise DataError(f"{folder} has no preference data yet", hint="genarm data SOURCE")
     from genarm.flows import temporary_server
 
     temporary_server.start()

@@ -23,7 +23,12 @@ def get(
     `login` is `user:password`; a login within the address takes precedence.
     Raises Unreachable, naming the address without its login, where no answer comes within `patience` seconds.
     """
-    parts = urlsplit(uri)
+    try:
+        parts = urlsplit(uri)
+    except ValueError:  # its text quotes the address
+        raise Unreachable(f"{redact(uri)} is no address of a server") from None
+    if parts.scheme not in ("http", "https"):
+        raise Unreachable(f"{redact(uri)} is no address of a server: it begins with http:// or https://")
     login_in_uri, _, host = parts.netloc.rpartition("@")
     login = unquote(login_in_uri) or login
     request = urllib.request.Request(f"{parts.scheme}://{host}{parts.path.rstrip('/')}{path}")

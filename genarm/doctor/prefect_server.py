@@ -4,6 +4,7 @@ Prefect is not imported in this process.
 """
 
 import os
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -40,12 +41,12 @@ def prefect(root: Path) -> list[CheckResult]:
         health, answer = get(uri, "/health", bearer=bearer, login=login)
         status, version = get(uri, "/admin/version", bearer=bearer, login=login)
     except Unreachable as error:
-        return [fail("prefect", error.message, "prefect server start, or: unset PREFECT_API_URL")]
+        return [fail("prefect", error.message, f"prefect server start, or: {_unset('PREFECT_API_URL')}")]
     if health != 200:
         fix = "set PREFECT_API_URL to an address that ends in /api"
         return [fail("prefect", f"{redact(uri)}/health answers {health}", fix)]
     if answer.strip() != "true":
-        fix = "set PREFECT_API_URL to the address of one, or: unset PREFECT_API_URL"
+        fix = f"set PREFECT_API_URL to the address of one, or: {_unset('PREFECT_API_URL')}"
         return [fail("prefect", f"{redact(uri)} answers, but it is no Prefect server", fix)]
     if status != 200:
         return [ok("prefect", f"{redact(uri)} answers; it does not report its version")]
@@ -84,6 +85,13 @@ def home() -> Path:
 def setting(name: str) -> str:
     """A setting of Prefect, from the environment or its active profile; empty where it is not set."""
     return os.environ.get(name) or _profile().get(name, "")
+
+
+def _unset(name: str) -> str:
+    """The command that removes a setting from where it is set."""
+    if os.environ.get(name):
+        return f"unset {name}"
+    return f"PREFECT_HOME={shlex.quote(str(home()))} prefect config unset {name}"
 
 
 def _profile() -> dict[str, str]:

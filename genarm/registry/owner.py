@@ -46,7 +46,7 @@ class Owner:
 
 
 def _started(process: psutil.Process) -> float:
-    # Both times move with the system's clock, which may be set while a process runs; their difference does not.
+    # Both times move with the system's clock, which may be set meanwhile; their difference does not.
     return float(process.create_time() - psutil.boot_time())
 
 

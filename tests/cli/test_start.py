@@ -72,6 +72,12 @@ def test_training_before_there_are_pairs_names_the_stage_to_run(run, project, to
     assert "hint: run the stage that writes it: dvc repro" in err
 
 
+def test_a_run_before_there_is_data_starts_nothing(run, project):
+    code, out, err = run("run")
+    assert (code, out) == (1, "") and "no preference data yet" in err and "genarm data SOURCE" in err
+    assert [f.name for f in project.iterdir()] == ["params.yaml"]
+
+
 def test_a_program_that_is_not_there_is_told_as_a_program(run, monkeypatch):
     def start() -> None:
         subprocess.run(["no-such-git", "status"], check=True)

@@ -3,8 +3,11 @@
 import base64
 import socket
 import sqlite3
+import subprocess
+import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from doctor_toys import PARAMS, free_port, one
@@ -51,6 +54,25 @@ def test_a_server_is_asked_with_its_login_which_is_never_shown(
     assert gone.status == "fail" and "does not answer" in gone.detail and f"unset {variable}" in gone.fix
     for finding in (older, moved, gone):
         assert "s3cr" not in finding.detail + finding.fix and "me:" not in finding.detail + finding.fix
+
+
+@pytest.mark.parametrize("uri", ["127.0.0.1:4200/api", "ftp://127.0.0.1/api", "http://[::1/api", "api"])
+def test_an_address_that_is_none_is_told_with_the_variable(uri, quiet, tmp_path):
+    quiet.setenv("PREFECT_API_URL", uri)
+    found = one(prefect_server.prefect(tmp_path))
+    assert found.status == "fail" and "is no address of a server" in found.detail
+    assert "unset PREFECT_API_URL" in found.fix
+
+
+def test_a_dead_server_that_a_profile_names_is_unset_in_the_profile(quiet, tmp_path):
+    quiet.setenv("PREFECT_HOME", str(tmp_path / "a home"))
+    (tmp_path / "a home").mkdir()
+    profile = f'active = "a"\n[profiles.a]\nPREFECT_API_URL = "http://127.0.0.1:{free_port()}/api"\n'
+    (tmp_path / "a home" / "profiles.toml").write_text(profile)
+    command = one(prefect_server.prefect(tmp_path)).fix.partition("or: ")[2]
+    scripts = Path(sys.executable).parent
+    subprocess.run(f"{command} --yes", shell=True, check=True, env={"PATH": f"{scripts}:/usr/bin:/bin"})
+    assert prefect_server.setting("PREFECT_API_URL") == ""
 
 
 @pytest.mark.parametrize("uri", ["postgresql://me:s3/cr:et@127.0.0.1:1/db", "http://me:s3/cr:et@127.0.0.1:1"])

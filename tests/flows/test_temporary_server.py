@@ -82,6 +82,14 @@ def test_a_wrong_setting_is_told(variable, project):
 
 
 @pytest.mark.slow
+def test_a_profile_that_does_not_parse_is_named(project):
+    (project / ".prefect").mkdir(exist_ok=True)
+    (project / ".prefect" / "profiles.toml").write_text("active = \n")
+    printed, _ = python(project, START)
+    assert "refused: Prefect does not import" in printed and ".prefect/profiles.toml" in printed
+
+
+@pytest.mark.slow
 def test_a_server_that_ends_is_told_with_its_cause(project):
     """Prefect itself would restart it without end."""
     with socket.socket() as free:
