@@ -5,14 +5,11 @@ mark those whose process is gone as Crashed, which gives back the slot that they
 left alone: `automations.yaml` notices those by their missing heartbeats.
 """
 
-import os
-import socket
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import psutil
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import (
     FlowFilter,
@@ -27,9 +24,11 @@ from prefect.runtime import flow_run
 from prefect.settings import get_current_settings
 from prefect.states import Crashed
 
-ROOT, HOST, PID, STARTED = "genarm.root", "genarm.host", "genarm.pid", "genarm.process_started"
+from genarm.system.owner import Owner
+
+ROOT, HOST, MACHINE = "genarm.root", "genarm.host", "genarm.machine"
+PID, STARTED = "genarm.pid", "genarm.process_started"
 FLOWS = ["align", "version-data"]
-SAME_TIME = 2.0  # seconds; the start of a process is derived from the clock, which may be corrected meanwhile
 UNLABELLED = timedelta(minutes=2)
 PAGE = 200
 
@@ -55,9 +54,14 @@ def mark_crashed(root: Path) -> list[str]:
 
 
 def _labels(root: Path) -> dict[str, Any]:
-    pid = os.getpid()
-    started = psutil.Process(pid).create_time()
-    return {ROOT: str(root.resolve()), HOST: socket.gethostname(), PID: pid, STARTED: started}
+    me = Owner.here()
+    return {
+        ROOT: str(root.resolve()),
+        HOST: me.host,
+        MACHINE: me.machine,
+        PID: me.pid,
+        STARTED: me.started,
+    }
 
 
 def _running(client: SyncPrefectClient) -> list[FlowRun]:
@@ -80,8 +84,8 @@ def _crashed(run: FlowRun, root: Path) -> str | None:
     """Why a run that is said to be running is not; None for one that may be, or that is not ours to judge."""
     labels = run.labels
     if ROOT in labels:
-        here = labels[ROOT] == str(root.resolve()) and labels[HOST] == socket.gethostname()
-        return f"process {labels[PID]} on {labels[HOST]} is gone" if here and not _is_alive(labels) else None
+        here = labels[ROOT] == str(root.resolve())
+        return f"process {labels[PID]} on {labels[HOST]} is gone" if here and _is_gone(labels) else None
     # Killed before it could label itself, or of an older genarm; a run that lives is labelled within seconds.
     # On a shared server it may be anybody's.
     temporary = get_current_settings().api.url is None
@@ -90,12 +94,10 @@ def _crashed(run: FlowRun, root: Path) -> str | None:
     return "its process is not known" if temporary and old and same_project else None
 
 
-def _is_alive(labels: dict[str, Any]) -> bool:
-    """Whether the process runs still, rather than a later one of the same number."""
+def _is_gone(labels: dict[str, Any]) -> bool:
+    """Whether the process has ended; never so of one of another machine."""
     try:
-        process = psutil.Process(int(labels[PID]))
-        if process.status() == psutil.STATUS_ZOMBIE:
-            return False
-        return bool(abs(process.create_time() - float(labels[STARTED])) < SAME_TIME)
-    except psutil.NoSuchProcess:
+        host, machine = str(labels[HOST]), str(labels[MACHINE])
+        return Owner(host, machine, int(labels[PID]), float(labels[STARTED])).is_gone
+    except (KeyError, ValueError):  # edited by hand
         return False

@@ -11,7 +11,8 @@ from registry_toys import DIMENSION, register
 
 from genarm import registry
 from genarm.errors import Busy, StaleDecision
-from genarm.registry import lease, owner
+from genarm.registry import lease
+from genarm.system import owner
 from genarm.types import Decision
 
 SECONDS = 120  # in which a process has to answer

@@ -28,8 +28,8 @@ from typing import TYPE_CHECKING, Any, cast
 from genarm.errors import Busy
 from genarm.registry import tags
 from genarm.registry.opening import has_no_answer
-from genarm.registry.owner import Owner
 from genarm.registry.pages import lease_page
+from genarm.system.owner import Owner
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

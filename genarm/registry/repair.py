@@ -49,7 +49,8 @@ def _complete(store: Store, version: Version) -> str:
         target = complete_rollback(store, version, plan)
     except StaleDecision as error:
         return error.message
-    return f"completed the rollback from version {version.number} to {target}"
+    place = f"version {target}" if target else "the base model"
+    return f"completed the rollback from version {version.number} to {place}"
 
 
 def _repair_aliases(store: Store, dimension: str) -> list[str]:

@@ -16,7 +16,7 @@ from registry_toys import DIMENSION, DIMENSIONS, BringChampions, MakeArm, decisi
 
 from genarm.errors import Busy
 from genarm.registry import Registry, lease, tags
-from genarm.registry.owner import Owner
+from genarm.system.owner import Owner
 
 
 @pytest.fixture

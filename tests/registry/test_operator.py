@@ -57,7 +57,7 @@ def test_a_rollback_that_was_killed_in_the_middle(operator: Project, store: Regi
     said: list[str] = []
     operations.rollback(operator, DIMENSION, "too long", None, say=said.append)
     assert said == [
-        "positive: completed the rollback from version 3 to 2",
+        "positive: completed the rollback from version 3 to version 2",
         AGAIN,
     ]
 

@@ -85,7 +85,7 @@ def test_another_rollback_than_the_interrupted_one_is_not_added_to_it(
         RegistryError, match="another rollback had been interrupted.*from version 3 to 2"
     ) as told:
         store.rollback(DIMENSION, "too loud", to=1, say=said.append)
-    assert said == ["positive: completed the rollback from version 3 to 2"]
+    assert said == ["positive: completed the rollback from version 3 to version 2"]
     assert "type the command again" in told.value.hint and state(store)["aliases"]["champion"] == 2
     assert store.rollback(DIMENSION, "too loud", to=1) == 1
     assert not [v for v in store.list([DIMENSION]) if v["version"] == 1 and v["blocked"]]
