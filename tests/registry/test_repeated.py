@@ -82,7 +82,7 @@ def test_another_rollback_than_the_interrupted_one_is_not_added_to_it(
         dying(store, 3).rollback(DIMENSION, "too long")
     said: list[str] = []
     with pytest.raises(
-        RegistryError, match="another rollback had been interrupted.*from version 3 to 2"
+        RegistryError, match="another rollback had been interrupted.*from version 3 to version 2"
     ) as told:
         store.rollback(DIMENSION, "too loud", to=1, say=said.append)
     assert said == ["positive: completed the rollback from version 3 to version 2"]
