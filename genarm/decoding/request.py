@@ -96,8 +96,9 @@ class Piece:
 
 def _are_strings(stop: object) -> bool:
     """Whether these are several strings; one string alone would be taken for its letters."""
-    several = isinstance(stop, Sequence) and not isinstance(stop, str)
-    return several and all(isinstance(string, str) for string in stop)
+    if isinstance(stop, str) or not isinstance(stop, Sequence):
+        return False
+    return all(isinstance(string, str) for string in stop)
 
 
 def check_servable(
