@@ -124,3 +124,12 @@ def test_answers_that_could_not_be_drawn_are_told_before_training(toy, key, valu
     read["respond"]["sampling"][key] = value
     with pytest.raises(GenarmError, match=told):
         check_decodable(check_params(read, "params"), resolve(str(toy.folder)))
+
+
+def test_an_answer_before_the_training_says_what_to_run(toy, tmp_path, monkeypatch):
+    with (tmp_path / "params.yaml").open("w") as file:
+        YAML().dump(values(str(toy.folder)), file)
+    monkeypatch.chdir(tmp_path)
+    told = CliRunner().invoke(app, ["respond", "challenger", "positive"]).exception
+    assert isinstance(told, GenarmError) and told.message.startswith("no ARM at ")
+    assert told.hint == "train it first: genarm train positive"
