@@ -1,18 +1,21 @@
 """What is wrong with parameters, in words: the key, its value and, for a misspelt key, the nearest one."""
 
 import difflib
+import re
 from collections.abc import Iterable
 from inspect import get_annotations
 from typing import TypeGuard, get_args
 
 from pydantic import BaseModel, ValidationError
 
+_TYPE = re.compile(r"constrained-\w+|literal\[.*\]|dict\[.*\]")  # which pydantic names beside the key
+
 
 def explain(error: ValidationError, model: type[BaseModel]) -> str:
     """Every error of a validation against `model`, by its path: `unknown key 'train.default.bta' ...`."""
     lines = []
     for item in error.errors():
-        key = ".".join(str(part) for part in item["loc"])
+        key = ".".join(str(part) for part in item["loc"] if not _TYPE.fullmatch(str(part)))
         if item["type"] == "extra_forbidden":
             *section, name = item["loc"]
             lines.append(f"unknown key {key!r}{nearest(str(name), _keys_at(model, section))}")

@@ -131,6 +131,8 @@ class Params(Section):
 
     @model_validator(mode="after")
     def _every_dimension_is_complete(self) -> "Params":
+        if twice := [d for d in self.dimensions if self.dimensions.count(d) > 1]:
+            raise ValueError(f"dimensions names {twice[0]!r} twice")
         for section, keys in (
             ("pairs.sources", self.pairs.sources),
             ("train", self.train.dimensions),

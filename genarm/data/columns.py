@@ -99,6 +99,22 @@ def listed(names: Iterable[str]) -> str:
     return f"has {', '.join(names[:12]) or 'no keys'}{more}"
 
 
+def kind(value: object) -> str:
+    """What a value is in JSON's words, for a message that must not quote it."""
+    if isinstance(value, bool):
+        return "true or false"
+    for types, name in (
+        (str, "text"),
+        (int | float, "a number"),
+        (Mapping, "an object"),
+        (list, "a list"),
+        (bytes, "bytes"),
+    ):
+        if isinstance(value, types):
+            return name
+    return "nothing" if value is None else f"a {type(value).__name__}"
+
+
 def shown(name: str) -> str:
     """A key if it looks like a name, else how long it is."""
     return name if _NAME.fullmatch(name) else f"(a key of {len(name)} characters)"
@@ -113,7 +129,7 @@ def _is_empty(value: object) -> bool:
 
 
 def _is_no_score(value: object) -> bool:
-    return not _is_empty(value) and not isinstance(value, int | float)
+    return not _is_empty(value) and (isinstance(value, bool) or not isinstance(value, int | float))
 
 
 def _number(value: object) -> float | None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any, Literal
 
-from genarm.data.columns import missing, refuse_unrendered
+from genarm.data.columns import kind, listed, missing, refuse_unrendered
 from genarm.data.refused import Refused
 from genarm.types import Message
 
@@ -17,6 +17,7 @@ Row = Mapping[str, Any]
 
 _TURN = re.compile(r"\n\n(Human|Assistant):")
 _LABEL = re.compile(r"^\s*(Human|Assistant):", re.MULTILINE)
+_SPELLED = re.compile(r"""\s*\[\s*\{\s*["'](role|content|from|value)["']\s*:.*\}\s*\]\s*""", re.DOTALL)
 _SPEAKER: dict[str, Literal["user", "assistant"]] = {"Human": "user", "Assistant": "assistant"}
 
 
@@ -27,6 +28,16 @@ def text(row: Row, key: str) -> str:
     return _text(row[key], f"'{key}' is not text")
 
 
+def answer(row: Row, key: str) -> str:
+    """The answer of a key: a text, or one message of the assistant. Raises Refused where it is neither."""
+    if not isinstance(row.get(key), list):
+        return text(row, key)
+    turns = messages(row, key)
+    if len(turns) != 1 or turns[0].role != "assistant":
+        raise Refused(f"'{key}' is not one message of the assistant")
+    return turns[0].content
+
+
 def messages(row: Row, key: str) -> Turns:
     """The messages of a key. Raises Refused where a message lacks role or text, or holds more than a text."""
     if key not in row:
@@ -34,13 +45,15 @@ def messages(row: Row, key: str) -> Turns:
     if isinstance(row[key], Refused):
         raise row[key]
     if not isinstance(row[key], list):
-        raise Refused(f"'{key}' is neither text nor messages")
+        raise Refused(f"'{key}' is neither text nor messages", f"but {kind(row[key])}")
     turns = []
     for item in row[key]:
         if not isinstance(item, Mapping):
-            raise Refused(f"a message of '{key}' has no text")
+            raise Refused(f"a message of '{key}' is no object with role and content", f"but {kind(item)}")
         refuse_unrendered(item)
-        content = _text(item.get("content"), f"a message of '{key}' has no text")
+        if "content" not in item:
+            raise Refused(f"a message of '{key}' has no 'content'", listed(item))
+        content = _text(item["content"], f"a message of '{key}' has no text")
         role = item.get("role")
         if role not in ("system", "user", "assistant"):
             # A role is shown where it looks like one; anything longer may be text in the wrong place.
@@ -48,6 +61,16 @@ def messages(row: Row, key: str) -> Turns:
             raise Refused(f"wrong role '{role}'" if named else "wrong role")
         turns.append(Message(role, content))
     return tuple(turns)
+
+
+def refuse_spelled(row: Row) -> None:
+    """Refuse a row whose prompt, or each of whose responses, is a list of messages that was written as text.
+
+    A CSV file leaves such texts behind. A response alone may be one in earnest.
+    """
+    for keys in (("prompt",), ("chosen", "rejected"), ("response_0", "response_1")):
+        if all(isinstance(row.get(key), str) and _SPELLED.fullmatch(row[key]) for key in keys):
+            raise Refused(f"'{keys[0]}' is a list of messages spelled as text", "write it as a JSON array")
 
 
 def transcript(text: str) -> Turns:
@@ -145,5 +168,5 @@ def _text(value: object, otherwise: str) -> str:
     if isinstance(value, Refused):  # a cell of Parquet that could not be read
         raise value
     if not isinstance(value, str):
-        raise Refused(otherwise)
+        raise Refused(otherwise, f"but {kind(value)}")
     return value

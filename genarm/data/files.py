@@ -46,8 +46,9 @@ def find_files(data: Path, pattern: str) -> list[Path]:
         )
     if others := [f for f in files if not f.name.endswith(SUFFIXES)]:
         raise DataError(
-            f"{shown(others[0])} is no data file",
-            hint=f"known are {', '.join(SUFFIXES)}; narrow the glob {pattern!r}",
+            f"{shown(others[0], data)} is no data file",
+            hint=f"known are {', '.join(SUFFIXES)}; take it out of the source, "
+            f"or narrow the glob {pattern!r}",
         )
     check_names(files, data)
     return files

@@ -7,10 +7,11 @@ detail quotes the row: what people write into preference data does not belong in
 from collections.abc import Mapping
 from typing import Literal
 
-from genarm.data.columns import Row, check_columns, foreign, missing, unknown
+from genarm.data.columns import Row, check_columns, foreign, kind, listed, missing, unknown
 from genarm.data.conversation import (
     Turns,
     after,
+    answer,
     answered,
     checked,
     earlier,
@@ -18,6 +19,7 @@ from genarm.data.conversation import (
     is_transcript,
     is_whole_transcript,
     messages,
+    refuse_spelled,
     text,
     transcript,
 )
@@ -41,9 +43,10 @@ def parse(
     if isinstance(row, Refused):
         raise row
     if not isinstance(row, Mapping):
-        raise Refused("not a JSON object")
+        raise Refused("not a JSON object", f"but {kind(row)}")
     name = detect(row) if format == "auto" else format
     check_columns(row)
+    refuse_spelled(row)
     if name == "pku":
         sides = _pku(row, preferred)
     else:
@@ -62,9 +65,11 @@ def detect(row: Row) -> RowFormat:
     prompt, sides = row.get("prompt"), (row["chosen"], row["rejected"])
     if prompt is None and unknown(row) and not any(_holds_a_question(side) for side in sides):
         raise foreign(row)  # the prompt is in a column of another name
+    if is_transcript(prompt) and not any(is_asked(side) for side in sides):
+        return "hh"
     if all(isinstance(side, str) for side in sides):
         whole = prompt is None or all(is_whole_transcript(side) for side in sides)
-        return "hh" if whole or is_transcript(prompt) else "trl"
+        return "hh" if whole else "trl"
     if isinstance(prompt, str) and all(isinstance(side, list) for side in sides):
         return "ultrafeedback" if any(is_asked(side) for side in sides) else "trl"
     return "trl"
@@ -96,9 +101,13 @@ def _trl(row: Row) -> tuple[Turns, Turns]:
 def _hh(row: Row) -> tuple[Turns, Turns]:
     """`chosen` and `rejected` as whole transcripts, or `prompt` as one and the two answers."""
     if row.get("prompt") is None:
-        return transcript(text(row, "chosen")), transcript(text(row, "rejected"))
+        sides = text(row, "chosen"), text(row, "rejected")
+        if not any(is_transcript(side) for side in sides):
+            why = f"{listed(row)}; without a prompt both sides are whole conversations"
+            raise Refused("no 'Human:' and 'Assistant:' turns", why)
+        return transcript(sides[0]), transcript(sides[1])
     start = text(row, "prompt")
-    return answered(start, text(row, "chosen")), answered(start, text(row, "rejected"))
+    return answered(start, answer(row, "chosen")), answered(start, answer(row, "rejected"))
 
 
 def _pku(row: Row, preferred: Label | None) -> tuple[Turns, Turns]:
@@ -116,7 +125,9 @@ def _pku(row: Row, preferred: Label | None) -> tuple[Turns, Turns]:
     label = row[preferred]
     if label is None or label != label:
         raise Refused(f"label {preferred} is null")
-    if isinstance(label, bool) or not isinstance(label, int | float) or label not in (0, 1):
+    if isinstance(label, bool) or not isinstance(label, int | float):
+        raise Refused(f"label {preferred} is not the number 0 or 1", f"but {kind(label)}")
+    if label not in (0, 1):
         raise Refused(f"label {preferred} is neither 0 nor 1")
     prompt, label = Message("user", text(row, "prompt")), int(label)
     responses = [Message("assistant", text(row, f"response_{i}")) for i in (0, 1)]

@@ -8,7 +8,7 @@ import numpy as np
 
 from genarm.data.formats import Refused
 from genarm.errors import DataError, ModelError
-from genarm.models.chat_template import prompt_text
+from genarm.models.chat_template import LeftOut, prompt_text
 from genarm.models.control_tokens import control_tokens
 from genarm.models.pair_tokens import pair_ids
 from genarm.types import PreferencePair
@@ -72,6 +72,8 @@ def _prompt_text(pair: PreferencePair, tokenizer: "PreTrainedTokenizerBase") -> 
         for response in (pair.chosen, pair.rejected):
             control_tokens(tokenizer).mark(response)
         return prompt_text(tokenizer, pair.prompt.messages)
+    except LeftOut as error:
+        return Refused("the chat template leaves out a message", error.message)
     except ModelError:  # a template refuses what its model does not know, such as a system message
         return Refused("the chat template refuses the prompt")
     except DataError as error:

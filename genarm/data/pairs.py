@@ -182,6 +182,13 @@ def check_pairs(result: PairsResult, where: str) -> None:
     first = next((r for r in result.refused if r.detail and r.reason != DUPLICATE), None)
     if first:
         reasons += f"; row {first.row} of {first.file}: {first.reason}, {first.detail}"
+    if not stats.rows:
+        raise DataError(
+            f"{name!r} has no rows: {', '.join(stats.files)} is empty"
+            if len(stats.files) == 1
+            else f"{name!r} has no rows: its {len(stats.files)} files are empty",
+            hint=f"fetch the data again, or name other files in pairs.sources.{name}",
+        )
     if stats.refused_share > result.max_refused:
         raise DataError(
             f"{stats.refused_share:.1%} of the {stats.rows} rows of {name!r} were refused, "

@@ -8,17 +8,20 @@ import gzip
 import hashlib
 import json
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from genarm.data.columns import shown
+from genarm.data.columns import listed, shown
 from genarm.data.parquet import read_parquet
 from genarm.data.refused import Refused
 from genarm.errors import DataError
 
 SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".parquet")
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+ONE_A_LINE = "a .jsonl file holds one object a line, a .json file one array of them"
+Reader = Callable[[IO[bytes] | gzip.GzipFile, str], Iterator["RawRow"]]
 NOT_READ = "not read"  # stands for the cells of a column that was not opened
 
 
@@ -35,20 +38,29 @@ class RawRow:
 def read_file(path: Path, name: str) -> Iterator[RawRow]:
     """The rows of one file, under `name`. Raises DataError where it is cut short or not of its type."""
     try:
-        if path.suffix == ".parquet":
-            yield from _parquet(path, name)
-        elif path.suffix == ".json":
-            yield from _array(path, name)
-        else:
-            with path.open("rb") as plain:
-                # gzip by content, not by name: a renamed download is read all the same
-                if plain.peek(2)[:2] == b"\x1f\x8b":
-                    with gzip.open(plain) as unpacked:
-                        yield from _lines(unpacked, name)
-                else:
-                    yield from _lines(plain, name)
+        with path.open("rb") as plain:
+            _check_start(plain.peek(64)[:64], name)
+            if path.suffix == ".parquet":
+                yield from _parquet(path, name)
+                return
+            read: Reader = _array if path.suffix == ".json" else _lines
+            # gzip by content, not by name: a renamed download is read all the same
+            if plain.peek(2)[:2] == b"\x1f\x8b":
+                with gzip.open(plain) as unpacked:
+                    yield from read(unpacked, name)
+            else:
+                yield from read(plain, name)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DataError(f"{name} is cut short or damaged: {error}", hint="fetch the file again") from None
+
+
+def _check_start(start: bytes, name: str) -> None:
+    """Raise DataError where the first bytes of a file tell that all of it would be refused, row by row."""
+    if start.startswith(LFS_POINTER):
+        raise DataError(f"{name} is a pointer of Git LFS, not the data", hint="get the data: git lfs pull")
+    wide = 32 in (start[::2].count(0), start[1::2].count(0))  # every second byte of plain English is 0
+    if start.startswith((b"\xff\xfe", b"\xfe\xff")) or wide:
+        raise DataError(f"{name} is in UTF-16 or UTF-32", hint="save it in UTF-8")
 
 
 def _lines(file: Iterable[bytes], name: str) -> Iterator[RawRow]:
@@ -66,6 +78,8 @@ def _value(line: bytes, *, first: bool) -> object:
     except UnicodeDecodeError as error:
         return Refused("not UTF-8", f"at byte {error.start}")
     except json.JSONDecodeError as error:
+        if line.strip() in (b"[", b"{"):
+            return Refused("not JSON", ONE_A_LINE)
         return Refused("not JSON", f"{error.msg} at column {error.colno}")
     except (RecursionError, ValueError) as error:  # nested or long beyond what Python reads
         return Refused("not JSON", type(error).__name__)
@@ -88,10 +102,12 @@ def _object_or_refused(pairs: list[tuple[str, Any]]) -> dict[str, Any] | Refused
         return twice
 
 
-def _array(path: Path, name: str) -> Iterator[RawRow]:
+def _array(file: IO[bytes] | gzip.GzipFile, name: str) -> Iterator[RawRow]:
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = file.read().decode("utf-8-sig")
         values = json.loads(text, object_pairs_hook=_object_or_refused)
+    except UnicodeDecodeError as error:
+        raise DataError(f"{name} is not UTF-8 at byte {error.start}", hint="save it in UTF-8") from None
     except json.JSONDecodeError as error:
         raise DataError(
             f"{name} is not JSON: {error.msg} at line {error.lineno}, column {error.colno}",
@@ -100,8 +116,10 @@ def _array(path: Path, name: str) -> Iterator[RawRow]:
     except (RecursionError, ValueError) as error:
         raise DataError(f"{name} is not JSON: {type(error).__name__}", hint="correct the file") from None
     if not isinstance(values, list):
+        found = f": one object that {listed(values)}" if isinstance(values, Mapping) else ""
         raise DataError(
-            f"{name} holds no array of rows", hint="a .json file is one array; else name it .jsonl"
+            f"{name} holds no array of rows{found}",
+            hint="write [row, row, ...] to a .json file, or one object a line to a .jsonl file",
         )
     for number, value in enumerate(values, start=1):
         sha256, twice = _hash(value)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Integral
 from typing import Literal
 
 from genarm.errors import RequestError
@@ -41,7 +42,17 @@ class GuidedRequest:
             (self.top_k < 0, f"top_k is {self.top_k}", "0 keeps all tokens"),
             (not 0 < self.top_p <= 1, f"top_p is {self.top_p}", "it lies in (0, 1]"),
             (self.max_new_tokens < 1, f"max_new_tokens is {self.max_new_tokens}", "ask for at least 1"),
-            ("" in self.stop, "a stop string is empty", "leave it out"),
+            (
+                not _are_strings(self.stop),
+                f"stop is {self.stop!r}",
+                "it is a tuple of strings, such as ('\\n',)",
+            ),
+            (
+                not isinstance(self.max_new_tokens, Integral),
+                f"max_new_tokens is {self.max_new_tokens!r}",
+                "it is a whole number",
+            ),
+            ("" in (self.stop or ()), "a stop string is empty", "leave it out"),
             (not 0 <= self.seed < 2**64, f"seed is {self.seed}", "it lies in [0, 2^64)"),
         ):
             if wrong:
@@ -81,6 +92,13 @@ class Piece:
     token: int
     text: str
     rewards: TokenRewards | None = None
+
+
+def _are_strings(stop: object) -> bool:
+    """Whether these are several strings; one string alone would be taken for its letters."""
+    if isinstance(stop, str) or not isinstance(stop, Sequence):
+        return False
+    return all(isinstance(string, str) for string in stop)
 
 
 def check_servable(

@@ -19,12 +19,16 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
+class LeftOut(ModelError):
+    """A chat template that renders a conversation without one of its messages."""
+
+
 def prompt_text(tokenizer: "PreTrainedTokenizerBase", messages: Sequence[Message]) -> str:
     """A conversation as text, up to where the assistant's answer starts.
 
     A control token that a message spells is marked in it as text, for `text_ids`. Raises ModelError where the
-    template refuses the conversation, as some refuse a system message, and DataError where it would alter
-    such a spelling.
+    template refuses the conversation, as some refuse a system message, LeftOut where it goes on without a
+    part of it, and DataError where it would alter such a spelling.
     """
     turns = [{"role": m.role, "content": m.content} for m in messages]
     plain = _render(tokenizer, turns)
@@ -32,6 +36,7 @@ def prompt_text(tokenizer: "PreTrainedTokenizerBase", messages: Sequence[Message
     contents = [controls.mark(m.content) for m in messages]
     marked = [turn | {"content": content} for turn, content in zip(turns, contents, strict=True)]
     if marked == turns:
+        _check_written(messages, plain)
         return plain
     text = _render(tokenizer, marked)
     if controls.unmark(text) != plain:
@@ -41,7 +46,22 @@ def prompt_text(tokenizer: "PreTrainedTokenizerBase", messages: Sequence[Message
             "which the chat template does not leave as it stands",
             hint="leave that token out of the message",
         )
+    _check_written(messages, plain)
     return text
+
+
+def _check_written(messages: Sequence[Message], text: str) -> None:
+    """Raise LeftOut where a message is not in the rendered text; white space may differ."""
+    for number, message in enumerate(messages, start=1):
+        content = message.content.strip()
+        if message.role == "assistant":  # templates leave out the thoughts of past turns, and may
+            content = content.rpartition("</think>")[2].strip()
+        if content not in text and "".join(content.split()) not in "".join(text.split()):
+            raise LeftOut(
+                f"the chat template leaves out message {number} of {len(messages)} ({message.role}), "
+                "or a part of it",
+                hint="leave such messages out of the conversation, or set base.chat_template",
+            )
 
 
 def _render(tokenizer: "PreTrainedTokenizerBase", turns: list[dict[str, str]]) -> str:
@@ -110,7 +130,9 @@ def assistant_turn(tokenizer: "PreTrainedTokenizerBase") -> Turn:
     try:
         before = str(tokenizer.apply_chat_template([question], tokenize=False, add_generation_prompt=True))
         whole = str(tokenizer.apply_chat_template([question, answer], tokenize=False))
-    except TemplateError:
+    except Exception:  # a template may do anything to its values
+        return Turn("", tokenizer.eos_token_id)
+    if "answer" not in whole:  # it writes no past turn of the assistant
         return Turn("", tokenizer.eos_token_id)
     head, _, tail = whole.rpartition("answer")
     # Templates may add more than white space to past turns only, such as an empty thought: that is no lead.
@@ -122,9 +144,17 @@ def assistant_turn(tokenizer: "PreTrainedTokenizerBase") -> Turn:
 
 
 def end_tokens(tokenizer: "PreTrainedTokenizerBase", model: "PreTrainedModel") -> list[int]:
-    """Every token that ends a response: the template's, the generation config's, the model's, eos."""
+    """Every token that ends a response: the template's, the generation config's, the model's, eos.
+
+    Raises ModelError where a configuration gives what is no id.
+    """
     ends = {assistant_turn(tokenizer).end, tokenizer.eos_token_id}
     for config in (model.generation_config, model.config.get_text_config()):
         ids = getattr(config, "eos_token_id", None)
         ends.update(ids if isinstance(ids, (list, tuple)) else (ids,))
+    if wrong := [end for end in ends if not isinstance(end, int | None)]:
+        raise ModelError(
+            f"{model.name_or_path or type(model).__name__}: eos_token_id {wrong[0]!r} is no token id",
+            hint="correct it in generation_config.json or config.json",
+        )
     return sorted(end for end in ends if end is not None)

@@ -28,6 +28,11 @@ def cause(model: "PreTrainedModel") -> tuple[str, str]:
     where = str(model.name_or_path or type(model).__name__)
     dtype = str(model.dtype).removeprefix("torch.")
     if name := damaged_weight(model.named_parameters()):
+        if dtype == "float16" and not model.get_parameter(name).isnan().any():
+            return (
+                f"the weight {name} of {where} holds values beyond the largest of float16, 65504",
+                "set base.dtype to bfloat16 or float32; if it is infinite there too, fetch the model again",
+            )
         return (
             f"the weight {name} of {where} holds values that are no numbers",
             "the model is damaged: fetch or convert it again",

@@ -4,6 +4,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from genarm.errors import ModelError
+from genarm.models.control_tokens import control_tokens
 from genarm.models.model_files import AGAIN, one_line
 from genarm.models.rotary import position_limit
 from genarm.models.source import ModelSource, read_tokenizer
@@ -94,9 +95,34 @@ def load_tokenizer(source: ModelSource) -> "PreTrainedTokenizerBase":
             f"the tokenizer of {source.id!r} has no chat template",
             hint=f"set base.chat_template, or put one in {source.path / 'chat_template.jinja'}",
         )
+    if not isinstance(tokenizer.chat_template, str | dict):
+        raise ModelError(
+            f"{where}: chat_template is no text but {tokenizer.chat_template!r}",
+            hint="write the template there",
+        )
     tokenizer.chat_template = pin_date(tokenizer.chat_template)
     check_template(tokenizer, where)
+    _check_rows(tokenizer, source)
     return tokenizer
+
+
+def _check_rows(tokenizer: "PreTrainedTokenizerBase", source: ModelSource) -> None:
+    """Raise ModelError where a text could hold a token for which the model has no embedding.
+
+    Special tokens are let pass: the padding token that is often added never reaches the model.
+    """
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(source.path, trust_remote_code=False).get_text_config()
+    rows, special = getattr(config, "vocab_size", None), control_tokens(tokenizer).ids
+    beyond = [(i, t) for t, i in tokenizer.get_vocab().items() if rows and i >= rows and t not in special]
+    if beyond:
+        number, token = min(beyond)
+        raise ModelError(
+            f"the tokenizer of {source.path} has the token {token!r} with id {number}, "
+            f"and the model embeds {rows} tokens (vocab_size)",
+            hint="take the tokenizer that the model was saved with, or resize_token_embeddings and train it",
+        )
 
 
 def context_of(model: "PreTrainedModel") -> int:

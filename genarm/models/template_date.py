@@ -11,7 +11,7 @@ DATE = datetime.date(
 )  # what Llama 3's own template says where there is no clock; the card names it
 CLOCK = "strftime_now"
 Template = str | dict[str, str]  # several by name are possible; `default` is the one for chats
-DIRECTIVES = "aAwdbBmyYHIMpSfjUWcxXGuV"
+DIRECTIVES = "aAwdbBmyYHIMpSfjUWcxXGuVDFRThCzZ"
 
 
 def pin_date(template: Template) -> Template:

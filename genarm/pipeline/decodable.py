@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Sequence
 
 from genarm.config import Params, TrainConfig
-from genarm.errors import AdapterError, ModelError
+from genarm.errors import AdapterError, ConfigError, ModelError
 from genarm.models import ModelSource
 
 
@@ -15,13 +15,32 @@ def check_decodable(params: Params, base: ModelSource, dimensions: Sequence[str]
     """Raise the error that decoding would raise for the base model, or for the ARMs that training would make.
 
     By default all dimensions are examined but those with a model of their own, which is not fetched for it.
-    Raises ConfigError where the base has no such layers as `lora` names.
+    Raises ConfigError where the base has no such layers as `lora` names, or no room for a response, and
+    RequestError for a stop string that no response could hold.
     """
     check_model(base)
+    _check_sampling(params, base)
     for dimension in params.dimensions if dimensions is None else dimensions:
         config = params.train_config(dimension)
         if config.model is None or dimensions is not None:
             _check_arm(dimension, config, base)
+
+
+def _check_sampling(params: Params, base: ModelSource) -> None:
+    from genarm.decoding.engine.stop import check_stop
+    from genarm.models import load_tokenizer
+    from genarm.models.control_tokens import control_tokens
+    from genarm.models.load import context_of
+    from genarm.models.skeleton import skeleton
+
+    sampling = params.respond.sampling
+    check_stop(control_tokens(load_tokenizer(base)).ids, sampling.stop, "respond.sampling.stop")
+    if sampling.max_new_tokens >= (context := context_of(skeleton(base))):
+        raise ConfigError(
+            f"respond.sampling.max_new_tokens = {sampling.max_new_tokens} leaves no room for a prompt: "
+            f"the context of {base.id!r} is {context} tokens",
+            hint="lower it in params.yaml",
+        )
 
 
 def check_model(source: ModelSource) -> None:

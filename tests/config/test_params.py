@@ -184,3 +184,12 @@ def test_a_file_that_is_absent_empty_or_no_yaml_is_named(tmp_path: Path):
     path.write_text("a: [")
     with pytest.raises(ConfigError, match="is not valid YAML"):
         load_params(path)
+
+
+def test_a_dimension_named_twice_is_refused():
+    assert refused({"kind": {}}, dimensions=["kind", "kind"]).endswith("dimensions names 'kind' twice")
+
+
+def test_a_key_of_several_types_is_named_without_them():
+    message = refused({"default": {}, "kind": {"lora": {"layers": 0}}})
+    assert "lora.layers = 0" in message and "constrained" not in message and "literal[" not in message

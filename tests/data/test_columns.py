@@ -116,6 +116,8 @@ def test_a_transcript_is_its_turns_wherever_the_last_label_stands(end, start):
     row = {"prompt": prompt, "chosen": f"{start} A wren.", "rejected": f"{start} No."}
     assert turns(row) == turns(row, format="hh") == TALK
     assert parse(row).chosen == "A wren."
+    messages = {"prompt": prompt, "chosen": answer("A wren."), "rejected": answer("No.")}
+    assert parse(messages) == parse(row) == parse(messages | {"rejected": "No."})
 
 
 @pytest.mark.parametrize(

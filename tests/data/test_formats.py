@@ -77,7 +77,10 @@ PKU = {"prompt": "q", "response_0": "a", "response_1": "b"}
         ({"chosen": [], "rejected": []}, "no turns"),
         ({"prompt": said(("human", "q")), "chosen": "a", "rejected": "b"}, "wrong role 'human'"),
         ({"prompt": said(("a role of words", "q")), "chosen": "a", "rejected": "b"}, "wrong role"),
-        ({"prompt": [{"role": "user"}], "chosen": "a", "rejected": "b"}, "a message of 'prompt' has no text"),
+        (
+            {"prompt": [{"role": "user"}], "chosen": "a", "rejected": "b"},
+            "a message of 'prompt' has no 'content'",
+        ),
         ({"prompt": TALK[:2], "chosen": "a", "rejected": "b"}, "two turns of one speaker in a row"),
         ({"prompt": TALK[1:], "chosen": "a", "rejected": "b"}, "first turn is not the user's"),
         (
@@ -107,7 +110,7 @@ PKU = {"prompt": "q", "response_0": "a", "response_1": "b"}
         ),
         (PKU | {"safer_response_id": None}, "label safer_response_id is null"),
         (PKU | {"safer_response_id": 2}, "label safer_response_id is neither 0 nor 1"),
-        (PKU | {"safer_response_id": True}, "label safer_response_id is neither 0 nor 1"),
+        (PKU | {"safer_response_id": True}, "label safer_response_id is not the number 0 or 1"),
         (PKU, "no key 'safer_response_id'"),
         (PKU | {"safer_response_id": 0, "prompt": 3}, "'prompt' is not text"),
     ],

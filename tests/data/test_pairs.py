@@ -88,7 +88,7 @@ def test_a_template_may_refuse_a_prompt(toy, data, monkeypatch):
     stern = (
         "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no') }}{% endif %}{% endfor %}"
     )
-    monkeypatch.setattr(toy.tokenizer, "chat_template", stern)
+    monkeypatch.setattr(toy.tokenizer, "chat_template", stern + toy.tokenizer.chat_template)
     turns = [{"role": "system", "content": "s"}, {"role": "user", "content": "q"}]
     (data / "b.jsonl").write_text(json.dumps({"prompt": turns, "chosen": "a", "rejected": "b"}))
     (refused,) = make(toy, data).refused

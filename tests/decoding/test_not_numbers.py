@@ -36,6 +36,14 @@ def test_a_base_too_wide_for_float16_is_told_with_the_way_out(tmp_path):
     assert answer.tokens
 
 
+def test_a_weight_too_large_for_float16_is_no_damage(tmp_path):
+    model = toy_model()
+    model.model.norm.weight.data[3] = 1e6
+    with pytest.raises(ModelError, match="in float16: the weight model.norm.weight of .*, 65504") as e:
+        load_decoder(saved(model, tmp_path / "base"), {}, dtype="float16")
+    assert e.value.hint.startswith("set base.dtype to bfloat16 or float32; if it is infinite there too")
+
+
 def test_a_damaged_arm_is_told_at_load(toy, tmp_path):
     source = resolve(str(toy.folder))
     arm = damaged_arm(tmp_path / "arm", source)

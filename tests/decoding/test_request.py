@@ -19,7 +19,11 @@ from genarm.errors import RequestError
         ({"top_p": 0.0}, "top_p is 0.0"),
         ({"top_k": -1}, "top_k is -1"),
         ({"max_new_tokens": 0}, "max_new_tokens is 0"),
+        ({"max_new_tokens": 2.5}, "max_new_tokens is 2.5"),
         ({"stop": ("",)}, "stop string is empty"),
+        ({"stop": "###"}, "stop is '###'"),
+        ({"stop": (5,)}, r"stop is \(5,\)"),
+        ({"stop": None}, "stop is None"),
         ({"seed": -1}, "seed is -1"),
     ],
 )

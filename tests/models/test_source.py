@@ -1,16 +1,17 @@
 """Names become folders, hashes and clear errors."""
 
+import json
 import shutil
 
 import pytest
+from toys import byte_tokenizer, toy_model
 
 from genarm.errors import ModelError, Unreachable
 from genarm.models import EMBEDDED, load_tokenizer, model_kind, resolve
+from genarm.models.chat_template import end_tokens
 
 
 def test_a_folder_resolves_to_stable_hashes_and_another_model_to_others(toy, tmp_path):
-    from toys import toy_model
-
     first, again = resolve(str(toy.folder)), resolve(str(toy.folder))
     assert first == again
     toy_model(seed=1).save_pretrained(tmp_path)
@@ -65,3 +66,35 @@ def test_a_hub_id_without_a_hub_says_how_to_go_on(monkeypatch):
     with pytest.raises(Unreachable, match="local cache") as caught:
         resolve("nobody/nothing")
     assert caught.value.retryable
+
+
+def save_tokenizer(folder, *words, special=False):
+    tokenizer = byte_tokenizer()
+    tokenizer.add_tokens(list(words), special_tokens=special)
+    tokenizer.save_pretrained(folder)
+
+
+def test_a_token_without_an_embedding_is_named(toy, tmp_path):
+    shutil.copytree(toy.folder, tmp_path, dirs_exist_ok=True)
+    words = [f"word{i}" for i in range(9)]
+    save_tokenizer(tmp_path, *words)  # the model has rows for three of them
+    with pytest.raises(ModelError, match="token 'word3' with id 264, and the model embeds 264 tokens"):
+        load_tokenizer(resolve(str(tmp_path)))
+    save_tokenizer(tmp_path, *words, special=True)  # as padding tokens are
+    assert len(load_tokenizer(resolve(str(tmp_path)))) == 270
+
+
+def test_a_chat_template_that_is_no_text_is_named(toy, tmp_path):
+    shutil.copytree(toy.folder, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "chat_template.jinja").unlink(missing_ok=True)
+    file = tmp_path / "tokenizer_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"chat_template": 5}))
+    with pytest.raises(ModelError, match="tokenizer_config.json: chat_template is no text but 5"):
+        load_tokenizer(resolve(str(tmp_path)))
+
+
+def test_an_end_token_that_is_no_id_is_named(toy):
+    model = toy_model()
+    model.generation_config.eos_token_id = ["</s>"]
+    with pytest.raises(ModelError, match="eos_token_id '</s>' is no token id"):
+        end_tokens(toy.tokenizer, model)

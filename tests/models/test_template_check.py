@@ -11,7 +11,7 @@ from toys import CHAT_TEMPLATE, byte_tokenizer
 from genarm.config.load import check_params
 from genarm.errors import ConfigError, ModelError
 from genarm.models import load_tokenizer, resolve
-from genarm.models.chat_template import prompt_text
+from genarm.models.chat_template import LeftOut, assistant_turn, prompt_text
 from genarm.models.template_check import check_template
 from genarm.types import Message
 
@@ -75,6 +75,41 @@ def test_a_conversation_that_the_template_refuses_is_told_with_its_words(toy):
     tokenizer = load_tokenizer(resolve(str(toy.folder), chat_template=template))
     with pytest.raises(ModelError, match="refuses a conversation of system, user, line 2: no system"):
         prompt_text(tokenizer, [Message("system", "s"), Message("user", "u")])
+
+
+TALK = [
+    Message("system", "Be brief."),
+    Message("user", "Why?"),
+    Message("assistant", "<think>So.</think>Because."),
+    Message("user", "And\n" + 60 * "so "),
+]
+LAST = "<|user|>{{ messages[-1].content }}"
+WITHOUT = "{% for m in messages if m.role != 'ROLE' %}{{ m.content }}{% endfor %}"
+WRITTEN = "{% for m in messages %}{{ WHAT }}{% endfor %}"
+
+
+@pytest.mark.parametrize(
+    ("template", "left_out"),
+    [
+        (LAST, r"message 1 of 4 \(system\)"),
+        (WITHOUT.replace("ROLE", "system"), r"message 1 of 4 \(system\)"),
+        (WITHOUT.replace("ROLE", "assistant"), r"message 3 of 4 \(assistant\)"),
+        (WRITTEN.replace("WHAT", "m.content[:40]"), r"message 4 of 4 \(user\)"),
+    ],
+)
+def test_a_message_that_the_template_leaves_out_is_told(template, left_out):
+    tokenizer = byte_tokenizer()
+    tokenizer.chat_template = template
+    with pytest.raises(LeftOut, match=f"leaves out {left_out}"):
+        prompt_text(tokenizer, TALK)
+    assert assistant_turn(tokenizer).end == tokenizer.eos_token_id
+
+
+@pytest.mark.parametrize("what", ["m.content | trim", "m.content.split('</think>')[-1]", "m.content.split()"])
+def test_white_space_and_past_thoughts_may_be_left_out(what):
+    tokenizer = byte_tokenizer()
+    tokenizer.chat_template = WRITTEN.replace("WHAT", what.replace("split()", "split() | join(' ')"))
+    assert "Because." in prompt_text(tokenizer, TALK)
 
 
 def test_the_check_costs_next_to_nothing(toy):

@@ -49,6 +49,7 @@ def test_the_date_is_the_pinned_one_in_every_form(template, told, toy):
 def test_every_directive_is_as_python_writes_it(toy):
     noon = datetime.datetime.combine(DATE, datetime.time(12))
     form = "%a %A %w %d %b %B %m %y %Y %H %I %p %M %S %f %j %U %W %c %x %X %G %u %V %e %-d %-m %-H %-j"
+    form += " %D %F %R %T %h %C %z %Z"
     assert rendered(toy, f"{{{{ strftime_now('{form}') }}}}") == noon.strftime(form)
 
 

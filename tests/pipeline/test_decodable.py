@@ -110,3 +110,26 @@ def test_a_separate_model_is_examined_for_the_dimension_that_is_trained(toy, tmp
     check_decodable(params, resolve(str(toy.folder)))
     with pytest.raises(ModelError, match="Bloom"):
         check_decodable(params, resolve(str(toy.folder)), ["positive"])
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("stop", ["<|end|> "], "respond.sampling.stop: the stop string '<.end.> ' holds the special token"),
+        ("max_new_tokens", 512, "max_new_tokens = 512 leaves no room for a prompt: .* is 512 tokens"),
+    ],
+)
+def test_answers_that_could_not_be_drawn_are_told_before_training(toy, key, value, told):
+    read = values(str(toy.folder))
+    read["respond"]["sampling"][key] = value
+    with pytest.raises(GenarmError, match=told):
+        check_decodable(check_params(read, "params"), resolve(str(toy.folder)))
+
+
+def test_an_answer_before_the_training_says_what_to_run(toy, tmp_path, monkeypatch):
+    with (tmp_path / "params.yaml").open("w") as file:
+        YAML().dump(values(str(toy.folder)), file)
+    monkeypatch.chdir(tmp_path)
+    told = CliRunner().invoke(app, ["respond", "challenger", "positive"]).exception
+    assert isinstance(told, GenarmError) and told.message.startswith("no ARM at ")
+    assert told.hint == "train it first: genarm train positive"

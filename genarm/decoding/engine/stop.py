@@ -1,6 +1,6 @@
 """Where a response ends, and its text: whole at the end, or piece by piece on the way."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import islice
 
 import numpy as np
@@ -11,6 +11,18 @@ from genarm.models.chat_template import end_tokens
 from genarm.models.control_tokens import control_tokens
 
 BROKEN = "\N{REPLACEMENT CHARACTER}"  # what a tokenizer writes for a character whose bytes are not all there
+
+
+def check_stop(special: Collection[str], stop: Sequence[str], name: str) -> None:
+    """Raise RequestError, naming who asks, for a stop string with one of the `special` tokens inside."""
+    for string in stop:
+        inside = next((token for token in special if token in string), None)
+        if inside is not None and string not in special:
+            raise RequestError(
+                f"{name}: the stop string {string!r} holds the special token {inside!r} beside other "
+                "text, and no response's text holds a special token",
+                hint=f"stop at {inside!r} alone",
+            )
 
 
 class StopCriteria:
@@ -33,14 +45,7 @@ class StopCriteria:
 
         A special token may be one, and is found as a token; beside other text it is not in the text at all.
         """
-        for string in stop:
-            inside = next((token for token in self.special if token in string), None)
-            if inside is not None and string not in self.special:
-                raise RequestError(
-                    f"{name}: the stop string {string!r} holds the special token {inside!r} beside other "
-                    "text, and no response's text holds a special token",
-                    hint=f"stop at {inside!r} alone",
-                )
+        check_stop(self.special, stop, name)
 
     def text_before_stop(self, tokens: Sequence[int], stop: Sequence[str]) -> str | None:
         """The text before the earliest stop string; None where the last token completed none.

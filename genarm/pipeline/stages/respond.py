@@ -28,6 +28,10 @@ def respond(project: Project, side: Side, dimension: str | None, fetch: Fetch) -
         )
     elif side == "challenger":
         weight = params.respond.weights[params.known(dimension)]
+        if not layout.arm(dimension).is_dir():
+            raise GenarmError(
+                f"no ARM at {layout.arm(dimension)}", hint=f"train it first: genarm train {dimension}"
+            )
         responses = _answer(project, {dimension: layout.arm(dimension)}, {dimension: weight})
     elif champion := project.champions().get(params.known(dimension)):
         folder = fetch(dimension, champion, layout.champion_arm(dimension))
