@@ -40,7 +40,9 @@ def data_killed(campaign: Campaign) -> Counts:
         died = in_child(lambda: dvc.set_data(project, str(source)), root=project, seconds=SECONDS, die=death)
         counts.tried += 1
         counts.kills += died.killed
-        found = in_child(lambda: dvc.pull_data(project), root=project, seconds=SECONDS)
+        found = in_child(
+            lambda: [*dvc.mend(project), dvc.pull_data(project)], root=project, seconds=SECONDS
+        )  # as a run begins
         failed = campaign.failed(counts, found, f"{what}; a run that needs data")
         if not failed and not found.kind and content(project / "data") not in (old, wanted):
             counts.note("lost", f"{what}: a run finds neither the old data nor the new")

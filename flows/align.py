@@ -24,6 +24,7 @@ from genarm.system import env
 from genarm.types import Champion, Decision
 
 from . import crashed, tasks
+from .plain_errors import log_plainly
 
 
 @flow
@@ -68,6 +69,7 @@ def open_project(root: str | None) -> Project:
     The run labels itself with its process, and marks those that were killed as crashed. It does not fail
     because Prefect takes no such note.
     """
+    log_plainly()
     project = Project.find(Path(root) if root else None)
     env.prepare(project.root)
     log = get_run_logger()
