@@ -1,11 +1,15 @@
 """What every file is held to: its length, the length of most, and a docstring for whatever is public."""
 
+import ast
 import statistics
 import subprocess
 import sys
 from pathlib import Path
 
+from genarm import errors
+
 ROOT = Path(__file__).parents[1]
+FIX_BY_CALLER = "genarm/doctor/http_get.py"  # whoever asks a server there adds the way out to its own line
 PARTS = ("genarm", "flows", "tests", "benchmarks")
 
 
@@ -33,3 +37,20 @@ def test_everything_public_has_a_docstring():
         check=False,
     )
     assert done.returncode == 0, done.stdout
+
+
+def test_every_error_names_a_way_out():
+    """An error whose message is another error's text brings that one's."""
+    kinds = {name for name, kind in vars(errors).items() if isinstance(kind, type)}
+    without = [
+        f"{file.relative_to(ROOT)}:{node.lineno}"
+        for part in ("genarm", "flows")
+        for file in sorted((ROOT / part).rglob("*.py"))
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Raise)
+        and isinstance(node.exc, ast.Call)
+        and ast.unparse(node.exc.func) in kinds
+        and ast.unparse(node.exc.args[0]) != "str(error)"
+        and "hint" not in {keyword.arg for keyword in node.exc.keywords}
+    ]
+    assert not [place for place in without if not place.startswith(FIX_BY_CALLER)]

@@ -108,4 +108,7 @@ def _require_git(folder: Path) -> None:
             "git is not installed, and every version is traced to a commit", hint="install git"
         ) from None
     except subprocess.CalledProcessError as error:
-        raise PipelineError(f"git init failed in {folder}: {error.stderr.decode().strip()}") from None
+        raise PipelineError(
+            f"git init failed in {folder}: {error.stderr.decode().strip()}",
+            hint="choose another folder, or make it a repository by yourself: git init",
+        ) from None

@@ -51,7 +51,10 @@ def promote(
     smoke test fails (the old champion then stays).
     """
     if decision.dimension != dimension:
-        raise RegistryError(f"a decision on {decision.dimension!r} promotes nothing on {dimension!r}")
+        raise RegistryError(
+            f"a decision on {decision.dimension!r} promotes nothing on {dimension!r}",
+            hint=f"promote {decision.dimension!r} with it",
+        )
     if decision.outcome != "promote" and not force:
         raise RegistryError(
             f"the decision on {dimension} is {decision.outcome!r}, not 'promote': "

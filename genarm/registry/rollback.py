@@ -43,7 +43,9 @@ def rollback(
     or to, and StaleDecision where another version became the champion meanwhile.
     """
     if not reason.strip():
-        raise RegistryError("a rollback needs a reason: it is what the blocked version will say")
+        raise RegistryError(
+            "a rollback needs a reason: it is what the blocked version will say", hint="--reason TEXT"
+        )
     plan = RollbackPlan(0, reason.strip()[:REASON_LENGTH], actor, to)
     key = plan.key(dimension)
     with store.lock() as held:
