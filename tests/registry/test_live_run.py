@@ -60,7 +60,10 @@ class Server:
         command += ["--backend-store-uri", f"sqlite:///{self.folder}/mlflow.db"]
         command += ["--artifacts-destination", str(self.folder / "files")]
         with (self.folder / "log").open("w") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+            without_jobs = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+            self.process = subprocess.Popen(
+                command, stdout=log, stderr=log, env=without_jobs, start_new_session=True
+            )
         end = time.monotonic() + 90
         while time.monotonic() < end:
             try:
