@@ -56,7 +56,8 @@ def mlflow_server(folder: Path):
             "--backend-store-uri", f"sqlite:///{folder}/mlflow.db",
             "--artifacts-destination", f"{folder}/store",
         ],
-        cwd=folder, env=environment(folder) | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}, stdout=log, stderr=subprocess.STDOUT,
+        cwd=folder, env=environment(folder) | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+        stdout=log, stderr=subprocess.STDOUT,
     )  # fmt: skip
     try:
         for _ in range(120):
