@@ -1,7 +1,7 @@
 """What survives: kills, servers that die or hang, races, damaged files, a full disk, malformed rows.
 
-    python benchmarks/faults.py                         all of it, about 35 minutes on two cores
-    python benchmarks/faults.py --quick                 a little of everything, under 4 minutes
+    python benchmarks/faults.py                         all of it, about an hour on two cores
+    python benchmarks/faults.py --quick                 a little of everything, about 5 minutes
     python benchmarks/faults.py --only kills,damage     these experiments alone
     python benchmarks/faults.py --seed 7 --json FILE    the same faults as another run with that seed
 
