@@ -24,6 +24,7 @@ def server(tmp_path_factory):
 def project(tmp_path):
     """A project whose runs wait: its MLflow server says nothing, so it is asked again."""
     (tmp_path / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
+    (tmp_path / "data").mkdir()
     return tmp_path
 
 
