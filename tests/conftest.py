@@ -1,5 +1,8 @@
 """Fixtures that every test may ask for."""
 
+import os
+from collections.abc import Iterator
+
 import pytest
 from toys import Toy, byte_tokenizer, toy_model
 
@@ -11,6 +14,16 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Toy:
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return Toy(folder, model, tokenizer)
+
+
+@pytest.fixture(autouse=True)
+def environment_as_before() -> Iterator[None]:
+    """What a test sets in the environment of the process, as every command does, ends with it."""
+    before = dict(os.environ)
+    yield
+    if dict(os.environ) != before:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
