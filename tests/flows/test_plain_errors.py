@@ -1,5 +1,6 @@
 """What Prefect's log says of an error: the message and the way out of ours, the traceback of any other."""
 
+import io
 import logging
 
 import pytest
@@ -9,14 +10,15 @@ from genarm.errors import DataError
 
 
 @pytest.fixture
-def logger():
-    """Prefect's own, which lets nothing through to other handlers."""
+def log(monkeypatch):
+    """Prefect's own logger, and what it writes."""
     log_plainly()
     log_plainly()
-    logger = logging.getLogger("prefect.flow_runs")
-    kept, logger.propagate = logger.propagate, True
-    yield logger
-    logger.propagate = kept
+    written, logger = io.StringIO(), logging.getLogger("prefect.flow_runs")
+    monkeypatch.setattr(logger, "handlers", [logging.StreamHandler(written)])
+    monkeypatch.setattr(logger, "propagate", False)
+    monkeypatch.setattr(logger, "disabled", False)
+    return logger, written
 
 
 @pytest.mark.parametrize(
@@ -26,11 +28,11 @@ def logger():
         (KeyError("a"), None),
     ],
 )
-def test_an_error_of_ours_is_one_line(error, lines, logger, caplog):
+def test_an_error_of_ours_is_one_line(error, lines, log):
+    logger, written = log
     try:
         raise error
     except Exception as caught:
         logger.exception("Encountered exception during execution: %r", caught)
-    (record,) = caplog.records
-    text = logging.Formatter("%(message)s").format(record)
+    text = written.getvalue()
     assert text.splitlines() == lines if lines else "Traceback" in text
