@@ -23,7 +23,7 @@ from genarm.data.conversation import (
     text,
     transcript,
 )
-from genarm.data.refused import Refused as Refused
+from genarm.data.refused import Refused
 from genarm.errors import ConfigError
 from genarm.types import Message, PreferencePair, Prompt
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from genarm.data.formats import Refused
+from genarm.data.refused import Refused
 from genarm.errors import DataError, ModelError
 from genarm.models.chat_template import LeftOut, prompt_text
 from genarm.models.control_tokens import control_tokens
@@ -41,8 +41,7 @@ def token_lengths(
     """The lengths of many pairs at once, by the rule that training tokenises them with.
 
     A pair whose prompt the chat template refuses gives Refused, and so does one that spells a control token
-    which cannot be read as text. Raises DataError where the tokenizer has no
-    token that ends a turn.
+    which cannot be read as text. Raises DataError where the tokenizer has no token that ends a turn.
     """
     texts = [_prompt_text(pair, tokenizer) for pair in pairs]
     rendered = [(text, pair) for text, pair in zip(texts, pairs, strict=True) if isinstance(text, str)]

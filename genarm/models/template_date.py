@@ -6,9 +6,8 @@ prompt than it was trained with.
 
 import datetime
 
-DATE = datetime.date(
-    2024, 7, 26
-)  # what Llama 3's own template says where there is no clock; the card names it
+# What Llama 3's own template says where there is no clock; the card names it.
+DATE = datetime.date(2024, 7, 26)
 CLOCK = "strftime_now"
 Template = str | dict[str, str]  # several by name are possible; `default` is the one for chats
 DIRECTIVES = "aAwdbBmyYHIMpSfjUWcxXGuVDFRThCzZ"

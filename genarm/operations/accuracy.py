@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from genarm.data.formats import Refused, parse
+from genarm.data.formats import parse
+from genarm.data.refused import Refused
 from genarm.data.rows import read_file
 from genarm.pipeline.project import Project
 

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from genarm.errors import Busy
 from genarm.registry import tags
-from genarm.registry.opening import has_no_answer
+from genarm.registry.mlflow_errors import ABSENT, DENIED, EXISTS, has_no_answer, passing_over
 from genarm.registry.pages import lease_page
 from genarm.system.owner import Owner
 
@@ -40,8 +40,6 @@ BEATS = 4  # in that time
 POLL_SECONDS = (0.05, 0.25)  # between two looks at a lease that another holds, at first; drawn at random
 SLOWEST = 4  # times that, after some seconds, so that those who wait do not keep the server busy
 READS = ("get_", "search_", "list_", "download_")  # how the methods of MLflow's client begin that only read
-EXISTS, ABSENT, INVALID = "RESOURCE_ALREADY_EXISTS", "RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"
-DENIED = "PERMISSION_DENIED"
 
 log = logging.getLogger(__name__)
 _given_up: set[str] = set()  # the tokens of leases of this process that could not be released
@@ -85,10 +83,10 @@ class _Lease:
 
     def create(self) -> bool:
         """Try to take the lease; whether that succeeded."""
-        from mlflow.exceptions import MlflowException
-
         owner = Owner.here()
-        try:
+        # It exists where another process was faster; or MLflow's client sent the request twice, and it is
+        # ours. It is absent where it existed, and is gone by now.
+        with passing_over(EXISTS, ABSENT):
             self.client.create_registered_model(
                 tags.lease_name(self.number),
                 {
@@ -102,21 +100,14 @@ class _Lease:
                 },
                 lease_page(),
             )
-        except MlflowException as error:
-            if error.error_code not in (EXISTS, ABSENT):  # absent: it existed, and is gone by now
-                raise
-            # Another process was faster; or MLflow's client sent the request twice, and it is ours.
         # Where this process was stopped before it created the lease, higher ones may have come and gone.
         found = leases(self.client)
         if not found or not self._is(found[0]):
             return False
         for model in found[1:]:
-            try:
+            # Absent: another process was faster. Denied: on a server with logins it is another user's.
+            with passing_over(ABSENT, DENIED):
                 self.client.delete_registered_model(model.name)
-            except MlflowException as error:
-                # Absent: another process was faster. Denied: on a server with logins it is another user's.
-                if error.error_code not in (ABSENT, DENIED):
-                    raise
         return True
 
     def check(self) -> None:

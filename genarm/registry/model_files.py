@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from genarm.errors import DataError, RegistryError
 from genarm.models.arm import CARD, files, upgrade_card
-from genarm.registry.lease import ABSENT, INVALID
+from genarm.registry.mlflow_errors import ABSENT, INVALID, passing_over
 from genarm.registry.store import Store
 from genarm.registry.versions import Version, location
 from genarm.system.files import read_json, read_value, write_json
@@ -87,14 +87,9 @@ def upload(
 
 def logged_model(store: Store, model_id: str) -> "LoggedModel | None":
     """A logged model; None where somebody has deleted it, which leaves the version and its files alone."""
-    from mlflow.exceptions import MlflowException
-
-    try:
+    with passing_over(ABSENT, INVALID):
         return store.client.get_logged_model(model_id) if model_id else None
-    except MlflowException as error:
-        if error.error_code not in (ABSENT, INVALID):
-            raise
-        return None
+    return None
 
 
 def _requirements() -> list[str]:
@@ -156,12 +151,8 @@ def has_files(store: Store, version: Version) -> bool:
 def _stored(store: Store, version: Version) -> list[str]:
     """The names of the files of a version's ARM."""
     from mlflow.artifacts import list_artifacts
-    from mlflow.exceptions import MlflowException
 
-    try:
+    with passing_over(ABSENT, INVALID):
         found = list_artifacts(artifact_uri=f"{location(store, version)}/{ARM_PATH}", tracking_uri=store.uri)
-    except MlflowException as error:
-        if error.error_code not in (ABSENT, INVALID):
-            raise
-        return []  # a version made by hand may have any address for its files
-    return [PurePosixPath(file.path).name for file in found]
+        return [PurePosixPath(file.path).name for file in found]
+    return []  # a version made by hand may have any address for its files

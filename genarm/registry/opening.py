@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 CREATION_SECONDS = 300.0  # longer than the schema takes on a slow machine
 PROBE_SECONDS = 3.0
 FIX = "start it (mlflow/README.md), correct MLFLOW_TRACKING_URI, or unset it for the local store"
-NO_ANSWER = re.compile(r"API request to .* failed with (exception|timeout)|Max retries", re.S)
 PACKAGES = {  # the package of a driver's module, where it has another name
     "MySQLdb": "mysqlclient",
     "mysql": "mysql-connector-python",
@@ -84,11 +83,6 @@ def check_answers(address: TrackingAddress) -> None:
         _probe_file(address.database)
     elif address.kind in DATABASES:
         _probe_database(address)
-
-
-def has_no_answer(error: Exception) -> bool:
-    """Whether MLflow's error says that its server did not answer, rather than what it answered."""
-    return NO_ANSWER.search(str(error)) is not None
 
 
 def _probe_server(address: TrackingAddress) -> None:

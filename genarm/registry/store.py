@@ -1,4 +1,4 @@
-"""How the MLflow store of a project is opened, locked, and what its failures mean.
+"""How the MLflow store of a project is opened and locked.
 
 MLflow has no lock and no compare-and-set, so whoever moves aliases or adds versions holds `Store.lock`
 meanwhile, and writes through the store that it yields. Everybody who shares the store shares the lock: an
@@ -8,7 +8,6 @@ a lease (`genarm.registry.lease`). A file that a server has held a lease in has 
 
 import contextlib
 import functools
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,21 +15,17 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec, Self, TypeVar
 
 from filelock import FileLock, Timeout
 
-from genarm.errors import Busy, GenarmError, RegistryError, Unreachable
-from genarm.registry.lease import ABSENT, EXISTS, lease, leases
-from genarm.registry.opening import check_answers, create_database, has_no_answer
-from genarm.registry.tracking import HINT, tracking_address
+from genarm.errors import Busy, RegistryError
+from genarm.registry.lease import lease, leases
+from genarm.registry.mlflow_errors import ABSENT, EXISTS, errors_translated, passing_over
+from genarm.registry.opening import check_answers, create_database
+from genarm.registry.tracking import tracking_address
 from genarm.system.redact import redact
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 LOCK_SECONDS = 300.0  # longer than a smoke test on a slow machine, the longest that the lock is held
-MESSAGE_LENGTH = 500
-SERVER_FAILS = re.compile(r"(error code|status) 5\d\d")
-SQL = re.compile(r"\[SQL: .*|\(Background on this error.*", re.S)
-DISK = re.compile(r"disk is full|disk I/O error|readonly database|unable to open database file|No space left")
-UNSUPPORTED = re.compile(r"[Uu]nsupported URI|file ?store|filesystem tracking backend", re.S)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -91,12 +86,12 @@ class Store:
             if self.folder:
                 self.folder.mkdir(parents=True, exist_ok=True)
                 location = str(self.folder / name.rpartition("/")[2])
-            with _unless_done(EXISTS):
+            with passing_over(EXISTS):
                 self.client.create_experiment(name, artifact_location=location)
             experiment = self.client.get_experiment_by_name(name)
             assert experiment is not None, "the experiment that was just created is not found"
         if experiment.lifecycle_stage == "deleted":
-            with _unless_done(ABSENT):
+            with passing_over(ABSENT):
                 self.client.restore_experiment(experiment.experiment_id)
         if self.folder and not self._has_folder(Path(experiment.artifact_location), self.folder):
             raise RegistryError(
@@ -131,7 +126,7 @@ def connect(root: Path) -> Store:
         raise RegistryError(f"mlflow is not installed: {error}", hint="make setup") from None
     lock_file: Path | None = None
     folder: Path | None = None
-    with _errors_translated(address.uri):
+    with errors_translated(address.uri):
         if database := address.database:
             database = database.resolve()
             lock_file, folder = database.with_suffix(".lock"), database.parent / "store"
@@ -141,61 +136,12 @@ def connect(root: Path) -> Store:
         return Store(PatientClient(address.uri, address.uri), address.uri, folder, lock_file)
 
 
-@contextlib.contextmanager
-def _unless_done(code: str) -> Iterator[None]:
-    """Pass over MLflow's error `code`: another process has done the same a moment ago."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        yield
-    except MlflowException as error:
-        if error.error_code != code:
-            raise
-
-
 def translates_errors(function: Callable[Concatenate[Store, P], T]) -> Callable[Concatenate[Store, P], T]:
     """Decorate `function` so that what MLflow raises inside it becomes a GenarmError naming the store."""
 
     @functools.wraps(function)
     def wrapper(store: Store, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        with _errors_translated(store.uri):
+        with errors_translated(store.uri):
             return function(store, *args, **kwargs)
 
     return wrapper
-
-
-@contextlib.contextmanager
-def _errors_translated(uri: str) -> Iterator[None]:
-    from alembic.util import CommandError
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
-
-    try:
-        yield
-    except GenarmError:
-        raise
-    except (MlflowException, SQLAlchemyError, CommandError) as error:
-        raise _translation(error, uri) from error
-    except OSError as error:  # a full disk, a read-only folder
-        raise RegistryError(
-            f"{redact(uri)}: {error}", hint="check free space and permissions, then run again"
-        ) from error
-
-
-def _translation(error: Exception, uri: str) -> GenarmError:
-    # MLflow has one class for all of these: only the text tells them apart.
-    text = " ".join(SQL.sub("", redact(str(getattr(error, "message", error)))).split())
-    message = f"{redact(uri)}: {text[:MESSAGE_LENGTH]}"
-    if "database is locked" in text:
-        return Busy(message, hint="another process is writing to it; run again")
-    if has_no_answer(error) or SERVER_FAILS.search(text):
-        return Unreachable(message, hint="start the server, or unset MLFLOW_TRACKING_URI for the local store")
-    if DISK.search(text):
-        return RegistryError(message, hint="check free space and permissions, then run again")
-    if "Can't locate revision" in text:
-        return RegistryError(
-            message, hint="a newer MLflow made this store: use that version, or another store"
-        )
-    if UNSUPPORTED.search(text):
-        return RegistryError(message, hint=HINT)
-    return RegistryError(message, hint="genarm doctor --deep")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from genarm.errors import RegistryError
 from genarm.registry import tags
-from genarm.registry.lease import ABSENT, INVALID
+from genarm.registry.mlflow_errors import ABSENT, INVALID, passing_over
 from genarm.registry.store import Store, translates_errors
 from genarm.registry.tags import model_name
 from genarm.types import Champion
@@ -173,15 +173,10 @@ def run_of(store: Store, version: Version, tag: str = "") -> "Run | None":
 
     None where there is none, or it was deleted and collected by `mlflow gc`.
     """
-    from mlflow.exceptions import MlflowException
-
     run_id = version.tags.get(tag, "") if tag else version.run_id
-    try:
+    with passing_over(ABSENT, INVALID):
         return store.client.get_run(run_id) if run_id else None
-    except MlflowException as error:
-        if error.error_code not in (ABSENT, INVALID):
-            raise
-        return None
+    return None
 
 
 def location(store: Store, version: Version) -> str:

@@ -68,9 +68,8 @@ class Validation:
         self._packs = self._shares(range(len(pairs)))
         self._kl_packs = self._shares(kl_sample(lengths[:, 1:].sum(1).tolist()))
         self._chosen_tokens = float(lengths[:, 1].mean())
-        self.unscored: list[
-            str
-        ] = []  # prompts whose scores were no numbers in this process's last measurement
+        # Prompts whose scores were no numbers in this process's last measurement.
+        self.unscored: list[str] = []
         self.longer_is_chosen = longer_is_chosen(lengths[:, 1:].tolist())
 
     def metrics(self, run: RunModel, device: torch.device) -> dict[str, float]:

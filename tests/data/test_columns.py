@@ -7,8 +7,9 @@ import pytest
 
 from genarm.config import PairsConfig, SourceConfig
 from genarm.data.columns import unread
-from genarm.data.formats import Refused, parse
+from genarm.data.formats import parse
 from genarm.data.pairs import check_pairs, make_pairs
+from genarm.data.refused import Refused
 from genarm.errors import DataError
 
 ROW = {"prompt": "Name a bird.", "chosen": "A wren.", "rejected": "No."}

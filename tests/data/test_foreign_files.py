@@ -6,8 +6,9 @@ import json
 import pytest
 
 from genarm.config import PairsConfig, SourceConfig
-from genarm.data.formats import Refused, parse
+from genarm.data.formats import parse
 from genarm.data.pairs import check_pairs, make_pairs
+from genarm.data.refused import Refused
 from genarm.errors import DataError
 
 ROWS = [{"prompt": f"q{i}", "chosen": "a", "rejected": "b"} for i in range(40)]

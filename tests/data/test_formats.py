@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genarm.data.formats import Refused, detect, parse
+from genarm.data.formats import detect, parse
+from genarm.data.refused import Refused
 from genarm.errors import ConfigError
 from genarm.types import Message, PreferencePair, Prompt
 
