@@ -62,6 +62,7 @@ def clones_on_one_server(
     crashed   commands that ended with anything but success or an expected refusal
     hung      commands that took longer than SECONDS
     silent    successes that the trail does not hold
+    kills     of the `kills` that are asked for, those that met a command before it ended
     """
     folder.mkdir(parents=True, exist_ok=True)
     with mlflow_server(folder) as address:
@@ -84,7 +85,7 @@ def _campaign(
         Change("rollback" if draw.random() < 0.3 else "promote", n, str(draw.randrange(1, ARMS + 1)))
         for n in range(changes)
     ]
-    counts = Counter({name: 0 for name in ("tried", "lost", "double", "crashed", "hung", "silent")})
+    counts = Counter({name: 0 for name in ("tried", "lost", "double", "crashed", "hung", "silent", "kills")})
     told: list[tuple[Change, str]] = []
     took = [1.0]
     workers = [Clone(context, folder / f"clone {n % clones}", address) for n in range(processes)]
@@ -109,11 +110,11 @@ def _campaign(
             if worker.connection in ready and time.monotonic() < worker.kill_at:
                 told.append((change, worker.connection.recv()))
                 took = [*took[-9:], age]
-                if worker.kill_at < float("inf") and todo:  # it was quicker than that: another is killed
-                    killed.add(todo[-1].number)
+                if worker.kill_at < float("inf"):  # it was quicker than that: another is killed
+                    killed.update([c.number for c in todo if c.number not in killed][:1])
                 worker.change, worker.kill_at = None, float("inf")
             elif age > SECONDS or time.monotonic() >= worker.kill_at:
-                counts["hung"] += age > SECONDS
+                counts["hung" if age > SECONDS else "kills"] += 1
                 worker.end()
                 told.append((change, "killed"))
                 workers[n] = Clone(context, worker.folder, address)
