@@ -5,6 +5,7 @@ from genarm.config.load import check_params, load_params
 from genarm.config.numbers import Section
 from genarm.config.params import (
     BaseConfig,
+    ColumnsConfig,
     PairsConfig,
     Params,
     RespondConfig,
@@ -18,6 +19,7 @@ from genarm.config.train_section import TrainSection
 
 __all__ = [
     "BaseConfig",
+    "ColumnsConfig",
     "EarlyStoppingConfig",
     "LoraConfig",
     "PairsConfig",

@@ -5,7 +5,7 @@ Values are not shown, and a key only where it looks like a name: in damaged data
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from genarm.data.refused import Refused
 
@@ -14,7 +14,10 @@ Row = Mapping[str, Any]
 KNOWN = (
     "prompt + chosen + rejected, whole conversations in chosen + rejected, prompt + response_0 + response_1"
 )
-LABELS = ("better_response_id", "safer_response_id")
+LABELS: tuple[Literal["better_response_id", "safer_response_id"], ...] = (
+    "better_response_id",
+    "safer_response_id",
+)
 _SCORES = tuple(
     names
     for kind in ("score", "rating", "reward")

@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from genarm.data.other_files import conversion, is_plainly_none
 from genarm.data.rows import SUFFIXES
 from genarm.errors import ConfigError, DataError
 
@@ -44,12 +45,18 @@ def find_files(data: Path, pattern: str) -> list[Path]:
             f"no data file matches {pattern!r}",
             hint=f"there are: {_listed(existing)}" if existing else "fetch the data: dvc repro data.dvc",
         )
+    if not literal:
+        _tell("not read", [(f, "plainly no data") for f in files if is_plainly_none(f.name)], data)
+        files = [f for f in files if not is_plainly_none(f.name)]
     if others := [f for f in files if not f.name.endswith(SUFFIXES)]:
+        way = conversion(others[0].name)
         raise DataError(
             f"{shown(others[0], data)} is no data file",
-            hint=f"known are {', '.join(SUFFIXES)}; take it out of the source, "
+            hint=f"{f'{way}; ' if way else ''}known are {', '.join(SUFFIXES)}; take it out of the source, "
             f"or narrow the glob {pattern!r}",
         )
+    if not files:
+        raise DataError(f"no data file matches {pattern!r}", hint=f"known are {', '.join(SUFFIXES)}")
     check_names(files, data)
     return files
 
