@@ -16,7 +16,7 @@ from genarm.data.formats import Label, RowFormat, detect, parse
 from genarm.data.mapping import ColumnMap
 from genarm.data.parquet import column_names
 from genarm.data.refused import Refused
-from genarm.data.rows import read_file
+from genarm.data.rows import NO_COLUMNS, read_file
 from genarm.errors import DataError
 
 ROWS = 50  # of each file
@@ -69,20 +69,21 @@ class Recognised:
         return f"{self.file}: {self.format} rows" + (f", {{{shown}}}" if shown else "")
 
 
-def recognise(path: Path, name: str) -> Recognised:
-    """The format and the columns of one file. Raises DataError where the file itself cannot be read."""
+def recognise(path: Path, name: str, columns: Mapping[str, str] = NO_COLUMNS) -> Recognised:
+    """The format and the columns of one file: those of a source, if it is read by them, or what is found.
+
+    Raises DataError where the file itself cannot be read.
+    """
     # Of Parquet all columns are opened here: those of the pair may have any name.
     opened = {column: column for column in column_names(path, name)} if path.suffix == ".parquet" else {}
     rows = [row.value for row in islice(read_file(path, name, opened), ROWS)]
     objects = [row for row in rows if isinstance(row, Mapping)]
     names = list(dict.fromkeys(key for row in objects for key in row))
-    columns = _system(names)
-    tried = _tried(name, rows, columns)
-    if tried.format is None and (suggested := _suggest(names, objects)):
-        mapped = _tried(name, rows, columns | suggested)
-        tried = mapped if mapped.format is not None else tried
-    if tried.format is not None:
-        return tried
+    usual = _system(names)
+    for choice in ([columns] if columns else []) + [usual, usual | _suggest(names, objects)]:
+        tried = _tried(name, rows, choice)
+        if tried.format is not None:
+            return tried
     return replace(tried, columns={}, why=_why(names, objects, tried.refused) if rows else "has no rows")
 
 
