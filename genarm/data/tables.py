@@ -42,11 +42,10 @@ def read_csv(path: Path, name: str) -> Iterator[dict[str, str] | Refused]:
 def _check_columns(names: list[str], name: str) -> None:
     for sign in OTHER_SEPARATORS:
         if len(names) == 1 and sign in names[0]:
-            written = "\\t" if sign == "\t" else sign
             raise DataError(
-                f"{name} has one column by commas; {written!r} seems to separate its columns",
-                hint=f"pandas.read_csv({name!r}, sep='{written}').to_json('pairs.jsonl', orient='records', "
-                "lines=True)",
+                f"{name} has one column by commas; {sign!r} seems to separate its columns",
+                hint=f"pandas.read_csv({name!r}, sep={sign!r})"
+                ".to_json('pairs.jsonl', orient='records', lines=True)",
             )
     if twice := [column for column, n in Counter(names).items() if n > 1]:
         raise DataError(f"{name} has two columns {twice[0]!r}", hint="write it with one of them")
