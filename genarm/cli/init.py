@@ -38,12 +38,16 @@ def init(
     base: Annotated[
         str | None, typer.Option(help="the model to guide: a folder, a .gguf file, or a Hugging Face id")
     ] = None,
+    columns: Annotated[
+        str, typer.Option(help="such as prompt=question,chosen=good,rejected=bad; by default they are found")
+    ] = "",
 ) -> None:
     """Start a project: parameters, stages, a repository of git and DVC, and its data where it is named."""
     from genarm.operations import new_project
+    from genarm.operations.data_files import columns_of
 
     names = [name.strip() for name in dimensions.split(",") if name.strip()]
-    project = new_project.create(folder, data, names, base)
+    project = new_project.create(folder, data, names, base, columns_of(columns))
     out.print(f"wrote in {project.folder}:", soft_wrap=True, highlight=False)
     for name in project.written:
         out.print(f"  {name}", highlight=False)

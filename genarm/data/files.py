@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from genarm.config import nearest
 from genarm.data.other_files import conversion, is_plainly_none
 from genarm.data.rows import SUFFIXES
 from genarm.errors import ConfigError, DataError
@@ -81,7 +82,12 @@ def gathered(source: str) -> dict[Path, Path]:
     _tell("left out", [(f, why) for f, _, why in found if why], path if path.is_dir() else None)
     files = [(f, name) for f, name, why in found if not why]
     if not files:
-        raise DataError(f"no file at {source!r}", hint=f"paths are read from {Path.cwd()}")
+        if path.is_dir():
+            raise DataError(f"no file at {source!r}: the folder is empty", hint="name the folder of the data")
+        beside = [f.name for f in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise DataError(
+            f"no file at {source!r}{nearest(path.name, beside)}", hint=f"paths are read from {Path.cwd()}"
+        )
     by_name: dict[Path, Path] = {}
     for file, name in files:
         if other := by_name.get(name):

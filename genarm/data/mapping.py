@@ -5,11 +5,12 @@ It happens before a row is parsed, so that every format can be read from columns
 
 from collections.abc import Iterable, Mapping
 
-from genarm.config import nearest
+from genarm.config import ColumnsConfig, nearest
 from genarm.data.columns import READ, listed
 from genarm.data.refused import Refused
 from genarm.errors import DataError
 
+PARTS = tuple(ColumnsConfig.model_fields)
 PAIR = ("prompt", "chosen", "rejected")  # a row without one of them is no pair; the other parts may lack
 EARLY = 1000  # rows after which a misspelt column is told, without reading the file to its end
 REPLACED = "its own "  # before the name of a column in whose place another one is read
@@ -42,7 +43,7 @@ class ColumnMap:
         moved = set(self.columns.values())
         self._met |= moved & value.keys()
         if self._rows == EARLY:
-            self._check(PAIR)
+            self.check(PAIR)
         row = {
             f"{REPLACED}{name}" if name in self.columns else name: cell
             for name, cell in value.items()
@@ -55,14 +56,9 @@ class ColumnMap:
                 raise Refused(f"no column '{column}'", f"for {part}; {listed(value)}")
         return row
 
-    def check(self) -> None:
-        """Raise DataError where no row of the file has one of the columns. Called after the last row."""
-        self._check(self.columns)
-
-    def _check(self, parts: Iterable[str]) -> None:
-        if not self._rows:
-            return
-        for part in parts:
+    def check(self, parts: Iterable[str] = PARTS) -> None:
+        """Raise DataError where no row so far has the column of one of these parts."""
+        for part in parts if self._rows else ():
             if part in self.columns and self.columns[part] not in self._met:
                 raise missing_column(self.file, part, self.columns[part], self._names)
 
@@ -78,5 +74,5 @@ def missing_column(file: str, part: str, column: str, names: Iterable[str]) -> D
     names = list(names)
     return DataError(
         f"{file} has no column {column!r}{nearest(column, names)}, which columns.{part} names",
-        hint=f"it {listed(names)}; correct columns.{part} in params.yaml",
+        hint=f"it {listed(names)}; correct the column of {part}",
     )

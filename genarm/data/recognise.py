@@ -13,7 +13,7 @@ from typing import Any
 
 from genarm.data.columns import LABELS, listed, unread
 from genarm.data.formats import Label, RowFormat, detect, parse
-from genarm.data.mapping import ColumnMap
+from genarm.data.mapping import PAIR, ColumnMap
 from genarm.data.parquet import column_names
 from genarm.data.refused import Refused
 from genarm.data.rows import NO_COLUMNS, read_file
@@ -45,7 +45,8 @@ PROMPTS = (
     "problem", "task", "context", "x",
 )  # fmt: skip
 SYSTEMS = ("system", "system prompt", "system message")
-UNSORTED = "two answers in no order: write the better one to a column `chosen`, the other to `rejected`"
+UNSORTED = "write the better answer to a column `chosen`, the other one to `rejected`"
+NO_PAIRS = "a row is a prompt with a better and a worse answer; call them prompt, chosen and rejected"
 _ENDS = {("a", "b"), ("1", "2"), ("0", "1")}
 
 
@@ -61,6 +62,7 @@ class Recognised:
     rows: int  # that were looked at
     refused: Mapping[str, int]  # reason -> how many of them
     why: str = ""
+    hint: str = ""  # the way out of it
 
     def __str__(self) -> str:
         if self.format is None:
@@ -70,30 +72,33 @@ class Recognised:
 
 
 def recognise(path: Path, name: str, columns: Mapping[str, str] = NO_COLUMNS) -> Recognised:
-    """The format and the columns of one file: those of a source, if it is read by them, or what is found.
+    """The format of one file, and the columns of its pairs, unless they are given.
 
-    Raises DataError where the file itself cannot be read.
+    Raises DataError where the file itself cannot be read, or has no column of a name that is given.
     """
     # Of Parquet all columns are opened here: those of the pair may have any name.
     opened = {column: column for column in column_names(path, name)} if path.suffix == ".parquet" else {}
     rows = [row.value for row in islice(read_file(path, name, opened), ROWS)]
+    if columns:
+        tried = _tried(name, rows, columns)
+        return tried if tried.format else replace(tried, why=_reason(tried.refused), hint=NO_PAIRS)
     objects = [row for row in rows if isinstance(row, Mapping)]
     names = list(dict.fromkeys(key for row in objects for key in row))
     usual = _system(names)
-    for choice in ([columns] if columns else []) + [usual, usual | _suggest(names, objects)]:
+    for choice in (usual, usual | _suggest(names, objects)):
         tried = _tried(name, rows, choice)
         if tried.format is not None:
             return tried
-    return replace(tried, columns={}, why=_why(names, objects, tried.refused) if rows else "has no rows")
+    why, hint = _why(names, objects, tried.refused) if rows else ("it has no rows", "")
+    return replace(tried, columns={}, why=why, hint=hint)
 
 
-def recognised(path: Path, name: str) -> Recognised:
+def recognised(path: Path, name: str, columns: Mapping[str, str] = NO_COLUMNS) -> Recognised:
     """The same, with a file that cannot be read as one of no known format."""
     try:
-        return recognise(path, name)
+        return recognise(path, name, columns)
     except DataError as error:
-        told = error.message.removeprefix(f"{name} ").removeprefix(f"{name}: ")
-        return Recognised(name, None, {}, (), (), 0, {}, f"{told}; {error.hint}" if error.hint else told)
+        return Recognised(name, None, {}, (), (), 0, {}, error.message, error.hint)
 
 
 def is_text(rows: Sequence[Mapping[str, Any]], name: str) -> bool:
@@ -117,6 +122,7 @@ def _tried(name: str, rows: Sequence[object], columns: Mapping[str, str]) -> Rec
             formats[detect(row)] += 1
             found |= unread(row)
             labels = has
+    columns_of.check(PAIR)
     known = formats.most_common(1)[0][0] if formats.total() > len(rows) * (1 - MOST_REFUSED) else None
     return Recognised(name, known, dict(columns), labels, sorted(found), len(rows), dict(refused))
 
@@ -165,15 +171,25 @@ def _bare(words: Sequence[str]) -> str:
     return "".join(word for word in words if word not in _FILLING)
 
 
-def _why(names: Sequence[str], rows: Sequence[Mapping[str, Any]], refused: Mapping[str, int]) -> str:
-    """Why the rows are of no known format, in one sentence with the way out where there is one."""
+def _why(
+    names: Sequence[str], rows: Sequence[Mapping[str, Any]], refused: Mapping[str, int]
+) -> tuple[str, str]:
+    """Why the rows are of no known format, and the way out."""
     prompts = _prompts(names, rows)
     if len(prompts) > 1:
-        return f"{' and '.join(prompts[:3])} could each be the prompt; join them in one column, `prompt`"
-    words = [_words(name) for name in names]
-    last = {w[-1] for w in words if len(w) > 1}
+        several = " and ".join(prompts[:3])
+        return (
+            f"{several} could each be the prompt",
+            "join them in one column `prompt`, or name the one that is",
+        )
+    last = {words[-1] for name in names if len(words := _words(name)) > 1}
     if any({a, b} <= last for a, b in _ENDS):
-        return f"has {UNSORTED}; it {listed(names)}"
+        return f"two answers in no order; it {listed(names)}", UNSORTED
+    return f"{_reason(refused)}; it {listed(names)}", NO_PAIRS
+
+
+def _reason(refused: Mapping[str, int]) -> str:
+    """Why most rows were refused."""
     reason = max(refused, key=lambda r: refused[r]) if refused else ""
-    told = f" ({reason})" if reason and not reason.startswith("keys of no known") else ""
-    return f"of no known format{told}; it {listed(names)}"
+    told = f", {reason}" if reason and not reason.startswith("keys of no known") else ""
+    return f"its rows are of no known format{told}"

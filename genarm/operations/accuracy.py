@@ -4,7 +4,7 @@ from pathlib import Path
 
 from genarm.data.formats import parse
 from genarm.data.mapping import ColumnMap
-from genarm.data.recognise import recognise
+from genarm.data.recognise import recognise, recognised
 from genarm.data.refused import Refused
 from genarm.data.rows import read_file
 from genarm.pipeline.project import Project
@@ -20,7 +20,8 @@ def accuracy(project: Project, dimension: str, file: Path) -> dict[str, float]:
 
     params = project.params
     source = params.pairs.sources[params.known(dimension)]
-    columns = ColumnMap(recognise(file, file.name, source.columns.by_part()).columns, file.name)
+    found = recognised(file, file.name, source.columns.by_part())
+    columns = ColumnMap((found if found.format else recognise(file, file.name)).columns, file.name)
     pairs, refused = [], 0
     for row in read_file(file, file.name, columns.columns):
         try:

@@ -22,7 +22,7 @@ def checked_base(name: str, project: Path) -> tuple[str, str]:
         weight_files(path)
     elif kind == "gguf":
         if not path.is_file():
-            raise ModelError(f"no GGUF file at {path}", hint="check --base")
+            raise ModelError(f"no GGUF file at {path}", hint=f"paths are read from {Path.cwd()}")
     elif kind == "hub":
         return name, f"base.model is {name}, which is fetched from the hub when it is first used"
     else:

@@ -6,6 +6,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
+from genarm.config import nearest
+from genarm.data.mapping import PARTS
 from genarm.data.rows import SUFFIXES
 from genarm.errors import ConfigError, DataError
 
@@ -64,6 +66,20 @@ def check_dimension(name: str, subject: str = "") -> None:
         "at most 40, a letter first",
         hint=f"--dimensions {plain}" if plain else "such as --dimensions helpful,harmless",
     )
+
+
+def columns_of(text: str) -> dict[str, str]:
+    """`prompt=question,chosen=good` as columns by part. Raises ConfigError where it is written otherwise."""
+    columns: dict[str, str] = {}
+    for entry in filter(None, text.split(",")):
+        part, sign, column = (piece.strip() for piece in entry.partition("="))
+        if not sign or not column or part in columns or part not in PARTS:
+            raise ConfigError(
+                f"--columns: {entry!r} is no part of a pair and its column{nearest(part, PARTS)}",
+                hint=f"such as prompt=question,chosen=good,rejected=bad; parts: {', '.join(PARTS)}",
+            )
+        columns[part] = column
+    return columns
 
 
 def glob_for(files: Sequence[str], folder: str, names: Sequence[str]) -> str:

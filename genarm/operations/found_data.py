@@ -57,8 +57,10 @@ def local(source: str) -> Iterator[str]:
         yield str(fetched)
 
 
-def find(source: str, dimensions: Sequence[str]) -> FoundData:
-    """How a path, folder or glob is read, by dimension; without `dimensions`, by those that names suggest.
+def find(source: str, dimensions: Sequence[str], columns: Mapping[str, str]) -> FoundData:
+    """How a path, folder or glob is read, by dimension: given ones, or those that names suggest.
+
+    The columns of the pairs are those of `columns`, or such as are found.
 
     Raises DataError where there is no data, a dimension has none, or a file is of no known format.
     """
@@ -69,7 +71,7 @@ def find(source: str, dimensions: Sequence[str]) -> FoundData:
             f"{source} holds no preference data, only {listed(list(files))}",
             hint=way_out(list(files), SUFFIXES),
         )
-    read = {name: recognised(files[name], name) for name in names}
+    read = {name: recognised(files[name], name, columns) for name in names}
     by_dimension = _by_dimension(read, dimensions)
     taken = {name for members in by_dimension.values() for name in members}
     candidates = [name for name in files if not is_plainly_none(name)]  # a glob passes the others over
@@ -95,10 +97,12 @@ def _by_dimension(read: Mapping[str, Recognised], dimensions: Sequence[str]) -> 
 def _checked(dimension: str, files: Sequence[Recognised], pattern: str) -> DimensionData:
     """The files of one dimension, once all are known to be read in one way."""
     if unknown := [file for file in files if file.format is None]:
-        more = f" (and {len(unknown) - 1} more files are of no known format)" if len(unknown) > 1 else ""
+        more = f" ({len(unknown) - 1} more files cannot be read either)" if len(unknown) > 1 else ""
+        first, named = unknown[0], "--columns prompt=NAME,chosen=NAME,rejected=NAME"
+        why = first.why if first.why.startswith(first.file) else f"{first.file} cannot be read: {first.why}"
         raise DataError(
-            f"{unknown[0].file} cannot be read: {unknown[0].why}{more}",
-            hint="call its columns prompt, chosen and rejected, as docs/data.md shows, or leave it out",
+            f"{why}{more}",
+            hint=f"{first.hint or 'leave it out'}" + (f"; or name them: {named}" if first.rows else ""),
         )
     first = files[0]
     if other := next((file for file in files if file.columns != first.columns), None):

@@ -5,7 +5,7 @@ started only to version data: its repository is a configuration and two ignore f
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from ruamel.yaml import YAML
 
 from genarm import __version__
 from genarm.config import check_params
+from genarm.data.rows import NO_COLUMNS
 from genarm.errors import ConfigError
 from genarm.operations import first_commit
 from genarm.operations.base_choice import checked_base
@@ -61,13 +62,17 @@ class NewProject:
 
 
 def create(
-    folder: Path, source: str | None = None, dimensions: Sequence[str] = (), base: str | None = None
+    folder: Path,
+    source: str | None = None,
+    dimensions: Sequence[str] = (),
+    base: str | None = None,
+    columns: Mapping[str, str] = NO_COLUMNS,
 ) -> NewProject:
     """Make `folder` a project, in a git repository of its own unless it lies in one already.
 
     source: preference data, which becomes the data version. dimensions: their names; by default what the
-    files of the source suggest. base: the model to guide. Files that are there stay; to lists, such as
-    `.gitignore`, missing lines are added.
+    files of the source suggest. base: the model to guide. columns: those of the pairs, by part; by default
+    they are found. Files that are there stay; to lists, such as `.gitignore`, missing lines are added.
 
     Raises ConfigError where the folder holds a project already or cannot hold one, or a name is not allowed;
     DataError where the source cannot be used, ModelError where the base model cannot, PipelineError where git
@@ -84,7 +89,7 @@ def create(
         return _write_all(folder, project, base, told, None)
     _check_apart(folder, source)
     with local(source) as path:
-        found = find(path, dimensions)
+        found = find(path, dimensions, columns)
         project = [NewDimension(data.dimension, data) for data in found.dimensions]
         return _write_all(folder, project, base, [*told, *_readings(found)], path)
 
@@ -107,6 +112,11 @@ def _check(folder: Path, dimensions: Sequence[str]) -> None:
 
 def _check_apart(folder: Path, source: str) -> None:
     """Refuse a project inside its own data: the next data version would hold the project."""
+    if source.startswith(("env://", "secret://")):
+        raise ConfigError(
+            f"{source} names a secret, which the project must be there for",
+            hint=f"start it without --data, then: genarm data {source}",
+        )
     path = Path(source).expanduser().resolve()
     if path.is_dir() and (path == folder or path in folder.parents):
         raise ConfigError(

@@ -11,6 +11,7 @@ import pytest
 from pyarrow import parquet
 
 from genarm.data.recognise import ROWS, Recognised, recognise, recognised
+from genarm.errors import DataError
 
 ASKED = [{"role": "user", "content": "Why?"}]
 ANSWERS = [{"role": "assistant", "content": text} for text in ("So.", "No.")]
@@ -62,17 +63,20 @@ def test_a_system_prompt_is_read_and_other_columns_are_told(tmp_path):
             {"instruction": "a", "input": "b", "chosen": "c", "rejected": "d"},
             "instruction and input could each be",
         ),
-        ({"prompt": "a", "response_a": "b", "response_b": "c", "winner": "a"}, "has two answers in no order"),
-        ({"instruction": "a", "output": "b"}, "of no known format; it has instruction, output"),
+        (
+            {"prompt": "a", "response_a": "b", "response_b": "c", "winner": "a"},
+            "two answers in no order; it has prompt, response_a",
+        ),
+        ({"instruction": "a", "output": "b"}, "its rows are of no known format; it has instruction, output"),
         (
             {"question": "a", "good": "same", "bad": "same"},
-            r"of no known format.*; it has question, good, bad",
+            ".* no known format, chosen equals rejected; it has question",
         ),
         (
             {"prompt": "a", "chosen": "same", "rejected": "same"},
-            r"of no known format \(chosen equals rejected\)",
+            ".* no known format, chosen equals rejected; it has prompt",
         ),
-        ([1, 2], r"of no known format \(not a JSON object\)"),
+        ([1, 2], ".* no known format, not a JSON object"),
     ],
 )
 def test_what_cannot_be_guessed_is_told_with_the_columns(row, why, tmp_path):
@@ -84,9 +88,9 @@ def test_a_file_that_cannot_be_read_is_told_as_one(tmp_path):
     (tmp_path / "a.json").write_text("{")
     (tmp_path / "b.csv").write_text("question;good;bad\na;b;c\n")
     (tmp_path / "c.jsonl").touch()
-    told = [recognised(file, file.name).why for file in sorted(tmp_path.iterdir())]
-    assert [why.partition(" ")[0] for why in told] == ["is", "has", "has"]
-    assert "pandas.read_csv('b.csv', sep=';')" in told[1] and told[2] == "has no rows"
+    told = [recognised(file, file.name) for file in sorted(tmp_path.iterdir())]
+    assert told[0].why.startswith("a.json is not JSON")
+    assert told[1].hint.startswith("pandas.read_csv('b.csv', sep=';')") and told[2].why == "it has no rows"
 
 
 def test_the_columns_of_a_source_come_before_those_that_are_found(tmp_path):
@@ -96,6 +100,8 @@ def test_the_columns_of_a_source_come_before_those_that_are_found(tmp_path):
     assert recognise(file, "a").columns["prompt"] == "question"
     given = {"prompt": "topic", "chosen": "bad", "rejected": "good"}
     assert recognise(file, "a", given).columns == given
+    with pytest.raises(DataError, match=r"no column 'gud' \(did you mean 'good'"):
+        recognise(file, "a", given | {"chosen": "gud"})
 
 
 def test_nothing_heavy_is_imported():
