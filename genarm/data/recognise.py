@@ -47,6 +47,7 @@ PROMPTS = (
 SYSTEMS = ("system", "system prompt", "system message")
 UNSORTED = "write the better answer to a column `chosen`, the other one to `rejected`"
 NO_PAIRS = "a row is a prompt with a better and a worse answer; call them prompt, chosen and rejected"
+JOIN = "join them in one column `prompt`"
 _ENDS = {("a", "b"), ("1", "2"), ("0", "1")}
 
 
@@ -178,10 +179,7 @@ def _why(
     prompts = _prompts(names, rows)
     if len(prompts) > 1:
         several = " and ".join(prompts[:3])
-        return (
-            f"{several} could each be the prompt",
-            "join them in one column `prompt`, or name the one that is",
-        )
+        return f"{several} could each be the prompt", JOIN
     last = {words[-1] for name in names if len(words := _words(name)) > 1}
     if any({a, b} <= last for a, b in _ENDS):
         return f"two answers in no order; it {listed(names)}", UNSORTED

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from genarm.data.files import gathered
 from genarm.data.formats import Label
 from genarm.data.other_files import is_plainly_none, way_out
-from genarm.data.recognise import Recognised, recognised
+from genarm.data.recognise import JOIN, NO_PAIRS, Recognised, recognised
 from genarm.data.rows import SUFFIXES
 from genarm.errors import ConfigError, DataError
 from genarm.operations.data_files import assigned, dimensions_of, glob_for, listed
@@ -21,6 +21,7 @@ LABEL_OF: Mapping[str, Label] = {
     "harm": "safer_response_id",
     "safe": "safer_response_id",
 }
+NAMED = (NO_PAIRS, JOIN)  # what the right names of the columns may help
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,9 @@ def _checked(dimension: str, files: Sequence[Recognised], pattern: str) -> Dimen
         why = first.why if first.why.startswith(first.file) else f"{first.file} cannot be read: {first.why}"
         raise DataError(
             f"{why}{more}",
-            hint=f"{first.hint or 'leave it out'}" + (f"; or name them: {named}" if first.rows else ""),
+            hint=f"{first.hint}; or name them: {named}"
+            if first.hint in NAMED
+            else first.hint or "leave it out",
         )
     first = files[0]
     if other := next((file for file in files if file.columns != first.columns), None):
