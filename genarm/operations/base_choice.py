@@ -1,5 +1,6 @@
 """The base model of a new project: whether there is one of its name, without loading it."""
 
+import os
 from pathlib import Path
 
 from genarm.errors import ModelError
@@ -31,7 +32,7 @@ def checked_base(name: str, project: Path) -> tuple[str, str]:
             hint="--base takes smollm2-135m-instruct, a folder with config.json, a .gguf file, or owner/name",
         )
     if kind != "embedded":
-        path = path.resolve()
+        path = Path(os.path.abspath(path))  # a link in the project stays one
         inside = path.is_relative_to(project)
         name = f"./{path.relative_to(project).as_posix()}" if inside else path.as_posix()
     return name, f"base.model is {name}"
