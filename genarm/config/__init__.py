@@ -6,6 +6,7 @@ from genarm.config.numbers import Section
 from genarm.config.params import (
     BaseConfig,
     ColumnsConfig,
+    DimensionConfig,
     PairsConfig,
     Params,
     RespondConfig,
@@ -15,11 +16,11 @@ from genarm.config.params import (
     SourceConfig,
 )
 from genarm.config.train import EarlyStoppingConfig, LoraConfig, TrainConfig
-from genarm.config.train_section import TrainSection
 
 __all__ = [
     "BaseConfig",
     "ColumnsConfig",
+    "DimensionConfig",
     "EarlyStoppingConfig",
     "LoraConfig",
     "PairsConfig",
@@ -31,7 +32,6 @@ __all__ = [
     "Section",
     "SourceConfig",
     "TrainConfig",
-    "TrainSection",
     "check_params",
     "load_params",
     "nearest",

@@ -19,7 +19,7 @@ def accuracy(project: Project, dimension: str, file: Path) -> dict[str, float]:
     from genarm.training.evaluate import evaluate_arm
 
     params = project.params
-    source = params.pairs.sources[params.known(dimension)]
+    source = params.dimensions[params.known(dimension)].data
     found = recognised(file, file.name, source.columns.by_part())
     columns = ColumnMap((found if found.format else recognise(file, file.name)).columns, file.name)
     pairs, refused = [], 0

@@ -16,7 +16,7 @@ from genarm.data.refused import Refused
 from genarm.errors import DataError
 
 COLUMNS = {"prompt": "question", "chosen": "good", "rejected": "bad", "system": "persona"}
-CONFIG = PairsConfig(sources={}, max_tokens=400)
+CONFIG = PairsConfig(max_tokens=400)
 
 
 def rows(count: int = 20) -> list[dict[str, object]]:

@@ -25,7 +25,8 @@ def pipeline(path: Path) -> tuple[dict[str, dict[str, Any]], dict[str, list[str]
     """The stages of a dvc.yaml without what stands for the code, and what stands for it, by stage."""
     stages = YAML(typ="safe").load(path.read_text(encoding="utf-8"))["stages"]
     code: dict[str, list[str]] = {}
-    for name, stage in stages.items():
+    for name, entry in stages.items():
+        stage = entry.get("do", entry)  # one for each dimension, or one for all
         code[name] = [d for d in stage["deps"] if d.split("/")[0] in CODE or d == "requirements.txt"]
         stage["deps"] = [d for d in stage["deps"] if d not in code[name]]
     return stages, code
@@ -54,18 +55,18 @@ def test_it_is_complete(project):
     assert f"genarm=={__version__}\n" in (folder / "requirements.txt").read_text()
     status = [sys.executable, "-m", "dvc", "status", "--json"]
     done = subprocess.run(status, cwd=folder, capture_output=True, text=True, check=True)
-    assert {name.partition("@")[0] for name in json.loads(done.stdout)} == set(
-        pipeline(folder / "dvc.yaml")[0]
-    )
+    stages, _ = pipeline(folder / "dvc.yaml")
+    assert {name.partition("@")[0] for name in json.loads(done.stdout)} == set(stages)
 
 
 def test_every_key_of_its_parameters_that_a_stage_watches_is_there(project):
     """DVC refuses to run a stage whose parameter the file leaves to its default."""
     values = YAML(typ="safe").load((project.folder / "params.yaml").read_text())
     stages, _ = pipeline(project.folder / "dvc.yaml")
-    for key in [k for stage in stages.values() for k in stage.get("params", ()) if isinstance(k, str)]:
+    entries = [entry.get("do", entry) for entry in stages.values()]
+    for key in [k for stage in entries for k in stage.get("params", ()) if isinstance(k, str)]:
         node = values
-        for part in key.replace("${item.dim}", "preference").split("."):
+        for part in key.replace("${key}", "preference").split("."):
             assert part in node, key
             node = node[part]
 
@@ -112,7 +113,7 @@ def test_without_git_nothing_is_begun(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(PipelineError, match="git is not installed"):
         new_project.create(tmp_path / "new")
-    assert not list((tmp_path / "new").iterdir())
+    assert not (tmp_path / "new").exists()
 
 
 def test_the_command_is_quick_and_says_what_to_do_next(tmp_path):
