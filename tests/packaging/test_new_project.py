@@ -25,8 +25,8 @@ def pipeline(path: Path) -> tuple[dict[str, dict[str, Any]], dict[str, list[str]
     """The stages of a dvc.yaml without what stands for the code, and what stands for it, by stage."""
     stages = YAML(typ="safe").load(path.read_text(encoding="utf-8"))["stages"]
     code: dict[str, list[str]] = {}
-    for name, entry in stages.items():
-        stage = entry.get("do", entry)  # one for each dimension, or one for all
+    for name, stage in stages.items():
+        stage = stage.get("do", stage)
         code[name] = [d for d in stage["deps"] if d.split("/")[0] in CODE or d == "requirements.txt"]
         stage["deps"] = [d for d in stage["deps"] if d not in code[name]]
     return stages, code
@@ -63,8 +63,8 @@ def test_every_key_of_its_parameters_that_a_stage_watches_is_there(project):
     """DVC refuses to run a stage whose parameter the file leaves to its default."""
     values = YAML(typ="safe").load((project.folder / "params.yaml").read_text())
     stages, _ = pipeline(project.folder / "dvc.yaml")
-    entries = [entry.get("do", entry) for entry in stages.values()]
-    for key in [k for stage in entries for k in stage.get("params", ()) if isinstance(k, str)]:
+    done = [stage.get("do", stage) for stage in stages.values()]
+    for key in [k for stage in done for k in stage.get("params", ()) if isinstance(k, str)]:
         node = values
         for part in key.replace("${key}", "preference").split("."):
             assert part in node, key
