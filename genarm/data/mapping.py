@@ -74,5 +74,5 @@ def missing_column(file: str, part: str, column: str, names: Iterable[str]) -> D
     names = list(names)
     return DataError(
         f"{file} has no column {column!r}{nearest(column, names)}, which columns.{part} names",
-        hint=f"it {listed(names)}; correct the column of {part}",
+        hint=f"it {listed(names)}; correct columns.{part}, which stands below data in params.yaml",
     )

@@ -12,14 +12,14 @@ JUDGES = "judges.py"
 PLAIN = re.compile(r"[A-Za-z_][\w./-]*")  # YAML reads it as the text that it is
 WORDS = ("true", "false", "yes", "no", "on", "off", "null", "y", "n")  # and these as something else
 COMMENTS = {
-    "data": "a file or a glob below data/; or {files, format, preferred, columns}",
+    "data": "its pairs: a file or glob below data/, or {files, format, preferred, columns}",
     "files": "a file or a glob below data/",
     "format": "how a row is written; by default it is recognised",
     "preferred": "the label that names the better response",
     "columns": "which columns hold the parts of a pair",
-    "judge": "what rates responses: a built-in scorer, or a class of judges.py",
+    "judge": "who rates a response: a built-in scorer, or a class of judges.py",
     "weight": "how strongly the ARM guides; 0 is the base model alone",
-    "train": "what this dimension changes of the section train below; {} is nothing",
+    "train": "what it changes of the section train; {} is nothing",
 }
 AT = 33  # where comments begin, as in the template
 

@@ -59,6 +59,11 @@ def test_it_is_complete_versioned_and_committed(source, tmp_path):
     assert "README.md: no dimension reads it" in project.told
 
 
+def test_the_parameters_of_the_template_are_those_of_a_project_without_data():
+    text = (new_project.TEMPLATES / "params.yaml").read_text()
+    assert with_dimensions(text, [NewDimension("preference")]) == text
+
+
 def test_its_judges_prefer_no_response_and_say_so(source, tmp_path, caplog):
     project = new_project.create(tmp_path / "new", None, ("plain", "help-desk"))
     dimensions = load_params(Layout(project.folder).params).dimensions
