@@ -62,11 +62,12 @@ def find_files(data: Path, pattern: str) -> list[Path]:
     return files
 
 
-def gathered(source: str) -> dict[Path, Path]:
+def gathered(source: str, *, tell: bool = True) -> dict[Path, Path]:
     """The files that a path, a folder or a glob names: the name below data/ -> the file.
 
     Linked files and folders are followed. What is left out is logged as a warning: in a folder, names that
     start with a dot and links to a folder that is taken anyway; and whatever is no file, such as a pipe.
+    Without `tell` nothing is logged, where the files are only looked at.
 
     Raises DataError where there is no file, where two would have the same name, or a name is not UTF-8.
     """
@@ -79,7 +80,8 @@ def gathered(source: str) -> dict[Path, Path]:
         paths = [Path(name) for name in names if os.path.lexists(name)]
         folders = [f for f, _ in _folders_without(paths, [f for f in paths if f.is_file()])]
         found = [(f, Path(f.name), _what(f)) for f in paths if not f.is_dir() or f in folders]
-    _tell("left out", [(f, why) for f, _, why in found if why], path if path.is_dir() else None)
+    if tell:
+        _tell("left out", [(f, why) for f, _, why in found if why], path if path.is_dir() else None)
     files = [(f, name) for f, name, why in found if not why]
     if not files:
         if path.is_dir():

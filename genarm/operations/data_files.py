@@ -52,19 +52,20 @@ def dimensions_of(names: Sequence[str]) -> dict[str, list[str]]:
         key = _key(first if inner else _stem(first))
         found.setdefault(ONE if key in SPLITS or len(names) == 1 else key, []).append(name)
     for key, members in found.items():
-        check_dimension(key, f"{members[0]} would be the dimension {key!r}, which")
+        check_dimension(key, f"{members[0]} would be the dimension {key!r}, which", "--dimensions preference")
     return found
 
 
-def check_dimension(name: str, subject: str = "") -> None:
+def check_dimension(name: str, subject: str = "", hint: str = "") -> None:
     """Raise ConfigError for what can be no name of a dimension."""
     if re.fullmatch(r"[a-z][a-z0-9-]{0,39}", name):
         return
     plain = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-").lstrip("0123456789-")[:40]
+    usual = f"--dimensions {plain}" if plain else "such as --dimensions helpful,harmless"
     raise ConfigError(
         f"{subject or f'{name!r}'} is no name of a dimension: small letters, digits and '-', "
         "at most 40, a letter first",
-        hint=f"--dimensions {plain}" if plain else "such as --dimensions helpful,harmless",
+        hint=hint or usual,
     )
 
 
@@ -136,4 +137,4 @@ def _stem(file: str) -> str:
 
 
 def _key(part: str) -> str:
-    return re.sub(r"[\s_.]+", "-", part.lower()).strip("-")
+    return re.sub(r"[^a-z0-9]+", "-", part.lower()).strip("-")

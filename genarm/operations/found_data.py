@@ -65,7 +65,7 @@ def find(source: str, dimensions: Sequence[str], columns: Mapping[str, str]) -> 
 
     Raises DataError where there is no data, a dimension has none, or a file is of no known format.
     """
-    files = {name.as_posix(): path for name, path in gathered(source).items()}
+    files = {name.as_posix(): path for name, path in gathered(source, tell=False).items()}
     names = [name for name in files if name.endswith(SUFFIXES) and not is_plainly_none(name)]
     if not names:
         raise DataError(
