@@ -31,6 +31,7 @@ TEMPLATES = Path(__file__).parent / "templates" / "project"
 FILES = {
     "params.yaml": "params.yaml",
     "dvc-stages.yaml": "dvc.yaml",
+    "judges.txt": JUDGES,
     "requirements.txt": "requirements.txt",
     "README.md": "README.md",
     "gitignore": ".gitignore",
@@ -150,7 +151,7 @@ def _write_all(
             told.append(f"data.dvc names the data version {(data_version(folder) or '')[:12]}")
     if JUDGES in written:
         told += [
-            f"{d.judge} is a stand-in that prefers no response: write it in {JUDGES}, or nothing is promoted"
+            f"{d.judge} is a stand-in that sees only whether there is a response: write it in {JUDGES}"
             for d in dimensions
             if d.has_stand_in
         ]
@@ -171,12 +172,11 @@ def _texts(dimensions: Sequence[NewDimension], base: str | None, commands: Seque
     )
     if base:
         texts["params.yaml"] = with_base(texts["params.yaml"], base)
-    if stand_ins := [d.name for d in dimensions if d.has_stand_in]:
-        head, _, body = _template("judges-py").partition("\n\nclass ")
-        classes = [
-            body.replace("@CLASS@", class_name(name)).replace("@DIMENSION@", name) for name in stand_ins
-        ]
-        texts[JUDGES] = "\n\nclass ".join([head, *classes])
+    for name in (d.name for d in dimensions if d.has_stand_in):
+        stand_in = _template("stand-in.txt").replace("@CLASS@", class_name(name))
+        texts[JUDGES] += stand_in.replace("@DIMENSION@", name)
+    if any(d.has_stand_in for d in dimensions):
+        texts[JUDGES] = texts[JUDGES].replace('"""\n\n\nclass ', '"""\n\nimport logging\n\n\nclass ', 1)
     layout, none = Layout(Path()), to_json(dict.fromkeys(d.name for d in dimensions)) + "\n"
     return texts | {layout.champions.as_posix(): none, layout.starts.as_posix(): none}
 

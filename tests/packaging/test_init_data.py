@@ -71,11 +71,11 @@ def test_its_judges_prefer_no_response_and_say_so(source, tmp_path, caplog):
     spec = importlib.util.spec_from_file_location("judges_of_a_test", project.folder / "judges.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    assert not hasattr(module, "Plain")
+    assert not hasattr(module, "Plain") and hasattr(module, "Relevant")
     with caplog.at_level(logging.WARNING):
         judge = module.HelpDesk()
     assert "judges:HelpDesk is a stand-in" in caplog.text
-    assert judge.score(None, "Sure, gladly.") == judge.score(None, "Never!")
+    assert judge.score(None, "Sure, gladly.") == judge.score(None, "Never!") and judge.version == "stand-in"
 
 
 @pytest.mark.parametrize(
