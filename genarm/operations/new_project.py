@@ -149,12 +149,10 @@ def _write_all(
 
             set_data(folder, source, on_line=told.append)
             told.append(f"data.dvc names the data version {(data_version(folder) or '')[:12]}")
-    if JUDGES in written:
-        told += [
-            f"{d.judge} is a stand-in that sees only whether there is a response: write it in {JUDGES}"
-            for d in dimensions
-            if d.has_stand_in
-        ]
+    state = "is a stand-in that sees only whether there is a response: write it in"
+    if JUDGES not in written:
+        state = "is for you to write in"
+    told += [f"{d.judge} {state} {JUDGES}" for d in dimensions if d.has_stand_in]
     kept = [path for path in texts if path not in written]
     made = [*written, *(["data.dvc"] if source is not None else [])]
     if commits:

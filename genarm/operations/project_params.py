@@ -43,8 +43,8 @@ class NewDimension:
 
 
 def class_name(dimension: str) -> str:
-    """The class of `judges.py` that judges a dimension: `HelpfulBase` for helpful-base."""
-    return "".join(part.capitalize() for part in dimension.split("-"))
+    """The class of `judges.py` that judges a dimension: `HelpfulBase` for helpful-base, `A_1` for a-1."""
+    return "".join(f"_{p}" if p[:1].isdigit() else p.capitalize() for p in dimension.split("-"))
 
 
 def with_dimensions(text: str, dimensions: Sequence[NewDimension]) -> str:
