@@ -41,6 +41,7 @@ def init(
     columns: Annotated[
         str, typer.Option(help="such as prompt=question,chosen=good,rejected=bad; by default they are found")
     ] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON, for machines")] = False,
 ) -> None:
     """Start a project: parameters, stages, a repository of git and DVC, and its data where it is named."""
     from genarm.operations import new_project
@@ -48,6 +49,11 @@ def init(
 
     names = [name.strip() for name in dimensions.split(",") if name.strip()]
     project = new_project.create(folder, data, names, base, columns_of(columns))
+    if as_json:
+        from genarm.system.files import to_json
+
+        print(to_json(project))
+        return
     out.print(f"wrote in {project.folder}:", soft_wrap=True, highlight=False)
     for name in project.written:
         out.print(f"  {name}", highlight=False)
