@@ -85,6 +85,11 @@ def unknown(row: Row) -> list[str]:
     return [k for k, v in row.items() if k not in READ and not _METADATA.fullmatch(k) and not _is_empty(v)]
 
 
+def is_metadata(name: str) -> bool:
+    """Whether a column is known to say something about the row, and nothing of the pair."""
+    return bool(_METADATA.fullmatch(name))
+
+
 def foreign(row: Row) -> Refused:
     """That a row's keys fit no format: what it has, and what the formats want."""
     return Refused("keys of no known format", f"{listed(row)}; known are: {KNOWN}")

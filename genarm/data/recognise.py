@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from genarm.data.columns import LABELS, listed, unread
+from genarm.data.columns import LABELS, is_metadata, listed, unread
 from genarm.data.formats import Label, RowFormat, detect, parse
 from genarm.data.mapping import PAIR, ColumnMap
 from genarm.data.parquet import column_names
@@ -28,22 +28,14 @@ SIDES = (
     ("preferred", "other"), ("winner", "loser"), ("winning", "losing"), ("win", "lose"),
     ("positive", "negative"), ("pos", "neg"), ("w", "l"), ("yw", "yl"), ("chosen", "reject"),
 )  # fmt: skip
-_FILLING = {
-    "response",
-    "responses",
-    "answer",
-    "answers",
-    "output",
-    "completion",
-    "text",
-    "message",
-    "reply",
-    "y",
-}
+_FILLING = (
+    "response", "responses", "answer", "answers", "output", "completion", "text", "message", "reply", "y",
+)  # fmt: skip
 PROMPTS = (
     "prompt", "instruction", "instructions", "question", "query", "input", "user", "request", "human",
     "problem", "task", "context", "x",
 )  # fmt: skip
+PARTLY = ("prompt", "question", "instruction")
 SYSTEMS = ("system", "system prompt", "system message")
 UNSORTED = "write the better answer to a column `chosen`, the other one to `rejected`"
 NO_PAIRS = "a row is a prompt with a better and a worse answer; call them prompt, chosen and rejected"
@@ -146,14 +138,11 @@ def _prompts(names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> list[st
     """The columns that may hold the prompt; where one is called so, it is that one."""
     if "prompt" in names:
         return ["prompt"]
-    found = [name for name in names if _bare(_words(name)) in PROMPTS and is_text(rows, name)]
-    # "user_prompt" holds what `prompt` does, once nothing but "user" stands beside it.
+    texts = [name for name in names if is_text(rows, name) and not is_metadata(name)]
+    found = [name for name in texts if _bare(_words(name)) in PROMPTS]
+    # Otherwise the prompt is a part of the name, as of `user_prompt`.
     return found or [
-        name
-        for name in names
-        if set(_words(name)) & {"prompt", "question", "instruction"}
-        and "system" not in _words(name)
-        and is_text(rows, name)
+        name for name in texts if "system" not in _words(name) and set(PARTLY) & set(_words(name))
     ]
 
 

@@ -18,10 +18,10 @@ SHOWN = 8  # names in one message
 
 
 def assigned(names: Sequence[str], dimensions: Sequence[str]) -> dict[str, list[str]]:
-    """The files of each dimension: those that are called as it is, or lie in a folder that is.
+    """The files of each dimension: those that are named after it, or lie in a folder that is.
 
-    One dimension takes all files where none is called so. Raises DataError where a dimension has no file, or
-    a file is called as two of them are.
+    One dimension takes all files where none is named so. Raises DataError where a dimension has no file, or
+    a file is named after two of them.
     """
     found = {d: [name for name in names if d in _matching(name, dimensions)] for d in dimensions}
     if len(dimensions) == 1 and not found[dimensions[0]]:
@@ -29,14 +29,14 @@ def assigned(names: Sequence[str], dimensions: Sequence[str]) -> dict[str, list[
     for name in names:
         if len(both := [d for d in dimensions if name in found[d]]) > 1:
             raise DataError(
-                f"{name} is called as both {both[0]!r} and {both[1]!r} are",
+                f"{name} is named after two dimensions, {both[0]!r} and {both[1]!r}",
                 hint=f"name it after one of them, such as {both[0]}.jsonl, or move it: {both[0]}/a.jsonl",
             )
     if without := [d for d in dimensions if not found[d]]:
         raise DataError(
-            f"no file is called as the dimension {without[0]!r} is; there are: {listed(names)}",
-            hint=f"name the files {without[0]}.jsonl and so on, or put them into folders: "
-            f"{without[0]}/a.jsonl; or name the dimensions that there are: --dimensions",
+            f"no file is named after the dimension {without[0]!r}; there are: {listed(names)}",
+            hint=f"name its file {without[0]}.jsonl, or put its files into a folder {without[0]}/; "
+            "or name other dimensions: --dimensions",
         )
     return found
 
@@ -120,7 +120,7 @@ def listed(names: Sequence[str]) -> str:
 
 
 def _matching(name: str, dimensions: Sequence[str]) -> list[str]:
-    """The dimensions that a part of a path is called as; else those that the name of the file begins with."""
+    """The dimensions that a part of a path is named after; else the longest that one begins with."""
     *folders, file = PurePosixPath(name).parts
     keys = [_key(part) for part in (*folders, _stem(file))]
     exact = [d for d in dimensions if d in keys]

@@ -19,7 +19,7 @@ BOTH = ["helpful", "harmless"]
         (["helpful.jsonl", "harmless.jsonl", "more.jsonl"], ["helpful.jsonl"]),
     ],
 )  # fmt: skip
-def test_a_dimension_has_the_files_that_are_called_as_it_is(names, helpful):
+def test_a_dimension_has_the_files_that_are_named_after_it(names, helpful):
     assert assigned(names, BOTH)["helpful"] == helpful
 
 
@@ -28,18 +28,18 @@ def test_the_longer_name_wins():
     assert assigned(names, ["helpful", "helpful-base"]) == {"helpful": names[:1], "helpful-base": names[1:]}
 
 
-def test_one_dimension_takes_all_files_unless_some_are_called_so():
+def test_one_dimension_takes_all_files_unless_some_are_named_after_it():
     assert assigned(["a.jsonl", "b/c.jsonl"], ["helpful"]) == {"helpful": ["a.jsonl", "b/c.jsonl"]}
     assert assigned(["a.jsonl", "helpful.jsonl"], ["helpful"]) == {"helpful": ["helpful.jsonl"]}
 
 
 def test_a_dimension_without_files_is_told_with_the_files_and_how_to_name_them():
     with pytest.raises(
-        DataError, match="called as the dimension 'harmless'.*helpful.jsonl, other.csv"
+        DataError, match="named after the dimension 'harmless'.*helpful.jsonl, other.csv"
     ) as caught:
         assigned(["helpful.jsonl", "other.csv"], BOTH)
-    assert "name the files harmless.jsonl" in caught.value.hint and "harmless/a.jsonl" in caught.value.hint
-    with pytest.raises(DataError, match="called as both 'helpful' and 'harmless'"):
+    assert "name its file harmless.jsonl" in caught.value.hint and "a folder harmless/" in caught.value.hint
+    with pytest.raises(DataError, match="named after two dimensions, 'helpful' and 'harmless'"):
         assigned(["helpful/harmless.jsonl", "helpful.csv"], BOTH)
 
 

@@ -84,7 +84,7 @@ def test_its_judges_prefer_no_response_and_say_so(source, tmp_path, caplog):
         ({}, {}, DataError, "the folder is empty"),
         ({"a.xlsx": "x"}, {}, DataError, r"holds no preference data, only a.xlsx; hint: pandas.read_excel"),
         ({"a.jsonl": '{"text": "x"}\n'}, {}, DataError, "a.jsonl cannot be read.*it has text.*--columns"),
-        ({"a.jsonl": "{}\n"}, {"dimensions": BOTH}, DataError, "called as the dimension 'helpful'"),
+        ({"a.jsonl": "{}\n"}, {"dimensions": BOTH}, DataError, "named after the dimension 'helpful'"),
         ({"a.jsonl": "{}\n"}, {"dimensions": ("Helpful",)}, ConfigError, "no name of a dimension"),
         ({"a.jsonl": "{}\n"}, {"base": "nowhere"}, ModelError, "'nowhere' is no folder, no GGUF"),
     ],
