@@ -36,7 +36,7 @@ def read(folder: Path, row: object) -> Recognised:
         ({"instruction": "Why?", "better": "So.", "worse": "No."}, "trl", ("instruction", "better", "worse")),
         ({"question": "Why?", "good": "So.", "bad": "No."}, "trl", ("question", "good", "bad")),
         ({"query": ASKED, "goodReply": "So.", "badReply": "No."}, "trl", ("query", "goodReply", "badReply")),
-        ({"prompt_id": "7", "user_prompt": "a", "y_w": "b", "y_l": "c"}, "trl", ("user_prompt", "y_w", "y_l")),
+        ({"prompt_id": "7", "my_prompt": "a", "y_w": "b", "y_l": "c"}, "trl", ("my_prompt", "y_w", "y_l")),
         ({"prompt": "Why?", "accepted": "So.", "refused": "No."}, "trl", (None, "accepted", "refused")),
         ({"good": [*ASKED, ANSWERS[0]], "bad": [*ASKED, ANSWERS[1]]}, "trl", (None, "good", "bad")),
     ],
