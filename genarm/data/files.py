@@ -16,10 +16,10 @@ FIRST = 8  # names in one message
 log = logging.getLogger(__name__)
 
 
-def find_files(data: Path, pattern: str) -> list[Path]:
+def find_files(data: Path, pattern: str, *, tell: bool = True) -> list[Path]:
     """The data files below `data` that match a glob, or are called exactly that, sorted by path.
 
-    What the glob meets and does not take, such as a linked folder, is logged as a warning.
+    What the glob meets and does not take, such as a linked folder, is logged as a warning, if `tell`.
 
     Raises DataError where none matches, or something matches that is no data file; ConfigError for a pattern
     that is no glob or leads out of `data`.
@@ -33,7 +33,8 @@ def find_files(data: Path, pattern: str) -> list[Path]:
     except (ValueError, IndexError) as error:  # '', '.', and before Python 3.13 '**.jsonl'
         raise ConfigError(f"files: {pattern!r} is no glob: {error}", hint="such as '**/*.jsonl'") from None
     files = [f for f in matched if f.is_file()]
-    _tell("not read", [*_linked_folders(data), *_folders_without(matched, files)], data)
+    if tell:
+        _tell("not read", [*_linked_folders(data), *_folders_without(matched, files)], data)
     if special := [f for f in matched if not f.is_file() and not f.is_dir()]:
         raise DataError(
             f"{shown(special[0], data)} is no file: {_what(special[0])}", hint=f"narrow the glob {pattern!r}"

@@ -4,10 +4,7 @@ import sysconfig
 import traceback
 from pathlib import Path
 
-_LIBRARIES = tuple(
-    {sysconfig.get_paths()[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")}
-    | {str(Path(__file__).parents[1])}
-)
+_NOT_THEIRS = (sysconfig.get_paths()["stdlib"], str(Path(__file__).parents[1]), "<")
 
 
 def in_one_line(error: BaseException) -> str:
@@ -23,5 +20,5 @@ def _place(error: BaseException) -> str:
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}:{error.lineno}"
     frames = traceback.extract_tb(error.__traceback__)
-    own = [f for f in frames if not f.filename.startswith((*_LIBRARIES, "<"))]
+    own = [f for f in frames if not f.filename.startswith(_NOT_THEIRS) and "site-packages" not in f.filename]
     return f"{own[-1].filename}:{own[-1].lineno}" if own else ""

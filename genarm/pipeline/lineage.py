@@ -19,8 +19,14 @@ def git_commit(root: Path) -> str | None:
 
 def git_dirty(root: Path) -> bool:
     """Whether tracked files differ from the commit, apart from what a run itself writes."""
+    return bool(changed_files(root))
+
+
+def changed_files(root: Path) -> list[str]:
+    """The tracked files that differ from the commit, apart from what a run itself writes."""
     ignored = (f":!{pattern}" for pattern in WRITTEN_BY_A_RUN)
-    return bool(_git(root, "status", "--porcelain", "--untracked-files=no", "--", ".", *ignored))
+    told = _git(root, "status", "--porcelain", "--untracked-files=no", "--", ".", *ignored)
+    return [line.strip().partition(" ")[2].strip() for line in told.splitlines()]
 
 
 def provenance(project: Project, dimension: str, warm_start: Champion | None) -> Provenance:

@@ -1,4 +1,4 @@
-"""Judges of one's own: found in the folder of the project, told apart by what they are, hidden from all else."""
+"""Judges of one's own: found in the project's folder, told apart by what they are, hidden from all else."""
 
 import sys
 from pathlib import Path
