@@ -21,6 +21,7 @@ TEMPLATES = Path(__file__).parent / "templates" / "project"
 FILES = {
     "params.yaml": "params.yaml",
     "dvc-stages.yaml": "dvc.yaml",
+    "judges.txt": "judges.py",
     "requirements.txt": "requirements.txt",
     "README.md": "README.md",
     "gitignore": ".gitignore",

@@ -51,4 +51,4 @@ def report_lineage(project: Project) -> dict[str, str]:
 
 def _git(root: Path, *arguments: str) -> str:
     done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=False)
-    return done.stdout.strip()
+    return done.stdout.strip() if done.returncode == 0 else ""  # before the first commit, git prints "HEAD"
