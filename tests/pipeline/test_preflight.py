@@ -1,4 +1,4 @@
-"""What could not end well is refused before anything runs, in one line with all that is wrong and the ways out."""
+"""What could not end well is refused before anything runs, in one line with all of it and the ways out."""
 
 import json
 import subprocess
@@ -31,7 +31,7 @@ def root(toy, tmp_path: Path) -> Path:
     new_project.create(folder)
     edit(folder / "params.yaml", "model: smollm2-135m-instruct", f"model: {toy.folder}")
     edit(folder / "params.yaml", "max_new_tokens: 128", "max_new_tokens: 16")
-    edit(folder / "params.yaml", "scorer: refusal", "scorer: 'judges:Relevant'")
+    edit(folder / "params.yaml", "judge: refusal", "judge: judges:Relevant")
     (folder / "data").mkdir()
     rows = [{"prompt": f"say {i}", "chosen": "yes", "rejected": "no"} for i in range(30)]
     (folder / "data" / "pairs.jsonl").write_text("\n".join(map(json.dumps, rows)))
@@ -53,12 +53,17 @@ def test_where_all_is_in_order_nothing_is_told(root):
         ("params.yaml", "judges:Relevant", "refusl", "judge of preference: .*did you mean 'refusal'"),
         ("judges.py", "return len", "return 1 / 0 * len", r"ZeroDivisionError: .*judges.py:\d+\)"),
         ("judges.py", "return len", "return None and len", "gave a NoneType for the response to 'How are"),
-        ("params.yaml", '"**/*"', '"helpful/*"', "preference: no data file matches 'helpful/.*pairs.jsonl"),
-        ("params.yaml", '"**/*"', '"**/*", format: pku', "PKU rows carry two labels"),
+        (
+            "params.yaml",
+            '"**/*.jsonl"',
+            '"helpful/*"',
+            "preference: no data file matches 'helpful/.*pairs.jsonl",
+        ),
+        ("params.yaml", '"**/*.jsonl"', '{files: "**/*.jsonl", format: pku}', "PKU rows carry two labels"),
         ("data/pairs.jsonl", '"chosen"', '"better"', "none of the first 20 rows is a preference pair: row 1"),
         ("params.yaml", "layers: all", "layers: 9", "lora.layers = 9, but .* has 4 layers.*1 to 4"),
         ("params.yaml", "max_new_tokens: 16", "max_new_tokens: 99999", "leaves no room for a prompt"),
-        ("params.yaml", "  preference: {}", "  preference: {model: ./none}", "'./none' is no folder"),
+        ("params.yaml", "    train: {}", "    train: {model: ./none}", "'./none' is no folder"),
         ("dvc.yaml", "  decide:\n", "  decid:\n", "dvc.yaml has no stage decide, which genarm"),
         ("dvc.yaml", "- judges.py", "- params.yaml", "does not depend on judges.py.*add `- judges.py` to"),
     ],
@@ -72,7 +77,7 @@ def test_what_is_wrong_is_told_with_a_way_out(file, old, new, told, root):
 
 def test_all_that_is_wrong_is_told_at_once(root):
     edit(root / "params.yaml", "judges:Relevant", "refusl")
-    edit(root / "params.yaml", '"**/*"', "nothing")
+    edit(root / "params.yaml", '"**/*.jsonl"', "nothing")
     edit(root / "params.yaml", "layers: all", "layers: 9")
     with pytest.raises(PipelineError, match=r"3 things are wrong: \(1\) .*'nothing'; \(2\) .*; \(3\) .*9"):
         preflight.require(Project(root))

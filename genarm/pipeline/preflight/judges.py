@@ -23,21 +23,21 @@ def judges(project: Project) -> list[CheckResult]:
     """Load the judge of every dimension, and let it compare an empty response with a short one."""
     params = project.params
     results, loaded = list[CheckResult](), dict[str, LoadedJudge]()
-    for dimension in params.dimensions:
-        config = params.judge[dimension]
+    for dimension, config in params.dimensions.items():
         try:
-            loaded[dimension] = load_with_origin(config, project.root)
+            loaded[dimension] = load_with_origin(config.judge, project.root)
             try_out(loaded[dimension])
         except JudgeError as error:
             results.append(fail("judges", f"judge of {dimension}: {error.message}", error.hint))
     results += code_results(project, loaded)
-    named = ", ".join(f"{d} by {params.judge[d].scorer}" for d in params.dimensions)
+    named = ", ".join(f"{d} by {config.judge.scorer}" for d, config in params.dimensions.items())
     return results or [ok("judges", f"each compares an empty response with a short one: {named}")]
 
 
 def require_judges(project: Project) -> None:
     """Raise JudgeError where a judge's code is no dependency of its stage: its verdicts would outlive it."""
-    loaded = {d: load_with_origin(project.params.judge[d], project.root) for d in project.params.dimensions}
+    dimensions = project.params.dimensions
+    loaded = {d: load_with_origin(config.judge, project.root) for d, config in dimensions.items()}
     for result in code_results(project, loaded):
         if result.status == "fail":
             raise JudgeError(result.detail, hint=result.fix)

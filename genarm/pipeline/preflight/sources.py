@@ -28,10 +28,9 @@ def sources(project: Project) -> list[CheckResult]:
             return [warn("sources", detail, "dvc repro data.dvc")]
         return [fail("sources", f"{project.root} has no preference data yet", "genarm data SOURCE")]
     results, counts = list[CheckResult](), dict[str, str]()
-    for dimension in params.dimensions:
-        source = params.pairs.sources[dimension]
+    for dimension, config in params.dimensions.items():
         try:
-            found, counts[dimension] = _first_rows(data, dimension, source)
+            found, counts[dimension] = _first_rows(data, dimension, config.data)
             results += found
         except (DataError, ConfigError) as error:
             results.append(fail("sources", f"{dimension}: {error.message}", error.hint))
