@@ -23,4 +23,5 @@ def ahead(root: Path) -> list[CheckResult]:
         _ = project.params
     except ConfigError:
         return []  # reported by the check of params.yaml
-    return [result for asked in CHECKS for result in preflight.examined(asked, project)]
+    checks = [c for c in CHECKS if c is not sources or project.layout.data.is_dir()]  # said by that of DVC
+    return [result for asked in checks for result in preflight.examined(asked, project)]

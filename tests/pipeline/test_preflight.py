@@ -5,7 +5,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from genarm.cli.main import app
 from genarm.config import LoraConfig
 from genarm.errors import JudgeError, PipelineError
 from genarm.operations import new_project
@@ -49,15 +51,20 @@ def test_where_all_is_in_order_nothing_is_told(root):
 @pytest.mark.parametrize(
     ("file", "old", "new", "told"),
     [
-        ("params.yaml", "judges:Relevant", "judges:Relevnt", "judge of preference: .*mean 'Relevant'"),
-        ("params.yaml", "judges:Relevant", "refusl", "judge of preference: .*did you mean 'refusal'"),
+        (
+            "params.yaml",
+            "judges:Relevant",
+            "judges:Relevnt",
+            "dimensions.preference.judge: .*mean 'Relevant'",
+        ),
+        ("params.yaml", "judges:Relevant", "refusl", "dimensions.preference.judge: .*did you mean 'refusal'"),
         ("judges.py", "return len", "return 1 / 0 * len", r"ZeroDivisionError: .*judges.py:\d+\)"),
         ("judges.py", "return len", "return None and len", "gave a NoneType for the response to 'How are"),
         (
             "params.yaml",
             '"**/*.jsonl"',
             '"helpful/*"',
-            "preference: no data file matches 'helpful/.*pairs.jsonl",
+            "dimensions.preference.data: no data file matches 'helpful/.*pairs.jsonl",
         ),
         ("params.yaml", '"**/*.jsonl"', '{files: "**/*.jsonl", format: pku}', "PKU rows carry two labels"),
         ("data/pairs.jsonl", '"chosen"', '"better"', "none of the first 20 rows is a preference pair: row 1"),
@@ -103,11 +110,20 @@ def test_what_no_commit_holds_is_a_warning(root):
 def test_a_need_above_what_is_free_is_told_with_the_parameter_that_lowers_it(root, monkeypatch):
     monkeypatch.setattr(room, "capacity", lambda: room.Capacity("the memory", 2**40, 1000))
     training, answering = preflight.require(Project(root))
-    assert "training preference needs about 0.5 GiB" in training.detail and "batch_tokens" in training.fix
+    assert "training preference needs about 0.8 GiB" in training.detail and "batch_tokens" in training.fix
     assert "batch_size (32)" in answering.fix
     monkeypatch.setattr(room, "capacity", lambda: room.Capacity("the memory", 1000, 1000))
     with pytest.raises(PipelineError, match="the weights of .* the memory has 0.0 GiB"):
         preflight.require(Project(root))
+
+
+def test_the_plan_tells_what_a_run_would_refuse_and_then_the_stages(root, monkeypatch):
+    edit(root / "params.yaml", "judges:Relevant", "refusl")
+    monkeypatch.chdir(root)
+    done = CliRunner().invoke(app, ["plan"])
+    assert done.exit_code == 0 and "would run" in done.stdout and "judge@preference" in done.stdout
+    assert done.stderr.startswith("would fail: dimensions.preference.judge: unknown scorer 'refusl'")
+    assert "warning: commit" in done.stderr and "(params.yaml)" in done.stderr
 
 
 @pytest.mark.parametrize(

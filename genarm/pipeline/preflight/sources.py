@@ -29,16 +29,17 @@ def sources(project: Project) -> list[CheckResult]:
         return [fail("sources", f"{project.root} has no preference data yet", "genarm data SOURCE")]
     results, counts = list[CheckResult](), dict[str, str]()
     for dimension, config in params.dimensions.items():
+        key = f"dimensions.{dimension}.data"
         try:
-            found, counts[dimension] = _first_rows(data, dimension, config.data)
+            found, counts[dimension] = _first_rows(data, key, config.data)
             results += found
         except (DataError, ConfigError) as error:
-            results.append(fail("sources", f"{dimension}: {error.message}", error.hint))
+            results.append(fail("sources", f"{key}: {error.message}", error.hint))
     shown = ", ".join(f"{dimension} {count}" for dimension, count in counts.items())
     return results or [ok("sources", f"the first rows of all files can be read: {shown}")]
 
 
-def _first_rows(data: Path, dimension: str, source: SourceConfig) -> tuple[list[CheckResult], str]:
+def _first_rows(data: Path, key: str, source: SourceConfig) -> tuple[list[CheckResult], str]:
     """What is wrong with the files of a source, and how many they are."""
     files = find_files(
         data, source.files, tell=False
@@ -61,15 +62,13 @@ def _first_rows(data: Path, dimension: str, source: SourceConfig) -> tuple[list[
         empty += not rows
     count = f"{len(files)} file{'s' if len(files) > 1 else ''}"
     if empty == len(files):
-        return [fail("sources", f"{dimension}: {count}, and no row in them", "fetch the data again")], count
+        return [fail("sources", f"{key}: {count}, and no row in them", "fetch the data again")], count
     if not parsed:
-        detail = f"{dimension}: none of the first {refused.total()} rows is a preference pair: {example}"
-        return [
-            fail("sources", detail, f"correct the data, or the source of {dimension} in params.yaml")
-        ], count
+        detail = f"{key}: none of the first {refused.total()} rows is a preference pair: {example}"
+        return [fail("sources", detail, f"correct the data, or {key} in params.yaml")], count
     if refused.total() > parsed:
         first = refused.total() + parsed
-        detail = f"{dimension}: {refused.total()} of the first {first} rows are refused: {example}"
+        detail = f"{key}: {refused.total()} of the first {first} rows are refused: {example}"
         return [
             warn("sources", detail, "see the quarantine that the stage pairs writes: genarm pairs")
         ], count
