@@ -51,8 +51,15 @@ class ScoreJudge:
     the responses of all comparisons are scored in one call.
     """
 
-    def __init__(self, score: PromptScorer, tie: float = 0.0, score_all: BatchScorer | None = None) -> None:
+    def __init__(
+        self,
+        score: PromptScorer,
+        tie: float = 0.0,
+        score_all: BatchScorer | None = None,
+        identity: str | None = None,
+    ) -> None:
         self._score, self._tie, self._score_all = score, tie, score_all
+        self.identity = identity  # who judges, and in which version
         self._known: dict[tuple[str, str], float] = {}  # the base's response meets two others
 
     def prepare(self, comparisons: Sequence[Comparison]) -> None:
@@ -83,9 +90,14 @@ class ScoreJudge:
             self._known[key] = rate(lambda text: self._score(prompt, text), text, prompt.id)
         return self._known[key]
 
+    def scores(self, prompt: Prompt, left: Response, right: Response) -> tuple[float, float]:
+        """The scores of both responses. Raises JudgeError where one is no finite number."""
+        return self.score(prompt, left.text), self.score(prompt, right.text)
+
     def compare(self, prompt: Prompt, left: Response, right: Response) -> float:
         """1 for `left`, -1 for `right`, 0 for a tie. Raises JudgeError where a score is no finite number."""
-        gap = self.score(prompt, left.text) - self.score(prompt, right.text)
+        of_left, of_right = self.scores(prompt, left, right)
+        gap = of_left - of_right
         if gap == 0 or abs(gap) < self._tie:
             return 0.0
         return math.copysign(1.0, gap)

@@ -10,20 +10,18 @@
 """
 
 import functools
-import importlib
-import importlib.metadata
 import inspect
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from genarm.config import ScorerConfig, nearest
 from genarm.errors import JudgeError
 from genarm.judges.base import BatchScorer, Judge, PromptScorer, ScoreJudge, Scorer, by_text
 from genarm.judges.blame import in_one_line
+from genarm.judges.named import find
 from genarm.judges.own_code import OwnCode
 from genarm.judges.scorers import SCORERS
 
@@ -62,16 +60,13 @@ def load_with_origin(config: ScorerConfig, root: Path | None = None) -> LoadedJu
     """
     if ":" not in config.scorer:
         return LoadedJudge(ScoreJudge(by_text(load_scorer(config)), config.tie))
-    named, code, package = _find(config.scorer, root)
-    inside = code.importable if code else nullcontext
-    if inspect.isclass(named):
-        made = _construct(config, named, inside)
-        version = getattr(named, "version", None) or (package and package[1])
-        judge = _of_methods(config, made, inside)
+    named = find(config.scorer, root)
+    inside = named.code.importable if named.code else nullcontext
+    if inspect.isclass(named.called):
+        judge = _of_methods(config, _construct(config, named.called, inside), inside, named.identity)
     else:
-        version = package and package[1]
-        judge = ScoreJudge(_of_function(config, named, inside), config.tie)
-    return LoadedJudge(judge, str(version) if version else None, package and package[0], code)
+        judge = ScoreJudge(_of_function(config, named.called, inside), config.tie, identity=named.identity)
+    return LoadedJudge(judge, named.version, named.package, named.code)
 
 
 def load_scorer(config: ScorerConfig) -> Scorer:
@@ -89,58 +84,6 @@ def load_scorer(config: ScorerConfig) -> Scorer:
 Inside = Callable[[], AbstractContextManager[None]]
 
 
-def _find(path: str, root: Path | None) -> tuple[Any, OwnCode | None, tuple[str, str] | None]:
-    """What a path names, the project's code where it lies there, else name and version of its package."""
-    module_name, _, name = path.partition(":")
-    if not all(part.isidentifier() for part in (*module_name.split("."), name)):
-        raise JudgeError(f"judge {path!r} is no path to Python code", hint="such as 'judges:Helpful'")
-    code = OwnCode(root) if root else None
-    if code and not code.holds(module_name):
-        code = None
-    try:
-        module = code.load(module_name) if code else importlib.import_module(module_name)
-    except JudgeError:
-        raise
-    except Exception as error:  # a user's module may raise anything when imported
-        raise _not_imported(path, module_name, error, root) from error
-    found = getattr(module, name, None)
-    if not callable(found):
-        raise JudgeError(
-            f"judge {path!r}: {module_name} has no class or function {name!r}"
-            f"{nearest(name, _public(module))}",
-            hint=f"look into {module.__file__ or module_name}",
-        )
-    return found, code, None if code else _package(module)
-
-
-def _not_imported(path: str, module: str, error: Exception, root: Path | None) -> JudgeError:
-    is_absent = isinstance(error, ModuleNotFoundError) and module.startswith(error.name or "?")
-    if not is_absent:
-        return JudgeError(
-            f"judge {path!r}: cannot import {module!r}: {in_one_line(error)}",
-            hint="correct it, or install what it needs; its own modules lie in the project's folder",
-        )
-    here = [file.stem for file in root.glob("*.py")] if root else []
-    where = f"write {module.replace('.', '/')}.py in {root}, or install" if root else "install"
-    return JudgeError(
-        f"judge {path!r}: cannot import {module!r}: there is no such module{nearest(module, here)}",
-        hint=f"{where} the package that has it",
-    )
-
-
-def _public(module: ModuleType) -> list[str]:
-    names = [n for n, value in vars(module).items() if callable(value) and not n.startswith("_")]
-    return [n for n in names if getattr(getattr(module, n), "__module__", "") == module.__name__] or names
-
-
-def _package(module: ModuleType) -> tuple[str, str] | None:
-    """Name and version of the distribution that a module was installed with."""
-    top = module.__name__.partition(".")[0]
-    for name in () if top == "genarm" else importlib.metadata.packages_distributions().get(top, ()):
-        return name, importlib.metadata.version(name)
-    return None
-
-
 def _construct(config: ScorerConfig, kind: type, inside: Inside) -> object:
     _check_options(config, kind, [])
     try:
@@ -153,7 +96,7 @@ def _construct(config: ScorerConfig, kind: type, inside: Inside) -> object:
         ) from error
 
 
-def _of_methods(config: ScorerConfig, made: object, inside: Inside) -> Judge:
+def _of_methods(config: ScorerConfig, made: object, inside: Inside, identity: str) -> Judge:
     methods = {name: m for name in METHODS if callable(m := getattr(made, name, None))}
     if not methods:
         raise JudgeError(
@@ -168,10 +111,11 @@ def _of_methods(config: ScorerConfig, made: object, inside: Inside) -> Judge:
                 f"judge {config.scorer!r} compares by itself, and tie = {config.tie:g} is for scores",
                 hint="remove tie: its method compare returns 0 for a tie",
             )
-        return _Within(made, inside)
+        return _Within(made, inside, identity)
     methods = {name: _entered(method, inside) for name, method in methods.items()}
     score_all = methods.get("score_all")
-    return ScoreJudge(methods.get("score") or _one_of(methods["score_all"]), config.tie, score_all)
+    score = methods.get("score") or _one_of(methods["score_all"])
+    return ScoreJudge(score, config.tie, score_all, identity)
 
 
 def _one_of(score_all: BatchScorer) -> PromptScorer:
@@ -204,7 +148,8 @@ def _entered(function: Callable[..., Any], inside: Inside) -> Callable[..., Any]
 class _Within:
     """A judge of one's own that compares by itself, which finds the modules of its project."""
 
-    def __init__(self, made: Any, inside: Inside) -> None:
+    def __init__(self, made: Any, inside: Inside, identity: str) -> None:
+        self.identity = identity
         self.compare = _entered(made.compare, inside)
         if callable(getattr(made, "prepare", None)):
             self.prepare = _entered(made.prepare, inside)

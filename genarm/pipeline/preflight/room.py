@@ -22,7 +22,7 @@ BYTES = {"bfloat16": 2, "float16": 2, "float32": 4}
 NF4 = 0.55  # bytes a weight, with its scales
 TRAINED = 16  # bytes: a weight, its gradient and the two moments of AdamW, all in float32
 # Values that a token, layer and unit of width keep for the backward pass, and what Python and its libraries
-# take before any weight: they fit the peaks in benchmarks/README.md, 2.6 GB for all layers, 1.6 for the top 8.
+# take before any weight: they fit the peaks in benchmarks/README.md, 2.6 GB for all layers, 1.6 for 8 of 30.
 ACTIVATIONS, LIBRARIES = 22, GIB * 4 // 5
 CHUNK = 128  # logits that training computes at a time
 COPIES = 4  # of an ARM: its folder, DVC's cache, MLflow's store, and one of the champion

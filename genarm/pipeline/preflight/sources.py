@@ -1,6 +1,5 @@
 """Whether the preference data of every dimension is there, and its first rows are what the source says."""
 
-from collections import Counter
 from itertools import islice
 from pathlib import Path
 
@@ -41,35 +40,30 @@ def sources(project: Project) -> list[CheckResult]:
 
 def _first_rows(data: Path, key: str, source: SourceConfig) -> tuple[list[CheckResult], str]:
     """What is wrong with the files of a source, and how many they are."""
-    files = find_files(
-        data, source.files, tell=False
-    )  # the stage that reads them all tells what it leaves out
-    parsed, refused, empty = 0, Counter[str](), 0
+    files = find_files(data, source.files, tell=False)  # the stage pairs tells what is left out
+    parsed = refused = rows = 0
     example = ""
     for path in files[:FILES]:
         if path.suffix == ".json" and path.stat().st_size > WHOLE:
-            parsed += 1
+            parsed, rows = parsed + 1, rows + 1  # not looked into
             continue
-        name, rows = path.relative_to(data).as_posix(), 0
+        name = path.relative_to(data).as_posix()
         for row in islice(read_file(path, name), ROWS):
             rows += 1
             try:
                 parse(row.value, source.format, source.preferred)
                 parsed += 1
             except Refused as why:
-                refused[why.reason] += 1
+                refused += 1
                 example = example or f"row {row.number} of {name}: {why.reason}, {why.detail}".rstrip(", ")
-        empty += not rows
-    count = f"{len(files)} file{'s' if len(files) > 1 else ''}"
-    if empty == len(files):
-        return [fail("sources", f"{key}: {count}, and no row in them", "fetch the data again")], count
-    if not parsed:
-        detail = f"{key}: none of the first {refused.total()} rows is a preference pair: {example}"
-        return [fail("sources", detail, f"correct the data, or {key} in params.yaml")], count
-    if refused.total() > parsed:
-        first = refused.total() + parsed
-        detail = f"{key}: {refused.total()} of the first {first} rows are refused: {example}"
-        return [
-            warn("sources", detail, "see the quarantine that the stage pairs writes: genarm pairs")
-        ], count
-    return [], count
+    count = "1 file" if len(files) == 1 else f"{len(files)} files"
+    results = list[CheckResult]()
+    if not rows:
+        results.append(fail("sources", f"{key}: no row in {count}", "fetch the data again"))
+    elif not parsed:
+        detail = f"{key}: none of the first {rows} rows is a preference pair: {example}"
+        results.append(fail("sources", detail, f"correct the data, or {key} in params.yaml"))
+    elif refused > parsed:
+        detail = f"{key}: {refused} of the first {rows} rows are refused: {example}"
+        results.append(warn("sources", detail, "the quarantine that the stage pairs writes names every row"))
+    return results, count
