@@ -39,7 +39,7 @@ def test_the_names_are_those_of_stored_curves() -> None:
     of_a_step = {"loss", "grad_norm", "rewards/accuracies", "rewards/margins", "rewards/chosen"}
     of_a_step |= {"rewards/rejected", "logps/chosen", "logps/rejected"}
     diagnostics = {"drift/chosen", "drift/rejected", "perplexity/chosen", "kl_to_base"}
-    diagnostics |= {"longer_is_chosen", "over_longer"}
+    diagnostics |= {"longer_is_chosen", "over_longer", "implicit_accuracy"}
     evaluations = {"eval/", "eval/loss", "eval/rewards/accuracies", "eval/rewards/margins"}
     assert {"step", "epoch"} | of_a_step | diagnostics | evaluations == NAMES
 
