@@ -2,6 +2,7 @@
 
 from genarm.config import ScorerConfig
 from genarm.judges.base import PAIRINGS, Judge, ScoreJudge, Scorer, judge, rate
+from genarm.judges.identity import scorer_identity
 from genarm.judges.scorers import SCORERS, load_scorer
 
 __all__ = [
@@ -19,4 +20,4 @@ __all__ = [
 
 def load_judge(config: ScorerConfig) -> Judge:
     """The judge of one dimension. Raises JudgeError where its scorer cannot be loaded."""
-    return ScoreJudge(load_scorer(config), tie=config.tie)
+    return ScoreJudge(load_scorer(config), tie=config.tie, identity=scorer_identity(config))

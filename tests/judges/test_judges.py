@@ -1,6 +1,9 @@
 """Scorers on texts whose score is known, and verdicts on sides whose answers are."""
 
 import math
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +11,7 @@ from genarm.config import ScorerConfig
 from genarm.errors import DataError, JudgeError
 from genarm.judges import ScoreJudge, judge, load_judge, load_scorer
 from genarm.judges.scorers import brief, forbidden_words, length, plain, positive, refusal
+from genarm.system.files import sha256
 from genarm.types import Message, Prompt, Response, Side, Verdict
 
 
@@ -152,7 +156,8 @@ def test_verdicts_cover_every_pairing_dimension_and_prompt():
         ("champion", "base", 0, -1),
         ("challenger", "champion", 1, 1),
     ]
-    assert verdicts == [
+    plain = [replace(v, scores=None) for v in verdicts]
+    assert plain == [
         Verdict(asked.id, dimension, left, right, sign * preference)
         for dimension, sign in (("long", 1), ("brief", -1))
         for left, right, *preferences in expected
@@ -165,7 +170,18 @@ def test_a_side_that_did_not_answer_makes_no_verdict():
     assert judge([P], one, {"long": ScoreJudge(length)}) == []
     two: dict[Side, list[Response]] = {**one, "challenger": [response(P, "a b")]}
     verdicts = judge([P], two, {"long": ScoreJudge(length)})
-    assert verdicts == [Verdict(P.id, "long", "challenger", "base", 1)]
+    assert verdicts == [Verdict(P.id, "long", "challenger", "base", 1, scores=(2, 1))]
+
+
+def test_a_verdict_names_its_judge_and_the_version():
+    """A library's for what it computes, the file's hash for a scorer of one's own."""
+    sides: dict[Side, list[Response]] = {"base": [response(P, "a")], "challenger": [response(P, "b!")]}
+    of_own = f"{__name__}:shouting"
+    judges = {name: load_judge(ScorerConfig(scorer=name)) for name in ("positive", "brief", of_own)}
+    named = {v.dimension: v.judge for v in judge([P], sides, judges)}
+    assert named["positive"] == f"positive, vaderSentiment {version('vaderSentiment')}"
+    assert named["brief"] == f"brief, genarm {version('genarm')}"
+    assert named[of_own] == f"{of_own}, test_judges.py sha256 {sha256(Path(__file__))[:12]}"
 
 
 def test_each_response_is_scored_once():
