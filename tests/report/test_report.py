@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from genarm.config import RuleConfig
-from genarm.evaluation.rule import decide
+from genarm.evaluation.rule import conditions, decide
 from genarm.evaluation.scorecard import score
 from genarm.report.build import ReportInput, build_report
 from genarm.report.svg import curves, interval_strip, ticks
