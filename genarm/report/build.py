@@ -1,7 +1,7 @@
 """Everything that a run measured, as one self-contained HTML page, as Markdown and as JSON.
 
-The same input gives the same bytes: no clock, no random choice. What differs from run to run (the date, ids of
-servers) comes in through `lineage` alone, and the seconds that answers took through `respond_seconds`.
+The same input gives the same bytes: no clock, no random choice. What differs from run to run (the date, ids
+of servers) comes in through `lineage` alone, and the seconds that answers took through `respond_seconds`.
 """
 
 import base64
@@ -22,7 +22,7 @@ from genarm.report.cost import costs
 from genarm.report.given import ReportInput, comparison, side_name
 from genarm.report.links import links
 from genarm.report.scores import scores
-from genarm.report.summary import limits, summaries
+from genarm.report.summary import decoding, limits, summaries
 from genarm.report.svg import curves, interval_strip
 from genarm.system import metric_names as names
 from genarm.system.files import write_json, write_text
@@ -30,7 +30,7 @@ from genarm.types import ArmCard
 
 TEMPLATES = Path(__file__).parent / "templates"
 PAGES = {"report.html": "report.html", "report.md": "report.md.jinja"}  # file -> template
-FILTERS = ("short", "typeset", "people", "share", "p_value", "duration", "fenced", "cell")
+FILTERS = ("short", "typeset", "unbroken", "people", "share", "p_value", "duration", "fenced", "cell")
 EXAMPLES = 8  # prompts that Markdown shows; the page and JSON have all
 CURVES = (
     names.LOSS,
@@ -83,6 +83,7 @@ def _view(given: ReportInput) -> dict[str, Any]:
         "title": ", ".join(f"{s.dimension} {s.words}" for s in found),
         "summaries": found,
         "limits": limits(given),
+        "decoding": decoding(given.sampling),
         "links": links(given.lineage, [d.dimension for d in given.decisions]),
         "scorecards": scorecards,
         "decided": {d: comparison(card, d, card.rival) for d, card in scorecards.items()},

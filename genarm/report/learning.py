@@ -9,6 +9,9 @@ so T tokens are T w^2 k nats away, and by Pinsker's inequality no win rate can d
 
 between the two, where each is drawn on its own. A win rate whose lower 95% bound is above one half by more
 than that is not explained by what was learned: it is luck or sharpening.
+
+The implicit reward, log p_arm - log p_start, says what training taught: its accuracy is how often the chosen
+response has the larger one. It is above chance where its lower 95% bound (one-sided, Wilson) exceeds 0.5.
 """
 
 import math
@@ -22,7 +25,10 @@ from genarm.report.numbers import people
 from genarm.system import metric_names as names
 from genarm.types import Comparison, TextHealth
 
+Finding = Literal["learned", "not shown", "hardly moved", "luck or sharpening", "not known"]
+
 CHANCE = 0.5
+HARDLY = 0.02  # a reach below it: no smaller gain counts by the rule's default either
 # How training names its metrics of the last evaluation.
 KL, IMPLICIT, PAIRS = (f"validation/{name}" for name in (names.KL_TO_BASE, names.IMPLICIT_ACCURACY, "pairs"))
 
@@ -31,7 +37,7 @@ KL, IMPLICIT, PAIRS = (f"validation/{name}" for name in (names.KL_TO_BASE, names
 class Learning:
     """The finding, the sentence that tells it, and the numbers behind it; None is not known."""
 
-    finding: Literal["learned", "not shown", "luck or sharpening", "not known"]
+    finding: Finding
     sentence: str
     kl: float | None
     implicit_accuracy: float | None
@@ -54,9 +60,11 @@ def learning(
         reach = weight * math.sqrt(max(kl, 0.0) * health.mean_tokens / 2)
         if needed is not None and needed > 0 and weight > 0:
             least = 2 * (needed / weight) ** 2 / health.mean_tokens
-    finding: Literal["learned", "not shown", "luck or sharpening", "not known"] = "not known"
+    finding: Finding = "not known"
     if reach is not None and needed is not None and needed > 0 and reach < needed:
         finding = "luck or sharpening"
+    elif reach is not None and reach < HARDLY:
+        finding = "hardly moved"
     elif accuracy is not None and pairs:
         finding = "learned" if wilson(accuracy, pairs, Z)[0] > CHANCE else "not shown"
     sentence = _sentence(finding, kl, accuracy, pairs, reach, needed, least)
@@ -64,7 +72,7 @@ def learning(
 
 
 def _sentence(
-    finding: str,
+    finding: Finding,
     kl: float | None,
     accuracy: float | None,
     pairs: int | None,
@@ -80,9 +88,14 @@ def _sentence(
     )
     if finding == "luck or sharpening":
         return (
-            f"The win is luck or sharpening: at a {distance}, the ARM can move a win rate by "
+            f"The win is luck or sharpening: at a {distance}, the ARM can move a win rate by about "
             f"{people(reach)} at most, and this one lies {people(needed)} or more above one half, which "
             f"takes a KL of {people(least)} ({prefers})."
+        )
+    if finding == "hardly moved":
+        return (
+            f"The ARM hardly differs from the base: at a {distance}, it can move a win rate by about "
+            f"{people(reach)} at most ({prefers})."
         )
     if finding == "learned":
         return f"The ARM learned the preference: {prefers}; {distance}."

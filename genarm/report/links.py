@@ -27,7 +27,7 @@ def links(lineage: Mapping[str, str], dimensions: Sequence[str]) -> list[Link]:
     for dimension in dimensions:
         if version := lineage.get(f"version of {dimension}"):
             page = f"{mlflow}/#/models/genarm-{dimension}/versions/{version}" if mlflow else ""
-            found.append(_link(f"MLflow, {dimension}", f"version {version}", page))
+            found.append(_link("MLflow", f"version {version} of {dimension}", page))
     if run := lineage.get("flow run"):
         found.append(_link("Prefect run", run[:8], f"{prefect}/runs/flow-run/{run}" if prefect else ""))
     return found

@@ -19,8 +19,9 @@ def people(value: float | None) -> str:
         return f"{int(value):,}"
     if size < LEAST:
         return f"< {LEAST:.4f}" if value > 0 else f"> -{LEAST:.4f}"
-    digits = 0 if size >= 100 else 1 if size >= 10 else max(2, 1 - math.floor(math.log10(size)))
-    return f"{value:,.{digits}f}"
+    if size >= 0.1:
+        return f"{value:,.{0 if size >= 100 else 1 if size >= 10 else 2}f}"
+    return f"{value:.{1 - math.floor(math.log10(size))}f}".rstrip("0")
 
 
 def share(value: float | None) -> str:
@@ -54,6 +55,11 @@ def typeset(reason: str) -> str:
     reason = _P_VALUE.sub(_below, reason)
     reason = _SCIENTIFIC.sub(lambda found: people(float(found[0])), reason)
     return reason.replace(" >= ", " ≥ ").replace(" <= ", " ≤ ")
+
+
+def unbroken(text: str) -> str:
+    """A reason in which no line begins or ends with a sign: `p < 0.0001` stays on one."""
+    return re.sub(r" ([<>≤≥]) ", "\N{NO-BREAK SPACE}\\1\N{NO-BREAK SPACE}", text)
 
 
 def short(value: object) -> str:

@@ -7,6 +7,7 @@ from typing import Literal
 from genarm.evaluation.rule import Condition, Question, State
 from genarm.report.given import ReportInput, comparison
 from genarm.report.learning import Learning, learning
+from genarm.report.numbers import people
 from genarm.types import Comparison, Decision, Outcome, Scorecard
 
 # The report is made before the registry acts: whether it promoted is not known yet.
@@ -21,6 +22,13 @@ QUESTIONS: Mapping[Question, str] = {
     "harmless": "harms nothing else",
     "fluent": "fluent",
     "varied": "not repetitive",
+}
+SETTINGS = {
+    "dtype": "in {}",
+    "temperature": "temperature {}",
+    "top_p": "top-p {}",
+    "top_k": "top-k {}",
+    "max_new_tokens": "at most {} new tokens",
 }
 NOT_KNOWN = "not known"
 
@@ -52,8 +60,8 @@ class Summary:
     dimension: str
     outcome: Outcome
     words: str
-    challenger: str
     rival: str
+    weight: float | None  # that the challenger was decoded with
     compared: Comparison | None  # what the decision turns on
     ticks: Sequence[Tick]
     learning: Learning
@@ -86,6 +94,15 @@ def limits(given: ReportInput) -> list[str]:
     return found
 
 
+def decoding(sampling: Mapping[str, object]) -> str:
+    """The decoding settings as one line; a setting without words of its own has its name."""
+    parts = []
+    for key, value in sampling.items():
+        shown = people(value) if isinstance(value, float) else str(value)
+        parts.append(SETTINGS.get(key, key.replace("_", " ") + " {}").format(shown))
+    return ", ".join(parts)
+
+
 def judged(given: ReportInput, dimension: str) -> Judged:
     """Who judged, as the verdicts name it, and who labelled the pairs, as the data says."""
     rows = (v for verdicts in given.verdicts.values() for v in verdicts)
@@ -108,16 +125,19 @@ def _summary(given: ReportInput, decision: Decision, card: Scorecard) -> Summary
     dimension = decision.dimension
     weight = given.weights.get(dimension)
     champion = decision.champion
-    rival = f"version {champion.version} in use, weight {champion.weight:g}" if champion else "the base model"
+    rival = (
+        f"version {champion.version}, in use at weight {champion.weight:g}" if champion else "the base model"
+    )
+    compared = comparison(card, dimension, card.rival)
     health = next((h for h in card.health if h.side == "challenger"), None)
     return Summary(
         dimension=dimension,
         outcome=decision.outcome,
         words=OUTCOMES[decision.outcome],
-        challenger="the new ARM" + (f", weight {weight:g}" if weight is not None else ""),
         rival=rival,
-        compared=comparison(card, dimension, card.rival),
-        ticks=_ticks(given.conditions.get(dimension, {}), bool(champion)),
+        weight=weight,
+        compared=compared,
+        ticks=_ticks(given.conditions.get(dimension, {}), compared),
         learning=learning(
             given.train_metrics.get(dimension, {}), weight or 0.0, comparison(card, dimension, "base"), health
         ),
@@ -126,18 +146,20 @@ def _summary(given: ReportInput, decision: Decision, card: Scorecard) -> Summary
     )
 
 
-def _ticks(conditions: Mapping[Question, Sequence[Condition]], has_champion: bool) -> list[Tick]:
-    if not conditions:
+def _ticks(conditions: Mapping[Question, Sequence[Condition]], compared: Comparison | None) -> list[Tick]:
+    if not conditions or compared is None:
         return []  # the challenger is the version in use: nothing was asked
     ticks = []
+    # Stands above the ticks already.
+    known = f"{compared.dimension}: win rate {compared.win_rate} over {compared.right}, "
     for question, words in QUESTIONS.items():
-        if question == "better" and not has_champion:
-            words = "better than the base, no version being in use"
+        if question == "better" and compared.right == "base":
+            words = "better than the base (no version is in use)"
         asked = conditions[question]
         # The worst answer counts, as in the decision.
         order: tuple[State, ...] = ("failed", "open", "passed")
         state = min((c.state for c in asked), key=order.index, default=None)
-        reasons = [c.reason for c in asked] or ["no other dimension is measured"]
+        reasons = [c.reason.removeprefix(known) for c in asked] or ["no other dimension is measured"]
         ticks.append(Tick(question, words, state or "not asked", reasons))
     return ticks
 

@@ -101,7 +101,7 @@ def histogram(name: str, series: Mapping[str, Sequence[float]]) -> Markup:
     values = [v for line in series.values() for v in line]
     if not values:
         return Markup("")
-    marks = ticks(min(values), max(values), 5)
+    marks = ticks(min(values), max(values), 7)
     low, high = marks[0], marks[-1]
     shares = {kind: _shares(line, low, high) for kind, line in series.items() if line}
     top = max(s for line in shares.values() for s in line)
