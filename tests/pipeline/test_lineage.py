@@ -4,6 +4,7 @@ import subprocess
 from datetime import UTC, date, datetime
 
 import pytest
+from toy_params import dimension
 
 from genarm.pipeline.lineage import (
     commit_page,
@@ -19,11 +20,7 @@ from genarm.types import Champion, Provenance
 
 PARAMS = {
     "base": {"model": "nowhere"},
-    "dimensions": ["kind"],
-    "pairs": {"sources": {"kind": {"files": "a"}}},
-    "train": {"kind": {}},
-    "respond": {"weights": {"kind": 0.3}},
-    "judge": {"kind": {"scorer": "length"}},
+    "dimensions": {"kind": dimension(weight=0.3)},
 }
 
 

@@ -30,9 +30,11 @@ def report(project: Project, lineage: Mapping[str, str]) -> Path:
             prompts=project.prompts(),
             responses={d: project.responses(d) for d in measured},
             verdicts={d: _verdicts(layout.verdicts(d)) for d in measured},
-            pair_stats=read_json(layout.pairs_stats, dict[str, object]),
-            quarantine=read_rows(layout.quarantine, dict[str, object]),
-            weights={d: project.params.respond.weights[d] for d in dimensions},
+            pair_stats={d: read_json(layout.pairs_stats(d), dict[str, object]) for d in dimensions},
+            quarantine=[
+                row for d in dimensions for row in read_rows(layout.quarantine(d), dict[str, object])
+            ],
+            weights={d: c.weight for d, c in dimensions.items()},
             sampling=_sampling(project),
             respond_seconds=_respond_seconds(project, measured),
             lineage=lineage,
