@@ -21,7 +21,8 @@ def people(value: float | None) -> str:
         return f"< {LEAST:.4f}" if value > 0 else f"> -{LEAST:.4f}"
     if size >= 0.1:
         return f"{value:,.{0 if size >= 100 else 1 if size >= 10 else 2}f}"
-    return f"{value:.{1 - math.floor(math.log10(size))}f}".rstrip("0")
+    text = f"{value:.{1 - math.floor(math.log10(size))}f}"
+    return text.removesuffix("0") if len(text.partition(".")[2]) > 2 else text
 
 
 def share(value: float | None) -> str:

@@ -8,7 +8,7 @@ from genarm.system import metric_names
 ROOT = Path(__file__).parents[2]
 NAMES = {value for name, value in vars(metric_names).items() if name.isupper() and isinstance(value, str)}
 # The same word where it is no name of a curve: a comparison that was lost, a column of statistics of pairs.
-OTHER_MEANINGS = {("genarm/report/build.py", "loss"), ("genarm/synthesis/card.py", "longer_is_chosen")}
+OTHER_MEANINGS = {("genarm/report/cases.py", "loss"), ("genarm/synthesis/card.py", "longer_is_chosen")}
 
 
 def strings(path: Path) -> set[str]:
