@@ -15,6 +15,7 @@ __all__ = [
     "load_judge",
     "load_scorer",
     "rate",
+    "scorer_identity",
 ]
 
 
