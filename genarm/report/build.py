@@ -30,7 +30,7 @@ from genarm.types import ArmCard
 
 TEMPLATES = Path(__file__).parent / "templates"
 PAGES = {"report.html": "report.html", "report.md": "report.md.jinja"}  # file -> template
-FILTERS = ("short", "typeset", "unbroken", "people", "share", "p_value", "duration", "fenced", "cell")
+FILTERS = ("short", "typeset", "unbroken", "count", "people", "share", "duration", "fenced", "cell")
 EXAMPLES = 8  # prompts that Markdown shows; the page and JSON have all
 CURVES = (
     names.LOSS,

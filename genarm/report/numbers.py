@@ -25,17 +25,17 @@ def people(value: float | None) -> str:
     return text.removesuffix("0") if len(text.partition(".")[2]) > 2 else text
 
 
+def count(value: int) -> str:
+    """A whole number with its thousands apart: 1,234."""
+    return f"{int(value):,}"
+
+
 def share(value: float | None) -> str:
     """A share in per cent: 87%, 0.85%; empty for None."""
     if value is None:
         return ""
     digits = 0 if value in (0, 1) or 0.1 <= value < 0.995 else 1 if value >= 0.01 else 2
     return f"{100 * value:.{digits}f}%"
-
-
-def p_value(value: float) -> str:
-    """`p < 0.0001`, or `p = 0.012`."""
-    return f"p < {LEAST:.4f}" if value < LEAST else f"p = {people(value)}"
 
 
 def duration(seconds: float | None) -> str:

@@ -11,7 +11,7 @@ import pytest
 from reported import DIMENSIONS, Outline, made, with_text
 
 from genarm.config import RuleConfig
-from genarm.evaluation.rule import decide
+from genarm.evaluation.rule import Condition, decide
 from genarm.report.build import build_report
 from genarm.report.numbers import typeset, unbroken
 
@@ -77,6 +77,25 @@ def test_best_and_worst_are_the_largest_gains_and_losses(tmp_path: Path):
     rows = {(s, r["name"]): r for s, rows in facts["scores"].items() for r in rows}
     assert rows["positive", "base"]["n"] < 60, "some verdicts were not read"
     assert rows["positive", "positive challenger"]["mean"] > rows["positive", "base"]["mean"]
+
+
+def test_a_tick_follows_the_worst_condition(tmp_path: Path):
+    """The only dimension has no other one to harm; a failed and a passed condition make a failed tick."""
+    given = made()
+    asked = dict(given.conditions["plain"])
+    asked["fluent"] = [*asked["fluent"], Condition("failed", "perplexity 20 > 12")]
+    changed = {"positive": {**given.conditions["positive"], "harmless": []}, "plain": asked}
+    build_report(replace(given, conditions=changed), tmp_path)
+    facts = json.loads((tmp_path / "report.json").read_text())
+    states = {s["dimension"]: {t["question"]: t["state"] for t in s["ticks"]} for s in facts["summaries"]}
+    assert states["positive"] == {
+        "better": "passed",
+        "harmless": "not asked",
+        "fluent": "passed",
+        "varied": "passed",
+    }
+    assert states["plain"]["better"] == "open" and states["plain"]["fluent"] == "failed"
+    assert "✗ Fluent: perplexity" in (tmp_path / "report.md").read_text()
 
 
 def test_verdicts_of_an_earlier_version_are_shown_without_scores(tmp_path: Path):
