@@ -1,4 +1,4 @@
-"""What a run cost: time and tokens of each training and of each side's answers. Energy is not measured."""
+"""What a run cost: time and tokens of each training and of each side's answers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -5,6 +5,7 @@ import re
 
 LEAST = 0.0001  # smaller numbers say no more than that they are small
 _SCIENTIFIC = re.compile(r"(?<![\w.])-?\d(?:\.\d+)?e[+-]\d+\b")
+_LONG = re.compile(r"(?<![\w.])0\.0\d{3,}\b")
 _P_VALUE = re.compile(r"\bp (\d\S*) < (\d[\d.]*)")
 
 
@@ -54,6 +55,7 @@ def duration(seconds: float | None) -> str:
 def typeset(reason: str) -> str:
     """A reason of the rule with signs and numbers as they are printed."""
     reason = _P_VALUE.sub(_below, reason)
+    reason = _LONG.sub(lambda found: people(float(found[0])), reason)
     reason = _SCIENTIFIC.sub(lambda found: people(float(found[0])), reason)
     return reason.replace(" >= ", " ≥ ").replace(" <= ", " ≤ ")
 

@@ -69,4 +69,7 @@ def test_shares_times_and_reasons_are_written_as_people_do():
     assert typeset("adjusted p 4.1e-06 < 0.01, gain 0.20 >= 0.02") == (
         "adjusted p < 0.0001, limit 0.01, gain 0.20 ≥ 0.02"
     )
+    assert typeset("repetition 0.000771 <= 0.0211, the base's + 0.02") == (
+        "repetition 0.00077 ≤ 0.021, the base's + 0.02"
+    )
     assert typeset("perplexity 1.2e+03 > 13") == "perplexity 1,200 > 13"
