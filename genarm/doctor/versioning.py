@@ -98,13 +98,11 @@ def _is_writing(root: Path) -> bool:
 
 def git(root: Path) -> list[CheckResult]:
     """Check that there is a commit for the lineage to name, and that the files are those of the commit."""
-    from genarm.pipeline.lineage import CHANGES
-
     commit = _git(root, "rev-parse", "--short", "HEAD")
     if commit is None:
         detail = "no git repository with a commit here: DVC refuses to work, and the lineage has no commit"
         return [fail("git", detail, "git init && git add -A && git commit -m start")]
-    changed = (_git(root, *CHANGES) or "").splitlines()
+    changed = (_git(root, "status", "--porcelain") or "").splitlines()
     if changed:
         detail = (
             f"{commit}, {len(changed)} files differ from it: what is trained now cannot be traced to a commit"

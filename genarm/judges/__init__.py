@@ -21,4 +21,4 @@ __all__ = [
 
 def load_judge(config: ScorerConfig) -> Judge:
     """The judge of one dimension. Raises JudgeError where its scorer cannot be loaded."""
-    return ScoreJudge(load_scorer(config), tie=config.tie, identity=scorer_identity(config))
+    return ScoreJudge(load_scorer(config), tie=config.tie)

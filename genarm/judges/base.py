@@ -39,19 +39,17 @@ class ScoreJudge:
     compare = sign(score(left) - score(right)); 0 where the scores are less than `tie` apart.
     """
 
-    def __init__(self, score: Scorer, tie: float = 0.0, identity: str | None = None) -> None:
+    def __init__(self, score: Scorer, tie: float = 0.0) -> None:
         self._score = functools.cache(score)  # the base's response meets two others
         self._tie = tie
-        self.identity = identity  # for the verdicts: who judges, and in which version
 
-    def scores(self, prompt: Prompt, left: Response, right: Response) -> tuple[float, float]:
-        """The scores of both responses. Raises JudgeError where one is no finite number."""
-        return rate(self._score, left.text, prompt.id), rate(self._score, right.text, prompt.id)
+    def score(self, prompt: Prompt, text: str) -> float:
+        """The score of one response. Raises JudgeError where it is no finite number."""
+        return rate(self._score, text, prompt.id)
 
     def compare(self, prompt: Prompt, left: Response, right: Response) -> float:
         """1 for `left`, -1 for `right`, 0 for a tie. Raises JudgeError where a score is no finite number."""
-        of_left, of_right = self.scores(prompt, left, right)
-        gap = of_left - of_right
+        gap = self.score(prompt, left.text) - self.score(prompt, right.text)
         if gap == 0 or abs(gap) < self._tie:
             return 0.0
         return math.copysign(1.0, gap)
@@ -99,15 +97,12 @@ def judge(
 def _verdict(
     judge: Judge, prompt: Prompt, dimension: str, sides: tuple[Side, Side], left: Response, right: Response
 ) -> Verdict:
-    """One verdict, with the scores and the name of the judge where it has them."""
-    return Verdict(
-        prompt.id,
-        dimension,
-        *sides,
-        preference=_checked(judge, prompt, left, right),
-        scores=judge.scores(prompt, left, right) if isinstance(judge, ScoreJudge) else None,
-        judge=getattr(judge, "identity", None),
-    )
+    """One verdict, with the scores of both sides where the judge compares scores."""
+    preference = _checked(judge, prompt, left, right)
+    scores = None
+    if isinstance(judge, ScoreJudge):
+        scores = judge.score(prompt, left.text), judge.score(prompt, right.text)
+    return Verdict(prompt.id, dimension, *sides, preference, scores)
 
 
 def _checked(judge: Judge, prompt: Prompt, left: Response, right: Response) -> float | None:

@@ -14,11 +14,6 @@ from genarm.types import Champion, Provenance
 
 # What a run writes itself does not make a working tree dirty.
 WRITTEN_BY_A_RUN = ("dvc.lock", "mlflow/*.json")
-# Arguments of git that list what differs from the commit: the one rule for all who tell of it.
-CHANGES = (
-    *("status", "--porcelain", "--untracked-files=no", "--", "."),
-    *(f":!{pattern}" for pattern in WRITTEN_BY_A_RUN),
-)
 
 
 def git_commit(root: Path) -> str | None:
@@ -28,7 +23,14 @@ def git_commit(root: Path) -> str | None:
 
 def git_dirty(root: Path) -> bool:
     """Whether tracked files differ from the commit, apart from what a run itself writes."""
-    return bool(_git(root, *CHANGES))
+    return bool(changed_files(root))
+
+
+def changed_files(root: Path) -> list[str]:
+    """The tracked files that differ from the commit, apart from what a run itself writes."""
+    ignored = (f":!{pattern}" for pattern in WRITTEN_BY_A_RUN)
+    told = _git(root, "status", "--porcelain", "--untracked-files=no", "--", ".", *ignored)
+    return [line.strip().partition(" ")[2].strip() for line in told.splitlines()]
 
 
 def provenance(project: Project, dimension: str, warm_start: Champion | None) -> Provenance:

@@ -9,7 +9,7 @@ import pytest
 
 from genarm.config import ScorerConfig
 from genarm.errors import DataError, JudgeError
-from genarm.judges import ScoreJudge, judge, load_judge, load_scorer
+from genarm.judges import ScoreJudge, judge, load_judge, load_scorer, scorer_identity
 from genarm.judges.scorers import brief, forbidden_words, length, plain, positive, refusal
 from genarm.system.files import sha256
 from genarm.types import Message, Prompt, Response, Side, Verdict
@@ -173,15 +173,22 @@ def test_a_side_that_did_not_answer_makes_no_verdict():
     assert verdicts == [Verdict(P.id, "long", "challenger", "base", 1, scores=(2, 1))]
 
 
-def test_a_verdict_names_its_judge_and_the_version():
-    """A library's for what it computes, the file's hash for a scorer of one's own."""
-    sides: dict[Side, list[Response]] = {"base": [response(P, "a")], "challenger": [response(P, "b!")]}
-    of_own = f"{__name__}:shouting"
-    judges = {name: load_judge(ScorerConfig(scorer=name)) for name in ("positive", "brief", of_own)}
-    named = {v.dimension: v.judge for v in judge([P], sides, judges)}
-    assert named["positive"] == f"positive, vaderSentiment {version('vaderSentiment')}"
-    assert named["brief"] == f"brief, genarm {version('genarm')}"
-    assert named[of_own] == f"{of_own}, test_judges.py sha256 {sha256(Path(__file__))[:12]}"
+def test_a_judge_is_named_with_the_version_of_what_computes_it(tmp_path):
+    """A library's for what it computes, the hash of its files for a scorer of one's own."""
+    of_own = ScorerConfig(scorer=f"{__name__}:shouting")
+    assert scorer_identity(ScorerConfig(scorer="positive")) == (
+        f"positive, vaderSentiment {version('vaderSentiment')}"
+    )
+    assert scorer_identity(ScorerConfig(scorer="brief")) == f"brief, genarm {version('genarm')}"
+    digest = sha256(Path(__file__))
+    assert scorer_identity(of_own) == f"{of_own.scorer}, test_judges.py sha256 {digest[:12]}"
+    files = [tmp_path / name for name in ("judges.py", "words.py")]
+    for file in files:
+        file.write_text(file.name)
+    named = scorer_identity(of_own, version="2", files=files)
+    assert named.startswith(f"{of_own.scorer}, version 2, judges.py and 1 more sha256 ")
+    files[1].write_text("changed")
+    assert scorer_identity(of_own, version="2", files=files) != named
 
 
 def test_each_response_is_scored_once():

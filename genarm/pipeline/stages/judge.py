@@ -1,7 +1,9 @@
 """The stage `judge`: the responses of all sides to verdicts."""
 
+from dataclasses import replace
+
 from genarm.judges import judge as compare
-from genarm.judges import load_judge
+from genarm.judges import load_judge, scorer_identity
 from genarm.pipeline.project import Project
 from genarm.system.files import read_rows, write_rows
 from genarm.types import Prompt, Verdict
@@ -14,6 +16,7 @@ def judge(project: Project, dimension: str) -> list[Verdict]:
     answered = {r.prompt_id for r in sides["base"]}
     prompts = [p for p in read_rows(layout.prompts, Prompt) if p.id in answered]
     judges = {d: load_judge(config.judge) for d, config in params.dimensions.items()}
-    verdicts = compare(prompts, sides, judges)
+    who = {d: scorer_identity(config.judge) for d, config in params.dimensions.items()}
+    verdicts = [replace(v, judge=who[v.dimension]) for v in compare(prompts, sides, judges)]
     write_rows(layout.verdicts(dimension), verdicts)
     return verdicts
