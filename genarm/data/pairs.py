@@ -9,7 +9,7 @@ import hashlib
 import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ from genarm.data.batches import CharacterLimit, batches, too_long
 from genarm.data.columns import unread
 from genarm.data.files import find_files
 from genarm.data.formats import parse
+from genarm.data.labels import labelled_by
 from genarm.data.lengths import Lengths, TokenStats, longer_is_chosen, token_lengths, token_stats
 from genarm.data.mapping import ColumnMap
 from genarm.data.refused import Refused
@@ -76,6 +77,7 @@ class PairStats:
     splits: Mapping[Split, SplitStats]
     unread: Mapping[str, Sequence[str]]  # file -> its columns that say something and were not read
     files: Mapping[str, int] = field(compare=False)  # file -> its rows
+    labelled_by: Sequence[str] = ()  # as the data says it
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +147,8 @@ def make_pairs(
     log.info("%s: %d rows, %d pairs, %d refused", dimension, files.total(), len(kept), len(refused))
     for name in columns:
         log.warning("%s: %s: columns not read: %s", dimension, name, ", ".join(sorted(columns[name])))
-    return _result(dimension, files, columns, kept, refused, config)
+    result = _result(dimension, files, columns, kept, refused, config)
+    return replace(result, stats=replace(result.stats, labelled_by=labelled_by(data, files)))
 
 
 def split_of(prompt: Prompt, config: PairsConfig) -> Split:

@@ -56,10 +56,8 @@ class ScoreJudge:
         score: PromptScorer,
         tie: float = 0.0,
         score_all: BatchScorer | None = None,
-        identity: str | None = None,
     ) -> None:
         self._score, self._tie, self._score_all = score, tie, score_all
-        self.identity = identity  # who judges, and in which version
         self._known: dict[tuple[str, str], float] = {}  # the base's response meets two others
 
     def prepare(self, comparisons: Sequence[Comparison]) -> None:
@@ -90,14 +88,9 @@ class ScoreJudge:
             self._known[key] = rate(lambda text: self._score(prompt, text), text, prompt.id)
         return self._known[key]
 
-    def scores(self, prompt: Prompt, left: Response, right: Response) -> tuple[float, float]:
-        """The scores of both responses. Raises JudgeError where one is no finite number."""
-        return self.score(prompt, left.text), self.score(prompt, right.text)
-
     def compare(self, prompt: Prompt, left: Response, right: Response) -> float:
         """1 for `left`, -1 for `right`, 0 for a tie. Raises JudgeError where a score is no finite number."""
-        of_left, of_right = self.scores(prompt, left, right)
-        gap = of_left - of_right
+        gap = self.score(prompt, left.text) - self.score(prompt, right.text)
         if gap == 0 or abs(gap) < self._tie:
             return 0.0
         return math.copysign(1.0, gap)
@@ -146,11 +139,22 @@ def judge(
         if isinstance(judge, PreparedJudge):
             judge.prepare([(p, answers[a][p.id], answers[b][p.id]) for a, b in pairings for p in prompts])
     return [
-        Verdict(p.id, dimension, left, right, preference(judge, p, answers[left][p.id], answers[right][p.id]))
+        _verdict(judge, p, dimension, (left, right), answers[left][p.id], answers[right][p.id])
         for dimension, judge in judges.items()
         for left, right in pairings
         for p in prompts
     ]
+
+
+def _verdict(
+    judge: Judge, prompt: Prompt, dimension: str, sides: tuple[Side, Side], left: Response, right: Response
+) -> Verdict:
+    """One verdict, with the scores of both sides where the judge compares scores."""
+    said = preference(judge, prompt, left, right)
+    scores = None
+    if isinstance(judge, ScoreJudge):
+        scores = judge.score(prompt, left.text), judge.score(prompt, right.text)
+    return Verdict(prompt.id, dimension, *sides, said, scores)
 
 
 def preference(judge: Judge, prompt: Prompt, left: Response, right: Response) -> float | None:

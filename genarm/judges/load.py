@@ -21,6 +21,7 @@ from genarm.config import ScorerConfig, nearest
 from genarm.errors import JudgeError
 from genarm.judges.base import BatchScorer, Judge, PromptScorer, ScoreJudge, Scorer, by_text
 from genarm.judges.blame import in_one_line
+from genarm.judges.identity import scorer_identity
 from genarm.judges.named import find
 from genarm.judges.own_code import OwnCode
 from genarm.judges.scorers import SCORERS
@@ -37,6 +38,7 @@ class LoadedJudge:
     """
 
     judge: Judge
+    config: ScorerConfig
     version: str | None = None
     package: str | None = None
     code: OwnCode | None = None  # of the project
@@ -45,6 +47,11 @@ class LoadedJudge:
     def files(self) -> list[Path]:
         """The files of the project that were loaded so far."""
         return self.code.files if self.code else []
+
+    @property
+    def identity(self) -> str:
+        """Who judges and in which version, as a report shows it."""
+        return scorer_identity(self.config, version=self.version, package=self.package, files=self.files)
 
 
 def load_judge(config: ScorerConfig, root: Path | None = None) -> Judge:
@@ -59,14 +66,14 @@ def load_with_origin(config: ScorerConfig, root: Path | None = None) -> LoadedJu
     module or constructor fails.
     """
     if ":" not in config.scorer:
-        return LoadedJudge(ScoreJudge(by_text(load_scorer(config)), config.tie))
+        return LoadedJudge(ScoreJudge(by_text(load_scorer(config)), config.tie), config)
     named = find(config.scorer, root)
     inside = named.code.importable if named.code else nullcontext
     if inspect.isclass(named.called):
-        judge = _of_methods(config, _construct(config, named.called, inside), inside, named.identity)
+        judge = _of_methods(config, _construct(config, named.called, inside), inside)
     else:
-        judge = ScoreJudge(_of_function(config, named.called, inside), config.tie, identity=named.identity)
-    return LoadedJudge(judge, named.version, named.package, named.code)
+        judge = ScoreJudge(_of_function(config, named.called, inside), config.tie)
+    return LoadedJudge(judge, config, named.version, named.package, named.code)
 
 
 def load_scorer(config: ScorerConfig) -> Scorer:
@@ -96,7 +103,7 @@ def _construct(config: ScorerConfig, kind: type, inside: Inside) -> object:
         ) from error
 
 
-def _of_methods(config: ScorerConfig, made: object, inside: Inside, identity: str) -> Judge:
+def _of_methods(config: ScorerConfig, made: object, inside: Inside) -> Judge:
     methods = {name: m for name in METHODS if callable(m := getattr(made, name, None))}
     if not methods:
         raise JudgeError(
@@ -111,11 +118,11 @@ def _of_methods(config: ScorerConfig, made: object, inside: Inside, identity: st
                 f"judge {config.scorer!r} compares by itself, and tie = {config.tie:g} is for scores",
                 hint="remove tie: its method compare returns 0 for a tie",
             )
-        return _Within(made, inside, identity)
+        return _Within(made, inside)
     methods = {name: _entered(method, inside) for name, method in methods.items()}
     score_all = methods.get("score_all")
     score = methods.get("score") or _one_of(methods["score_all"])
-    return ScoreJudge(score, config.tie, score_all, identity)
+    return ScoreJudge(score, config.tie, score_all)
 
 
 def _one_of(score_all: BatchScorer) -> PromptScorer:
@@ -148,8 +155,7 @@ def _entered(function: Callable[..., Any], inside: Inside) -> Callable[..., Any]
 class _Within:
     """A judge of one's own that compares by itself, which finds the modules of its project."""
 
-    def __init__(self, made: Any, inside: Inside, identity: str) -> None:
-        self.identity = identity
+    def __init__(self, made: Any, inside: Inside) -> None:
         self.compare = _entered(made.compare, inside)
         if callable(getattr(made, "prepare", None)):
             self.prepare = _entered(made.prepare, inside)

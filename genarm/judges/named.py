@@ -11,21 +11,19 @@ from genarm.config import nearest
 from genarm.errors import JudgeError
 from genarm.judges.blame import in_one_line
 from genarm.judges.own_code import OwnCode
-from genarm.system.files import sha256
 
 
 @dataclass(frozen=True, slots=True)
 class Named:
     """What a name stands for, with its origin: the project's code, or a package that is installed.
 
-    `version` is its own attribute or that of its package; `identity` is both as a report shows them.
+    `version` is its own attribute or that of its package.
     """
 
     called: Any
     code: OwnCode | None
     package: str | None
     version: str | None
-    identity: str
 
 
 def find(path: str, root: Path | None) -> Named:
@@ -54,9 +52,7 @@ def find(path: str, root: Path | None) -> Named:
         )
     package, version = (None, None) if code else _package(module)
     version = getattr(found, "version", None) or version
-    return Named(
-        found, code, package, str(version) if version else None, _identity(path, module, package, version)
-    )
+    return Named(found, code, package, str(version) if version else None)
 
 
 def _not_imported(path: str, module: str, error: Exception, root: Path | None) -> JudgeError:
@@ -85,12 +81,3 @@ def _package(module: ModuleType) -> tuple[str, str] | tuple[None, None]:
     for name in () if top == "genarm" else importlib.metadata.packages_distributions().get(top, ()):
         return name, importlib.metadata.version(name)
     return None, None
-
-
-def _identity(path: str, module: ModuleType, package: str | None, version: object) -> str:
-    """`judges:Relevant, version 2, judges.py sha256 0123456789ab`; of a package, its name and version."""
-    if package:
-        return f"{path}, {package} {version}"
-    file = Path(module.__file__) if module.__file__ else None
-    source = f", {file.name} sha256 {sha256(file)[:12]}" if file and file.is_file() else ""
-    return f"{path}{f', version {version}' if version else ''}{source}"

@@ -34,6 +34,7 @@ REJECTED_DRIFT = "drift/rejected"
 CHOSEN_PERPLEXITY = "perplexity/chosen"
 KL_TO_BASE = "kl_to_base"
 LONGER_IS_CHOSEN = "longer_is_chosen"
+IMPLICIT_ACCURACY = "implicit_accuracy"  # how often training raised chosen more than rejected
 OVER_LONGER = "over_longer"  # accuracy beyond what preferring the longer response would get
 
 EVALUATION_LOSS = evaluation_name(LOSS)

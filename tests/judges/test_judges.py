@@ -1,13 +1,17 @@
 """Scorers on texts whose score is known, and verdicts on sides whose answers are."""
 
 import math
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
 from genarm.config import ScorerConfig
 from genarm.errors import DataError, JudgeError
-from genarm.judges import ScoreJudge, by_text, judge, load_judge, load_scorer
+from genarm.judges import ScoreJudge, by_text, judge, load_judge, load_scorer, scorer_identity
 from genarm.judges.scorers import brief, forbidden_words, length, plain, positive, refusal
+from genarm.system.files import sha256
 from genarm.types import Message, Prompt, Response, Side, Verdict
 
 
@@ -154,7 +158,8 @@ def test_verdicts_cover_every_pairing_dimension_and_prompt():
         ("champion", "base", 0, -1),
         ("challenger", "champion", 1, 1),
     ]
-    assert verdicts == [
+    plain = [replace(v, scores=None) for v in verdicts]
+    assert plain == [
         Verdict(asked.id, dimension, left, right, sign * preference)
         for dimension, sign in (("long", 1), ("brief", -1))
         for left, right, *preferences in expected
@@ -167,7 +172,25 @@ def test_a_side_that_did_not_answer_makes_no_verdict():
     assert judge([P], one, {"long": ScoreJudge(by_text(length))}) == []
     two: dict[Side, list[Response]] = {**one, "challenger": [response(P, "a b")]}
     verdicts = judge([P], two, {"long": ScoreJudge(by_text(length))})
-    assert verdicts == [Verdict(P.id, "long", "challenger", "base", 1)]
+    assert verdicts == [Verdict(P.id, "long", "challenger", "base", 1, scores=(2, 1))]
+
+
+def test_a_judge_is_named_with_the_version_of_what_computes_it(tmp_path):
+    """A library's for what it computes, the hash of its files for a scorer of one's own."""
+    of_own = ScorerConfig(scorer=f"{__name__}:shouting")
+    assert scorer_identity(ScorerConfig(scorer="positive")) == (
+        f"positive, vaderSentiment {version('vaderSentiment')}"
+    )
+    assert scorer_identity(ScorerConfig(scorer="brief")) == f"brief, genarm {version('genarm')}"
+    digest = sha256(Path(__file__))
+    assert scorer_identity(of_own) == f"{of_own.scorer}, test_judges.py sha256 {digest[:12]}"
+    files = [tmp_path / name for name in ("judges.py", "words.py")]
+    for file in files:
+        file.write_text(file.name)
+    named = scorer_identity(of_own, version="2", files=files)
+    assert named.startswith(f"{of_own.scorer}, version 2, judges.py and 1 more sha256 ")
+    files[1].write_text("changed")
+    assert scorer_identity(of_own, version="2", files=files) != named
 
 
 def test_each_response_is_scored_once():

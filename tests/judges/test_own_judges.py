@@ -1,6 +1,5 @@
 """Judges of one's own: found in the project's folder, told apart by what they are, hidden from all else."""
 
-import hashlib
 import sys
 from pathlib import Path
 
@@ -106,8 +105,7 @@ def test_its_files_and_version_are_known_and_nothing_of_it_stays_behind(project)
     before = (list(sys.path), set(sys.modules))
     found = load_with_origin(ScorerConfig(scorer="own_judges:Echo"), project)
     assert [f.name for f in found.files] == ["own_judges.py", "own_words.py"] and found.version == "2"
-    digest = hashlib.sha256(CODE.encode()).hexdigest()[:12]
-    assert found.judge.identity == f"own_judges:Echo, version 2, own_judges.py sha256 {digest}"
+    assert found.identity.startswith("own_judges:Echo, version 2, own_judges.py and 1 more sha256 ")
     found.judge.compare(P, answer("red"), answer("blue"))
     assert [f.name for f in found.files] == ["own_judges.py", "own_late.py", "own_words.py"]
     assert sys.path == before[0] and not {m for m in set(sys.modules) - before[1] if m.startswith("own_")}

@@ -8,7 +8,7 @@ from genarm.system import metric_names
 ROOT = Path(__file__).parents[2]
 NAMES = {value for name, value in vars(metric_names).items() if name.isupper() and isinstance(value, str)}
 # The same word where it is no name of a curve: a comparison that was lost, a column of statistics of pairs.
-OTHER_MEANINGS = {("genarm/report/build.py", "loss"), ("genarm/synthesis/card.py", "longer_is_chosen")}
+OTHER_MEANINGS = {("genarm/report/cases.py", "loss"), ("genarm/synthesis/card.py", "longer_is_chosen")}
 
 
 def strings(path: Path) -> set[str]:
@@ -39,7 +39,7 @@ def test_the_names_are_those_of_stored_curves() -> None:
     of_a_step = {"loss", "grad_norm", "rewards/accuracies", "rewards/margins", "rewards/chosen"}
     of_a_step |= {"rewards/rejected", "logps/chosen", "logps/rejected"}
     diagnostics = {"drift/chosen", "drift/rejected", "perplexity/chosen", "kl_to_base"}
-    diagnostics |= {"longer_is_chosen", "over_longer"}
+    diagnostics |= {"longer_is_chosen", "over_longer", "implicit_accuracy"}
     evaluations = {"eval/", "eval/loss", "eval/rewards/accuracies", "eval/rewards/margins"}
     assert {"step", "epoch"} | of_a_step | diagnostics | evaluations == NAMES
 
