@@ -7,6 +7,7 @@ from genarm.config import SourceConfig
 from genarm.data.dvc import data_version
 from genarm.data.files import find_files
 from genarm.data.formats import parse
+from genarm.data.mapping import PAIR, ColumnMap
 from genarm.data.refused import Refused
 from genarm.data.rows import read_file
 from genarm.errors import ConfigError, DataError
@@ -48,14 +49,16 @@ def _first_rows(data: Path, key: str, source: SourceConfig) -> tuple[list[CheckR
             parsed, rows = parsed + 1, rows + 1  # not looked into
             continue
         name = path.relative_to(data).as_posix()
-        for row in islice(read_file(path, name), ROWS):
+        columns = ColumnMap(source.columns.by_part(), name)
+        for row in islice(read_file(path, name, columns.columns), ROWS):
             rows += 1
             try:
-                parse(row.value, source.format, source.preferred)
+                parse(columns.row(row.value), source.format, source.preferred)
                 parsed += 1
             except Refused as why:
                 refused += 1
                 example = example or f"row {row.number} of {name}: {why.reason}, {why.detail}".rstrip(", ")
+        columns.check(PAIR)
     count = "1 file" if len(files) == 1 else f"{len(files)} files"
     results = list[CheckResult]()
     if not rows:
