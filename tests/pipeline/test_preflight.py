@@ -33,7 +33,7 @@ def root(toy, tmp_path: Path) -> Path:
     new_project.create(folder)
     edit(folder / "params.yaml", "model: smollm2-135m-instruct", f"model: {toy.folder}")
     edit(folder / "params.yaml", "max_new_tokens: 128", "max_new_tokens: 16")
-    edit(folder / "params.yaml", "judge: refusal", "judge: judges:Relevant")
+    edit(folder / "params.yaml", "judge: judges:Preference", "judge: judges:Relevant")
     (folder / "data").mkdir()
     rows = [{"prompt": f"say {i}", "chosen": "yes", "rejected": "no"} for i in range(30)]
     (folder / "data" / "pairs.jsonl").write_text("\n".join(map(json.dumps, rows)))
@@ -62,11 +62,17 @@ def test_where_all_is_in_order_nothing_is_told(root):
         ("judges.py", "return len", "return None and len", "gave a NoneType for the response to 'How are"),
         (
             "params.yaml",
-            '"**/*.jsonl"',
+            '"**/*"',
             '"helpful/*"',
             "dimensions.preference.data: no data file matches 'helpful/.*pairs.jsonl",
         ),
-        ("params.yaml", '"**/*.jsonl"', '{files: "**/*.jsonl", format: pku}', "PKU rows carry two labels"),
+        ("params.yaml", '"**/*"', '{files: "**/*", format: pku}', "PKU rows carry two labels"),
+        (
+            "params.yaml",
+            '"**/*"',
+            '{files: "**/*", columns: {chosen: choosen}}',
+            "pairs.jsonl has no column 'choosen' .did you mean 'chosen'",
+        ),
         ("data/pairs.jsonl", '"chosen"', '"better"', "none of the first 20 rows is a preference pair: row 1"),
         ("params.yaml", "layers: all", "layers: 9", "lora.layers = 9, but .* has 4 layers.*1 to 4"),
         ("params.yaml", "max_new_tokens: 16", "max_new_tokens: 99999", "leaves no room for a prompt"),
@@ -84,7 +90,7 @@ def test_what_is_wrong_is_told_with_a_way_out(file, old, new, told, root):
 
 def test_all_that_is_wrong_is_told_at_once(root):
     edit(root / "params.yaml", "judges:Relevant", "refusl")
-    edit(root / "params.yaml", '"**/*.jsonl"', "nothing")
+    edit(root / "params.yaml", '"**/*"', "nothing")
     edit(root / "params.yaml", "layers: all", "layers: 9")
     with pytest.raises(PipelineError, match=r"3 things are wrong: \(1\) .*'nothing'; \(2\) .*; \(3\) .*9"):
         preflight.require(Project(root))
