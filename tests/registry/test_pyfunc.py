@@ -36,7 +36,8 @@ def test_the_stored_model_answers_by_itself(
     assert answers["response"][0] == answers["response"][2], "the card's weight is the default"
     assert answers["response"][0] != answers["response"][1], "weight 0 is the base"
     # A table: of a list, the signature of that time would have made one.
-    assert model.predict(pd.DataFrame([asked]))["response"][0] == answers["response"][0], "alone as in a batch"
+    alone = model.predict(pd.DataFrame([asked]))
+    assert alone["response"][0] == answers["response"][0], "alone as in a batch"
 
 
 def test_the_stored_code_imports_only_what_is_promised_to_stay() -> None:
