@@ -77,7 +77,8 @@ def load_decoder(
         if name not in lora_cards:
             check_fits(card, source, shares_weights=False)
     fitting = {n for n, card in lora_cards.items() if card.model_weights_sha256 == source.weights_sha256}
-    shared = {n: f for n, f in folders.items() if strategy == "shared" or (strategy == "auto" and n in fitting)}
+    sharing = {"shared": set(folders), "auto": fitting, "separate": set()}[strategy]
+    shared = {name: folder for name, folder in folders.items() if name in sharing}
     for name, folder in shared.items():
         if name not in lora_cards:
             raise AdapterError(
