@@ -36,9 +36,8 @@ def made(toy, tmp_path_factory):
             {"base": base, "dimensions": {n: dimension() for n in ("kind", "calm", "new")}},
         )
         project, source = Project(root), resolve(str(toy.folder))
-        lora = make_arm(
-            root / "arms" / "kind", source, toy.model, seed=1, lora_alpha=1, layers_to_transform=[3]
-        )
+        quiet = {"lora_alpha": 1, "target_modules": ["q_proj", "down_proj"], "layers_to_transform": [3]}
+        lora = make_arm(root / "arms" / "kind", source, toy.model, seed=1, **quiet)
         write_card(lora, dataclasses.replace(card(source), dimension="kind", weight=0.5, data_md5="d" * 32))
         other_model(toy, root / "arms" / "calm")
         write_card(root / "arms" / "calm", dataclasses.replace(card(source), dimension="calm"))
