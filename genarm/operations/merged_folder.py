@@ -50,7 +50,7 @@ def save(
     from transformers import GenerationConfig
 
     sampling = {"do_sample": True, "temperature": temperature, "top_k": top_k, "top_p": top_p}
-    model.generation_config = GenerationConfig(
+    model.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
         eos_token_id=end_tokens(tokenizer, model),
         pad_token_id=tokenizer.pad_token_id,
         bos_token_id=tokenizer.bos_token_id,

@@ -82,7 +82,7 @@ def merge(
     guided = [b + weight * a for b, a in zip(alone, reads(model), strict=True)]  # [t, v] a prompt
     for layer in _layers(model):
         layer.scale_layer(scale_of(weight))
-    merged: PreTrainedModel = model.merge_and_unload(safe_merge=True)  # type: ignore[operator]
+    merged: PreTrainedModel = model.merge_and_unload(safe_merge=True)
     near = [(1 + weight) * scores for scores in reads(merged)]
     loss = Loss(
         _mean_kl(guided, near, sampled),
