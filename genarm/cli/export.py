@@ -44,8 +44,10 @@ def export(
         loss = made.loss
         out.print(
             f"sample it at temperature {made.temperature:.3g}; it is near the guided policy, not equal\n"
-            f"merging loses {loss.merged:.2g} nats a token, KL(guided || merged); guidance moves the base by "
-            f"{loss.base:.2g} (measured on {loss.tokens} tokens of {loss.prompts} prompts)",
+            f"merging loses {loss.merged:.2g} nats a token, KL(guided || merged), where guidance moves the "
+            f"base by {loss.base:.2g}\nand the base alone at that temperature would lose {loss.sharpened:.2g} "
+            f"({loss.tokens} tokens of {loss.prompts} prompts)",
+            soft_wrap=True,
             highlight=False,
         )
     out.print(f"how to load it: {made.folder / 'README.md'}", soft_wrap=True, highlight=False)

@@ -35,6 +35,7 @@ class Loss:
     """What merging loses: means over `tokens` tokens that the merged policy drew, in nats."""
 
     merged: float  # KL(guided || merged)
+    sharpened: float  # KL(guided || base at the merged temperature), what is lost without the ARM's change
     base: float  # KL(guided || base), what guidance does at all
     prompts: int
     tokens: int
@@ -83,9 +84,10 @@ def merge(
     for layer in _layers(model):
         layer.scale_layer(scale_of(weight))
     merged: PreTrainedModel = model.merge_and_unload(safe_merge=True)
-    near = [(1 + weight) * scores for scores in reads(merged)]
+    sharp, near = ([(1 + weight) * scores for scores in read] for read in (alone, reads(merged)))
     loss = Loss(
         _mean_kl(guided, near, sampled),
+        _mean_kl(guided, sharp, sampled),
         _mean_kl(guided, alone, sampled),
         len(prompts),
         sum(len(scores) for scores in guided),

@@ -32,7 +32,7 @@ def test_the_loss_falls_much_faster_than_what_guidance_does(tmp_path, weight):
         folder = lora(tmp_path / str(size), model, size)
         _, loss = merge(copy.deepcopy(model), folder, weight, prompts=PROMPTS, vocab=261)
         losses.append(loss)
-    assert all(0 < loss.merged < loss.base for loss in losses)
+    assert all(0 < loss.merged < loss.sharpened < loss.base for loss in losses)
     # Of log-probabilities that differ by O(D^2) the KL is O(D^4): a quarter of D gives about 4^-4 of it.
     assert 4**3 < losses[0].merged / losses[-1].merged < 4**5
 
@@ -40,7 +40,9 @@ def test_the_loss_falls_much_faster_than_what_guidance_does(tmp_path, weight):
 def test_without_the_change_the_model_at_that_temperature_is_the_guided_policy(tmp_path):
     model = toy_model().double()
     _, loss = merge(copy.deepcopy(model), lora(tmp_path, model, 0.0), 0.7, prompts=PROMPTS, vocab=261)
-    assert loss.merged < 1e-9 < loss.base, "an ARM equal to the base sharpens, and so does the temperature"
+    assert loss.merged == loss.sharpened < 1e-9 < loss.base, (
+        "an ARM equal to the base sharpens, and so does the temperature"
+    )
     assert (loss.prompts, scale_of(1.0), temperature_of(1.0, 0.8)) == (2, 0.5, 0.4)
 
 
