@@ -45,7 +45,7 @@ def export(
         out.print(
             f"sample it at temperature {made.temperature:.3g}; it is near the guided policy, not equal\n"
             f"merging loses {loss.merged:.2g} nats a token, KL(guided || merged), where guidance moves the "
-            f"base by {loss.base:.2g}\nand the base alone at it would lose {loss.sharpened:.2g} "
+            f"base by {loss.base:.2g};\nthe base alone, sampled so, would lose {loss.sharpened:.2g} "
             f"({loss.tokens} tokens of {loss.prompts} prompts)",
             soft_wrap=True,
             highlight=False,
