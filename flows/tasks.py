@@ -20,6 +20,7 @@ from genarm.data.dvc_output import StageOutcome
 from genarm.errors import GenarmError
 from genarm.pipeline import warm_start
 from genarm.pipeline.lineage import git_dirty
+from genarm.pipeline.preflight import require
 from genarm.pipeline.project import Project
 from genarm.pipeline.registry_fetch import fetch_version
 from genarm.pipeline.smoke_test import smoke_test
@@ -58,6 +59,13 @@ def mend_data(project: Project) -> None:
     """Complete or undo a change of the data that was cut short, and say so."""
     for line in dvc.mend(project.root):
         get_run_logger().warning("data: %s", line)
+
+
+@task(cache_policy=NO_CACHE)
+def preflight(project: Project) -> None:
+    """Refuse at once what could not end well, and tell what is odd about it."""
+    for result in require(project):
+        get_run_logger().warning("%s: %s; hint: %s", result.check, result.detail, result.fix)
 
 
 @task(**ASKS_A_SERVER)

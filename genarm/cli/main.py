@@ -22,13 +22,15 @@ from genarm.cli.console import (
     out,
     project,
     root,
+    run_root,
     show,
+    show_findings,
     stage_project,
 )
 from genarm.cli.export import export
 from genarm.cli.init import init, options
 from genarm.cli.params import params
-from genarm.errors import Busy, DataError, GenarmError, StaleDecision
+from genarm.errors import Busy, GenarmError, StaleDecision
 from genarm.system.redact import redact
 from genarm.system.utf8 import ensure_utf8
 from genarm.types import Side
@@ -102,9 +104,12 @@ def respond(
 @app.command()
 def judge(dimension: Dimension, as_json: Json = False) -> None:
     """Compare challenger, champion and base on every dimension."""
+    from genarm.pipeline.preflight.judges import require_judges
     from genarm.pipeline.stages.judge import judge as run_stage
 
-    verdicts = run_stage(stage_project("judge", dimension), dimension)
+    here = stage_project("judge", dimension)
+    require_judges(here)
+    verdicts = run_stage(here, dimension)
     show(verdicts if as_json else f"{len(verdicts)} verdicts", as_json)
 
 
@@ -134,9 +139,7 @@ def run(
     promote: Annotated[bool, typer.Option(help="carry the decision out, or only report it")] = True,
 ) -> None:
     """The whole pipeline, once: preference data in, promotion decision out."""
-    folder = flow_root()
-    if not any((folder / name).exists() for name in ("data", "data.dvc")):
-        raise DataError(f"{folder} has no preference data yet", hint="genarm data SOURCE")
+    folder = run_root()
     from genarm.flows import temporary_server
 
     temporary_server.start()
@@ -147,11 +150,15 @@ def run(
 
 @app.command()
 def plan(as_json: Json = False) -> None:
-    """Say which stages would run, and why."""
+    """Say what would keep a run from ending well, then which stages would run, and why."""
     from genarm.pipeline.plan import plan as make_plan
     from genarm.pipeline.plan import render
+    from genarm.pipeline.preflight import check
 
-    stages = make_plan(project())
+    here = project()
+    _ = here.params
+    show_findings(check(here))
+    stages = make_plan(here)
     show(stages if as_json else render(stages), as_json)
 
 

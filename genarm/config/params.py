@@ -127,8 +127,8 @@ class RespondConfig(Section):
 class ScorerConfig(Section):
     """What judges one dimension: a scorer, for which more is better; a text alone is `scorer`."""
 
-    scorer: str = Field(description="a built-in scorer, or 'package.module:function'")
-    options: dict[str, Any] = Field(default_factory=dict, description="keyword arguments of the scorer")
+    scorer: str = Field(description="a built-in scorer, or a class or function: 'package.module:Name'")
+    options: dict[str, Any] = Field(default_factory=dict, description="arguments of the class or function")
     tie: float = Field(0.0, ge=0, description="scores closer than this tie")
 
 

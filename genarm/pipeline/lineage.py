@@ -19,8 +19,14 @@ def git_commit(root: Path) -> str | None:
 
 def git_dirty(root: Path) -> bool:
     """Whether tracked files differ from the commit, apart from what a run itself writes."""
+    return bool(changed_files(root))
+
+
+def changed_files(root: Path) -> list[str]:
+    """The tracked files that differ from the commit, apart from what a run itself writes."""
     ignored = (f":!{pattern}" for pattern in WRITTEN_BY_A_RUN)
-    return bool(_git(root, "status", "--porcelain", "--untracked-files=no", "--", ".", *ignored))
+    told = _git(root, "status", "--porcelain", "--untracked-files=no", "--", ".", *ignored)
+    return [line.strip().partition(" ")[2].strip() for line in told.splitlines()]
 
 
 def provenance(project: Project, dimension: str, warm_start: Champion | None) -> Provenance:
@@ -45,4 +51,4 @@ def report_lineage(project: Project) -> dict[str, str]:
 
 def _git(root: Path, *arguments: str) -> str:
     done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=False)
-    return done.stdout.strip()
+    return done.stdout.strip() if done.returncode == 0 else ""  # before the first commit, git prints "HEAD"
