@@ -27,6 +27,7 @@ from genarm.cli.console import (
     show_findings,
     stage_project,
 )
+from genarm.cli.export import export
 from genarm.cli.init import init, options
 from genarm.cli.params import params
 from genarm.errors import Busy, GenarmError, StaleDecision
@@ -37,6 +38,7 @@ from genarm.types import Side
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 app.callback()(options)
 app.command()(init)
+app.command()(export)
 app.command()(params)
 app.add_typer(registry.app, name="registry")
 

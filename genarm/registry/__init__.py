@@ -34,6 +34,7 @@ class Registry(Store):
     drift = in_use.drift
     fetch = in_use.fetch
     show = versions.show
+    version = store.translates_errors(versions.get)
     list = versions.listing
     record_decision = decision_log.record_decision
     manual_decision = promotion.manual_decision
