@@ -6,7 +6,11 @@ from pathlib import Path
 from genarm.system import metric_names
 
 ROOT = Path(__file__).parents[2]
-NAMES = {value for name, value in vars(metric_names).items() if name.isupper() and isinstance(value, str)}
+NAMES = {
+    value
+    for name, value in vars(metric_names).items()
+    if name.isupper() and isinstance(value, str) and not metric_names.is_of_decision(value)
+}
 # The same word where it is no name of a curve: a comparison that was lost, a column of statistics of pairs.
 OTHER_MEANINGS = {("genarm/report/build.py", "loss"), ("genarm/synthesis/card.py", "longer_is_chosen")}
 
