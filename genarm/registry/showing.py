@@ -9,6 +9,7 @@ from genarm.registry.record import decision_note, noted_metrics
 from genarm.registry.standing import standing, who
 from genarm.registry.store import Store, translates_errors
 from genarm.registry.tags import model_name
+from genarm.registry.version_page import lineage
 from genarm.registry.versions import Version, get, iso, location, run_of, versions
 from genarm.system import metric_names as names
 
@@ -63,6 +64,7 @@ def show(store: Store, dimension: str, version: int | str = tags.CHAMPION) -> di
         "state": stands.state,
         "standing": stands.sentence,
         "decision": asdict(decided) if decided else None,
+        "lineage": lineage(shown),
         "trail": _trail(store, shown),
         "run_id": shown.run_id if run else f"{shown.run_id} (gone)",
         "model_id": shown.model_id,

@@ -30,7 +30,6 @@ def version_page(version: Version, others: Sequence[Version] = ()) -> str:
         decision_note(version),
         rollback_note(version),
     )
-    lineage = {label(t): v for t, v in known.items() if t.startswith(tags.PREFIX) and t not in NO_LINEAGE}
     return render(
         "version",
         version=version,
@@ -45,8 +44,14 @@ def version_page(version: Version, others: Sequence[Version] = ()) -> str:
         rollback_link=rolled_back and run_link(rolled_back.experiment, rolled_back.run),
         measured=measured_lines(metrics, version.dimension),
         metrics={name: value for name, value in sorted(metrics.items()) if not names.is_of_decision(name)},
-        lineage=dict(sorted(lineage.items())),
+        lineage=lineage(version),
     ).removesuffix("\n")
+
+
+def lineage(version: Version) -> dict[str, str]:
+    """What a version is and where it comes from, by names as people read them."""
+    of = {label(t): v for t, v in version.tags.items() if t.startswith(tags.PREFIX) and t not in NO_LINEAGE}
+    return dict(sorted(of.items()))
 
 
 def refresh(store: Store, version: Version, others: Sequence[Version] = ()) -> None:

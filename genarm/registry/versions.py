@@ -5,7 +5,7 @@ A version of `genarm-<dimension>` is identified by the hash of its adapter, whic
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from genarm.errors import RegistryError
 from genarm.registry import tags
 from genarm.registry.mlflow_errors import ABSENT, INVALID, passing_over
-from genarm.registry.store import Store, translates_errors
+from genarm.registry.store import Store
 from genarm.registry.tags import model_name
 from genarm.types import Champion
 
