@@ -18,18 +18,18 @@ def versions_table(rows: Sequence[dict[str, Any]]) -> RenderableType:
     """One row a version: what it is for, how well it did against whom, and what became of it."""
     if not rows:
         return "no versions yet: genarm run"
-    table = Table(
-        "version", "alias", "win rate", "over", "p", "state", "made", show_edge=False, pad_edge=False
-    )
+    table = Table(show_edge=False, pad_edge=False)
+    for title in ("version", "win rate", "over", "p"):
+        table.add_column(title, no_wrap=True)
+    table.add_column("standing", min_width=10)
+    table.add_column("made", no_wrap=True)
     for row in rows:
-        state = row["state"] + (f": {row['blocked']}" if row["blocked"] else "")
         table.add_row(
             f"{row['dimension']} {row['version']}",
-            ", ".join(row["aliases"]),
             win_rate(row),
-            _over(row["against"]),
+            _over(row["against"], base="the base"),
             _number(row[names.P_ADJUSTED]),
-            state if row["state"] != "champion" else "in use",
+            ", ".join(row["aliases"]) or f"{row['state']}: {row['blocked']}".removesuffix(": "),
             _day(row["created"]),
         )
     return table
@@ -51,9 +51,7 @@ def version_view(shown: dict[str, Any]) -> RenderableType:
         reasons = [Text(f"- {reason}") for reason in decision["reasons"]]
         parts += _section("Why", [told, *reasons])
     parts += _section("Metrics", [_metrics(shown["metrics"])])
-    parts += _section(
-        "Trail", [_trail(shown["trail"])] if shown["trail"] else [Text("nothing was decided yet")]
-    )
+    parts += _section("Trail", [_trail(shown["trail"])] if shown["trail"] else [])
     lineage = {name: HASH.sub(lambda m: m[0][:LENGTH], v) for name, v in shown["lineage"].items()}
     ids = {
         "run": shown["run_id"],
@@ -100,6 +98,7 @@ def _rank(item: tuple[str, float]) -> tuple[bool, bool, str]:
 
 def _trail(events: Sequence[dict[str, str]]) -> Table:
     table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
     for event in events:
         table.add_row(_minute(event["at"]), event["what"], event["by"])
     return table
@@ -114,10 +113,10 @@ def _pairs(values: dict[str, Any]) -> Table:
     return table
 
 
-def _over(number: int | None) -> str:
+def _over(number: int | None, base: str = "the base model") -> str:
     if number is None:
         return "-"
-    return f"version {number}" if number else "the base model"
+    return f"version {number}" if number else base
 
 
 def _number(value: float | None) -> str:

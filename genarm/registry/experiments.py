@@ -32,9 +32,9 @@ def _tags(*columns: str) -> tuple[str, ...]:
 DESCRIPTIONS = {
     tags.TRAIN_EXPERIMENT: Description(
         "Each row is the training of one autoregressive reward model (ARM), up to its version. "
-        f"`{names.EVALUATION_ACCURACY}` is the share of held-out pairs that it gets right, to be compared with "
-        f"`{names.EVALUATION_LONGER}`, what preferring the longer response would get; "
-        f"`{names.evaluation_name(names.KL_TO_BASE)}` is how far it moved from its base model, in nats a token. "
+        f"`{names.EVALUATION_ACCURACY}` is the share of held-out pairs that it gets right, to be compared "
+        f"with `{names.EVALUATION_LONGER}`, what preferring the longer response would get; "
+        f"`{names.evaluation_name(names.KL_TO_BASE)}` is how far it moved from its base, in nats a token. "
         "How well its guided answers did is on its version and in the experiment "
         f"{tags.DECISIONS_EXPERIMENT}.",
         (

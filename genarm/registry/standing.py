@@ -43,8 +43,8 @@ def standing(version: Version, others: Sequence[Version] = ()) -> Standing:
 
 
 def who(by: str, user: str) -> str:
-    """Who did something: `ada (operator)`, `ada (flow run 3f1c...)`; empty where nobody knows."""
-    role = f"flow run {by}" if FLOW_RUN.fullmatch(by) else by
+    """Who did something: `ada (operator)`, `ada (flow run 3f1c02ab)`; empty where nobody knows."""
+    role = f"flow run {by[:8]}" if FLOW_RUN.fullmatch(by) else by
     return f"{user} ({role})" if user and role else user or role
 
 
