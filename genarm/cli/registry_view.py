@@ -18,7 +18,7 @@ def versions_table(rows: Sequence[dict[str, Any]]) -> RenderableType:
     """One row a version: what it is for, how well it did against whom, and what became of it."""
     if not rows:
         return "no versions yet: genarm run"
-    table = Table(show_edge=False, pad_edge=False)
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for title in ("version", "win rate", "over", "p"):
         table.add_column(title, no_wrap=True)
     table.add_column("standing", min_width=10)

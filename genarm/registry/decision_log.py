@@ -222,7 +222,7 @@ def _log_metrics(
     if version:
         trained |= noted_metrics(version)
     held_out = {name: trained[called] for name, called in HELD_OUT.items() if called in trained}
-    metrics = held_out | dict(measured)
+    metrics = dict(measured) | held_out
     run_id, start = run.info.run_id, run.info.start_time  # the same time again adds nothing
     of_model = {"model_id": model.model_id, "run_id": run_id} if model else {}
     if metrics:

@@ -41,7 +41,7 @@ DESCRIPTIONS = {
             *_metrics(names.EVALUATION_ACCURACY, names.EVALUATION_LONGER, names.EVALUATION_LOSS),
             *_metrics(names.evaluation_name(names.KL_TO_BASE)),
             *("params.`learning_rate`", "params.`beta`"),
-            *("attributes.`Models`", "attributes.`Dataset`"),
+            "attributes.`Models`",
         ),
     ),
     tags.DECISIONS_EXPERIMENT: Description(

@@ -53,10 +53,8 @@ PERPLEXITY = "perplexity"
 REPETITION = "repetition"
 KL = "kl"  # KL(guided || base) a token
 MEAN_TOKENS = "mean_tokens"
-_OF_DECISION = {
-    *(WIN_RATE, WIN_RATE_LOWER, WIN_RATE_UPPER, WIN_RATE_N, P_VALUE, P_ADJUSTED),
-    *(PERPLEXITY, REPETITION, KL, MEAN_TOKENS),
-}
+_OF_COMPARISON = {WIN_RATE, WIN_RATE_LOWER, WIN_RATE_UPPER, WIN_RATE_N, P_VALUE}
+_OF_DECISION = {P_ADJUSTED, PERPLEXITY, REPETITION, KL, MEAN_TOKENS, EVALUATION_ACCURACY, EVALUATION_LONGER}
 
 
 def guard_name(name: str, dimension: str) -> str:
@@ -66,7 +64,7 @@ def guard_name(name: str, dimension: str) -> str:
 
 def is_of_decision(name: str) -> bool:
     """Whether a metric was measured for a decision, on whichever dimension."""
-    return name in (EVALUATION_ACCURACY, EVALUATION_LONGER) or name.partition("/")[0] in _OF_DECISION
+    return name in _OF_DECISION or name.partition("/")[0] in _OF_COMPARISON
 
 
 def is_evaluation_row(row: Mapping[str, float]) -> bool:
