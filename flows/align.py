@@ -18,7 +18,7 @@ from rich.console import Console
 from genarm.data import dvc
 from genarm.errors import Busy, StaleDecision
 from genarm.pipeline.project import Project
-from genarm.pipeline.stage_names import PAIRS, TRAIN, measuring_stages, stage_of
+from genarm.pipeline.stage_names import PAIRS, PROMPTS, TRAIN, measuring_stages, stage_of
 from genarm.report.closing import closing_block
 from genarm.system import env
 from genarm.types import Champion, Decision
@@ -34,13 +34,13 @@ def align(root: str | None = None, promote: bool = True) -> list[Decision]:
     root: the project's folder. promote: carry the decision out, or only report it.
     """
     started, project = time.monotonic(), open_project(root)
-    dimensions, decided = project.params.dimensions, {}
+    dimensions, decided = list(project.params.dimensions), {}
     with alone(project):
         tasks.mend_data(project)
         champions = tasks.snapshot(project)
         tasks.note_starts(project)
         run = ChangedStages(project)
-        run(dvc.POINTER, PAIRS)
+        run(dvc.POINTER, *(stage_of(PAIRS, d) for d in dimensions), PROMPTS)
         run.changed |= {stage_of(TRAIN, d) for d in tasks.note_starts(project)}  # it depends on the data
         run(*(stage_of(TRAIN, d) for d in dimensions))
         for dimension in dimensions:
@@ -55,7 +55,7 @@ def align(root: str | None = None, promote: bool = True) -> list[Decision]:
                     _same_champion(dimension, decision.champion, champions[dimension])
                     decided[dimension] = tasks.promote(project, decision, carry_out=promote)
             tasks.snapshot(project)
-        weights = project.params.respond.weights
+        weights = {d: config.weight for d, config in project.params.dimensions.items()}
         decisions = [decided.get(d) or same(d, in_use[d], weights[d]) for d in dimensions]
         tasks.publish(project, decisions)
     block = closing_block(project.root, decisions, time.monotonic() - started)

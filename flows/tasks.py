@@ -64,7 +64,7 @@ def mend_data(project: Project) -> None:
 @task(**ASKS_A_SERVER)
 def snapshot(project: Project) -> dict[str, Champion | None]:
     """Mend what a killed run left half done, then write the champion aliases to mlflow/champions.json."""
-    store, dimensions = registry.connect(project.root), project.params.dimensions
+    store, dimensions = registry.connect(project.root), list(project.params.dimensions)
     for line in store.reconcile(dimensions):
         get_run_logger().warning("registry: %s", line)
     return store.snapshot(project.layout.champions, dimensions)
@@ -89,7 +89,7 @@ def register(project: Project, dimension: str) -> int:
     version = registry.connect(project.root).register(
         dimension,
         layout.arm(dimension),
-        weight=project.params.respond.weights[dimension],
+        weight=project.params.dimensions[dimension].weight,
         metrics=read_json(layout.train_metrics(dimension), dict[str, float]),
         curves=read_curves(layout.train_curves(dimension)),
         lineage=lineage,
