@@ -55,7 +55,7 @@ DESCRIPTIONS = {
         (
             *_tags(tags.OUTCOME, tags.CHALLENGER_VERSION, tags.CHAMPION_VERSION),
             *_metrics(names.WIN_RATE, names.WIN_RATE_LOWER, names.WIN_RATE_UPPER, names.WIN_RATE_N),
-            *_metrics(names.P_ADJUSTED, names.PERPLEXITY, names.REPETITION, names.KL),
+            *_metrics(names.P_ADJUSTED),
             "attributes.`User`",
         ),
     ),
