@@ -23,6 +23,7 @@ from genarm.data.columns import unread
 from genarm.data.files import find_files
 from genarm.data.formats import parse
 from genarm.data.lengths import Lengths, TokenStats, longer_is_chosen, token_lengths, token_stats
+from genarm.data.mapping import ColumnMap
 from genarm.data.refused import Refused
 from genarm.data.rows import RawRow, read_file
 from genarm.errors import DataError
@@ -114,18 +115,21 @@ def make_pairs(
         for path in find_files(data, source.files):
             name = path.relative_to(data).as_posix()
             files[name] = 0
-            for row in _rows(path, name, dimension):
+            columns_of = ColumnMap(source.columns.by_part(), name)
+            for row in _rows(path, name, dimension, columns_of.columns):
                 files[name] += 1
                 try:
-                    pair = parse(row.value, source.format, source.preferred)
+                    value = columns_of.row(row.value)
+                    pair = parse(value, source.format, source.preferred)
                     _only_once(row, pair, first)
                     limit.check(pair)
                 except Refused as why:
                     refuse(row, why)
                 else:
-                    if isinstance(row.value, Mapping):
-                        _note(columns, name, unread(row.value))
+                    if isinstance(value, Mapping):
+                        _note(columns, name, unread(value))
                     yield row, pair
+            columns_of.check()
 
     for batch in batches(parsed()):
         measured = token_lengths([pair for _, pair in batch], tokenizer)
@@ -259,9 +263,9 @@ def _result(
     return PairsResult(dimension, splits, refused, stats, config.max_refused)
 
 
-def _rows(path: Path, name: str, dimension: str) -> Iterator[RawRow]:
+def _rows(path: Path, name: str, dimension: str, columns: Mapping[str, str]) -> Iterator[RawRow]:
     """The rows of a file, with a bar on a terminal."""
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task(escape(f"{dimension}: {name}"), total=None)
-        yield from progress.track(read_file(path, name), task_id=bar)
+        yield from progress.track(read_file(path, name, columns), task_id=bar)
