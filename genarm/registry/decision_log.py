@@ -6,7 +6,8 @@ A run is identified by the hash of its content, so recording the same decision a
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ from genarm.system.files import to_json
 from genarm.types import Decision
 
 if TYPE_CHECKING:
-    from mlflow.entities import Run
+    from mlflow.entities import LoggedModel, Run
 
 # What a decision is also judged by, and what the metrics of a training call it.
 HELD_OUT = {
@@ -87,10 +88,20 @@ def log_decision(
         **{tags.tag(name): value for name, value in (lineage or {}).items()},
     }
     title = f"{decision.dimension}: {decision.outcome}"
-    train = store.experiment(tags.TRAIN_EXPERIMENT) if version else ""
-    train_link = run_link(train, version.run_id) if version and version.run_id else ""
-    page = decision_page(decision, version.number if version else 0, train_link)
-    run = _log(store, decision.dimension, title, to_json(decision), facts, page, report, metrics, version)
+
+    @cache
+    def model() -> "LoggedModel | None":  # asked for at most once, and not where the decision is on record
+        return logged_model(store, version.model_id) if version else None
+
+    def page() -> str:
+        logged = model()
+        train_link = run_link(logged.experiment_id, version.run_id) if logged and version else ""
+        return decision_page(decision, version.number if version else 0, train_link)
+
+    def numbers() -> tuple[dict[str, float], str]:
+        return _numbers(metrics or {}, version, model()), version.model_id if version and model() else ""
+
+    run = _log(store, decision.dimension, title, to_json(decision), facts, page, report, numbers)
     if version:
         _note(store, decision, version, stored, run)
     return str(run.info.run_id)
@@ -153,7 +164,7 @@ def log_rollback(
     }
     page = rollback_page(demoted.dimension, demoted.number, target, reason)
     title = f"{demoted.dimension}: rollback"
-    run = _log(store, demoted.dimension, title, json.dumps(content, indent=2), facts, page)
+    run = _log(store, demoted.dimension, title, json.dumps(content, indent=2), facts, lambda: page)
     at = iso(run.info.start_time)
     return RollbackNote(target, reason, run.info.experiment_id, run.info.run_id, at, actor, user)
 
@@ -183,12 +194,14 @@ def _log(
     title: str,
     content: str,
     facts: Mapping[str, str],
-    page: str,
+    page: Callable[[], str],
     report: Path | None = None,
-    metrics: Mapping[str, float] | None = None,
-    version: Version | None = None,
+    numbers: Callable[[], tuple[dict[str, float], str]] = lambda: ({}, ""),
 ) -> "Run":
-    """The run for `content`, created or completed, with all that is known of it now."""
+    """The run for `content`, created or completed, with all that is known of it now.
+
+    `numbers` are metrics and the logged model that they are of, empty for none.
+    """
     client, experiment = store.client, store.experiment(tags.DECISIONS_EXPERIMENT)
     sha256 = hashlib.sha256(content.encode()).hexdigest()
     known = {tag: value for tag, value in facts.items() if value}
@@ -196,7 +209,7 @@ def _log(
     if same:
         run = same[0]
     else:
-        identity = {tags.DECISION_SHA256: sha256, tags.DIMENSION: dimension, tags.NOTE: page}
+        identity = {tags.DECISION_SHA256: sha256, tags.DIMENSION: dimension, tags.NOTE: page()}
         run = client.create_run(experiment, run_name=title, tags=identity | known)
     for tag, value in known.items():
         if tag not in run.data.tags:  # a later caller may know more; what is on record stays
@@ -204,27 +217,30 @@ def _log(
             run.data.tags[tag] = value
     if run.info.status == "RUNNING":
         client.log_text(run.info.run_id, content, "decision.json")
-        run.data.metrics.update(_log_metrics(store, run, metrics or {}, version))
+        run.data.metrics.update(_log_metrics(store, run, *numbers()))
         if report:
             client.log_artifacts(run.info.run_id, str(report), "report")
         client.set_terminated(run.info.run_id, "FINISHED")
     return run
 
 
-def _log_metrics(
-    store: Store, run: "Run", measured: Mapping[str, float], version: Version | None
+def _numbers(
+    measured: Mapping[str, float], version: Version | None, model: "LoggedModel | None"
 ) -> dict[str, float]:
-    """Log what was measured, and the held-out accuracy, on a run and the logged model of a version."""
-    from mlflow.entities import Metric
-
-    model = logged_model(store, version.model_id) if version else None
+    """What was measured for a decision, and the held-out accuracy, which is known since the training."""
     trained = {metric.key: metric.value for metric in (model.metrics if model else None) or ()}
     if version:
         trained |= noted_metrics(version)
     held_out = {name: trained[called] for name, called in HELD_OUT.items() if called in trained}
-    metrics = dict(measured) | held_out
+    return dict(measured) | held_out
+
+
+def _log_metrics(store: Store, run: "Run", metrics: dict[str, float], model_id: str) -> dict[str, float]:
+    """Log metrics on a run and the logged model that they are of."""
+    from mlflow.entities import Metric
+
     run_id, start = run.info.run_id, run.info.start_time  # the same time again adds nothing
-    of_model = {"model_id": model.model_id, "run_id": run_id} if model else {}
+    of_model = {"model_id": model_id, "run_id": run_id} if model_id else {}
     if metrics:
         rows = [Metric(name, float(value), start, 0, **of_model) for name, value in metrics.items()]
         store.client.log_batch(run_id, metrics=rows)
