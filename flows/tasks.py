@@ -20,6 +20,7 @@ from genarm.data.dvc_output import StageOutcome
 from genarm.errors import GenarmError
 from genarm.pipeline import warm_start
 from genarm.pipeline.lineage import git_dirty
+from genarm.pipeline.measured import measured
 from genarm.pipeline.preflight import require
 from genarm.pipeline.project import Project
 from genarm.pipeline.registry_fetch import fetch_version
@@ -126,7 +127,12 @@ def promote(project: Project, decision: Decision, *, carry_out: bool) -> Decisio
     report = sha256(layout.report / "report.json")
     actor = server_ids().get("flow run", "flow")
     store.record_decision(
-        decision, actor=actor, report_sha256=report, report=layout.report, lineage=server_ids()
+        decision,
+        actor=actor,
+        report_sha256=report,
+        report=layout.report,
+        lineage=server_ids(),
+        metrics=measured(project, decision.dimension),
     )
     if decision.outcome == "promote" and carry_out:
         dimension = decision.dimension

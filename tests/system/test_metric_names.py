@@ -6,7 +6,9 @@ from pathlib import Path
 from genarm.system import metric_names
 
 ROOT = Path(__file__).parents[2]
-NAMES = {value for name, value in vars(metric_names).items() if name.isupper() and isinstance(value, str)}
+ALL = {value for name, value in vars(metric_names).items() if name.isupper() and isinstance(value, str)}
+# What a decision rests on is called as the fields of the nouns are, which are spelled wherever they are read.
+NAMES = {n for n in ALL if not metric_names.is_of_decision(n)} | {metric_names.EVALUATION_ACCURACY}
 # The same word where it is no name of a curve: a comparison that was lost, a column of statistics of pairs.
 OTHER_MEANINGS = {("genarm/report/cases.py", "loss"), ("genarm/synthesis/card.py", "longer_is_chosen")}
 
@@ -42,6 +44,11 @@ def test_the_names_are_those_of_stored_curves() -> None:
     diagnostics |= {"longer_is_chosen", "over_longer", "implicit_accuracy"}
     evaluations = {"eval/", "eval/loss", "eval/rewards/accuracies", "eval/rewards/margins"}
     assert {"step", "epoch"} | of_a_step | diagnostics | evaluations == NAMES
+    of_a_decision = {"win_rate", "win_rate_lower", "win_rate_upper", "win_rate_n", "p_value", "p_adjusted"}
+    of_a_decision |= {"perplexity", "repetition", "kl", "mean_tokens", "eval/longer_is_chosen"}
+    of_a_decision |= {"eval/rewards/accuracies"}
+    assert of_a_decision - evaluations == ALL - NAMES
+    assert metric_names.is_of_decision(metric_names.guard_name("win_rate", "plain"))
 
 
 def test_a_row_of_the_curves_is_of_a_step_or_of_an_evaluation() -> None:
