@@ -95,7 +95,7 @@ def test_all_responses_are_scored_in_one_call(project):
         for side, text in (("base", "a"), ("champion", "a"), ("challenger", "bb"))
     }
     verdicts = judge([P, q], sides, {"long": found})
-    assert verdicts[0] == Verdict(P.id, "long", "challenger", "base", 1) and len(verdicts) == 6
+    assert verdicts[0] == Verdict(P.id, "long", "challenger", "base", 1, (2, 1)) and len(verdicts) == 6
     assert own(project, "Batch") is not found
     module = sys.modules.get("own_judges")
     assert module is None and found._score_all.__closure__[0].cell_contents.__self__.calls == 1

@@ -67,7 +67,7 @@ def test_a_checkpoint_of_another_training_is_refused_with_the_difference(toy, tm
         at_pass(killing, 1, die)
         with pytest.raises(Killed):
             run(toy, tmp_path / "one", changed(checkpoint_minutes=OFTEN, beta=0.2))
-    assert "belongs to another training and is not used (settings.beta 0.1, now 0.2)" in caplog.text
+    assert "belongs to another training and is not used (settings.beta 0.05, now 0.2)" in caplog.text
     assert "training starts from step 0" in caplog.text
     back = run(toy, tmp_path / "one", config)  # the first one's parameters were meant after all
     assert back.card == straight.card and back.curves == straight.curves
