@@ -1,0 +1,61 @@
+"""The commands that run a flow: first what it needs is checked, last what came out is printed."""
+
+import time
+from typing import Annotated
+
+import typer
+
+from genarm.cli.console import Json, err, flow_root, out, project, show
+from genarm.errors import DataError
+from genarm.system.verbosity import Verbosity, verbosity
+
+
+def run(
+    promote: Annotated[bool, typer.Option(help="carry the decision out, or only report it")] = True,
+    as_json: Json = False,
+) -> None:
+    """The whole pipeline, once: preference data in, promotion decision out."""
+    began, folder = time.monotonic(), flow_root()
+    if not any((folder / name).exists() for name in ("data", "data.dvc")):
+        raise DataError(f"{folder} has no preference data yet", hint="genarm data SOURCE")
+    dimensions = project().params.dimensions
+    from genarm.flows import temporary_server
+
+    temporary_server.start()
+    from genarm.flows import run_console
+    from genarm.flows.align import align
+    from genarm.pipeline.stage_names import RESPOND_OF, stage_of
+    from genarm.report.closing import closing_block, decisions_table
+
+    run_console.install(max(len(stage_of(RESPOND_OF["champion"], d)) for d in dimensions))
+    decisions = align(root=str(folder), promote=promote)
+    table, last = decisions_table(decisions), closing_block(folder, time.monotonic() - began)
+    if as_json:
+        err.print(table)
+        show(decisions, as_json)
+    else:
+        show(table, as_json)
+    if verbosity() is not Verbosity.QUIET:
+        (err if as_json else out).print(f"\n{last}", soft_wrap=True, highlight=False)
+
+
+def data(
+    source: Annotated[str, typer.Argument(help="path, glob, URL, or hf://owner/name@revision")],
+    as_json: Json = False,
+) -> None:
+    """Make a source the version of the preference data."""
+    folder = flow_root()
+    from genarm.flows import secret_source, temporary_server
+
+    shown = secret_source.keep_in_memory(source)  # Prefect stores what a flow is called with
+    temporary_server.start()
+    from genarm.flows import run_console
+    from genarm.flows.version_data import version_data
+
+    run_console.install()
+    version = version_data(shown, root=str(folder))
+    if as_json:
+        show(version, as_json)
+        return
+    show(version.files, as_json)
+    out.print(f"\ndata version {version.version}; to keep it: git add data.dvc, dvc push", highlight=False)
