@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from statistics import fmean
-from typing import get_args
+from typing import Any, get_args
 
 from genarm.data import dvc
 from genarm.errors import GenarmError
@@ -41,7 +41,7 @@ def summary(project: Project, stage: str) -> str:
 
 
 def _pairs(project: Project, dimension: str) -> str:
-    stats = read_json(project.layout.pairs_stats, dict[str, dict[str, int]])
+    stats = read_json(project.layout.pairs_stats, dict[str, dict[str, Any]])
     counted = [stats[dimension]] if dimension else list(stats.values())
     pairs, refused = sum(s["pairs"] for s in counted), sum(s["rows"] - s["pairs"] for s in counted)
     return f"{pairs} pairs" + (f", {refused} rows refused" if refused else "")

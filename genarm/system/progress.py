@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from textwrap import shorten
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -19,6 +20,7 @@ from genarm.system.verbosity import Verbosity, verbosity
 
 LINES = "GENARM_PROGRESS_LINES"
 PROGRESS, NOTE = "progress: ", "note: "  # starts of lines
+BAR = 12  # columns
 SECONDS_BETWEEN_LINES = 30.0
 SECONDS_BETWEEN_RELAYED = 1.0
 
@@ -55,14 +57,13 @@ class Bar:
     """A bar on a terminal, removed when it is closed; nothing elsewhere, or where quiet is asked for."""
 
     def __init__(self, title: str, console: Console) -> None:
+        self._note = max(0, console.width - len(title) - BAR - len(" 0:00:00  "))  # columns that are left
         shown = console.is_terminal and verbosity() is not Verbosity.QUIET
         self._progress = Progress(
             TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
-            BarColumn(bar_width=12),  # it moves to and fro while it is not known how far it is
+            BarColumn(bar_width=BAR),  # it moves to and fro while it is not known how far it is
             TimeElapsedColumn(),
-            TextColumn(
-                "{task.fields[note]}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")
-            ),
+            TextColumn("{task.fields[note]}", markup=False, table_column=Column(no_wrap=True)),
             console=console,
             transient=True,
             disable=not shown,
@@ -72,7 +73,8 @@ class Bar:
 
     def show(self, step: Step) -> None:
         """Move the bar."""
-        self._progress.update(self._task, completed=step.done, total=step.total, note=str(step))
+        note = shorten(str(step), self._note, placeholder="")
+        self._progress.update(self._task, completed=step.done, total=step.total, note=note.rstrip(","))
 
     def close(self) -> None:
         """Remove the bar."""
