@@ -97,19 +97,17 @@ def params(base: Path) -> dict[str, object]:
     train = {"beta": 0.5, "learning_rate": 0.02, "epochs": 8, "batch_pairs": 8}
     return {
         "base": {"model": str(base), "dtype": "float32"},
-        "dimensions": [DIMENSION],
-        "pairs": {
-            "sources": {DIMENSION: {"files": "*.jsonl"}},
-            "validation": 0.1,
-            "evaluation": 0.4,
+        "dimensions": {
+            DIMENSION: {
+                "data": "*.jsonl",
+                "judge": "toy_scorers:vowels",
+                "weight": 20.0,  # a few steps move a toy by little
+                "train": {},
+            }
         },
-        "train": {"default": train | {"lora": {"layers": 2, "rank": 4, "alpha": 8}}, DIMENSION: {}},
-        "respond": {
-            "weights": {DIMENSION: 20.0},  # a few steps move a toy by little
-            "prompts": 40,
-            "sampling": {"max_new_tokens": 12, "batch_size": 40},
-        },
-        "judge": {DIMENSION: {"scorer": "toy_scorers:vowels"}},
+        "pairs": {"validation": 0.1, "evaluation": 0.4},
+        "train": train | {"lora": {"layers": 2, "rank": 4, "alpha": 8}},
+        "respond": {"prompts": 40, "sampling": {"max_new_tokens": 12, "batch_size": 40, "top_p": 1.0}},
         "decide": {"alpha": 0.05, "min_gain": 0.01, "margin": 0.49, "max_health_ratio": 1000.0},
     }
 

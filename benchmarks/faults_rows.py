@@ -221,7 +221,7 @@ def _read(counts: Counts, path: Path, format: str, rows: int, tokenizer: Any) ->
 
     preferred: Any = "better_response_id" if format == "pku" else None
     source = SourceConfig(files=path.name, preferred=preferred)
-    config = PairsConfig(sources={DIMENSION: source}, validation=0.1, evaluation=0.1)
+    config = PairsConfig(validation=0.1, evaluation=0.1)
     began = time.monotonic()
     counts.tried += max(rows, 1)
     try:
@@ -257,7 +257,7 @@ def _twice(counts: Counts, folder: Path, tokenizer: Any) -> None:
         (folder / name).write_text(content)
         counts.tried += 1
         source = SourceConfig(files=name)
-        config = PairsConfig(sources={DIMENSION: source}, validation=0.1, evaluation=0.1)
+        config = PairsConfig(validation=0.1, evaluation=0.1)
         try:
             if make_pairs(folder, DIMENSION, source, config, tokenizer).stats.pairs:
                 counts.note("silent", f"{name}: of a key that a row has twice, one value was taken")

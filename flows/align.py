@@ -16,7 +16,7 @@ from prefect.exceptions import PrefectException
 from genarm.data import dvc
 from genarm.errors import Busy, StaleDecision
 from genarm.pipeline.project import Project
-from genarm.pipeline.stage_names import PAIRS, TRAIN, measuring_stages, stage_of
+from genarm.pipeline.stage_names import PAIRS, PROMPTS, TRAIN, measuring_stages, stage_of
 from genarm.pipeline.stage_summary import title_of
 from genarm.report.closing import outcomes
 from genarm.system import env
@@ -35,13 +35,13 @@ def align(root: str | None = None, promote: bool = True) -> list[Decision]:
     root: the project's folder. promote: carry the decision out, or only report it.
     """
     project = open_project(root)
-    dimensions, decided = project.params.dimensions, {}
+    dimensions, decided = list(project.params.dimensions), {}
     with failure_in_name("align"), alone(project):
         tasks.mend_data(project)
         champions = tasks.snapshot(project)
         tasks.note_starts(project)
         run = ChangedStages(project)
-        run(dvc.POINTER, PAIRS)
+        run(dvc.POINTER, *(stage_of(PAIRS, d) for d in dimensions), PROMPTS)
         run.changed |= {stage_of(TRAIN, d) for d in tasks.note_starts(project)}  # it depends on the data
         run(*(stage_of(TRAIN, d) for d in dimensions))
         for dimension in dimensions:
@@ -56,7 +56,7 @@ def align(root: str | None = None, promote: bool = True) -> list[Decision]:
                     _same_champion(dimension, decision.champion, champions[dimension])
                     decided[dimension] = tasks.promote(project, decision, carry_out=promote)
             tasks.snapshot(project)
-        weights = project.params.respond.weights
+        weights = {d: config.weight for d, config in project.params.dimensions.items()}
         decisions = [decided.get(d) or same(d, in_use[d], weights[d]) for d in dimensions]
         tasks.publish(project, decisions)
     outcome = outcomes(decisions, promote)

@@ -90,7 +90,7 @@ def mend_data(project: Project) -> None:
 @task(task_run_name="write champions.json", **ASKS_A_SERVER)
 def snapshot(project: Project) -> dict[str, Champion | None]:
     """Mend what a killed run left half done, then write the champion aliases to mlflow/champions.json."""
-    store, dimensions = registry.connect(project.root), project.params.dimensions
+    store, dimensions = registry.connect(project.root), list(project.params.dimensions)
     for line in store.reconcile(dimensions):
         get_run_logger().warning("registry: %s", line, **told())
     return store.snapshot(project.layout.champions, dimensions)
@@ -119,7 +119,7 @@ def register(project: Project, dimension: str, *, trained: bool = True) -> int:
     version = registry.connect(project.root).register(
         dimension,
         layout.arm(dimension),
-        weight=project.params.respond.weights[dimension],
+        weight=project.params.dimensions[dimension].weight,
         metrics=read_json(layout.train_metrics(dimension), dict[str, float]),
         curves=read_curves(layout.train_curves(dimension)),
         lineage=lineage,

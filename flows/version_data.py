@@ -73,8 +73,8 @@ def set_data(project: Project, source: str, check: bool) -> tuple[str, dict[str,
 def validate(project: Project, data: Path) -> dict[str, PairStats]:
     """What `genarm pairs` would make of a folder. Raises DataError where that is too little."""
     tokenizer, config = load_tokenizer(project.base), project.params.pairs
-    dimensions = project.params.dimensions
-    results = [make_pairs(data, d, config.sources[d], config, tokenizer) for d in dimensions]
+    dimensions = project.params.dimensions.items()
+    results = [make_pairs(data, name, d.data, config, tokenizer) for name, d in dimensions]
     quarantine = project.root / ".cache" / "quarantine.jsonl"
     write_rows(quarantine, (row for result in results for row in result.refused))
     for result in results:

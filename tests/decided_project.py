@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from dvc_project import dvc, git
+from toy_params import dimension
 from verdict_rows import response
 
 from genarm.data.dvc import set_data
@@ -16,22 +17,20 @@ from genarm.types import Message, Prompt, Verdict
 
 PARAMS = {
     "base": {"model": "nowhere"},
-    "dimensions": ["kind"],
-    "pairs": {"sources": {"kind": {"files": "a.jsonl"}}},
-    "train": {"kind": {}},
-    "respond": {"weights": {"kind": 1}, "prompts": 60},
-    "judge": {"kind": {"scorer": "length"}},
+    "dimensions": {"kind": dimension("a.jsonl")},
+    "respond": {"prompts": 60},
 }
 # Stage: what it reads and what it writes; the columns of dvc.yaml that matter here.
 STAGES = {
-    "pairs": (["data"], ["artifacts/pairs"]),
+    "pairs": (["data"], ["artifacts/pairs/kind"]),
+    "prompts": (["artifacts/pairs"], ["artifacts/prompts.jsonl"]),
     "train": (["artifacts/pairs/kind"], ["artifacts/arms/kind", "artifacts/train/kind"]),
-    "respond-base": (["artifacts/pairs/prompts.jsonl"], ["artifacts/responses/base.jsonl"]),
+    "respond-base": (["artifacts/prompts.jsonl"], ["artifacts/responses/base.jsonl"]),
     "respond": (
-        ["artifacts/pairs/prompts.jsonl", "artifacts/arms/kind"],
+        ["artifacts/prompts.jsonl", "artifacts/arms/kind"],
         ["artifacts/responses/challenger/kind.jsonl"],
     ),
-    "respond-champion": (["artifacts/pairs/prompts.jsonl"], ["artifacts/responses/champion/kind.jsonl"]),
+    "respond-champion": (["artifacts/prompts.jsonl"], ["artifacts/responses/champion/kind.jsonl"]),
     "judge": (["artifacts/responses"], ["artifacts/verdicts/kind.jsonl"]),
     "decide": (
         ["artifacts/verdicts", "artifacts/responses", "artifacts/arms"],
@@ -39,7 +38,7 @@ STAGES = {
     ),
     "report": (["artifacts/decisions.json"], ["artifacts/report"]),
 }
-ONCE = ("pairs", "respond-base", "decide", "report")
+ONCE = ("prompts", "respond-base", "decide", "report")
 
 
 def make(root: Path) -> Project:

@@ -24,5 +24,5 @@ MAY_IMPORT |= {
     "doctor": EVERYONE | {"config", "models", "data", "registry", "pipeline"},
     "operations": EVERYONE | {"config", "data", "training", "registry", "pipeline"},
 }
-MAY_IMPORT["cli"] = EVERYONE | {"chat", "doctor", "operations", "pipeline", "report", "synthesis"}
+MAY_IMPORT["cli"] = EVERYONE | {"chat", "config", "doctor", "operations", "pipeline", "report", "synthesis"}
 FLOWS_MAY_IMPORT = EVERYONE | {"models", "data", "registry", "report", "pipeline"}

@@ -135,7 +135,7 @@ def test_the_table_has_the_stages_of_dvc():
     stages = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
     wanted: dict[str, list[str]] = {}
     for name, stage in stages.items():
-        command = stage["cmd"].replace("${item.dim}", "dim")
+        command = stage.get("do", stage)["cmd"].replace("${key}", "dim")
         wanted.setdefault(name.partition("-")[0], []).append(command)
     table: dict[str, list[str]] = {}
     for name, cell in re.findall(r"^\| `([a-z]+)(?:@dim)?` \| (.*?) \|", README, re.MULTILINE):

@@ -39,19 +39,14 @@ def toy_params(base: Path) -> dict[str, object]:
     train = {"beta": 0.5, "learning_rate": 0.02, "epochs": 8, "batch_pairs": 8, "lora": lora}
     return {
         "base": {"model": str(base), "dtype": "float32"},
-        "dimensions": ["vowels", "digits"],
-        "pairs": {
-            "sources": {"vowels": {"files": "vowels.jsonl"}, "digits": {"files": "digits.jsonl"}},
-            "validation": 0.1,
-            "evaluation": 0.4,
+        "dimensions": {
+            # a few steps move a toy by little: at this weight 0.6% becomes 80%
+            name: {"data": f"{name}.jsonl", "judge": f"toy_scorers:{name}", "weight": 20.0, "train": {}}
+            for name in ("vowels", "digits")
         },
-        "train": {"default": train, "vowels": {}, "digits": {}},
-        "respond": {
-            "weights": {"vowels": 20.0, "digits": 20.0},  # a few steps move a toy by little: 0.6% becomes 80%
-            "prompts": 40,
-            "sampling": {"max_new_tokens": 12, "batch_size": 40},
-        },
-        "judge": {"vowels": {"scorer": "toy_scorers:vowels"}, "digits": {"scorer": "toy_scorers:digits"}},
+        "pairs": {"validation": 0.1, "evaluation": 0.4},
+        "train": train,
+        "respond": {"prompts": 40, "sampling": {"max_new_tokens": 12, "batch_size": 40, "top_p": 1.0}},
         # a toy's text is noise, so only its own dimension is held to anything
         "decide": {"alpha": 0.05, "min_gain": 0.01, "margin": 0.49, "max_health_ratio": 1000.0},
     }

@@ -25,6 +25,7 @@ from genarm.cli.console import (
     stage_project,
 )
 from genarm.cli.init import init, options
+from genarm.cli.params import params
 from genarm.cli.runs import data, run
 from genarm.errors import Busy, GenarmError, StaleDecision
 from genarm.system.redact import redact
@@ -41,6 +42,7 @@ EPILOG = (
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, epilog=EPILOG)
 app.callback()(options)
 app.command()(init)
+app.command()(params)
 app.add_typer(registry.app, name="registry")
 
 LEVELS = {Verbosity.VERBOSE: {"-v", "--verbose"}, Verbosity.QUIET: {"-q", "--quiet"}}
@@ -49,14 +51,23 @@ EXIT = {StaleDecision: 3, Busy: 4}  # 1: any other error; 2: wrong usage
 
 
 @app.command()
-def pairs(as_json: Json = False) -> None:
-    """Check the preference data, split it by conversation, set aside what is malformed."""
+def pairs(dimension: Dimension, as_json: Json = False) -> None:
+    """Check the preference data of one dimension, split it by conversation, set aside what is malformed."""
     from genarm.pipeline.decodable import check_decodable
     from genarm.pipeline.stages.pairs import pairs as run_stage
 
-    here = stage_project("pairs")
+    here = stage_project("pairs", dimension)
     check_decodable(here.params, here.base)
-    show(run_stage(here), as_json)
+    show(run_stage(here, dimension), as_json)
+
+
+@app.command()
+def prompts(as_json: Json = False) -> None:
+    """Gather the evaluation prompts of all dimensions."""
+    from genarm.pipeline.stages.prompts import prompts as run_stage
+
+    found = run_stage(stage_project("prompts"))
+    show(found if as_json else f"{len(found)} evaluation prompts", as_json)
 
 
 @app.command()

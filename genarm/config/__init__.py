@@ -5,6 +5,7 @@ from genarm.config.load import check_params, load_params
 from genarm.config.numbers import Section
 from genarm.config.params import (
     BaseConfig,
+    DimensionConfig,
     PairsConfig,
     Params,
     RespondConfig,
@@ -14,10 +15,10 @@ from genarm.config.params import (
     SourceConfig,
 )
 from genarm.config.train import EarlyStoppingConfig, LoraConfig, TrainConfig
-from genarm.config.train_section import TrainSection
 
 __all__ = [
     "BaseConfig",
+    "DimensionConfig",
     "EarlyStoppingConfig",
     "LoraConfig",
     "PairsConfig",
@@ -29,7 +30,6 @@ __all__ = [
     "Section",
     "SourceConfig",
     "TrainConfig",
-    "TrainSection",
     "check_params",
     "load_params",
     "nearest",

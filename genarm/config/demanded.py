@@ -14,7 +14,7 @@ _PLACE = re.compile(r"\$\{([^}]*)\}")
 
 
 def missing_keys(values: Mapping[str, Any], folder: Path) -> list[str]:
-    """The keys that the `dvc.yaml` of a folder names and `values` lacks, such as `train.default`.
+    """The keys that the `dvc.yaml` of a folder names and `values` lacks, such as `respond.prompts`.
 
     Empty where there is no such file, or none that can be read: DVC says what is wrong with it.
     """
@@ -27,13 +27,16 @@ def missing_keys(values: Mapping[str, Any], folder: Path) -> list[str]:
 
 
 def _keys(stage: Mapping[str, Any], values: Mapping[str, Any]) -> Iterator[str]:
-    """The keys that one stage names, once for each entry of its matrix."""
-    matrix = {name: _entries(entries, values) for name, entries in stage.get("matrix", {}).items()}
-    for key in _named(stage.get("params", ())):
-        for chosen in itertools.product(*matrix.values()):
+    """The keys that one stage names, once for each entry of its `foreach` or its `matrix`."""
+    each = stage.get("foreach")
+    rows = {f"item.{name}": _entries(entries, values) for name, entries in stage.get("matrix", {}).items()}
+    if each is not None:
+        rows["key" if isinstance(_resolved(each, values), Mapping) else "item"] = _entries(each, values)
+    for key in _named(stage.get("do", stage).get("params", ())):
+        for chosen in itertools.product(*rows.values()):
             filled = key
-            for name, entry in zip(matrix, chosen, strict=True):
-                filled = re.sub(rf"\$\{{\s*item\.{re.escape(name)}\s*\}}", str(entry), filled)
+            for name, entry in zip(rows, chosen, strict=True):
+                filled = re.sub(rf"\$\{{\s*{re.escape(name)}\s*\}}", str(entry), filled)
             if "${" not in filled:  # filled from elsewhere, which DVC knows
                 yield filled
 
@@ -48,11 +51,15 @@ def _named(params: Any) -> Iterator[str]:
 
 
 def _entries(entries: Any, values: Mapping[str, Any]) -> list[Any]:
-    """A row of a matrix: a list, or a key of the parameters in `${...}`."""
-    if isinstance(entries, str):
-        place = _PLACE.fullmatch(entries)
-        return list(_at(values, place[1].strip())) if place else []
-    return list(entries)
+    """What a stage is repeated for: the items of a list, the keys of a mapping."""
+    resolved = _resolved(entries, values)
+    return [] if isinstance(resolved, str) else list(resolved)
+
+
+def _resolved(entries: Any, values: Mapping[str, Any]) -> Any:
+    """The entries themselves, or those that a key of the parameters in `${...}` leads to."""
+    place = _PLACE.fullmatch(entries) if isinstance(entries, str) else None
+    return _at(values, place[1].strip()) if place else entries
 
 
 def _has(values: Mapping[str, Any], key: str) -> bool:

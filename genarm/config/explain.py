@@ -12,7 +12,7 @@ _TYPE = re.compile(r"constrained-\w+|literal\[.*\]|dict\[.*\]")  # which pydanti
 
 
 def explain(error: ValidationError, model: type[BaseModel]) -> str:
-    """Every error of a validation against `model`, by its path: `unknown key 'train.default.bta' ...`."""
+    """Every error of a validation against `model`, by its path: `unknown key 'train.bta' ...`."""
     lines = []
     for item in error.errors():
         key = ".".join(str(part) for part in item["loc"] if not _TYPE.fullmatch(str(part)))

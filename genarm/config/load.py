@@ -11,6 +11,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from genarm.config.demanded import STAGES, missing_keys
 from genarm.config.explain import explain
+from genarm.config.old_form import in_new_form, is_old
 from genarm.config.params import Params
 from genarm.errors import ConfigError
 
@@ -35,12 +36,18 @@ def check_params(values: object, where: str) -> Params:
     """Params from plain values; `where` names their origin in errors."""
     if not isinstance(values, Mapping):
         raise ConfigError(f"{where} holds no parameters", hint="it must be a mapping of sections")
+    if is_old(values):
+        raise ConfigError(
+            f"{where} has the form of genarm 0.1: each dimension is now one entry of `dimensions`, "
+            "with its data, judge, weight and what it changes of `train`",
+            hint=f"replace these sections, and delete `judge`:\n\n{in_new_form(values)}\n",
+        )
     try:
         return Params.model_validate(values)
     except ValidationError as error:
         raise ConfigError(
             f"{where}: {explain(error, Params)}",
-            hint="genarm/config/params.py and train.py list every key",
+            hint="every key with its meaning: genarm params",
         ) from None
 
 
@@ -73,9 +80,9 @@ def _default(params: BaseModel, key: str) -> str:
     """The line of YAML that gives a key its default, and the section that it belongs in."""
     value: Any = params
     for part in key.split("."):
-        value = getattr(value, part, None)
+        value = value.get(part) if isinstance(value, Mapping) else getattr(value, part, None)
     if isinstance(value, BaseModel):
-        value = value.model_dump(mode="json", exclude_unset=key.startswith("train"))
+        value = value.model_dump(mode="json", exclude_unset=key.endswith("train"))
     section, _, name = key.rpartition(".")
     line = f"`{name}: {json.dumps(value, ensure_ascii=False)}`"
     return f"{line} below {section}" if section else line

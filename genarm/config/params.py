@@ -3,12 +3,12 @@
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from genarm.config.explain import nearest
 from genarm.config.numbers import Section
+from genarm.config.overlay import TrainOverlay, laid_over
 from genarm.config.train import TrainConfig
-from genarm.config.train_section import TrainSection
 from genarm.errors import ConfigError
 
 DimensionName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
@@ -44,7 +44,7 @@ class BaseConfig(Section):
 
 
 class SourceConfig(Section):
-    """Where the preference pairs of one dimension are, and how to read them."""
+    """Where the preference pairs of one dimension are, and how to read them; a text alone is `files`."""
 
     files: str = Field(description="glob below data/, such as 'positive.jsonl' or 'helpful/*.jsonl.gz'")
     format: Literal["auto", "trl", "hh", "pku", "ultrafeedback"] = Field("auto", description="row format")
@@ -56,7 +56,6 @@ class SourceConfig(Section):
 class PairsConfig(Section):
     """How preference data becomes training, validation and evaluation pairs."""
 
-    sources: dict[DimensionName, SourceConfig]
     validation: float = Field(0.1, gt=0, lt=1, description="share of prompts held out to watch training")
     evaluation: float = Field(0.3, gt=0, lt=1, description="share of prompts held out for the decision")
     max_tokens: int = Field(
@@ -77,28 +76,31 @@ class SamplingConfig(Section):
 
     temperature: float = Field(1.0, ge=0, description="of base + weighted ARMs; 0 takes the best token")
     top_k: int = Field(0, ge=0, description="0 keeps all")
-    top_p: float = Field(1.0, gt=0, le=1)
-    max_new_tokens: int = Field(64, ge=1)
+    top_p: float = Field(
+        0.95, gt=0, le=1, description="sample from the fewest tokens that have this probability together"
+    )
+    max_new_tokens: int = Field(128, ge=1, description="longest response; one that reaches it is cut there")
     stop: tuple[Annotated[str, Field(min_length=1)], ...] = Field((), description="strings that end it")
     batch_size: int = Field(32, ge=1, description="requests decoded together")
-    strategy: Literal["auto", "shared", "separate"] = "auto"
+    strategy: Literal["auto", "shared", "separate"] = Field(
+        "auto", description="whether base and ARMs share their lower layers; auto does where they can"
+    )
     speculate: bool = Field(False, description="an ARM smaller than the base drafts, guided policy verifies")
     compiled: bool = Field(False, description="compile the layers first, which takes a minute, for a GPU")
-    seed: int = 0
+    seed: int = Field(0, description="of all draws; a response depends on it and its prompt alone")
 
 
 class RespondConfig(Section):
-    """What answers the evaluation prompts, and how strongly it is guided."""
+    """How the evaluation prompts are answered."""
 
-    weights: dict[DimensionName, Annotated[float, Field(ge=0)]] = Field(
-        description="decoding weight of each dimension's ARM: 1/beta of the paper's equation 6"
+    prompts: int | None = Field(
+        120, ge=1, description="answer at most this many evaluation prompts; null: all"
     )
-    prompts: int | None = Field(None, ge=1, description="answer at most this many evaluation prompts")
-    sampling: SamplingConfig = SamplingConfig()
+    sampling: SamplingConfig = Field(SamplingConfig(), description="how a response is drawn")
 
 
 class ScorerConfig(Section):
-    """What judges one dimension: a function of the text for which more is better."""
+    """What judges one dimension: a scorer, for which more is better; a text alone is `scorer`."""
 
     scorer: str = Field(description="a built-in scorer, or 'package.module:function'")
     options: dict[str, Any] = Field(default_factory=dict, description="keyword arguments of the scorer")
@@ -118,41 +120,41 @@ class RuleConfig(Section):
     )
 
 
+class DimensionConfig(Section):
+    """One preference: its data, who judges it, how strongly its ARM guides, and how the ARM is trained."""
+
+    data: SourceConfig = Field(description="its preference pairs: a glob below data/, or `files` and more")
+    judge: ScorerConfig = Field(description="who rates a response on it: a scorer, or `scorer` and more")
+    weight: float = Field(ge=0, description="decoding weight of its ARM: 1/beta of the paper's equation 6")
+    train: TrainOverlay = Field(TrainOverlay(), description="what it changes of the section `train`")
+
+    @field_validator("data", "judge", mode="before")
+    @classmethod
+    def _a_text_alone(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, str):
+            return {{"data": "files", "judge": "scorer"}[str(info.field_name)]: value}
+        return value
+
+
 class Params(Section):
     """The whole of `params.yaml`."""
 
     base: BaseConfig
-    dimensions: list[DimensionName] = Field(min_length=1)
-    pairs: PairsConfig
-    train: TrainSection
-    respond: RespondConfig
-    judge: dict[DimensionName, ScorerConfig]
+    dimensions: dict[DimensionName, DimensionConfig] = Field(min_length=1)
+    pairs: PairsConfig = PairsConfig()
+    train: TrainOverlay = TrainOverlay()
+    respond: RespondConfig = RespondConfig()
     decide: RuleConfig = RuleConfig()
 
     @model_validator(mode="after")
-    def _every_dimension_is_complete(self) -> "Params":
-        if twice := [d for d in self.dimensions if self.dimensions.count(d) > 1]:
-            raise ValueError(f"dimensions names {twice[0]!r} twice")
-        for section, keys in (
-            ("pairs.sources", self.pairs.sources),
-            ("train", self.train.dimensions),
-            ("respond.weights", self.respond.weights),
-            ("judge", self.judge),
-        ):
-            if missing := [d for d in self.dimensions if d not in keys]:
-                way_out = f"; where nothing changes, write `{missing[0]}: {{}}`" if section == "train" else ""
-                raise ValueError(f"{section} has no entry for dimension {missing[0]!r}{way_out}")
-            if unknown := sorted(set(keys) - set(self.dimensions)):
-                allowed = [*self.dimensions, *(["default"] if section == "train" else [])]
-                raise ValueError(
-                    f"{section}.{unknown[0]} is no dimension{nearest(unknown[0], allowed)}; "
-                    f"dimensions: {', '.join(self.dimensions)}"
-                )
+    def _every_dimension_can_be_trained(self) -> "Params":
+        for dimension in self.dimensions:
+            self.train_config(dimension)
         return self
 
     def train_config(self, dimension: str) -> TrainConfig:
-        """The settings of one dimension: `train.default` with `train.<dimension>` laid over it."""
-        return self.train.config(self.known(dimension))
+        """The settings of one dimension: `train` with `dimensions.<dimension>.train` laid over it."""
+        return laid_over(self.train, self.dimensions[self.known(dimension)].train, dimension)
 
     def known(self, dimension: str) -> str:
         """The dimension itself; ConfigError where `params.yaml` does not list it."""

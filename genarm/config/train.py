@@ -47,7 +47,7 @@ class TrainConfig(Section):
     warm_start: Literal["champion"] | None = Field(
         None, description="start from the version in use instead of anew, as new preferences arrive"
     )
-    beta: float = Field(0.1, gt=0, description="scale of the preference margin; training only")
+    beta: float = Field(0.05, gt=0, description="scale of the preference margin; training only")
     margin: float = Field(
         0.0,
         ge=0,
@@ -61,20 +61,22 @@ class TrainConfig(Section):
         description="train on mean instead of summed log-probabilities: no pull to short responses, but "
         "decoding adds up the sum, which is the paper's objective, and is then trained only by proxy",
     )
-    learning_rate: float = Field(5e-4, gt=0)
-    epochs: float = Field(1.0, gt=0)
+    learning_rate: float = Field(1e-3, gt=0, description="the highest, after warm-up")
+    epochs: float = Field(1.0, gt=0, description="passes over the training pairs")
     max_pairs: int | None = Field(None, ge=1, description="train on at most this many pairs, in seeded order")
-    batch_pairs: int = Field(16, ge=1, description="pairs an optimiser step")
+    batch_pairs: int = Field(8, ge=1, description="pairs an optimiser step")
     batch_tokens: int = Field(
         2048, ge=8, description="tokens a forward pass, at most; the rest of a step is accumulated"
     )
     truncate: Literal["prompt_start"] | None = Field(
         None, description="cut a pair beyond the model's context there; null leaves it out and names it"
     )
-    warmup: float = Field(0.1, ge=0, lt=1, description="share of steps")
-    schedule: Literal["cosine", "linear", "constant"] = "cosine"
-    weight_decay: float = Field(0.0, ge=0)
-    max_grad_norm: float = Field(1.0, gt=0)
+    warmup: float = Field(0.1, ge=0, lt=1, description="share of steps in which the learning rate rises")
+    schedule: Literal["cosine", "linear", "constant"] = Field(
+        "cosine", description="how the learning rate falls after warm-up"
+    )
+    weight_decay: float = Field(0.0, ge=0, description="AdamW's")
+    max_grad_norm: float = Field(1.0, gt=0, description="longer gradients are scaled down to it")
     seed: int = Field(
         0, ge=0, lt=2**32, description="of the adapter's first values, of dropout and of the order of pairs"
     )
@@ -95,7 +97,7 @@ class TrainConfig(Section):
     accelerate_config: str = Field(
         "single-node", description="a file of genarm or of configs/accelerate/ by its name, or a path"
     )
-    lora: LoraConfig = LoraConfig()
+    lora: LoraConfig = Field(LoraConfig(), description="the adapter, where `method` is lora")
 
     @model_validator(mode="after")
     def _settings_agree(self) -> "TrainConfig":

@@ -118,7 +118,7 @@ def _pku(row: Row, preferred: Label | None) -> tuple[Turns, Turns]:
     if preferred is None:
         raise ConfigError(
             "PKU rows carry two labels, and the source does not say which names the chosen response",
-            hint="set pairs.sources.<dimension>.preferred to better_response_id or safer_response_id",
+            hint="set dimensions.<dimension>.data.preferred to better_response_id or safer_response_id",
         )
     if preferred not in row:
         raise missing(row, preferred)

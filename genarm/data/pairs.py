@@ -158,21 +158,17 @@ def split_of(prompt: Prompt, config: PairsConfig) -> Split:
     return "validation" if draw < config.evaluation + config.validation else "train"
 
 
-def write_pairs(layout: Layout, results: Mapping[str, PairsResult]) -> None:
-    """Write artifacts/pairs: quarantine and statistics first and, if the data suffices, splits and prompts.
+def write_pairs(layout: Layout, result: PairsResult) -> None:
+    """Write artifacts/pairs/<dimension>: quarantine and statistics and, if the data suffices, the splits.
 
-    The same results give the same bytes. Raises what `check_pairs` raises.
+    The same result gives the same bytes. Raises what `check_pairs` raises.
     """
-    write_rows(layout.quarantine, (row for result in results.values() for row in result.refused))
-    write_json(layout.pairs_stats, {d: result.stats for d, result in results.items()})
-    for result in results.values():
-        check_pairs(result, f"{layout.quarantine.relative_to(layout.root)} names every row")
-    for dimension, result in results.items():
-        for split in SPLITS:
-            write_rows(layout.pairs(dimension, split), result.splits[split])
-    # An id is a hash: in its order, the first n prompts are a fair sample of all.
-    prompts = {p.prompt.id: p.prompt for r in results.values() for p in r.splits["evaluation"]}
-    write_rows(layout.prompts, ({"id": i, "messages": prompts[i].messages} for i in sorted(prompts)))
+    quarantine = layout.quarantine(result.dimension)
+    write_rows(quarantine, result.refused)
+    write_json(layout.pairs_stats(result.dimension), result.stats)
+    check_pairs(result, f"{quarantine.relative_to(layout.root)} names every row")
+    for split in SPLITS:
+        write_rows(layout.pairs(result.dimension, split), result.splits[split])
 
 
 def check_pairs(result: PairsResult, where: str) -> None:
@@ -187,7 +183,7 @@ def check_pairs(result: PairsResult, where: str) -> None:
             f"{name!r} has no rows: {', '.join(stats.files)} is empty"
             if len(stats.files) == 1
             else f"{name!r} has no rows: its {len(stats.files)} files are empty",
-            hint=f"fetch the data again, or name other files in pairs.sources.{name}",
+            hint=f"fetch the data again, or name other files in dimensions.{name}.data",
         )
     if stats.refused_share > result.max_refused:
         raise DataError(

@@ -98,7 +98,7 @@ def registry(root: Path) -> list[CheckResult]:
 
     project = Project(root)
     try:
-        store, dimensions = connect(root), project.params.dimensions
+        store, dimensions = connect(root), list(project.params.dimensions)
         if faults := store.inspect(dimensions):
             return [fail("registry", fault.what, fault.fix) for fault in faults]
         drift = store.drift(project.layout.champions, dimensions)

@@ -25,7 +25,7 @@ def champions(root: Path) -> list[CheckResult]:
         fix = "git restore mlflow/champions.json && genarm registry reconcile"
         return [fail(check, error.message, fix)]
     try:
-        dimensions = project.params.dimensions
+        dimensions = list(project.params.dimensions)
     except ConfigError:
         dimensions = list(entries)  # reported by the check of params.yaml
     missing = [dimension for dimension in dimensions if dimension not in entries]

@@ -17,7 +17,7 @@ def accuracy(project: Project, dimension: str, file: Path) -> dict[str, float]:
     from genarm.training.evaluate import evaluate_arm
 
     params = project.params
-    preferred = params.pairs.sources[params.known(dimension)].preferred
+    preferred = params.dimensions[params.known(dimension)].data.preferred
     pairs, refused = [], 0
     for row in read_file(file, file.name):
         try:

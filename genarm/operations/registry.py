@@ -14,7 +14,7 @@ from genarm.system.process import OnLine, ignore
 
 def versions(project: Project) -> list[dict[str, Any]]:
     """Every version of every dimension."""
-    return registry.connect(project.root).list(project.params.dimensions)
+    return registry.connect(project.root).list(list(project.params.dimensions))
 
 
 def version(project: Project, dimension: str, wanted: int | str) -> dict[str, Any]:
@@ -64,7 +64,7 @@ def promote(project: Project, dimension: str, version: int | None, force: str) -
 
 def drift(project: Project) -> list[str]:
     """Where the snapshot and the aliases differ, a sentence each."""
-    return registry.connect(project.root).drift(project.layout.champions, project.params.dimensions)
+    return registry.connect(project.root).drift(project.layout.champions, list(project.params.dimensions))
 
 
 def rollback(project: Project, dimension: str, reason: str, to: int | None, say: OnLine = ignore) -> None:
@@ -85,11 +85,11 @@ def rollback(project: Project, dimension: str, reason: str, to: int | None, say:
 def reconcile(project: Project) -> list[str]:
     """Finish or undo what a crash left half done; returns a sentence on each change."""
     store = registry.connect(project.root)
-    done = list(store.reconcile(project.params.dimensions))
+    done = list(store.reconcile(list(project.params.dimensions)))
     _snapshot(project, store)
     return done or ["nothing to mend"]
 
 
 def _snapshot(project: Project, store: "registry.Registry") -> None:
-    store.snapshot(project.layout.champions, project.params.dimensions)
+    store.snapshot(project.layout.champions, list(project.params.dimensions))
     note_starts(project, partial(fetch_version, project))

@@ -74,6 +74,6 @@ def _check_arm(dimension: str, config: TrainConfig, base: ModelSource) -> None:
         check_plain(f"a LoRA on {source.id!r}", adapted.peft_config["default"].to_dict())
     except AdapterError as error:
         raise AdapterError(
-            f"train.{dimension}: {error.message}",
-            hint=f"choose another model, or set train.{dimension}.method: full",
+            f"{dimension}: {error.message}",
+            hint=f"choose another model, or set dimensions.{dimension}.train.method: full",
         ) from None

@@ -28,7 +28,7 @@ def provenance(project: Project, dimension: str, warm_start: Champion | None) ->
     return Provenance(
         data_md5=data_version(project.root),
         git_commit=git_commit(project.root),
-        weight=project.params.respond.weights[dimension],
+        weight=project.params.dimensions[dimension].weight,
         warm_start=warm_start,
     )
 

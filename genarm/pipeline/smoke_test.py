@@ -21,7 +21,7 @@ def smoke_test(project: Project, dimension: str, folder: Path) -> None:
     for source in {base, own_source(folder, read_card(folder, by_content=True), base)}:
         _check_content(source)
     prompt = render(load_tokenizer(base), [Message("user", "Say hello.")])
-    weights = {dimension: project.params.respond.weights[dimension]}
+    weights = {dimension: project.params.dimensions[dimension].weight}
     decoder = load_decoder(base, {dimension: folder}, dtype=project.params.base.dtype, batch_size=1)
     (answer,) = decoder.generate([GuidedRequest(tuple(prompt), weights, max_new_tokens=8)])
     if not answer.tokens or answer.kl <= 0:

@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from itertools import groupby
 
 PAIRS = "pairs"
+PROMPTS = "prompts"
 TRAIN = "train"
 RESPOND_BASE = "respond-base"
 RESPOND = "respond"
@@ -16,7 +17,8 @@ RESPOND_OF = {"base": RESPOND_BASE, "challenger": RESPOND, "champion": RESPOND_C
 
 # Every stage in running order, with whether it runs once for each dimension.
 STAGES = {
-    PAIRS: False,
+    PAIRS: True,
+    PROMPTS: False,
     TRAIN: True,
     RESPOND_BASE: False,
     RESPOND: True,

@@ -1,15 +1,15 @@
 """What a finished stage did, as one line for a reader, with the numbers that tell most of it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any, get_args
 
 from genarm.data import dvc
 from genarm.errors import GenarmError
 from genarm.pipeline.project import Project
-from genarm.pipeline.stage_names import JUDGE, PAIRS, REPORT, RESPOND_OF, TRAIN, dimension_of
+from genarm.pipeline.stage_names import JUDGE, PAIRS, PROMPTS, REPORT, RESPOND_OF, TRAIN, dimension_of
 from genarm.system.files import read_json, read_rows
-from genarm.types import Response, Side, Verdict
+from genarm.types import Prompt, Response, Side, Verdict
 
 
 def title_of(stage: str) -> str:
@@ -25,7 +25,9 @@ def summary(project: Project, stage: str) -> str:
         if name == dvc.POINTER:
             return f"version {(dvc.data_version(project.root) or '')[:12]}"
         if name == PAIRS:
-            return _pairs(project, dimension)
+            return _pairs(read_json(project.layout.pairs_stats(dimension), dict[str, Any]))
+        if name == PROMPTS:
+            return f"{len(read_rows(project.layout.prompts, Prompt))} evaluation prompts"
         if name == TRAIN:
             return _train(read_json(project.layout.train_metrics(dimension), dict[str, float]))
         if name in sides:
@@ -40,11 +42,10 @@ def summary(project: Project, stage: str) -> str:
     return ""
 
 
-def _pairs(project: Project, dimension: str) -> str:
-    stats = read_json(project.layout.pairs_stats, dict[str, dict[str, Any]])
-    counted = [stats[dimension]] if dimension else list(stats.values())
-    pairs, refused = sum(s["pairs"] for s in counted), sum(s["rows"] - s["pairs"] for s in counted)
-    return f"{pairs} pairs" + (f", {refused} rows refused" if refused else "")
+def _pairs(stats: Mapping[str, Any]) -> str:
+    refused = stats["rows"] - stats["pairs"]
+    words = f"{stats['pairs']} pairs, {stats['splits']['train']['pairs']} to train on"
+    return words + (f", {refused} rows refused" if refused else "")
 
 
 def _train(metrics: dict[str, float]) -> str:

@@ -159,6 +159,8 @@ def _read_by(project: Project, stage: str, dimension: str) -> Sequence[Path]:
     match stage:
         case names.PAIRS:
             return [layout.data]
+        case names.PROMPTS:
+            return [layout.pairs(d, "evaluation") for d in project.params.dimensions]
         case names.TRAIN:
             return [pairs / dimension]
         case names.RESPOND_BASE | names.RESPOND_CHAMPION:  # a champion is checked by its own hash

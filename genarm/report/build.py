@@ -63,7 +63,7 @@ def build_report(given: ReportInput, folder: Path) -> Path:
         pages = {name: environment.get_template(template).render(view) for name, template in PAGES.items()}
     except UndefinedError as error:  # all else that is shown was read as a noun
         raise DataError(
-            f"artifacts/pairs/stats.json lacks a field: {error.message}",
+            f"a stats.json in artifacts/pairs lacks a field: {error.message}",
             hint="run its stage again: dvc repro pairs",
         ) from None
     for name, page in pages.items():

@@ -44,17 +44,15 @@ class Layout:
     @property
     def prompts(self) -> Path:
         """The evaluation prompts, one JSON line each."""
-        return self.artifacts / "pairs" / "prompts.jsonl"
+        return self.artifacts / "prompts.jsonl"
 
-    @property
-    def quarantine(self) -> Path:
+    def quarantine(self, dimension: str) -> Path:
         """The rows of the preference data that were refused, with the reasons."""
-        return self.artifacts / "pairs" / "quarantine.jsonl"
+        return self.artifacts / "pairs" / dimension / "quarantine.jsonl"
 
-    @property
-    def pairs_stats(self) -> Path:
-        """Counts of rows, pairs and tokens, by dimension."""
-        return self.artifacts / "pairs" / "stats.json"
+    def pairs_stats(self, dimension: str) -> Path:
+        """Counts of rows, pairs and tokens."""
+        return self.artifacts / "pairs" / dimension / "stats.json"
 
     def pairs(self, dimension: str, split: Split) -> Path:
         """The pairs of one split, one JSON line each."""

@@ -17,7 +17,7 @@ from genarm.training.process_group import any_process, is_main_process
 
 Journal = Callable[[Mapping[str, float]], Any]
 
-SHOWN = {LOSS: "loss", ACCURACY: "accuracy"}  # beside the bar, and as it is called there
+SHOWN = {LOSS: LOSS, ACCURACY: "accuracy"}  # beside the bar, and as it is called there
 
 
 def quiet(row: Mapping[str, float]) -> None:

@@ -56,6 +56,6 @@ def check_quantisation() -> None:
     if missing:
         raise ConfigError(
             f"quantise: 4bit needs bitsandbytes on a CUDA device, and {missing}",
-            hint="set train.default.quantise: null"
+            hint="set train.quantise: null"
             + (", or pip install 'genarm[qlora]'" if "installed" in missing else ""),
         )

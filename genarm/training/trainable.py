@@ -108,8 +108,7 @@ def _check_method(start: Path, *, full: bool) -> None:
         kinds = {True: "method = full", False: "method = lora"}
         raise ConfigError(
             f"warm_start: the champion has {kinds[not full]}, params.yaml asks for {kinds[full]}",
-            hint=f"set train.default.{kinds[not full].replace(' =', ':')}, "
-            "or warm_start: null to start from scratch",
+            hint=f"set train.{kinds[not full].replace(' =', ':')}, or warm_start: null to start from scratch",
         )
 
 

@@ -19,14 +19,13 @@ from genarm.pipeline.project import Project
 from genarm.types import Message
 
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
-SAMPLING = SamplingConfig(max_new_tokens=12, seed=5)
+SAMPLING = SamplingConfig(max_new_tokens=12, seed=5, top_p=1.0)
 PARAMS = """\
 base: {{model: "{base}", dtype: float32}}
-dimensions: [kind, curt]
-pairs: {{sources: {{kind: {{files: k.jsonl}}, curt: {{files: c.jsonl}}}}}}
-train: {{default: {{}}, kind: {{}}, curt: {{}}}}
-respond: {{weights: {{kind: 1.0, curt: 1.0}}, sampling: {{max_new_tokens: 12, seed: 5}}}}
-judge: {{kind: {{scorer: length}}, curt: {{scorer: brief}}}}
+dimensions:
+  kind: {{data: k.jsonl, judge: length, weight: 1}}
+  curt: {{data: c.jsonl, judge: brief, weight: 1}}
+respond: {{sampling: {{max_new_tokens: 12, seed: 5, top_p: 1.0}}}}
 """
 
 

@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from cli_toys import PARAMS, PROMPTS
+from cli_toys import PARAMS, PROMPTS, STATS
 
 from genarm.cli import main as cli
 from genarm.models.arm import CONFIG, WEIGHTS, adapter_hash, write_card
@@ -49,10 +49,10 @@ def answered(project):
         write_card(folder, ArmCard(dimension, "b", None, "w", "b", None, "t", "", 0.1, 1.0, "p", None, None))
         write_json(layout.train_metrics(dimension), {"accuracy": 0.7})
         layout.train_curves(dimension).write_text("step,loss\n1,0.7\n")
+        write_json(layout.pairs_stats(dimension), STATS)
+        write_rows(layout.quarantine(dimension), [])
     used = Champion(4, "m-4", adapter_hash(layout.arm("brief")), 1.0)
     write_json(layout.champions, {"length": None, "brief": used})
-    write_json(layout.pairs_stats, {})
-    write_rows(layout.quarantine, [])
     write_rows(layout.prompts, PROMPTS)
     for side, text in (("base", "short"), ("challenger", "a good deal longer")):
         rows = [Response(p.id, text, len(text), "stop", -3.0, 0.1) for p in PROMPTS]

@@ -18,7 +18,7 @@ VERDICTS, RESPONSES = "artifacts/verdicts/length.jsonl", "artifacts/responses"
 # Every file that a command reads back, by the command.
 READ = {
     "judge length": [
-        "artifacts/pairs/prompts.jsonl",
+        "artifacts/prompts.jsonl",
         f"{RESPONSES}/base.jsonl",
         f"{RESPONSES}/challenger/length.jsonl",
     ],
@@ -32,9 +32,9 @@ READ = {
         "artifacts/decisions.json",
         "artifacts/scorecards.json",
         "artifacts/lineage.json",
-        "artifacts/pairs/prompts.jsonl",
-        "artifacts/pairs/stats.json",
-        "artifacts/pairs/quarantine.jsonl",
+        "artifacts/prompts.jsonl",
+        "artifacts/pairs/length/stats.json",
+        "artifacts/pairs/length/quarantine.jsonl",
         "artifacts/arms/length/arm.json",
         "artifacts/train/length/metrics.json",
         "artifacts/train/length/curves.csv",
@@ -45,10 +45,10 @@ READ = {
 }
 HARMLESS = {
     ("missing", "artifacts/lineage.json"),
-    ("empty", "artifacts/pairs/quarantine.jsonl"),
-    ("of other names", "artifacts/pairs/prompts.jsonl"),  # no name in it has a p
+    ("empty", "artifacts/pairs/length/quarantine.jsonl"),
+    ("of other names", "artifacts/prompts.jsonl"),  # no name in it has a p
     ("of other names", "artifacts/lineage.json"),
-    ("of other names", "artifacts/pairs/quarantine.jsonl"),
+    ("of other names", "artifacts/pairs/length/quarantine.jsonl"),
     ("of other names", "artifacts/train/length/metrics.json"),
 }
 
@@ -57,18 +57,7 @@ HARMLESS = {
 def decided(run, answered):
     """A project in which every command above has what it reads."""
     write_json(answered.lineage, {"flow run": "f-1"})
-    write_rows(answered.quarantine, [{"dimension": "length", "reason": "empty prompt"}] * 3)
-    tokens, split = {"mean": 4.5, "max": 8}, {"pairs": 9, "longer_is_chosen": 0.5}
-    splits = dict.fromkeys(("train", "validation", "evaluation"), split)
-    counts = {
-        "rows": 30,
-        "pairs": 27,
-        "prompt": tokens,
-        "chosen": tokens,
-        "rejected": tokens,
-        "splits": splits,
-    }
-    write_json(answered.pairs_stats, dict.fromkeys(("length", "brief"), counts))
+    write_rows(answered.quarantine("length"), [{"dimension": "length", "reason": "empty prompt"}] * 3)
     write_curves(answered.train_curves("length"), [{"step": i, "loss": 1 / i} for i in range(1, 9)])
     assert run("judge", "length")[0] == 0 and run("decide")[0] == 0
     return answered

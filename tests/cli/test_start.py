@@ -12,7 +12,8 @@ from genarm.cli import main as cli
 
 GENARM = Path(sys.executable).with_name("genarm")
 COMMANDS = (
-    "pairs",
+    "pairs length",
+    "prompts",
     "train length",
     "accuracy length params.yaml",
     "respond base",
@@ -54,7 +55,7 @@ def test_outside_a_project_every_command_says_so_and_leaves_nothing(command, out
 
 def test_every_command_was_tried(outside):
     names = {c.name or c.callback.__name__ for c in cli.app.registered_commands}
-    assert names - {c.split()[0] for c in COMMANDS} == {"init", "doctor"}
+    assert names - {c.split()[0] for c in COMMANDS} == {"init", "doctor", "params"}
 
 
 def test_the_doctor_has_its_say_outside_a_project(outside):

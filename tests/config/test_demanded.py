@@ -39,9 +39,10 @@ def folder(tmp_path: Path) -> Path:
     ("key", "way_out"),
     [
         ("decide", '`decide: {"alpha": 0.01'),
-        ("respond.prompts", "`prompts: null` below respond"),
+        ("respond.prompts", "`prompts: 120` below respond"),
         ("respond.sampling", '`sampling: {"temperature": 1.0'),
-        ("train.default", "`default: {}` below train"),
+        ("train", "`train: {}`"),
+        ("dimensions.plain.train", "`train: {}` below dimensions.plain"),
     ],
 )
 def test_a_key_with_a_default_is_asked_for_with_its_default(key: str, way_out: str, folder: Path) -> None:
@@ -56,7 +57,7 @@ def test_a_key_with_a_default_is_asked_for_with_its_default(key: str, way_out: s
 
 def test_the_repositorys_own_parameters_have_every_key(folder: Path) -> None:
     assert missing_keys(WHOLE, ROOT) == []
-    assert missing_keys(without("train.plain"), ROOT) == ["train.plain"]
+    assert missing_keys(without("dimensions.plain.weight"), ROOT) == ["dimensions.plain.weight"]
 
 
 @pytest.mark.parametrize(
@@ -67,6 +68,8 @@ def test_the_repositorys_own_parameters_have_every_key(folder: Path) -> None:
             ["base.size", "new"],
         ),
         ("stages: {a: {matrix: {i: [1, 2], d: '${dimensions}'}, params: ['x.${item.i}.${item.d}']}}", 4),
+        ("stages: {a: {foreach: '${dimensions}', do: {params: ['x.${key}']}}}", ["x.positive", "x.plain"]),
+        ("stages: {a: {foreach: [1, 2], do: {params: ['x.${item}']}}}", ["x.1", "x.2"]),
         ("stages: {a: {params: ['x.${elsewhere}']}}", []),
         ("stages: {a: {params: [other.yaml:]}}", []),
         ("stages: [", []),

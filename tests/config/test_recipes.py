@@ -31,7 +31,7 @@ def test_a_recipe_carries_the_papers_numbers(name, dimension, training, decoding
     params = load_params(ROOT / "configs" / f"{name}.yaml")
     train, sampling = params.train_config(dimension), params.respond.sampling
     assert (train.beta, train.learning_rate, train.epochs, train.batch_pairs, train.schedule) == training
-    assert (params.respond.weights[dimension], sampling.max_new_tokens) == decoding
+    assert (params.dimensions[dimension].weight, sampling.max_new_tokens) == decoding
     assert (sampling.temperature, sampling.top_k, sampling.top_p) == (1.0, 0, 1.0)
     assert train.method == ("full" if name.startswith("tulu2") else "lora")
     if train.method == "lora":
@@ -74,17 +74,18 @@ def test_every_parameter_that_a_stage_watches_is_there(path):
     """DVC refuses to run a stage whose parameter the file leaves to its default."""
     values, params = YAML(typ="safe").load(path.read_text()), load_params(path)
     stages = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text())["stages"]
-    keys = {k for stage in stages.values() for k in stage.get("params", ()) if isinstance(k, str)}
+    definitions = [stage.get("do", stage) for stage in stages.values()]
+    keys = {k for stage in definitions for k in stage.get("params", ()) if isinstance(k, str)}
     assert keys
     for key in keys:
-        for dimension in params.dimensions if "${item.dim}" in key else [""]:
+        for dimension in params.dimensions if "${key}" in key else [""]:
             node = values
-            for part in key.replace("${item.dim}", dimension).split("."):
+            for part in key.replace("${key}", dimension).split("."):
                 assert part in node, f"{path.name} has no {key}"
                 node = node[part]
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
 def test_the_judges_of_a_recipe_can_be_loaded(path):
-    for scorer in load_params(path).judge.values():
-        load_judge(scorer)
+    for dimension in load_params(path).dimensions.values():
+        load_judge(dimension.judge)

@@ -2,6 +2,7 @@
 
 import pytest
 from pydantic import ValidationError
+from toy_params import dimension
 from toys import toy_model
 
 from genarm.config import LoraConfig, check_params
@@ -13,8 +14,8 @@ from genarm.training.lora import add_lora
     ("train", "message"),
     [
         ({"method": "fulll"}, "method = 'fulll'.*'lora' or 'full'"),
-        ({"warmstart": "champion"}, r"unknown key 'train.default.warmstart' \(did you mean 'warm_start'\?\)"),
-        ({"early_stopping": {"patiance": 2}}, "'train.default.early_stopping.patiance'.*'patience'"),
+        ({"warmstart": "champion"}, r"unknown key 'train.warmstart' \(did you mean 'warm_start'\?\)"),
+        ({"early_stopping": {"patiance": 2}}, "'train.early_stopping.patiance'.*'patience'"),
         ({"early_stopping": {"patience": 0}}, "patience = 0"),
         ({"method": "full", "quantise": "4bit"}, "'4bit' holds weights that cannot train.*quantise: null"),
         ({"revision": "main"}, "revision = 'main' belongs to `model`"),
@@ -25,11 +26,8 @@ from genarm.training.lora import add_lora
 def test_settings_that_cannot_be_are_refused_by_key(train, message):
     values = {
         "base": {"model": "nowhere"},
-        "dimensions": ["kind"],
-        "pairs": {"sources": {"kind": {"files": "a"}}},
-        "train": {"default": train, "kind": {}},
-        "respond": {"weights": {"kind": 1}},
-        "judge": {"kind": {"scorer": "length"}},
+        "dimensions": {"kind": dimension()},
+        "train": train,
     }
     with pytest.raises(ConfigError, match=message):
         check_params(values, "params.yaml")

@@ -160,7 +160,7 @@ def test_columns_that_say_something_are_unread_and_metadata_is_known():
 )
 def test_columns_of_other_names_are_told_with_what_was_wanted(row, toy, tmp_path):
     (tmp_path / "a.jsonl").write_text(json.dumps(row))
-    result = make_pairs(tmp_path, "kind", SourceConfig(files="*"), PairsConfig(sources={}), toy.tokenizer)
+    result = make_pairs(tmp_path, "kind", SourceConfig(files="*"), PairsConfig(), toy.tokenizer)
     assert result.refused[0].reason == "keys of no known format"
     with pytest.raises(DataError) as caught:
         check_pairs(result, "it")
@@ -173,7 +173,7 @@ def test_unread_columns_are_told_once_a_file(toy, tmp_path, caplog):
     (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (tmp_path / "b.jsonl").write_text(json.dumps(ROW))
     with caplog.at_level(logging.WARNING):
-        result = make_pairs(tmp_path, "kind", SourceConfig(files="*"), PairsConfig(sources={}), toy.tokenizer)
+        result = make_pairs(tmp_path, "kind", SourceConfig(files="*"), PairsConfig(), toy.tokenizer)
     assert result.stats.unread == {"a.jsonl": ["margin"]}
     assert [r.getMessage() for r in caplog.records] == ["kind: a.jsonl: columns not read: margin"]
     assert result.stats.files == {"a.jsonl": 29, "b.jsonl": 1}

@@ -48,7 +48,7 @@ def account(toy, tmp_path):
         for file in data.iterdir():
             file.unlink()
         (data / name).write_bytes(content)
-        config = PairsConfig(sources={}, max_refused=1)
+        config = PairsConfig(max_refused=1)
         source = SourceConfig(files="*", preferred="safer_response_id")
         result = make_pairs(data, "kind", source, config, toy.tokenizer)
         stats, refused = result.stats, [r.row for r in result.refused]
@@ -60,10 +60,10 @@ def account(toy, tmp_path):
             assert stats.rows == len(numbers) and set(refused) <= set(numbers)
         layout = Layout(tmp_path)
         try:
-            write_pairs(layout, {"kind": result})
+            write_pairs(layout, result)
         except DataError as error:  # a split is empty, as in most of these files
             assert ("pairs; rows" if stats.rows else "has no rows") in str(error)
-        assert read_rows(layout.quarantine, RefusedRow) == result.refused
+        assert read_rows(layout.quarantine("kind"), RefusedRow) == result.refused
         return stats
 
     return read
@@ -175,6 +175,6 @@ def test_a_key_that_stands_twice_refuses_the_row(account, tmp_path, name, row):
     both = [row, json.dumps(GOOD)]
     text = "\n".join(both) if name == "a.jsonl" else f"[{','.join(both)}]"
     assert account(name, text.encode(), [1, 2]).pairs == 1
-    (refused,) = read_rows(Layout(tmp_path).quarantine, RefusedRow)
+    (refused,) = read_rows(Layout(tmp_path).quarantine("kind"), RefusedRow)
     assert (refused.row, refused.reason) == (1, "a key stands twice")
     assert refused.detail == ("content" if "content" in row else "prompt")

@@ -141,6 +141,6 @@ def test_a_file_that_cannot_be_copied_is_named(tmp_path, monkeypatch):
 def test_a_name_that_looks_like_markup_is_shown_on_a_terminal_as_it_is(toy, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes it for a terminal
     write(tmp_path, "a[/x].jsonl")
-    config = PairsConfig(sources={})
+    config = PairsConfig()
     make_pairs(tmp_path, "kind", SourceConfig(files="a[/x].jsonl"), config, toy.tokenizer)
     assert "a[/x].jsonl" in capsys.readouterr().err

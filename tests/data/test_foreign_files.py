@@ -18,7 +18,7 @@ POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"
 
 def read(folder, toy, name: str, content: bytes) -> int:
     (folder / name).write_bytes(content)
-    result = make_pairs(folder, "kind", SourceConfig(files=name), PairsConfig(sources={}), toy.tokenizer)
+    result = make_pairs(folder, "kind", SourceConfig(files=name), PairsConfig(), toy.tokenizer)
     check_pairs(result, "quarantine")
     return result.stats.pairs
 
@@ -36,7 +36,7 @@ def test_an_array_may_be_packed_under_any_name(toy, tmp_path):
         ("a.jsonl", POINTER, "a pointer of Git LFS", "git lfs pull"),
         ("a.parquet", POINTER, "a pointer of Git LFS", "git lfs pull"),
         ("a.json", json.dumps({"data": ROWS}).encode(), "one object that has data", "one object a line"),
-        ("a.jsonl", b"\n \n", "'kind' has no rows: a.jsonl is empty", "pairs.sources.kind"),
+        ("a.jsonl", b"\n \n", "'kind' has no rows: a.jsonl is empty", "dimensions.kind.data"),
         ("a.jsonl", json.dumps(ROWS, indent=1).encode(), "not JSON, a .jsonl file holds one object", ""),
         ("a.jsonl", json.dumps(ROWS).encode(), "not a JSON object, but a list", ""),
     ],
@@ -84,5 +84,5 @@ def test_a_file_that_is_no_data_is_named_below_the_data(toy, tmp_path):
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "README.md").write_text("# Data")
     with pytest.raises(DataError, match=r"^docs/README.md is no data file") as caught:
-        make_pairs(tmp_path, "kind", SourceConfig(files="**/*"), PairsConfig(sources={}), toy.tokenizer)
+        make_pairs(tmp_path, "kind", SourceConfig(files="**/*"), PairsConfig(), toy.tokenizer)
     assert "take it out of the source" in caught.value.hint

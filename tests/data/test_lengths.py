@@ -47,7 +47,7 @@ def test_the_limit_counts_a_response_as_the_continuation_of_its_prompt(tmp_path)
     (lengths,) = token_lengths([pair("best", "no")], tokenizer)
     assert lengths[1:] == (5, 2)  # the letters and "no", each with the end of the turn
     (tmp_path / "a.jsonl").write_text('{"prompt": "hi", "chosen": "best", "rejected": "no"}\n')
-    config = PairsConfig(sources={}, max_tokens=lengths.prompt + lengths.chosen)
+    config = PairsConfig(max_tokens=lengths.prompt + lengths.chosen)
     result = make_pairs(tmp_path, "kind", SourceConfig(files="*"), config, tokenizer)
     assert result.stats.pairs == 1
 

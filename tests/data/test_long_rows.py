@@ -32,7 +32,7 @@ def test_ten_megabytes_in_a_row_are_refused_in_seconds_with_their_size(toy, tmp_
     row = {"prompt": "q", "chosen": "yes", "rejected": "no"} | {side: "a" * 10_000_000}
     more = {"prompt": "another", "chosen": "yes", "rejected": "no"}
     (tmp_path / "a.jsonl").write_text(json.dumps(row) + "\n" + json.dumps(more))
-    config, started = PairsConfig(sources={}, max_tokens=512), time.monotonic()
+    config, started = PairsConfig(max_tokens=512), time.monotonic()
     result = make_pairs(tmp_path, "kind", SourceConfig(files="*"), config, toy.tokenizer)
     assert time.monotonic() - started < 5
     (refused,) = result.refused

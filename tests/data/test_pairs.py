@@ -12,9 +12,9 @@ from genarm.data.pairs import RefusedRow, check_pairs, make_pairs, split_of, wri
 from genarm.errors import ConfigError, DataError
 from genarm.system.files import read_rows
 from genarm.system.layout import Layout
-from genarm.types import Message, PreferencePair, Prompt
+from genarm.types import Message, PreferencePair, Prompt, Split
 
-CONFIG = PairsConfig(sources={}, validation=0.2, evaluation=0.3, max_refused=0.5)
+CONFIG = PairsConfig(validation=0.2, evaluation=0.3, max_refused=0.5)
 
 
 def row(prompt: str, chosen: str = "yes", rejected: str = "no") -> dict[str, str]:
@@ -123,23 +123,20 @@ def test_files_are_the_same_bytes_again_and_read_back_as_nouns(toy, data, tmp_pa
 
     def written(name: str) -> dict[str, bytes]:
         layout = Layout(tmp_path / name)
-        results = {d: make(toy, data, f"{f}.jsonl", dimension=d) for d, f in (("kind", "a"), ("brief", "b"))}
-        write_pairs(layout, results)
+        for dimension, file in (("kind", "a"), ("brief", "b")):
+            write_pairs(layout, make(toy, data, f"{file}.jsonl", dimension=dimension))
         files = sorted(f for f in layout.artifacts.rglob("*") if f.is_file())
         return {f.relative_to(layout.root).as_posix(): f.read_bytes() for f in files}
 
     first = written("one")
     assert first == written("two")
     layout = Layout(tmp_path / "one")
-    evaluation = [
-        p for d in ("kind", "brief") for p in read_rows(layout.pairs(d, "evaluation"), PreferencePair)
-    ]
-    prompts = read_rows(layout.prompts, Prompt)
-    assert [p.id for p in prompts] == sorted({p.prompt.id for p in evaluation})
-    trained = {
-        p.prompt.id for d in ("kind", "brief") for p in read_rows(layout.pairs(d, "train"), PreferencePair)
-    }
-    assert not trained & {p.id for p in prompts}
+
+    def prompts(split: Split) -> set[str]:
+        rows = [p for d in ("kind", "brief") for p in read_rows(layout.pairs(d, split), PreferencePair)]
+        return {pair.prompt.id for pair in rows}
+
+    assert prompts("train") and prompts("evaluation") and not prompts("train") & prompts("evaluation")
 
 
 def test_too_many_refused_rows_stop_after_the_quarantine_is_written(toy, data, tmp_path):
@@ -148,12 +145,12 @@ def test_too_many_refused_rows_stop_after_the_quarantine_is_written(toy, data, t
     (data / "b.jsonl").write_text(lines(bad), encoding="utf-8")
     layout = Layout(tmp_path)
     with pytest.raises(DataError) as caught:
-        write_pairs(layout, {"kind": make(toy, data)})
+        write_pairs(layout, make(toy, data))
     assert "54.2% of the 131 rows of 'kind'" in str(caught.value) and "50.0% allowed" in str(caught.value)
     assert "empty response (70), chosen equals rejected (1)" in str(caught.value)
-    assert "artifacts/pairs/quarantine.jsonl" in caught.value.hint
-    assert len(read_rows(layout.quarantine, RefusedRow)) == 71
-    assert secret not in layout.quarantine.read_text(encoding="utf-8") + str(caught.value)
+    assert "artifacts/pairs/kind/quarantine.jsonl" in caught.value.hint
+    assert len(read_rows(layout.quarantine("kind"), RefusedRow)) == 71
+    assert secret not in layout.quarantine("kind").read_text(encoding="utf-8") + str(caught.value)
     assert not layout.pairs("kind", "train").exists()
 
 

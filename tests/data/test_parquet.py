@@ -38,7 +38,7 @@ def written(folder, columns: dict[str, object]):
 
 
 def make(toy, folder):
-    return make_pairs(folder, "kind", SourceConfig(files="*"), PairsConfig(sources={}), toy.tokenizer)
+    return make_pairs(folder, "kind", SourceConfig(files="*"), PairsConfig(), toy.tokenizer)
 
 
 @pytest.mark.parametrize("kind", ODD)

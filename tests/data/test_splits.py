@@ -14,7 +14,7 @@ from genarm.system.files import iter_rows
 from genarm.types import Message, PreferencePair, Prompt
 
 ROOT = Path(__file__).parents[2]
-CONFIG = PairsConfig(sources={}, validation=0.08, evaluation=0.35)
+CONFIG = PairsConfig(validation=0.08, evaluation=0.35)
 USER, ASSISTANT, SYSTEM = "user", "assistant", "system"
 
 

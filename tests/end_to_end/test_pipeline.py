@@ -68,7 +68,7 @@ def test_again_nothing_is_done_twice(project, first_run):
 
 def test_one_changed_parameter_concerns_one_dimension(project, first_run, base):
     params = toy_params(base)
-    params["train"]["digits"] = {"learning_rate": 0.01}
+    params["dimensions"]["digits"]["train"] = {"learning_rate": 0.01}
     write_params(project, params)
     before = adapters(project)
     log = genarm(project, "run")

@@ -112,7 +112,7 @@ def test_no_secret_outlives_a_run(tmp_path):
     served.mkdir()
     make_base(base)
     params = toy_params(base)
-    params["pairs"]["sources"] = {d: {"files": "vowels.jsonl"} for d in ("vowels", "digits")}
+    params["dimensions"]["digits"]["data"] = "vowels.jsonl"
     make_project(project, params)
     (served / "vowels.jsonl").write_bytes((project / "seed" / "vowels.jsonl").read_bytes())
     git(project, "remote", "set-url", "origin", f"https://bob:{SECRETS['git remote']}@example.org/x.git")

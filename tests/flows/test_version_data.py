@@ -15,7 +15,7 @@ def test_every_file_is_told_with_its_rows_and_its_readers(toy, tmp_path):
         (tmp_path / name).write_text((json.dumps(row) + "\n") * count)
     (tmp_path / "README.md").write_text("about it")
     sources = {"kind": SourceConfig(files="**/*.jsonl"), "brief": SourceConfig(files="a.jsonl")}
-    config = PairsConfig(sources={})
+    config = PairsConfig()
     stats = {d: make_pairs(tmp_path, d, source, config, toy.tokenizer).stats for d, source in sources.items()}
 
     def told(file: str, rows: str, dimensions: str, unread: str) -> dict[str, str]:

@@ -5,6 +5,7 @@ import json
 import pytest
 from toy_arms import make_arm
 from toy_damage import damaged_arm
+from toy_params import dimension
 
 from genarm.cli import main as cli
 from genarm.errors import ConfigError, RegistryError
@@ -23,11 +24,7 @@ def project(toy, tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
     params = {
         "base": {"model": str(toy.folder), "dtype": "float32"},
-        "dimensions": ["kind"],
-        "pairs": {"sources": {"kind": {"files": "a"}}},
-        "train": {"kind": {}},
-        "respond": {"weights": {"kind": 1}},
-        "judge": {"kind": {"scorer": "length"}},
+        "dimensions": {"kind": dimension()},
     }
     write_json(tmp_path / "params.yaml", params)
     return Project(tmp_path)

@@ -26,6 +26,7 @@ def pipeline(path: Path) -> tuple[dict[str, dict[str, Any]], dict[str, list[str]
     stages = YAML(typ="safe").load(path.read_text(encoding="utf-8"))["stages"]
     code: dict[str, list[str]] = {}
     for name, stage in stages.items():
+        stage = stage.get("do", stage)
         code[name] = [d for d in stage["deps"] if d.split("/")[0] in CODE or d == "requirements.txt"]
         stage["deps"] = [d for d in stage["deps"] if d not in code[name]]
     return stages, code
@@ -63,9 +64,10 @@ def test_every_key_of_its_parameters_that_a_stage_watches_is_there(project):
     """DVC refuses to run a stage whose parameter the file leaves to its default."""
     values = YAML(typ="safe").load((project.folder / "params.yaml").read_text())
     stages, _ = pipeline(project.folder / "dvc.yaml")
-    for key in [k for stage in stages.values() for k in stage.get("params", ()) if isinstance(k, str)]:
+    done = [stage.get("do", stage) for stage in stages.values()]
+    for key in [k for stage in done for k in stage.get("params", ()) if isinstance(k, str)]:
         node = values
-        for part in key.replace("${item.dim}", "preference").split("."):
+        for part in key.replace("${key}", "preference").split("."):
             assert part in node, key
             node = node[part]
 

@@ -132,11 +132,10 @@ def test_a_new_project_runs_from_data_to_a_decision(run, tmp_path):
     yaml = YAML()
     params = yaml.load(project / "params.yaml")
     params["base"] |= {"model": str(tmp_path / "base"), "dtype": "float32"}
-    params["train"]["default"] |= {"beta": 0.5, "learning_rate": 0.02, "epochs": 4}
-    params["respond"]["weights"]["preference"] = 20.0
+    params["train"] |= {"beta": 0.5, "learning_rate": 0.02, "epochs": 4}
+    params["dimensions"]["preference"] |= {"weight": 20.0, "judge": "length"}
     params["respond"]["prompts"] = 10
     params["respond"]["sampling"]["max_new_tokens"] = 8
-    params["judge"]["preference"]["scorer"] = "length"
     yaml.dump(params, project / "params.yaml")
 
     run("genarm", "data", str(tmp_path / "pairs.jsonl"), folder=project)

@@ -17,7 +17,7 @@ from genarm.models import resolve
 from genarm.pipeline.decodable import check_decodable
 
 ROOT = Path(__file__).parents[2]
-FAN_IN = "train.positive: a LoRA on '.*gpt2' sets fan_in_fan_out=True, which decoding does not support"
+FAN_IN = "positive: a LoRA on '.*gpt2' sets fan_in_fan_out=True, which decoding does not support"
 CACHE = "model '.*bloom': BloomForCausalLM cannot be decoded with a cache .*too many values"
 
 
@@ -25,7 +25,8 @@ def values(base: str, **train: object) -> dict:
     """The parameters of the repository with another base model and settings of training."""
     read = YAML(typ="safe").load((ROOT / "params.yaml").read_text())
     read["base"] = {"model": base, "dtype": "float32"}
-    read["train"]["default"] |= train
+    for dimension in read["dimensions"].values():
+        dimension["train"] = train
     return read
 
 
@@ -39,7 +40,7 @@ def refused(request, tmp_path, monkeypatch):
     return tmp_path, {"gpt2": FAN_IN, "bloom": CACHE}[request.param]
 
 
-@pytest.mark.parametrize("command", [["pairs"], ["train", "positive"]])
+@pytest.mark.parametrize("command", [["pairs", "positive"], ["train", "positive"]])
 def test_a_command_refuses_it_before_it_reads_any_data(command, refused):
     folder, told = refused
     result = CliRunner().invoke(app, command)
@@ -68,14 +69,7 @@ def test_the_same_model_passes_where_all_its_weights_are_trained(tmp_path):
 
 def test_layers_that_the_model_does_not_have_are_told_before_training(toy):
     layers = {"layers": 9, "rank": 2, "alpha": 4}
-    wanted = values(str(toy.folder), lora=layers) | {"dimensions": ["positive"]}
-    for section in (
-        wanted["pairs"]["sources"],
-        wanted["respond"]["weights"],
-        wanted["judge"],
-        wanted["train"],
-    ):
-        section.pop("plain")
+    wanted = values(str(toy.folder), lora=layers)
     with pytest.raises(ConfigError, match=r"lora.layers = 9, but the model has 4 layers"):
         check_decodable(check_params(wanted, "params.yaml"), resolve(str(toy.folder)))
 
@@ -105,7 +99,6 @@ def test_the_default_is_in_order():
 def test_a_separate_model_is_examined_for_the_dimension_that_is_trained(toy, tmp_path):
     family_model("bloom", tmp_path, byte_tokenizer())
     wanted = values(str(toy.folder), model=str(tmp_path), lora={"layers": "all", "rank": 2, "alpha": 4})
-    wanted["train"]["plain"] = {}
     params = check_params(wanted, "params.yaml")
     check_decodable(params, resolve(str(toy.folder)))
     with pytest.raises(ModelError, match="Bloom"):

@@ -3,6 +3,7 @@
 import subprocess
 
 import pytest
+from toy_params import dimension
 
 from genarm.pipeline.lineage import git_commit, git_dirty, provenance, report_lineage
 from genarm.pipeline.project import Project
@@ -11,11 +12,7 @@ from genarm.types import Champion, Provenance
 
 PARAMS = {
     "base": {"model": "nowhere"},
-    "dimensions": ["kind"],
-    "pairs": {"sources": {"kind": {"files": "a"}}},
-    "train": {"kind": {}},
-    "respond": {"weights": {"kind": 0.3}},
-    "judge": {"kind": {"scorer": "length"}},
+    "dimensions": {"kind": dimension(weight=0.3)},
 }
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 
 import pytest
+from toy_params import dimension
 
 from genarm.config import load_params
 from genarm.errors import ConfigError, DataError
@@ -13,11 +14,8 @@ from genarm.types import Champion, Message, Prompt, Response
 
 PARAMS = {
     "base": {"model": "nowhere"},
-    "dimensions": ["kind"],
-    "pairs": {"sources": {"kind": {"files": "a"}}},
-    "train": {"kind": {}},
-    "respond": {"weights": {"kind": 1}, "prompts": 2},
-    "judge": {"kind": {"scorer": "length"}},
+    "dimensions": {"kind": dimension()},
+    "respond": {"prompts": 2},
 }
 PROMPTS = [Prompt((Message("user", f"question {i}"),)) for i in range(3)]
 CHAMPION = Champion(4, "m-4", "a" * 64, 1.0)

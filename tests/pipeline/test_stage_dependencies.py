@@ -11,7 +11,8 @@ from ruamel.yaml import YAML
 from genarm.pipeline.stage_names import STAGES
 
 ROOT = Path(__file__).parents[2]
-DVC = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+STAGES_OF_DVC = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+DVC = {name: stage.get("do", stage) for name, stage in STAGES_OF_DVC.items()}
 # A stage's results must not become stale because of these.
 NOT_TRAINING = ("genarm/report", "genarm/evaluation", "genarm/registry", "genarm/doctor", "docs")
 

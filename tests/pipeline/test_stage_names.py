@@ -13,11 +13,12 @@ DVC = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["st
 
 def test_the_names_are_those_of_dvc_in_its_order():
     assert list(STAGES) == list(DVC)
-    assert {name: "matrix" in stage for name, stage in DVC.items()} == STAGES
+    assert {name: "foreach" in stage for name, stage in DVC.items()} == STAGES
 
 
 def test_each_stage_has_a_file_and_a_command_of_its_name():
     for name, stage in DVC.items():
+        stage = stage.get("do", stage)
         verb = name.partition("-")[0]
         assert stage["cmd"].split()[:2] == ["genarm", verb]
         assert (ROOT / "genarm" / "pipeline" / "stages" / f"{verb}.py").is_file()
@@ -40,7 +41,7 @@ def test_a_dimension_is_read_from_the_name_that_it_is_in():
 def test_the_measuring_stages_are_all_that_training_does_not_need_in_an_order_that_dvc_allows():
     upstream = graph(ROOT)
     dimensions = [dimension_of(s) for s in upstream if s.startswith("train@")]
-    trained = {"data.dvc", "pairs", *(stage_of("train", d) for d in dimensions)}
+    trained = {"data.dvc", "prompts", *(stage_of(s, d) for s in ("pairs", "train") for d in dimensions)}
     stages = measuring_stages(dimensions)
     assert {*stages} == {*upstream} - trained
     for stage in stages:

@@ -19,7 +19,7 @@ from genarm.types import Champion
 
 VERDICTS = "artifacts/verdicts/kind.jsonl"
 WEIGHTS = "artifacts/arms/kind/adapter_model.safetensors"
-PROMPTS = "artifacts/pairs/prompts.jsonl"
+PROMPTS = "artifacts/prompts.jsonl"
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +130,7 @@ def test_data_that_is_not_what_its_pointer_says_is_named(project):
     assert "what data.dvc records: md5" in error.message
     assert error.hint == "rm -f data/a.jsonl && dvc checkout data.dvc"
     with pytest.raises(PipelineError, match="data/a.jsonl"):
-        verify_inputs(project, "pairs")
+        verify_inputs(project, "pairs", "kind")
 
 
 @pytest.mark.slow
@@ -214,9 +214,9 @@ def test_stages_check_what_they_read_where_dvc_runs_them(project, monkeypatch):
         verify_stage(project, stage, "kind")  # by hand: a person may try what he likes
     monkeypatch.setenv("DVC_STAGE", "any")
     for stage in ("respond-base", "respond", "respond-champion", "judge", "report"):
-        with pytest.raises(PipelineError, match=f"{PROMPTS} is not what dvc.lock records of pairs"):
+        with pytest.raises(PipelineError, match=f"{PROMPTS} is not what dvc.lock records of prompts"):
             verify_stage(project, stage, "kind")
-    verify_stage(project, "pairs")
+    verify_stage(project, "pairs", "kind")
     verify_stage(project, "register", "kind")
 
 
@@ -253,8 +253,8 @@ def test_another_champion_than_the_one_that_answered_is_not_decided_against(proj
 @pytest.mark.slow
 def test_a_damaged_list_of_whole_files_is_named_and_written_again(project):
     """What is decided on is right, but the cache could not give it back."""
-    listed = folder_object(project, "artifacts/pairs")
+    listed = folder_object(project, "artifacts/pairs/kind")
     flip(listed)
-    with pytest.raises(PipelineError, match="the list of artifacts/pairs, is damaged") as caught:
+    with pytest.raises(PipelineError, match="the list of artifacts/pairs/kind, is damaged") as caught:
         verify_decision(project, made=True)
     heal(project, caught.value)

@@ -3,6 +3,7 @@
 import dataclasses
 
 import pytest
+from toy_params import dimension
 
 from genarm.errors import ConfigError
 from genarm.models.arm import CONFIG, WEIGHTS, write_card
@@ -13,11 +14,7 @@ from genarm.types import ArmCard, Champion
 
 PARAMS = {
     "base": {"model": "nowhere"},
-    "dimensions": ["loud", "kind"],
-    "pairs": {"sources": {"loud": {"files": "a"}, "kind": {"files": "a"}}},
-    "train": {"default": {}, "loud": {"warm_start": "champion"}, "kind": {}},
-    "respond": {"weights": {"loud": 1, "kind": 1}},
-    "judge": {"loud": {"scorer": "length"}, "kind": {"scorer": "length"}},
+    "dimensions": {"loud": dimension(warm_start="champion"), "kind": dimension()},
 }
 
 

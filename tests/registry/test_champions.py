@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from registry_toys import DIMENSION, BringChampions, MakeArm, register
+from toy_params import dimension
 
 from genarm.errors import AdapterError, RegistryError
 from genarm.models.arm import WEIGHTS, adapter_hash, read_card
@@ -79,11 +80,8 @@ def test_training_starts_from_the_version_in_use_until_that_one_has_seen_the_dat
 
     params = {
         "base": {"model": "toy"},
-        "dimensions": [DIMENSION],
-        "pairs": {"sources": {DIMENSION: {"files": "a"}}},
-        "train": {"default": {"warm_start": "champion"}, DIMENSION: {}},
-        "respond": {"weights": {DIMENSION: 1}},
-        "judge": {DIMENSION: {"scorer": "length"}},
+        "dimensions": {DIMENSION: dimension()},
+        "train": {"warm_start": "champion"},
     }
     layout, project = Layout(root), Project(root)
     fetch = partial(fetch_version, project)

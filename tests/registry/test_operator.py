@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from registry_toys import DIMENSION, BringChampions, Killed, MakeArm, dying, promote
+from toy_params import dimension
 
 from genarm.operations import registry as operations
 from genarm.pipeline.project import Project
@@ -14,11 +15,7 @@ from genarm.types import Champion
 
 PARAMS = {
     "base": {"model": "toy"},
-    "dimensions": [DIMENSION],
-    "pairs": {"sources": {DIMENSION: {"files": "a"}}},
-    "train": {"default": {}, DIMENSION: {}},
-    "respond": {"weights": {DIMENSION: 1}},
-    "judge": {DIMENSION: {"scorer": "length"}},
+    "dimensions": {DIMENSION: dimension()},
 }
 AGAIN = (
     "positive: version 2 is the champion again; this rollback had been interrupted and was completed since"

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from ruamel.yaml import YAML
+from toy_params import dimension
 
 from genarm.config import TrainConfig
 from genarm.errors import TrainingError
@@ -52,11 +53,8 @@ def project(folder: Path, base: Path, pairs: int = 21, **train: object) -> Path:
     )
     params = {
         "base": {"model": str(base), "dtype": "float32"},
-        "dimensions": ["loud"],
-        "pairs": {"sources": {"loud": {"files": "loud.jsonl"}}},
-        "train": {"default": settings | train, "loud": {}},
-        "respond": {"weights": {"loud": 1.0}},
-        "judge": {"loud": {"scorer": "positive"}},
+        "dimensions": {"loud": dimension("loud.jsonl", "positive")},
+        "train": settings | train,
     }
     (folder / "params.yaml").write_text(json.dumps(params))
     return folder
@@ -186,7 +184,7 @@ def test_a_signal_stops_both_with_a_checkpoint_from_which_one_alone_goes_on(toy,
     _, shown = process.communicate(timeout=60)
     assert process.returncode == 1 and "was stopped at step" in shown and "run the same command" in shown
     params = json.loads((root / "params.yaml").read_text())
-    params["train"]["default"]["launcher"] = "python"
+    params["train"]["launcher"] = "python"
     (root / "params.yaml").write_text(json.dumps(params))
     worker.start()
     worker.join()

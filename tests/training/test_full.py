@@ -160,7 +160,7 @@ def test_a_model_with_other_tokens_is_refused_by_the_first_that_differs(toy, tmp
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="says what is missing without CUDA")
 def test_four_bits_without_a_gpu_are_refused_before_training(toy, tmp_path):
-    with pytest.raises(ConfigError, match="no CUDA device.*train.default.quantise: null"):
+    with pytest.raises(ConfigError, match="no CUDA device.*train.quantise: null"):
         run(toy, tmp_path, changed(quantise="4bit"))
     with pytest.raises(ConfigError, match="4bit needs bitsandbytes"):
         check_quantisation()

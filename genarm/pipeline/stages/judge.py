@@ -13,6 +13,7 @@ def judge(project: Project, dimension: str) -> list[Verdict]:
     sides = project.responses(params.known(dimension))
     answered = {r.prompt_id for r in sides["base"]}
     prompts = [p for p in read_rows(layout.prompts, Prompt) if p.id in answered]
-    verdicts = compare(prompts, sides, {d: load_judge(params.judge[d]) for d in params.dimensions})
+    judges = {d: load_judge(config.judge) for d, config in params.dimensions.items()}
+    verdicts = compare(prompts, sides, judges)
     write_rows(layout.verdicts(dimension), verdicts)
     return verdicts

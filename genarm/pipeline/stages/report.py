@@ -26,8 +26,10 @@ def report(project: Project, lineage: Mapping[str, str]) -> Path:
             prompts=project.prompts(),
             responses={d: project.responses(d) for d in measured},
             verdicts={d: _verdicts(layout.verdicts(d)) for d in measured},
-            pair_stats=read_json(layout.pairs_stats, dict[str, object]),
-            quarantine=read_rows(layout.quarantine, dict[str, object]),
+            pair_stats={d: read_json(layout.pairs_stats(d), dict[str, object]) for d in dimensions},
+            quarantine=[
+                row for d in dimensions for row in read_rows(layout.quarantine(d), dict[str, object])
+            ],
             lineage=lineage,
         ),
         layout.report,

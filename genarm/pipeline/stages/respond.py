@@ -23,11 +23,10 @@ def respond(project: Project, side: Side, dimension: str | None, fetch: Fetch) -
         dimension = None  # one file for all
         responses = _answer(project, {}, {})
     elif dimension is None:
-        raise GenarmError(
-            f"genarm respond {side} needs a dimension", hint=f"genarm respond {side} {params.dimensions[0]}"
-        )
+        first = next(iter(params.dimensions))
+        raise GenarmError(f"genarm respond {side} needs a dimension", hint=f"genarm respond {side} {first}")
     elif side == "challenger":
-        weight = params.respond.weights[params.known(dimension)]
+        weight = params.dimensions[params.known(dimension)].weight
         if not layout.arm(dimension).is_dir():
             raise GenarmError(
                 f"no ARM at {layout.arm(dimension)}", hint=f"train it first: genarm train {dimension}"

@@ -1,10 +1,10 @@
-"""The section `train`: what holds for every dimension, and what each dimension changes of it."""
+"""What a dimension changes of the section `train`: the same keys, none required, laid over it."""
 
 from collections.abc import Mapping
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
+from pydantic import BaseModel, ValidationError, create_model
 from pydantic_core import InitErrorDetails
 
 from genarm.config.explain import is_section
@@ -34,57 +34,41 @@ else:
     TrainOverlay = overlay_of(TrainConfig)
 
 
-class TrainSection(Section):
-    """`default`, and by the name of a dimension what it changes: `config` lays the one over the other."""
+def laid_over(below: BaseModel, above: BaseModel, dimension: str) -> TrainConfig:
+    """The settings of one dimension: `train` with what the dimension changes of it.
 
-    model_config = ConfigDict(frozen=True, extra="allow")
-    __pydantic_extra__: dict[str, TrainOverlay] = Field(init=False)
-
-    default: TrainOverlay = TrainOverlay()
-
-    @property
-    def dimensions(self) -> list[str]:
-        """The dimensions that have an entry."""
-        return list(self.__pydantic_extra__)
-
-    def config(self, dimension: str) -> TrainConfig:
-        """The settings of one dimension. Raises a ValidationError with the path of the key to change."""
-        above = self.__pydantic_extra__[dimension].model_dump(exclude_unset=True)
-        values = _laid_over(self.default.model_dump(exclude_unset=True), above)
-        try:
-            return TrainConfig.model_validate(values)
-        except ValidationError as error:
-            raise _located(error, dimension, above) from None
-
-    @model_validator(mode="after")
-    def _every_dimension_can_be_trained(self) -> "TrainSection":
-        for dimension in self.dimensions:
-            self.config(dimension)
-        return self
+    Raises a ValidationError with the path of the key to change.
+    """
+    changed = above.model_dump(exclude_unset=True)
+    values = _merged(below.model_dump(exclude_unset=True), changed)
+    try:
+        return TrainConfig.model_validate(values)
+    except ValidationError as error:
+        raise _located(error, dimension, changed) from None
 
 
-def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(below)
     for key, value in above.items():
         old = merged.get(key)
         if isinstance(old, Mapping) and isinstance(value, Mapping):
-            value = _laid_over(old, value)
+            value = _merged(old, value)
         merged[key] = value
     return merged
 
 
 def _located(error: ValidationError, dimension: str, above: Mapping[str, Any]) -> ValidationError:
-    """The same errors, located at the dimension where it holds the key's section, else at `default`."""
+    """The same errors, located at the dimension where it holds the key's section, else at `train`."""
     details = []
     for item in error.errors():
         set_here = item["loc"][0] in above if item["loc"] else bool(above)
-        section = dimension if set_here else "default"
+        section = ("dimensions", dimension, "train") if set_here else ("train",)
         details.append(
             InitErrorDetails(
                 type=item["type"],
-                loc=(section, *item["loc"]),
+                loc=(*section, *item["loc"]),
                 input=item["input"],
                 ctx=item.get("ctx", {}),
             )
         )
-    return ValidationError.from_exception_data("train", details)
+    return ValidationError.from_exception_data("params", details)

@@ -1,0 +1,48 @@
+"""`genarm params`: every key of `params.yaml` with its meaning and, in a project, its value."""
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from genarm.cli.console import PARAMS, Json, out
+from genarm.config.explain import nearest
+from genarm.errors import ConfigError
+from genarm.system import env
+
+
+def params(
+    section: Annotated[str, typer.Argument(help="only keys that begin so, such as train.lora")] = "",
+    markdown: Annotated[bool, typer.Option("--markdown", help="the page of the documentation")] = False,
+    as_json: Json = False,
+) -> None:
+    """Every parameter: what it takes, its default, its meaning and, in a project, its value."""
+    from genarm.config import load_params
+    from genarm.config.reference import keys, value_of
+    from genarm.config.reference import markdown as page
+    from genarm.system.files import to_json
+
+    if markdown:
+        print(page(), end="")
+        return
+    known = keys()
+    wanted = [key for key in known if f"{key.path}.".startswith(f"{section}." if section else "")]
+    if not wanted:
+        close = nearest(section, [key.path for key in known])
+        raise ConfigError(f"no parameter {section!r}{close}", hint="genarm params lists them all")
+    file = env.project_root() / PARAMS
+    inside = load_params(file) if file.is_file() else None
+    values = {key.path: value_of(inside, key) for key in wanted if key.is_value} if inside else {}
+    if as_json:
+        print(to_json([{**asdict(key), "value": values.get(key.path)} for key in wanted]))
+        return
+    table = Table(show_edge=False, pad_edge=False)
+    table.add_column("key", no_wrap=True)
+    table.add_column("value" if inside else "default", overflow="fold")
+    table.add_column("meaning", overflow="fold")
+    for key in wanted:
+        of_type = f"{key.takes}; default {key.default}" if inside and key.default else key.takes
+        shown = values.get(key.path, "") if inside else key.default
+        table.add_row(key.path, shown, f"{key.meaning} ({of_type})" if key.is_value else key.meaning)
+    out.print(table)
