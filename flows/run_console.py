@@ -45,13 +45,7 @@ class RunConsole(ConsoleLog):
             line = f"{time.strftime('%H:%M:%S', time.localtime(record.created))}  {line}"
         elif self.console.is_terminal:  # in a file each remains one line
             hang = " " * (self.names + 2 if subject else 0)
-            line = textwrap.fill(
-                line,
-                self.console.width,
-                subsequent_indent=hang,
-                break_long_words=False,
-                drop_whitespace=False,
-            )
+            line = textwrap.fill(line, self.console.width, subsequent_indent=hang, break_long_words=False)
         self.console.print(line, soft_wrap=True)
 
     def is_shown(self, record: logging.LogRecord) -> bool:

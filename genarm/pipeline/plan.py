@@ -12,6 +12,7 @@ from genarm.pipeline.changed_parameters import SHOWN, changes
 from genarm.pipeline.project import Project
 from genarm.pipeline.stage_names import TRAIN, dimension_of, measuring_stages, stage_of
 
+NEVER = "never run here"
 # Stage, parameter file, the keys that changed with how they did -> the changes in words.
 Told = Callable[[str, str, Mapping[str, object]], list[str]]
 
@@ -39,7 +40,9 @@ def plan(project: Project) -> list[PlannedStage]:
         before = recorded.parameters.get(stage, {}) if recorded else {}
         return changes(project.root, file, before.get(file) or {}, keys)
 
-    return list(planned_stages(changed, upstream, in_use, told).values())
+    return list(
+        planned_stages(changed, upstream, in_use, told, set(recorded.parameters if recorded else ())).values()
+    )
 
 
 def _by_key(_stage: str, _file: str, keys: Mapping[str, object]) -> list[str]:
@@ -51,18 +54,23 @@ def planned_stages(
     upstream: Mapping[str, Sequence[str]],
     in_use: Collection[str] = (),
     told: Told = _by_key,
+    recorded: Collection[str] | None = None,
 ) -> dict[str, PlannedStage]:
     """The plan from DVC's changes and its graph, by stage; of several causes only the nearest.
 
     `in_use` are the dimensions whose ARM is in use already: as in a run, the stages that would measure it are
-    left out. `told` puts changed parameters into words.
+    left out. `told` puts changed parameters into words, and
+    `recorded` are the stages that `dvc.lock` knows, if it was looked at.
     """
     dimensions = [d for s in upstream if (d := dimension_of(s)) and s == stage_of(TRAIN, d)]
     left_out = {*measuring_stages(dimensions)} - {*measuring_stages(dimensions, in_use)}
     planned: dict[str, PlannedStage] = {}
     for stage, above in upstream.items():
         before = [s for s in planned if s in above and planned[s].runs]  # in running order
-        reasons = _reasons(stage, changed.get(stage, []), told, follows=bool(before))
+        if recorded is not None and stage in changed and stage not in {dvc.POINTER, *recorded}:
+            reasons = [NEVER]
+        else:
+            reasons = _reasons(stage, changed.get(stage, []), told, follows=bool(before))
         reasons = reasons or [f"after {s}" for s in before[-1:]]
         if reasons and stage in left_out:
             planned[stage] = PlannedStage(stage, False, "the ARM is in use already")
@@ -101,7 +109,7 @@ def _reasons(stage: str, entries: Sequence[object], told: Told, follows: bool) -
     What a stage before it wrote is no cause of its own where that stage runs too (`follows`).
     """
     if any(isinstance(e, dict) and e.get("changed deps", {}).get("params.yaml") == "new" for e in entries):
-        return ["never run here"]  # so all it reads is new and all it writes is missing
+        return [NEVER]  # so all it reads is new and all it writes is missing
     words: list[str] = []
     paths: dict[str, list[str]] = {}
     for entry in entries:

@@ -73,7 +73,7 @@ class Bar:
 
     def show(self, step: Step) -> None:
         """Move the bar."""
-        note = shorten(str(step), self._note, placeholder="")
+        note = shorten(str(step), self._note, placeholder="") if self._note else ""
         self._progress.update(self._task, completed=step.done, total=step.total, note=note.rstrip(","))
 
     def close(self) -> None:
