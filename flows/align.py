@@ -62,7 +62,7 @@ def align(root: str | None = None, promote: bool = True) -> list[Decision]:
     outcome = outcomes(decisions, promote)
     name_run(f"align: {outcome}")
     for decision in decisions:
-        get_run_logger().info("%s: %s: %s", decision.dimension, decision.outcome, "; ".join(decision.reasons))
+        get_run_logger().info("%s: %s", outcomes([decision], promote), "; ".join(decision.reasons))
     return concluded(decisions, outcome)
 
 

@@ -34,6 +34,7 @@ def run(
         err.print(table)
         show(decisions, as_json)
     else:
+        out.print()
         show(table, as_json)
     if verbosity() is not Verbosity.QUIET:
         (err if as_json else out).print(f"\n{last}", soft_wrap=True, highlight=False)

@@ -29,7 +29,8 @@ def changes(root: Path, file: str, recorded: Mapping[str, Any], keys: Mapping[st
             was, is_now = _version(recorded[key]), _version(_at(now, key))
             words.append(f"{Path(file).stem.removesuffix('s')} of {key} {was} -> {is_now}")
             continue
-        words += list(_differences(key, recorded[key], _at(now, key))) if key in recorded else []
+        if key in recorded and now is not None:
+            words += _differences(key, recorded[key], _at(now, key))
         if not words or not words[-1].startswith(key):
             words.append(f"{key} {how}")
     return words if len(words) <= SHOWN else [*words[:SHOWN], f"{len(words) - SHOWN} more"]

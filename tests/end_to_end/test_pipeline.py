@@ -6,8 +6,10 @@ import random
 import re
 import shutil
 import signal
+import sqlite3
 import subprocess
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -57,6 +59,23 @@ def test_from_data_to_a_promoted_champion(project, first_run):
     assert "report" in first_run and "artifacts/report/report.html" in first_run
     changed = {line[3:] for line in git(project, "status", "--porcelain").splitlines()}
     assert changed <= {"dvc.lock", "mlflow/champions.json"}
+
+
+def test_the_console_has_a_line_a_stage_and_prefect_has_everything(project, first_run):
+    stages = ["pairs vowels", "prompts", "train vowels", "respond base", "judge digits", "decide", "report"]
+    assert all(len(re.findall(rf"^{stage}  +\S.* s$", first_run, re.MULTILINE)) == 1 for stage in stages)
+    assert not re.search(r"\x1b|Running stage|lock file|Finished in state|Warning|\{", first_run)
+    assert first_run.count("win rate") == 4, "two decisions on two dimensions, told once"
+    with closing(sqlite3.connect(project / ".prefect" / "prefect.db")) as database:
+        name, message = database.execute(
+            "select r.name, s.message from flow_run r join flow_run_state s on s.id = r.state_id"
+        ).fetchone()
+        tasks = {name for (name,) in database.execute("select name from task_run")}
+        log = {message for (message,) in database.execute("select message from log")}
+    assert message == "vowels promoted, digits promoted" and name == f"align: {message}"
+    assert {*stages, "register vowels", "promote digits"} <= tasks
+    assert {"Running stage 'train@vowels':", "Updating lock file 'dvc.lock'"} <= log
+    assert any("validation accuracy" in line for line in log)
 
 
 def test_again_nothing_is_done_twice(project, first_run):
