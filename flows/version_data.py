@@ -107,10 +107,13 @@ def publish(version: str, stats: Mapping[str, PairStats], files: list[dict[str, 
     for file in files if stats else ():
         read = f"{file['rows']} rows, read for {file['dimensions']}"
         log.info("data/%s: %s", file["file"], read if file["rows"] else "no dimension reads it")
-    rows = [
-        {"dimension": d, "rows": s.rows, "pairs": s.pairs, "refused": sum(s.refused.values())}
-        | {split: part.pairs for split, part in s.splits.items()}
-        for d, s in stats.items()
-    ]
+    rows = [counts(dimension, made) for dimension, made in stats.items()]
     create_table_artifact(rows, key="data", description=f"data version {version}")
     create_table_artifact(files, key="data-files", description=f"the files of data version {version}")
+
+
+def counts(dimension: str, stats: PairStats) -> dict[str, str | int]:
+    """What a dimension made of the data, as a row of a table."""
+    refused = sum(stats.refused.values())
+    row: dict[str, str | int] = {"dimension": dimension, "rows": stats.rows, "pairs": stats.pairs}
+    return row | {"refused": refused} | {split: part.pairs for split, part in stats.splits.items()}

@@ -51,7 +51,7 @@ def data(
     shown = secret_source.keep_in_memory(source)  # Prefect stores what a flow is called with
     temporary_server.start()
     from genarm.flows import run_console
-    from genarm.flows.version_data import version_data
+    from genarm.flows.version_data import counts, version_data
 
     run_console.install()
     version = version_data(shown, root=str(folder))
@@ -59,4 +59,7 @@ def data(
         show(version, as_json)
         return
     show(version.files, as_json)
-    out.print(f"\ndata version {version.version}; to keep it: git add data.dvc, dvc push", highlight=False)
+    out.print()
+    show([counts(d, stats) for d, stats in version.dimensions.items()], as_json)
+    last = f"data version {version.version}; to keep it: git add data.dvc && dvc push"
+    out.print(f"\n{last}", highlight=False, soft_wrap=True)

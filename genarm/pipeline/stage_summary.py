@@ -14,7 +14,8 @@ from genarm.types import Prompt, Response, Side, Verdict
 
 def title_of(stage: str) -> str:
     """A stage as a person calls it, which is also how it is typed: `train@positive` -> `train positive`."""
-    return "data" if stage == dvc.POINTER else stage.replace("@", " ").replace("-", " ", 1)
+    name, _, dimension = stage.partition("@")
+    return "data" if stage == dvc.POINTER else f"{name.replace('-', ' ')} {dimension}".strip()
 
 
 def summary(project: Project, stage: str) -> str:
