@@ -16,7 +16,7 @@ from prefect.exceptions import PrefectException
 from genarm.data import dvc
 from genarm.errors import Busy, StaleDecision
 from genarm.pipeline.project import Project
-from genarm.pipeline.stage_names import PAIRS, PROMPTS, TRAIN, measuring_stages, stage_of
+from genarm.pipeline.stage_names import PAIRS, TRAIN, measuring_stages, stage_of
 from genarm.pipeline.stage_summary import title_of
 from genarm.report.closing import outcomes
 from genarm.system import env
@@ -41,7 +41,7 @@ def align(root: str | None = None, promote: bool = True) -> list[Decision]:
         champions = tasks.snapshot(project)
         tasks.note_starts(project)
         run = ChangedStages(project)
-        run(dvc.POINTER, *(stage_of(PAIRS, d) for d in dimensions), PROMPTS)
+        run(dvc.POINTER, *(stage_of(PAIRS, d) for d in dimensions))
         run.changed |= {stage_of(TRAIN, d) for d in tasks.note_starts(project)}  # it depends on the data
         run(*(stage_of(TRAIN, d) for d in dimensions))
         for dimension in dimensions:

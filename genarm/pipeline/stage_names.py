@@ -4,8 +4,8 @@ from collections.abc import Collection, Sequence
 from itertools import groupby
 
 PAIRS = "pairs"
-PROMPTS = "prompts"
 TRAIN = "train"
+PROMPTS = "prompts"
 RESPOND_BASE = "respond-base"
 RESPOND = "respond"
 RESPOND_CHAMPION = "respond-champion"
@@ -18,8 +18,8 @@ RESPOND_OF = {"base": RESPOND_BASE, "challenger": RESPOND, "champion": RESPOND_C
 # Every stage in running order, with whether it runs once for each dimension.
 STAGES = {
     PAIRS: True,
-    PROMPTS: False,
     TRAIN: True,
+    PROMPTS: False,
     RESPOND_BASE: False,
     RESPOND: True,
     RESPOND_CHAMPION: True,

@@ -26,11 +26,11 @@ def test_each_stage_has_a_file_and_a_command_of_its_name():
 
 def test_a_run_measures_only_arms_that_are_not_in_use():
     each = ["respond@b", "respond-champion@b", "judge@b"]
-    assert measuring_stages(["a", "b"], {"a"}) == ["respond-base", *each, "decide", "report"]
+    assert measuring_stages(["a", "b"], {"a"}) == ["prompts", "respond-base", *each, "decide", "report"]
     assert measuring_stages(["a", "b"], {"a", "b"}) == []
-    assert len(measuring_stages(["a", "b"])) == 9
+    assert len(measuring_stages(["a", "b"])) == 10
     both = [name.replace("@b", f"@{d}") for d in "ab" for name in each]
-    assert measuring_stages(["a", "b"]) == ["respond-base", *both, "decide", "report"]
+    assert measuring_stages(["a", "b"]) == ["prompts", "respond-base", *both, "decide", "report"]
 
 
 def test_a_dimension_is_read_from_the_name_that_it_is_in():
@@ -41,7 +41,7 @@ def test_a_dimension_is_read_from_the_name_that_it_is_in():
 def test_the_measuring_stages_are_all_that_training_does_not_need_in_an_order_that_dvc_allows():
     upstream = graph(ROOT)
     dimensions = [dimension_of(s) for s in upstream if s.startswith("train@")]
-    trained = {"data.dvc", "prompts", *(stage_of(s, d) for s in ("pairs", "train") for d in dimensions)}
+    trained = {"data.dvc", *(stage_of(s, d) for s in ("pairs", "train") for d in dimensions)}
     stages = measuring_stages(dimensions)
     assert {*stages} == {*upstream} - trained
     for stage in stages:
