@@ -1,6 +1,8 @@
 """The commands that run a flow: first what it needs is checked, last what came out is printed."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
@@ -28,7 +30,8 @@ def run(
     from genarm.report.closing import closing_block, decisions_table
 
     run_console.install(max(len(stage_of(RESPOND_OF["champion"], d)) for d in dimensions))
-    decisions = align(root=str(folder), promote=promote)
+    with interrupt_stays_one():
+        decisions = align(root=str(folder), promote=promote)
     table, last = decisions_table(decisions), closing_block(folder, time.monotonic() - began)
     if as_json:
         err.print(table)
@@ -54,7 +57,8 @@ def data(
     from genarm.flows.version_data import counts, version_data
 
     run_console.install()
-    version = version_data(shown, root=str(folder))
+    with interrupt_stays_one():
+        version = version_data(shown, root=str(folder))
     if as_json:
         show(version, as_json)
         return
@@ -63,3 +67,21 @@ def data(
     show([counts(d, stats) for d, stats in version.dimensions.items()], as_json)
     last = f"data version {version.version}; to keep it: git add data.dvc && dvc push"
     out.print(f"\n{last}", highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def interrupt_stays_one() -> Iterator[None]:
+    """Raise KeyboardInterrupt for the error that Prefect makes of one.
+
+    On a terminal Ctrl-C reaches its temporary server too, so Prefect finds none to note the end of the run.
+    The next run marks this one as crashed.
+    """
+    try:
+        yield
+    except Exception as error:
+        earlier = error.__context__
+        while earlier is not None:
+            if isinstance(earlier, KeyboardInterrupt):
+                raise KeyboardInterrupt from None
+            earlier = earlier.__context__
+        raise
