@@ -78,8 +78,12 @@ class StageOutput:
         self._console = next((h for h in logging.getLogger().handlers if isinstance(h, RunConsole)), None)
         self._bar: Bar | None = None
         self._shown = time.monotonic()
+
+    def start(self) -> None:
+        """Show a bar, where there is a terminal."""
         if self._console:
-            self._bar = Bar(title, self._console.console)
+            self._bar = Bar(self._title, self._console.console)
+            self._bar.start()
 
     def line(self, line: str) -> None:
         """Take one line of the stage's output."""
@@ -112,6 +116,7 @@ def following(title: str) -> Iterator[StageOutput]:
     """Show a stage while it is under way."""
     output = StageOutput(title)
     try:
+        output.start()  # an interrupt right here must not leave the bar moving
         yield output
     finally:
         output.close()

@@ -69,6 +69,9 @@ class Bar:
             disable=not shown,
         )
         self._task = self._progress.add_task(title, total=None, note="")
+
+    def start(self) -> None:
+        """Draw the bar."""
         self._progress.start()
 
     def show(self, step: Step) -> None:
@@ -94,7 +97,9 @@ class ProgressDisplay:
     def show(self, step: Step) -> None:
         """Say how far it is; lines come only so often."""
         if self._console.is_terminal and not self._console.quiet and not self._for_a_run:
-            self._bar = self._bar or Bar(self._title, self._console)
+            if self._bar is None:
+                self._bar = Bar(self._title, self._console)
+                self._bar.start()
             self._bar.show(step)
             return
         now, pause = time.monotonic(), SECONDS_BETWEEN_RELAYED if self._for_a_run else SECONDS_BETWEEN_LINES

@@ -51,6 +51,7 @@ def test_any_other_line_is_no_progress(line):
 def test_a_bar_keeps_to_one_line_and_its_title_whole(width):
     written = io.StringIO()
     bar = Bar("respond champion positive", Console(file=written, width=width, force_terminal=True))
+    bar.start()
     bar.show(STEP)
     bar._progress.refresh()
     shown = bar._progress.console.render_lines(bar._progress.get_renderable())
