@@ -122,6 +122,8 @@ def make_project(folder: Path, base: Path) -> Path:
     for name in ("champions.json", "starts.json"):
         (folder / "mlflow" / name).write_text(json.dumps({DIMENSION: None}, indent=2) + "\n")
     (folder / "toy_scorers.py").write_text(SCORER)
+    stages = (folder / "dvc.yaml").read_text()
+    (folder / "dvc.yaml").write_text(stages.replace("- judges.py\n", "- toy_scorers.py\n"))
     write_data(folder / "data")
     run(folder, sys.executable, "-m", "dvc", "add", "--quiet", "data")
     git(folder, "add", "-A")

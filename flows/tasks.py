@@ -21,6 +21,8 @@ from genarm.data.dvc_output import StageOutcome
 from genarm.errors import GenarmError
 from genarm.pipeline import warm_start
 from genarm.pipeline.lineage import git_dirty
+from genarm.pipeline.measured import measured
+from genarm.pipeline.preflight import require
 from genarm.pipeline.project import Project
 from genarm.pipeline.registry_fetch import fetch_version
 from genarm.pipeline.smoke_test import smoke_test
@@ -85,6 +87,13 @@ def mend_data(project: Project) -> None:
     """Complete or undo a change of the data that was cut short, and say so."""
     for line in dvc.mend(project.root):
         get_run_logger().warning("data: %s", line, **told())
+
+
+@task(cache_policy=NO_CACHE, task_run_name="check what can be known")
+def preflight(project: Project) -> None:
+    """Refuse at once what could not end well, and tell what is odd about it."""
+    for result in require(project):
+        get_run_logger().warning("%s: %s; hint: %s", result.check, result.detail, result.fix, **told())
 
 
 @task(task_run_name="write champions.json", **ASKS_A_SERVER)
@@ -158,7 +167,12 @@ def promote(project: Project, decision: Decision, *, carry_out: bool) -> Decisio
     report = sha256(layout.report / "report.json")
     actor = server_ids().get("flow run", "flow")
     store.record_decision(
-        decision, actor=actor, report_sha256=report, report=layout.report, lineage=server_ids()
+        decision,
+        actor=actor,
+        report_sha256=report,
+        report=layout.report,
+        lineage=server_ids(),
+        metrics=measured(project, decision.dimension),
     )
     if decision.outcome == "promote" and carry_out:
         dimension = decision.dimension

@@ -108,6 +108,8 @@ class Response:
     """What one side answered to one prompt.
 
     `base_logprob` is sum_t log p_base(y_t) and `kl` the mean over tokens of KL(guided || base), both in nats.
+    `guidance` says where guidance acted, on some prompts only: for each token the characters that it adds to
+    the text, and log p_guided(y_t) - log p_base(y_t) in nats.
     """
 
     prompt_id: str
@@ -116,13 +118,16 @@ class Response:
     finish_reason: Literal["stop", "length"]
     base_logprob: float
     kl: float
+    guidance: Sequence[tuple[int, float]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """One judge on one prompt. preference in [-1, 1]: above 0 for `left`, below 0 for `right`, 0 a tie.
 
-    None stands for a judge that could not be read; it is counted, never taken for a tie.
+    None stands for a judge that could not be read; it is counted, never taken for a tie. `scores` of left and
+    right are there where the judge compares scores, `judge` says who judged and in which version; files of
+    earlier versions have neither.
     """
 
     prompt_id: str
@@ -130,6 +135,8 @@ class Verdict:
     left: Side
     right: Side
     preference: float | None
+    scores: tuple[float, float] | None = None
+    judge: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

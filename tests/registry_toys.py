@@ -112,6 +112,7 @@ class Dying:
         "create_logged_model", "finalize_logged_model", "log_model_artifacts", "set_logged_model_tags",
         "create_registered_model", "create_model_version", "set_model_version_tag",
         "delete_model_version_tag", "set_registered_model_alias", "delete_registered_model_alias",
+        "update_run", "update_model_version",
     )  # fmt: skip
 
     def __init__(self, client: Any, last: int) -> None:

@@ -17,7 +17,7 @@ ONLY_HERE = {
     "dvc": {"genarm.data"},  # driven by its command line, but for the hash of a file
     "dvc_data": {"genarm.data"},
     "accelerate": {"genarm.training"},
-    "peft": {"genarm.training", "genarm.decoding.runner.adapter_files"},
+    "peft": {"genarm.training", "genarm.decoding.runner.adapter_files", "genarm.operations.merged_model"},
     "scipy": {"genarm.evaluation", "genarm.synthesis"},
     "fastapi": set(),
 }

@@ -63,7 +63,7 @@ def environment(project: Path) -> dict[str, str]:
         k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "MLFLOW_", "DVC_", "GENARM_"))
     }
     path = f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"
-    return kept | {"PATH": path, "PYTHONPATH": str(project), "OMP_NUM_THREADS": "1"}
+    return kept | {"PATH": path, "OMP_NUM_THREADS": "1"}
 
 
 def genarm(project: Path, *words: str, ok: bool = True, **more: str) -> str:
@@ -98,6 +98,10 @@ def make_project(folder: Path, params: dict[str, object]) -> None:
         lines = [json.dumps(row) for row in toy_rows(good, bad)]
         (folder / "seed" / f"{name}.jsonl").write_text("\n".join(lines) + "\n")
     (folder / "toy_scorers.py").write_text(SCORER)
+    stages = (folder / "dvc.yaml").read_text()
+    (folder / "dvc.yaml").write_text(
+        stages.replace("- genarm/judges\n", "- genarm/judges\n        - toy_scorers.py\n")
+    )
     write_params(folder, params)
     for name in ("champions.json", "starts.json"):
         (folder / "mlflow" / name).write_text('{"digits": null, "vowels": null}\n')

@@ -1,17 +1,22 @@
 """What the commands share: the project they run in, and output for people and for machines."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from genarm.errors import ConfigError, PipelineError, Unreachable
+from genarm.errors import ConfigError, DataError, PipelineError, Unreachable
 from genarm.pipeline.project import Project
 from genarm.system import env
+from genarm.system.redact import redact
+
+if TYPE_CHECKING:
+    from genarm.pipeline.check_result import CheckResult
 
 PARAMS = "params.yaml"
 # What is shown may hold brackets and colons of its own: a path, a reason, a name.
@@ -73,6 +78,29 @@ def flow_root() -> Path:
                 error = Unreachable if check is prefect else PipelineError
                 raise error(result.detail, hint=result.fix)
     return here.root
+
+
+def run_root() -> Path:
+    """The same for a command that trains: also once all is checked that can be known before.
+
+    Raises PipelineError with everything that would keep the run from ending well.
+    """
+    folder = flow_root()
+    if not any((folder / name).exists() for name in ("data", "data.dvc")):
+        raise DataError(f"{folder} has no preference data yet", hint="genarm data SOURCE")
+    from genarm.pipeline.preflight import require
+
+    require(Project(folder))  # what it warns of is in the log of the run
+    return folder
+
+
+def show_findings(results: Sequence["CheckResult"]) -> None:
+    """Warnings and failures on standard error, one a line with its way out; nothing where all is in order."""
+    for result in results:
+        if result.status != "ok":
+            mark = "[bold red]would fail[/]:" if result.status == "fail" else "[yellow]warning[/]:"
+            err.print(mark, escape(redact(result.detail)), highlight=False, soft_wrap=True)
+            err.print("[bold]hint[/]:", escape(redact(result.fix)), highlight=False, soft_wrap=True)
 
 
 def _flat(value: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:

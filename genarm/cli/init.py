@@ -35,19 +35,44 @@ def options(
         raise typer.BadParameter("--verbose and --quiet exclude each other")
 
 
-def init(folder: Annotated[Path, typer.Argument(help="made where there is none; '.' is this one")]) -> None:
-    """Start a project: parameters, stages, and a repository of git and DVC."""
+def init(
+    folder: Annotated[Path, typer.Argument(help="made where there is none; '.' is this one")],
+    data: Annotated[
+        str | None,
+        typer.Option(help="preference pairs: a folder, a file, a glob, a URL, or hf://owner/name@revision"),
+    ] = None,
+    dimensions: Annotated[
+        str, typer.Option(help="such as helpful,harmless; by default one a file or folder of the data")
+    ] = "",
+    base: Annotated[
+        str | None, typer.Option(help="the model to guide: a folder, a .gguf file, or a Hugging Face id")
+    ] = None,
+    columns: Annotated[
+        str, typer.Option(help="such as prompt=question,chosen=good,rejected=bad; by default they are found")
+    ] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="print JSON, for machines")] = False,
+) -> None:
+    """Start a project: parameters, stages, a repository of git and DVC, and its data where it is named."""
     from genarm.operations import new_project
+    from genarm.operations.data_files import columns_of
 
-    project = new_project.create(folder)
+    names = [name.strip() for name in dimensions.split(",") if name.strip()]
+    project = new_project.create(folder, data, names, base, columns_of(columns))
+    if as_json:
+        from genarm.system.files import to_json
+
+        print(to_json(project))
+        return
     out.print(f"wrote in {project.folder}:", soft_wrap=True, highlight=False)
     for name in project.written:
         out.print(f"  {name}", highlight=False)
     for name in project.kept:
         out.print(f"  {name} was there already and is unchanged", highlight=False)
+    for line in project.told:
+        out.print(line, soft_wrap=True, highlight=False)
     out.print("next:")
-    commands = new_project.next_commands()
+    commands = project.next
     if project.folder != Path.cwd():
-        commands.insert(0, f"cd {shlex.quote(str(folder))}")
+        commands = [f"cd {shlex.quote(str(folder))}", *commands]
     for command in commands:
         out.print(f"  {command}", highlight=False, soft_wrap=True)

@@ -22,8 +22,10 @@ from genarm.cli.console import (
     project,
     root,
     show,
+    show_findings,
     stage_project,
 )
+from genarm.cli.export import export
 from genarm.cli.init import init, options
 from genarm.cli.params import params
 from genarm.cli.runs import data, run
@@ -42,12 +44,14 @@ EPILOG = (
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, epilog=EPILOG)
 app.callback()(options)
 app.command()(init)
+app.command()(export)
 app.command()(params)
 app.add_typer(registry.app, name="registry")
 
 LEVELS = {Verbosity.VERBOSE: {"-v", "--verbose"}, Verbosity.QUIET: {"-q", "--quiet"}}
 GENERAL = {"--debug"}.union(*LEVELS.values())  # options of `genarm` itself
 EXIT = {StaleDecision: 3, Busy: 4}  # 1: any other error; 2: wrong usage
+STOPPED = 130
 
 
 @app.command()
@@ -109,9 +113,12 @@ def respond(
 @app.command()
 def judge(dimension: Dimension, as_json: Json = False) -> None:
     """Compare challenger, champion and base on every dimension."""
+    from genarm.pipeline.preflight.judges import require_judges
     from genarm.pipeline.stages.judge import judge as run_stage
 
-    verdicts = run_stage(stage_project("judge", dimension), dimension)
+    here = stage_project("judge", dimension)
+    require_judges(here)
+    verdicts = run_stage(here, dimension)
     show(verdicts if as_json else f"{len(verdicts)} verdicts", as_json)
 
 
@@ -144,11 +151,15 @@ app.command()(run)
 
 @app.command()
 def plan(as_json: Json = False) -> None:
-    """Say which stages would run, and why."""
+    """Say what would keep a run from ending well, then which stages would run, and why."""
     from genarm.pipeline.plan import plan as make_plan
     from genarm.pipeline.plan import render
+    from genarm.pipeline.preflight import check
 
-    stages = make_plan(project())
+    here = project()
+    _ = here.params
+    show_findings(check(here))
+    stages = make_plan(here)
     show(stages if as_json else render(stages), as_json)
 
 
@@ -212,8 +223,16 @@ def main() -> None:
         _explain(*_in_words(error))
         sys.exit(1)
     except KeyboardInterrupt:
-        err.print("[bold red]stopped[/]: nothing is lost; the same command continues where it was")
-        sys.exit(130)
+        _stopped()
+    except SystemExit as end:
+        if end.code == STOPPED:  # Typer makes that of an interrupt, without a word
+            _stopped()
+        raise
+
+
+def _stopped() -> None:
+    err.print("[bold red]stopped[/]: nothing is lost; the same command continues where it was")
+    sys.exit(STOPPED)
 
 
 def _general_first(words: list[str]) -> list[str]:

@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from genarm.cli.console import Json, err, flow_root, out, project, show
-from genarm.errors import DataError
+from genarm.cli.console import Json, err, flow_root, out, project, run_root, show
 from genarm.system.verbosity import Verbosity, verbosity
 
 
@@ -17,9 +16,7 @@ def run(
     as_json: Json = False,
 ) -> None:
     """The whole pipeline, once: preference data in, promotion decision out."""
-    began, folder = time.monotonic(), flow_root()
-    if not any((folder / name).exists() for name in ("data", "data.dvc")):
-        raise DataError(f"{folder} has no preference data yet", hint="genarm data SOURCE")
+    began, folder = time.monotonic(), run_root()
     dimensions = project().params.dimensions
     from genarm.flows import temporary_server
 

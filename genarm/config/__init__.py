@@ -5,6 +5,7 @@ from genarm.config.load import check_params, load_params
 from genarm.config.numbers import Section
 from genarm.config.params import (
     BaseConfig,
+    ColumnsConfig,
     DimensionConfig,
     PairsConfig,
     Params,
@@ -18,6 +19,7 @@ from genarm.config.train import EarlyStoppingConfig, LoraConfig, TrainConfig
 
 __all__ = [
     "BaseConfig",
+    "ColumnsConfig",
     "DimensionConfig",
     "EarlyStoppingConfig",
     "LoraConfig",

@@ -12,6 +12,7 @@ from genarm.config.train import TrainConfig
 from genarm.errors import ConfigError
 
 DimensionName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
+ColumnName = Annotated[str, Field(min_length=1)]
 
 
 class BaseConfig(Section):
@@ -43,6 +44,27 @@ class BaseConfig(Section):
         return text
 
 
+class ColumnsConfig(Section):
+    """The columns of files that call the parts of a pair otherwise, by the names that they have there."""
+
+    prompt: ColumnName | None = Field(None, description="the column that holds the prompt")
+    chosen: ColumnName | None = Field(None, description="the column that holds the better response")
+    rejected: ColumnName | None = Field(None, description="the column that holds the worse response")
+    system: ColumnName | None = Field(None, description="the column that holds a system message")
+    history: ColumnName | None = Field(None, description="the column that holds [[user, assistant], ...]")
+
+    @model_validator(mode="after")
+    def _each_column_is_one_part(self) -> "ColumnsConfig":
+        columns = list(self.by_part().values())
+        if twice := [column for column in columns if columns.count(column) > 1]:
+            raise ValueError(f"two parts of a pair are read from one column, {twice[0]!r}")
+        return self
+
+    def by_part(self) -> dict[str, str]:
+        """The columns that are named, by the part of the pair that each one holds."""
+        return self.model_dump(exclude_none=True)
+
+
 class SourceConfig(Section):
     """Where the preference pairs of one dimension are, and how to read them; a text alone is `files`."""
 
@@ -50,6 +72,9 @@ class SourceConfig(Section):
     format: Literal["auto", "trl", "hh", "pku", "ultrafeedback"] = Field("auto", description="row format")
     preferred: Literal["better_response_id", "safer_response_id"] | None = Field(
         None, description="PKU rows only: the label that names the chosen response"
+    )
+    columns: ColumnsConfig = Field(
+        ColumnsConfig(), description="columns of other names, such as {prompt: question, chosen: better}"
     )
 
 
@@ -102,8 +127,8 @@ class RespondConfig(Section):
 class ScorerConfig(Section):
     """What judges one dimension: a scorer, for which more is better; a text alone is `scorer`."""
 
-    scorer: str = Field(description="a built-in scorer, or 'package.module:function'")
-    options: dict[str, Any] = Field(default_factory=dict, description="keyword arguments of the scorer")
+    scorer: str = Field(description="a built-in scorer, or a class or function: 'package.module:Name'")
+    options: dict[str, Any] = Field(default_factory=dict, description="arguments of the class or function")
     tie: float = Field(0.0, ge=0, description="scores closer than this tie")
 
 

@@ -5,7 +5,7 @@ Values are not shown, and a key only where it looks like a name: in damaged data
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from genarm.data.refused import Refused
 
@@ -14,7 +14,10 @@ Row = Mapping[str, Any]
 KNOWN = (
     "prompt + chosen + rejected, whole conversations in chosen + rejected, prompt + response_0 + response_1"
 )
-LABELS = ("better_response_id", "safer_response_id")
+LABELS: tuple[Literal["better_response_id", "safer_response_id"], ...] = (
+    "better_response_id",
+    "safer_response_id",
+)
 _SCORES = tuple(
     names
     for kind in ("score", "rating", "reward")
@@ -80,6 +83,11 @@ def unread(row: Row) -> set[str]:
 def unknown(row: Row) -> list[str]:
     """The keys of a row, or of a message, that hold something and are known to no format."""
     return [k for k, v in row.items() if k not in READ and not _METADATA.fullmatch(k) and not _is_empty(v)]
+
+
+def is_metadata(name: str) -> bool:
+    """Whether a column is known to say something about the row, and nothing of the pair."""
+    return bool(_METADATA.fullmatch(name))
 
 
 def foreign(row: Row) -> Refused:

@@ -28,7 +28,17 @@ from genarm.system.process import OnLine, ignore, run
 from genarm.system.progress import LINES
 from genarm.system.redact import redact
 
-__all__ = ["POINTER", "data_version", "graph", "mend", "pull_data", "run_stage", "set_data", "status"]
+__all__ = [
+    "POINTER",
+    "data_version",
+    "gather",
+    "graph",
+    "mend",
+    "pull_data",
+    "run_stage",
+    "set_data",
+    "status",
+]
 
 
 def data_version(root: Path) -> str | None:
@@ -156,7 +166,7 @@ def set_data(
             folder = _tracked_folder(root, source)
             if folder is None:
                 change.new.mkdir(parents=True)
-                _gather(root, source, change.new)
+                gather(root, source, change.new)
             else:
                 check_imported(root / folder)
             check(root / folder if folder else change.new)
@@ -176,7 +186,11 @@ def set_data(
     return version
 
 
-def _gather(root: Path, source: str, folder: Path) -> None:
+def gather(root: Path, source: str, folder: Path) -> None:
+    """Copy or fetch a source into an empty folder; `root` is where DVC is started.
+
+    Raises DataError where it holds no data file or cannot be used, Unreachable where it does not answer.
+    """
     if source.startswith(HUB):
         gather_hub(source, folder)
     elif re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", source):

@@ -9,6 +9,8 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from genarm.config import nearest
+from genarm.data.other_files import conversion, is_plainly_none
 from genarm.data.rows import SUFFIXES
 from genarm.errors import ConfigError, DataError
 
@@ -16,10 +18,10 @@ FIRST = 8  # names in one message
 log = logging.getLogger(__name__)
 
 
-def find_files(data: Path, pattern: str) -> list[Path]:
+def find_files(data: Path, pattern: str, *, tell: bool = True) -> list[Path]:
     """The data files below `data` that match a glob, or are called exactly that, sorted by path.
 
-    What the glob meets and does not take, such as a linked folder, is logged as a warning.
+    What the glob meets and does not take, such as a linked folder, is logged as a warning, if `tell`.
 
     Raises DataError where none matches, or something matches that is no data file; ConfigError for a pattern
     that is no glob or leads out of `data`.
@@ -33,7 +35,8 @@ def find_files(data: Path, pattern: str) -> list[Path]:
     except (ValueError, IndexError) as error:  # '', '.', and before Python 3.13 '**.jsonl'
         raise ConfigError(f"files: {pattern!r} is no glob: {error}", hint="such as '**/*.jsonl'") from None
     files = [f for f in matched if f.is_file()]
-    _tell("not read", [*_linked_folders(data), *_folders_without(matched, files)], data)
+    if tell:
+        _tell("not read", [*_linked_folders(data), *_folders_without(matched, files)], data)
     if special := [f for f in matched if not f.is_file() and not f.is_dir()]:
         raise DataError(
             f"{shown(special[0], data)} is no file: {_what(special[0])}", hint=f"narrow the glob {pattern!r}"
@@ -44,21 +47,29 @@ def find_files(data: Path, pattern: str) -> list[Path]:
             f"no data file matches {pattern!r}",
             hint=f"there are: {_listed(existing)}" if existing else "fetch the data: dvc repro data.dvc",
         )
+    if not literal:
+        if tell:
+            _tell("not read", [(f, "plainly no data") for f in files if is_plainly_none(f.name)], data)
+        files = [f for f in files if not is_plainly_none(f.name)]
     if others := [f for f in files if not f.name.endswith(SUFFIXES)]:
+        way = conversion(others[0].name)
         raise DataError(
             f"{shown(others[0], data)} is no data file",
-            hint=f"known are {', '.join(SUFFIXES)}; take it out of the source, "
+            hint=f"{f'{way}; ' if way else ''}known are {', '.join(SUFFIXES)}; take it out of the source, "
             f"or narrow the glob {pattern!r}",
         )
+    if not files:
+        raise DataError(f"no data file matches {pattern!r}", hint=f"known are {', '.join(SUFFIXES)}")
     check_names(files, data)
     return files
 
 
-def gathered(source: str) -> dict[Path, Path]:
+def gathered(source: str, *, tell: bool = True) -> dict[Path, Path]:
     """The files that a path, a folder or a glob names: the name below data/ -> the file.
 
     Linked files and folders are followed. What is left out is logged as a warning: in a folder, names that
     start with a dot and links to a folder that is taken anyway; and whatever is no file, such as a pipe.
+    Without `tell` nothing is logged, where the files are only looked at.
 
     Raises DataError where there is no file, where two would have the same name, or a name is not UTF-8.
     """
@@ -71,10 +82,16 @@ def gathered(source: str) -> dict[Path, Path]:
         paths = [Path(name) for name in names if os.path.lexists(name)]
         folders = [f for f, _ in _folders_without(paths, [f for f in paths if f.is_file()])]
         found = [(f, Path(f.name), _what(f)) for f in paths if not f.is_dir() or f in folders]
-    _tell("left out", [(f, why) for f, _, why in found if why], path if path.is_dir() else None)
+    if tell:
+        _tell("left out", [(f, why) for f, _, why in found if why], path if path.is_dir() else None)
     files = [(f, name) for f, name, why in found if not why]
     if not files:
-        raise DataError(f"no file at {source!r}", hint=f"paths are read from {Path.cwd()}")
+        if path.is_dir():
+            raise DataError(f"no file at {source!r}: the folder is empty", hint="name the folder of the data")
+        beside = [f.name for f in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise DataError(
+            f"no file at {source!r}{nearest(path.name, beside)}", hint=f"paths are read from {Path.cwd()}"
+        )
     by_name: dict[Path, Path] = {}
     for file, name in files:
         if other := by_name.get(name):

@@ -9,7 +9,7 @@ import hashlib
 import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,9 @@ from genarm.data.batches import CharacterLimit, batches, too_long
 from genarm.data.columns import unread
 from genarm.data.files import find_files
 from genarm.data.formats import parse
+from genarm.data.labels import labelled_by
 from genarm.data.lengths import Lengths, TokenStats, longer_is_chosen, token_lengths, token_stats
+from genarm.data.mapping import ColumnMap
 from genarm.data.refused import Refused
 from genarm.data.rows import RawRow, read_file
 from genarm.errors import DataError
@@ -75,6 +77,7 @@ class PairStats:
     splits: Mapping[Split, SplitStats]
     unread: Mapping[str, Sequence[str]]  # file -> its columns that say something and were not read
     files: Mapping[str, int] = field(compare=False)  # file -> its rows
+    labelled_by: Sequence[str] = ()  # as the data says it
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,18 +117,21 @@ def make_pairs(
         for path in find_files(data, source.files):
             name = path.relative_to(data).as_posix()
             files[name] = 0
-            for row in _rows(path, name, dimension):
+            columns_of = ColumnMap(source.columns.by_part(), name)
+            for row in _rows(path, name, dimension, columns_of.columns):
                 files[name] += 1
                 try:
-                    pair = parse(row.value, source.format, source.preferred)
+                    value = columns_of.row(row.value)
+                    pair = parse(value, source.format, source.preferred)
                     _only_once(row, pair, first)
                     limit.check(pair)
                 except Refused as why:
                     refuse(row, why)
                 else:
-                    if isinstance(row.value, Mapping):
-                        _note(columns, name, unread(row.value))
+                    if isinstance(value, Mapping):
+                        _note(columns, name, unread(value))
                     yield row, pair
+            columns_of.check()
 
     for batch in batches(parsed()):
         measured = token_lengths([pair for _, pair in batch], tokenizer)
@@ -141,7 +147,8 @@ def make_pairs(
     log.info("%s: %d rows, %d pairs, %d refused", dimension, files.total(), len(kept), len(refused))
     for name in columns:
         log.warning("%s: %s: columns not read: %s", dimension, name, ", ".join(sorted(columns[name])))
-    return _result(dimension, files, columns, kept, refused, config)
+    result = _result(dimension, files, columns, kept, refused, config)
+    return replace(result, stats=replace(result.stats, labelled_by=labelled_by(data, files)))
 
 
 def split_of(prompt: Prompt, config: PairsConfig) -> Split:
@@ -259,9 +266,9 @@ def _result(
     return PairsResult(dimension, splits, refused, stats, config.max_refused)
 
 
-def _rows(path: Path, name: str, dimension: str) -> Iterator[RawRow]:
+def _rows(path: Path, name: str, dimension: str, columns: Mapping[str, str]) -> Iterator[RawRow]:
     """The rows of a file, with a bar on a terminal."""
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task(escape(f"{dimension}: {name}"), total=None)
-        yield from progress.track(read_file(path, name), task_id=bar)
+        yield from progress.track(read_file(path, name, columns), task_id=bar)

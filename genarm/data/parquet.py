@@ -5,11 +5,12 @@ year 300,000. In a column that is read, a cell like that becomes a Refused in it
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genarm.data.columns import READ, foreign
+from genarm.data.columns import foreign
+from genarm.data.mapping import missing_column, opened
 from genarm.data.refused import Refused
 from genarm.errors import DataError
 
@@ -17,13 +18,17 @@ if TYPE_CHECKING:
     from pyarrow import RecordBatch, Scalar
 
 ROWS = 1000  # read together
+NAME_COLUMNS = "columns: {prompt: ..., chosen: ..., rejected: ...} beside files: in params.yaml"
 _UNREADABLE = (ValueError, LookupError, ArithmeticError, TypeError)
 
 
-def read_parquet(path: Path, name: str) -> Iterator[tuple[dict[str, Any], tuple[str, ...]]]:
-    """Each row and the names of the columns that were not read.
+def read_parquet(
+    path: Path, name: str, columns: Mapping[str, str]
+) -> Iterator[tuple[dict[str, Any], tuple[str, ...]]]:
+    """Each row and the names of the columns that were not read; `columns` names some that are read.
 
-    Raises DataError where the file is damaged, has no column that is read, or two of one name.
+    Raises DataError where the file is damaged, has no column that is read, lacks one that is named, or has
+    two of one name.
     """
     import pyarrow
     from pyarrow.parquet import ParquetFile
@@ -31,13 +36,18 @@ def read_parquet(path: Path, name: str) -> Iterator[tuple[dict[str, Any], tuple[
     try:
         with ParquetFile(path) as file:
             names = file.schema_arrow.names
-            wanted = [column for column in names if column in READ]
+            for part, column in columns.items():
+                if column not in names:
+                    raise missing_column(name, part, column, names)
+            wanted = opened(names, columns)
             if twice := [column for column, n in Counter(wanted).items() if n > 1]:
                 raise DataError(f"{name} has two columns {twice[0]!r}", hint="write it with one of them")
-            unread = tuple(column for column in names if column not in READ)
+            unread = tuple(column for column in names if column not in wanted)
             if not wanted:
                 why = foreign(dict.fromkeys(unread))
-                raise DataError(f"{name}: {why.reason}", hint=f"it {why.detail}; rename its columns")
+                raise DataError(
+                    f"{name}: {why.reason}", hint=f"it {why.detail}; name its columns: {NAME_COLUMNS}"
+                )
             count = 0
             for batch in file.iter_batches(batch_size=ROWS, columns=wanted):
                 count += batch.num_rows
@@ -45,6 +55,19 @@ def read_parquet(path: Path, name: str) -> Iterator[tuple[dict[str, Any], tuple[
                 yield from ((row, unread) for row in _rows(batch.select(wanted)))
             if count != file.metadata.num_rows:
                 raise ValueError(f"{count} rows of {file.metadata.num_rows}")
+    except (pyarrow.ArrowException, OSError, *_UNREADABLE) as error:
+        raise DataError(
+            f"{name}: no readable Parquet file: {_one_line(error)}", hint="fetch the file again"
+        ) from None
+
+
+def column_names(path: Path, name: str) -> list[str]:
+    """The columns of a file. Raises DataError where it is no Parquet file."""
+    import pyarrow
+    from pyarrow.parquet import read_schema
+
+    try:
+        return list(dict.fromkeys(read_schema(path).names))
     except (pyarrow.ArrowException, OSError, *_UNREADABLE) as error:
         raise DataError(
             f"{name}: no readable Parquet file: {_one_line(error)}", hint="fetch the file again"

@@ -1,4 +1,4 @@
-"""The rows of data files, one at a time: .jsonl, .jsonl.gz, .json (one array) and .parquet.
+"""The rows of data files, one at a time: .jsonl, .jsonl.gz, .json (one array), .csv and .parquet.
 
 What a row means is not known here. A line that is not JSON, or in which a key stands twice, becomes a refused
 row; a file that cannot be read to its end stops everything, since nobody can tell which rows are missing.
@@ -11,17 +11,20 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, Any
 
 from genarm.data.columns import listed, shown
 from genarm.data.parquet import read_parquet
 from genarm.data.refused import Refused
+from genarm.data.tables import read_csv
 from genarm.errors import DataError
 
-SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".parquet")
+SUFFIXES = (".jsonl", ".jsonl.gz", ".json", ".csv", ".parquet")
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 ONE_A_LINE = "a .jsonl file holds one object a line, a .json file one array of them"
 Reader = Callable[[IO[bytes] | gzip.GzipFile, str], Iterator["RawRow"]]
+NO_COLUMNS: Mapping[str, str] = MappingProxyType({})
 NOT_READ = "not read"  # stands for the cells of a column that was not opened
 
 
@@ -35,13 +38,19 @@ class RawRow:
     value: object  # Refused where the bytes are not JSON, or where a key stands twice
 
 
-def read_file(path: Path, name: str) -> Iterator[RawRow]:
-    """The rows of one file, under `name`. Raises DataError where it is cut short or not of its type."""
+def read_file(path: Path, name: str, columns: Mapping[str, str] = NO_COLUMNS) -> Iterator[RawRow]:
+    """The rows of one file, under `name`. Raises DataError where it is cut short or not of its type.
+
+    `columns` says which columns of Parquet are opened beside those that formats read, by part of the pair.
+    """
     try:
         with path.open("rb") as plain:
             _check_start(plain.peek(64)[:64], name)
             if path.suffix == ".parquet":
-                yield from _parquet(path, name)
+                yield from _parquet(path, name, columns)
+                return
+            if path.suffix == ".csv":
+                yield from _csv(path, name)
                 return
             read: Reader = _array if path.suffix == ".json" else _lines
             # gzip by content, not by name: a renamed download is read all the same
@@ -126,8 +135,13 @@ def _array(file: IO[bytes] | gzip.GzipFile, name: str) -> Iterator[RawRow]:
         yield RawRow(name, number, sha256, twice or value)
 
 
-def _parquet(path: Path, name: str) -> Iterator[RawRow]:
-    for number, (value, unread) in enumerate(read_parquet(path, name), start=1):
+def _csv(path: Path, name: str) -> Iterator[RawRow]:
+    for number, value in enumerate(read_csv(path, name), start=1):
+        yield RawRow(name, number, _hash(value)[0], value)
+
+
+def _parquet(path: Path, name: str, columns: Mapping[str, str]) -> Iterator[RawRow]:
+    for number, (value, unread) in enumerate(read_parquet(path, name, columns), start=1):
         # Columns that were not read stand in the row by name, so that they can be told.
         yield RawRow(name, number, _hash(value)[0], value | dict.fromkeys(unread, NOT_READ))
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from genarm.decoding.protocol import GuidedDecoder
 from genarm.errors import AdapterError, ConfigError, TokenizerMismatch
-from genarm.models import DeviceMap, ModelSource
+from genarm.models import DeviceMap, ModelSource, model_kind, resolve
 from genarm.models.arm import (
     CARD,
     CONFIG,
@@ -32,10 +32,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+DTYPES = ("bfloat16", "float16", "float32")
+
 
 def load_decoder(
-    source: ModelSource,
-    arms: Mapping[str, Path],
+    source: ModelSource | str,
+    arms: Mapping[str, Path | str],
     *,
     dtype: str,
     strategy: Literal["auto", "shared", "separate"] = "auto",
@@ -46,12 +48,19 @@ def load_decoder(
 ) -> GuidedDecoder:
     """A decoder for a base model and the ARMs in these folders, `batch_size` requests at a time.
 
+    A base given by name is the one that `genarm.models.resolve` finds. `dtype` is `bfloat16`, `float16` or
+    `float32`.
     `shared` takes LoRAs on the base's own weights, `separate` any model or LoRA with the base's tokenizer,
     `auto` shares where it can, ARM by ARM. With `speculate` the first ARM of other weights drafts and the
     guided policy verifies. `compiled` spends a minute at the start on compiling the layers, and on a GPU
     records each step as a graph. Raises AdapterError or TokenizerMismatch for an ARM that was altered or does
     not fit, before the base's weights are loaded, and ConfigError where no ARM could draft.
     """
+    if dtype not in DTYPES:
+        raise ConfigError(f"dtype is {dtype!r}", hint=f"it is one of {', '.join(DTYPES)}")
+    if isinstance(source, str):
+        source = resolve(source)
+    folders = {name: _folder(name, Path(place)) for name, place in arms.items()}
     from genarm.decoding.engine.engine import Engine
     from genarm.decoding.runner.adapter_files import check_complete, read_adapter
     from genarm.decoding.runner.build_trunk import build_trunk
@@ -60,15 +69,16 @@ def load_decoder(
     from genarm.models import load_model, load_tokenizer
 
     # Either file says that one of our ARMs is meant; read_card says what is missing.
-    ours = {name: f for name, f in arms.items() if (f / CONFIG).is_file() or (f / CARD).is_file()}
+    ours = {name: f for name, f in folders.items() if (f / CONFIG).is_file() or (f / CARD).is_file()}
     cards = {name: read_card(folder) for name, folder in ours.items()}
-    lora_cards = {name: card for name, card in cards.items() if not is_full(arms[name])}
+    lora_cards = {name: card for name, card in cards.items() if not is_full(folders[name])}
     for name, card in cards.items():
         _warn_of_other_precision(name, card, dtype)
         if name not in lora_cards:
             check_fits(card, source, shares_weights=False)
     fitting = {n for n, card in lora_cards.items() if card.model_weights_sha256 == source.weights_sha256}
-    shared = {n: f for n, f in arms.items() if strategy == "shared" or (strategy == "auto" and n in fitting)}
+    sharing = {"shared": set(folders), "auto": fitting, "separate": set()}[strategy]
+    shared = {name: folder for name, folder in folders.items() if name in sharing}
     for name, folder in shared.items():
         if name not in lora_cards:
             raise AdapterError(
@@ -76,7 +86,7 @@ def load_decoder(
                 hint="decode with strategy 'separate'",
             )
         check_fits(lora_cards[name], source, shares_weights=True)
-    others = {name: folder for name, folder in arms.items() if name not in shared}
+    others = {name: folder for name, folder in folders.items() if name not in shared}
     if speculate and not others:
         raise ConfigError(
             "speculation needs an ARM with a model of its own, smaller than the base, and here is none",
@@ -104,6 +114,15 @@ def load_decoder(
         build_trunk(model, adapters, vocab, compiled=compiled), {name: name for name in shared}, base=True
     )
     return Engine([base, *parts], tokenizer, slots=batch_size, speculate=speculate)
+
+
+def _folder(name: str, folder: Path) -> Path:
+    """The folder of an ARM; a hub id passes for one. Raises AdapterError where there is nothing."""
+    if not folder.exists() and model_kind(str(folder)) is None:
+        raise AdapterError(
+            f"ARM {name!r}: there is no folder {folder}", hint=f"train it: genarm train {name}"
+        )
+    return folder
 
 
 def _warn_of_other_precision(name: str, card: ArmCard, dtype: str) -> None:

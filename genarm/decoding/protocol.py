@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from genarm.decoding.request import GuidedRequest, GuidedResponse, Piece
+from genarm.types import Message
 
 
 class Stream(Protocol):
@@ -36,6 +37,13 @@ class GuidedDecoder(Protocol):
     @property
     def context(self) -> int:
         """The most tokens that prompt and response may have together."""
+
+    def prompt(self, text: str | Sequence[Message]) -> tuple[int, ...]:
+        """The token ids of a request's prompt: a message of the user, or a whole conversation.
+
+        The chat template is applied, up to where the assistant's answer starts. Raises RequestError for what
+        is neither, and ModelError where the template refuses the conversation.
+        """
 
     def session(self) -> Session:
         """A new session, empty."""

@@ -3,35 +3,55 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Literal
 
 from genarm.errors import RequestError
 
+FROM_TEXT = (
+    'text becomes a prompt by decoder.prompt("hello"), or where there is no decoder yet by '
+    'render(load_tokenizer(base), [Message("user", "hello")])'
+)
+WANTED = 'GuidedRequest(decoder.prompt("hello"), {"positive": 0.3})'
+
 
 @dataclass(frozen=True, slots=True)
 class GuidedRequest:
-    """A prompt to continue, and how.
-
-    `weights` is by ARM name; an ARM that it does not name has weight 0. Raises RequestError for values
-    that make no sense.
-    """
+    """A prompt to continue, and how. Raises RequestError for values that make no sense."""
 
     prompt: tuple[int, ...]
+    """Token ids, as `GuidedDecoder.prompt` makes them of text; any sequence of whole numbers is taken."""
     weights: Mapping[str, float] = field(default_factory=dict)
-    temperature: float = 1.0  # 0 takes the best token
-    top_k: int = 0  # 0 keeps all
+    """Weight of each ARM by name, finite and at least 0; an ARM that is not named has 0, which mutes it."""
+    temperature: float = 1.0
+    """Divides the guided scores before the draw: 1 samples the guided policy, 0 takes the best token."""
+    top_k: int = 0
+    """Draw among this many most likely tokens; 0 keeps all."""
     top_p: float = 1.0
+    """Draw among the fewest most likely tokens with this probability together, in (0, 1]; 1 keeps all."""
     max_new_tokens: int = 64
+    """The most tokens of the response, at least 1."""
     stop: tuple[str, ...] = ()
+    """Strings that end the response; it does not hold them."""
     seed: int = 0
-    ignore_eos: bool = False  # go on after an end token of the model; stop strings still end the response
-    return_rewards: bool = False  # log-probabilities and rewards of every token of the response
+    """Chooses the random numbers, in [0, 2^64): the same request with the same seed has the same response."""
+    ignore_eos: bool = False
+    """Whether to go on after an end token of the model; stop strings still end the response."""
+    return_rewards: bool = False
+    """Whether the response tells the log-probabilities and rewards of every token."""
 
     def __post_init__(self) -> None:
-        for name, weight in self.weights.items():
-            if not (weight >= 0 and math.isfinite(weight)):
-                raise RequestError(f"weight of ARM {name!r} is {weight}", hint="weights are finite and >= 0")
+        object.__setattr__(self, "prompt", _token_ids(self.prompt))
+        _check_weights(self.weights)
+        for value, name, kind, what in (
+            (self.temperature, "temperature", Real, "a number; 0 takes the best token"),
+            (self.top_p, "top_p", Real, "a number in (0, 1]"),
+            (self.top_k, "top_k", Integral, "a whole number; 0 keeps all tokens"),
+            (self.max_new_tokens, "max_new_tokens", Integral, "a whole number"),
+            (self.seed, "seed", Integral, "a whole number in [0, 2^64)"),
+        ):
+            if not isinstance(value, kind):
+                raise RequestError(f"{name} is {_shown(value)}", hint=f"it is {what}")
         for wrong, what, way_out in (
             (not self.prompt, "the prompt is empty", "give at least one token"),
             (
@@ -47,11 +67,6 @@ class GuidedRequest:
                 f"stop is {self.stop!r}",
                 "it is a tuple of strings, such as ('\\n',)",
             ),
-            (
-                not isinstance(self.max_new_tokens, Integral),
-                f"max_new_tokens is {self.max_new_tokens!r}",
-                "it is a whole number",
-            ),
             ("" in (self.stop or ()), "a stop string is empty", "leave it out"),
             (not 0 <= self.seed < 2**64, f"seed is {self.seed}", "it lies in [0, 2^64)"),
         ):
@@ -61,28 +76,32 @@ class GuidedRequest:
 
 @dataclass(frozen=True, slots=True)
 class TokenRewards:
-    """Log-probabilities of one token, which show where guidance acts; an ARM's is the reward it gives."""
+    """Log-probabilities of one token in nats, which show where guidance acts."""
 
     base: float
-    guided: float  # at temperature 1
+    """Under the base model."""
+    guided: float
+    """Under the guided policy at temperature 1."""
     arms: Mapping[str, float]
+    """Under each ARM that has weight, by name: the reward that it gives to the token."""
 
 
 @dataclass(frozen=True, slots=True)
 class GuidedResponse:
-    """The response to a request.
-
-    `tokens` holds all that was drawn, an end token included, which `text` leaves out; text also ends before a
-    stop string. `base_logprob` is sum_t log p_base(y_t), `kl` the mean over tokens of KL(guided || base),
-    both in nats. `rewards` has an entry for each token where the request asked for them.
-    """
+    """The response to a request."""
 
     tokens: tuple[int, ...]
+    """All that was drawn, an end token included."""
     text: str
+    """What the tokens say, without the end token; it ends before a stop string."""
     finish_reason: Literal["stop", "length", "cancelled"]
+    """Why it ended: an end token or stop string, `max_new_tokens`, or `Stream.cancel`."""
     base_logprob: float
+    """sum_t log p_base(y_t) in nats: how likely the base model alone finds the whole response."""
     kl: float
+    """Mean over the tokens of KL(guided || base) in nats: how far guidance moved the policy."""
     rewards: tuple[TokenRewards, ...] = ()
+    """One entry for each token, where the request asked for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +109,61 @@ class Piece:
     """A token as it streams, and the text that it completes; joined, the pieces' text is the response's."""
 
     token: int
+    """The token's id."""
     text: str
+    """The whole characters that it completes; empty while they might become a stop string."""
     rewards: TokenRewards | None = None
+    """Its log-probabilities, where the request asked for them."""
+
+
+def check_requests(requests: object) -> None:
+    """Raise RequestError where `generate` was given anything else than a sequence of requests."""
+    if isinstance(requests, GuidedRequest):
+        raise RequestError("generate was given one request", hint="put it into a list: generate([request])")
+    if isinstance(requests, str | bytes | Mapping) or not isinstance(requests, Sequence):
+        raise RequestError(
+            f"generate was given {_shown(requests)}, not a list of requests",
+            hint=f"generate([{WANTED}])",
+        )
+
+
+def check_request(request: object, name: str) -> None:
+    """Raise RequestError for what is no request; `name` says which one, in the message."""
+    if not isinstance(request, GuidedRequest):
+        raise RequestError(f"{name} is {_shown(request)}, not a GuidedRequest", hint=f"write {WANTED}")
+
+
+def _token_ids(prompt: object) -> tuple[int, ...]:
+    """The prompt as a tuple. Raises RequestError where it is no sequence of whole numbers."""
+    if isinstance(prompt, str | bytes | Mapping) or not isinstance(prompt, Sequence):
+        way_out = "prompt.tolist() gives token ids" if hasattr(prompt, "tolist") else FROM_TEXT
+        raise RequestError(f"the prompt is {_shown(prompt)}, not token ids", hint=way_out)
+    for kind in dict.fromkeys(map(type, prompt)):  # a kind at a time: a prompt may be long
+        if not issubclass(kind, Integral):
+            first = next(token for token in prompt if type(token) is kind)
+            raise RequestError(f"the prompt holds {_shown(first)}, which is no token id", hint=FROM_TEXT)
+    return tuple(prompt)
+
+
+def _check_weights(weights: object) -> None:
+    """Raise RequestError where weights are no mapping of names to finite numbers of at least 0."""
+    if not isinstance(weights, Mapping):
+        raise RequestError(
+            f"weights is {_shown(weights)}", hint='name the ARM that each belongs to: {"positive": 0.3}'
+        )
+    for name, weight in weights.items():
+        if not (isinstance(weight, Real) and float(weight) >= 0 and math.isfinite(weight)):
+            raise RequestError(
+                f"weight of ARM {name!r} is {_shown(weight)}", hint="weights are finite numbers >= 0"
+            )
+
+
+def _shown(value: object) -> str:
+    """A value in a line, with its kind where that is not plain: `'hello'`, `-1.0`, `a Tensor`."""
+    if value is None or isinstance(value, str | int | float):
+        text = repr(value)
+        return text if len(text) <= 60 else f"{text[:57]}..."
+    return f"a {type(value).__name__}"
 
 
 def _are_strings(stop: object) -> bool:
@@ -114,10 +186,11 @@ def check_servable(
     `arms` are those that are loaded, `context` the most tokens of prompt and response together, `vocab` how
     many ids are tokens, `limited` why the context is smaller than the models were made for.
     """
+    check_request(request, name)
     if unknown := [arm for arm in request.weights if arm not in arms]:
         raise RequestError(
             f"{name} names ARM {unknown[0]!r}, which is not loaded",
-            hint=f"loaded ARMs: {', '.join(arms) or 'none'}",
+            hint=f"loaded ARMs: {', '.join(arms) or 'none'}; more by load_decoder(base, {{NAME: FOLDER}})",
         )
     if len(request.prompt) + request.max_new_tokens > context:
         raise RequestError(

@@ -20,10 +20,11 @@ from genarm.doctor import (
     proxies,
     versioning,
 )
+from genarm.doctor.ahead import ahead
 from genarm.doctor.base_model import base_model
 from genarm.doctor.prefect_database import prefect_database
-from genarm.doctor.result import CheckResult, fail, warn
 from genarm.errors import GenarmError
+from genarm.pipeline.check_result import CheckResult, fail, warn
 from genarm.system.redact import redact
 
 __all__ = ["CheckResult", "examine", "render"]
@@ -32,7 +33,7 @@ Check = Callable[[Path], list[CheckResult]]
 
 CHECKS: Sequence[Check] = (
     installation.python, installation.libraries, installation.mlflow_import, installation.telemetry,
-    machine.processor, project.parameters, base_model, versioning.data_version, versioning.git,
+    machine.processor, project.parameters, ahead, base_model, versioning.data_version, versioning.git,
     project.champions, locks.running, disk.room, mlflow_store.mlflow, prefect_server.prefect,
     prefect_server.prefect_home, prefect_database, proxies.proxies, ports.ports,
 )  # fmt: skip

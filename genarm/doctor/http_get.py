@@ -8,8 +8,8 @@ import urllib.error
 import urllib.request
 from urllib.parse import unquote, urlsplit
 
-from genarm.doctor.result import CheckResult, ok, warn
 from genarm.errors import Unreachable
+from genarm.pipeline.check_result import CheckResult, ok, warn
 from genarm.system.redact import redact
 
 PATIENCE = 3.0  # seconds for a server to answer

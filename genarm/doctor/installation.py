@@ -11,7 +11,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 
-from genarm.doctor.result import CheckResult, fail, ok, warn
+from genarm.pipeline.check_result import CheckResult, fail, ok, warn
 from genarm.system.env import TELEMETRY_OFF
 
 SHOWN = ("torch", "transformers", "peft", "prefect", "mlflow", "dvc", "fastapi")

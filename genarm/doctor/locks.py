@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from genarm.doctor.result import CheckResult, ok, warn
+from genarm.pipeline.check_result import CheckResult, ok, warn
 from genarm.system.layout import Layout
 
 

@@ -4,8 +4,8 @@ import importlib.metadata
 import os
 from pathlib import Path
 
-from genarm.doctor.result import CheckResult, ok, warn
 from genarm.errors import ConfigError
+from genarm.pipeline.check_result import CheckResult, ok, warn
 from genarm.pipeline.project import Project
 
 BF16_FLAGS = ("amx_bf16", "avx512_bf16", "bf16")  # Intel, Intel and AMD, Arm

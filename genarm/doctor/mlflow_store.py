@@ -8,11 +8,12 @@ import sqlite3
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from genarm.doctor.disk import existing, writable
+from genarm.doctor.disk import writable
 from genarm.doctor.http_get import PATIENCE, compare_versions, get, listens
-from genarm.doctor.result import CheckResult, fail, ok, warn
 from genarm.errors import GenarmError, Unreachable
+from genarm.pipeline.check_result import CheckResult, fail, ok, warn
 from genarm.pipeline.project import Project
+from genarm.pipeline.space import existing
 from genarm.registry import tracking
 from genarm.registry.opening import check_driver, check_form
 from genarm.registry.tracking import TrackingAddress

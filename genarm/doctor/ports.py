@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 
 from genarm.doctor.http_get import get, listens
-from genarm.doctor.result import CheckResult, ok, warn
 from genarm.errors import Unreachable
+from genarm.pipeline.check_result import CheckResult, ok, warn
 
 
 def ports(root: Path) -> list[CheckResult]:

@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 
 from genarm.doctor.prefect_server import home, setting
-from genarm.doctor.result import CheckResult, fail, ok
+from genarm.pipeline.check_result import CheckResult, fail, ok
 
 CHECK = "prefect database"
 PATIENCE = 3.0  # seconds for whoever writes at the moment; a server that runs holds the lock for milliseconds

@@ -10,10 +10,11 @@ import sys
 import tomllib
 from pathlib import Path
 
-from genarm.doctor.disk import existing, writable
+from genarm.doctor.disk import writable
 from genarm.doctor.http_get import compare_versions, get
-from genarm.doctor.result import CheckResult, fail, ok, warn
 from genarm.errors import Unreachable
+from genarm.pipeline.check_result import CheckResult, fail, ok, warn
+from genarm.pipeline.space import existing
 from genarm.system.redact import redact
 
 REINSTALL = "python -m pip install --upgrade genarm, or in a clone of it: make setup"

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from genarm.doctor.result import CheckResult, fail, ok, warn
 from genarm.errors import ConfigError, DataError
+from genarm.pipeline.check_result import CheckResult, fail, ok, warn
 from genarm.pipeline.project import Project
 
 

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from genarm.doctor.result import CheckResult, fail, ok
+from genarm.pipeline.check_result import CheckResult, fail, ok
 from genarm.system.redact import redact
 
 VARIABLES = ("http_proxy", "https_proxy", "all_proxy")

@@ -2,12 +2,11 @@
 
 import json
 import os
-import subprocess
 from pathlib import Path
 
 from genarm.doctor.locks import held
-from genarm.doctor.result import CheckResult, fail, ok, warn
 from genarm.errors import GenarmError
+from genarm.pipeline.check_result import CheckResult, fail, ok, warn
 from genarm.system.layout import Layout
 
 
@@ -98,26 +97,7 @@ def _is_writing(root: Path) -> bool:
 
 def git(root: Path) -> list[CheckResult]:
     """Check that there is a commit for the lineage to name, and that the files are those of the commit."""
-    commit = _git(root, "rev-parse", "--short", "HEAD")
-    if commit is None:
-        detail = "no git repository with a commit here: DVC refuses to work, and the lineage has no commit"
-        return [fail("git", detail, "git init && git add -A && git commit -m start")]
-    changed = (_git(root, "status", "--porcelain") or "").splitlines()
-    if changed:
-        detail = (
-            f"{commit}, {len(changed)} files differ from it: what is trained now cannot be traced to a commit"
-        )
-        return [warn("git", detail, "git add -A && git commit")]
-    return [ok("git", f"{commit}, clean")]
+    from genarm.pipeline.preflight.origin import origin
+    from genarm.pipeline.project import Project
 
-
-def _git(root: Path, *words: str) -> str | None:
-    # Without GIT_OPTIONAL_LOCKS=0, `git status` takes the index lock and may disturb a commit.
-    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
-    try:
-        done = subprocess.run(
-            ["git", *words], cwd=root, env=environment, capture_output=True, text=True, check=False, timeout=3
-        )
-    except (FileNotFoundError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None
+    return origin(Project(root))

@@ -50,6 +50,8 @@ Z = float(stats.norm.isf(0.05))  # one-sided 95% bounds
 Z_POWER = float(stats.norm.ppf(POWER))
 
 State = Literal["failed", "open", "passed"]
+# What the conditions ask: better than its rival, no harm to other dimensions, fluent, not repetitive.
+Question = Literal["better", "harmless", "fluent", "varied"]
 OUTCOMES: dict[State, Literal["reject", "hold", "promote"]] = {
     "failed": "reject",
     "open": "hold",
@@ -72,23 +74,42 @@ def decide(scorecards: Sequence[Scorecard], rule: RuleConfig) -> list[Decision]:
     A challenger with the champion's hash is `same` and takes no share of alpha. Raises DataError where a
     scorecard lacks a comparison that the rule reads.
     """
-    dimensions = [s.dimension for s in scorecards]
-    tried = [s for s in scorecards if not _same(s)]
-    adjusted = holm([_against_rival(s, s.dimension).p_value for s in tried])
-    p_values = {s.dimension: p for s, p in zip(tried, adjusted, strict=True)}
     decisions = []
-    for card in scorecards:
+    for card, answers in zip(scorecards, conditions(scorecards, rule), strict=True):
+        found = [condition for answered in answers.values() for condition in answered]
         if _same(card):
             reason = (
                 f"{card.dimension}: the challenger has the champion's adapter {card.challenger_sha256[:12]}"
             )
-            conditions = [Condition("passed", reason)]
-        else:
-            conditions = [_win(card, rule, p_values[card.dimension], len(tried))]
-            conditions += [_guard(card, d, rule) for d in dimensions if d != card.dimension]
-            conditions += _text_health(card, rule)
-        decisions.append(_decision(card, conditions))
+            found = [Condition("passed", reason)]
+        decisions.append(_decision(card, found))
     return decisions
+
+
+def conditions(
+    scorecards: Sequence[Scorecard], rule: RuleConfig
+) -> list[dict[Question, Sequence[Condition]]]:
+    """What `decide` decides on: the conditions of each scorecard by what they ask; of `same` there are none.
+
+    Raises DataError where a scorecard lacks a comparison that the rule reads.
+    """
+    dimensions = [s.dimension for s in scorecards]
+    tried = [s for s in scorecards if not _same(s)]
+    adjusted = holm([_against_rival(s, s.dimension).p_value for s in tried])
+    p_values = {s.dimension: p for s, p in zip(tried, adjusted, strict=True)}
+    found: list[dict[Question, Sequence[Condition]]] = []
+    for card in scorecards:
+        answers: dict[Question, Sequence[Condition]] = {}
+        if not _same(card):
+            perplexity, repetition = _text_health(card, rule)
+            answers = {
+                "better": [_win(card, rule, p_values[card.dimension], len(tried))],
+                "harmless": [_guard(card, d, rule) for d in dimensions if d != card.dimension],
+                "fluent": [perplexity],
+                "varied": [repetition],
+            }
+        found.append(answers)
+    return found
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -187,7 +208,7 @@ def _guard(card: Scorecard, dimension: str, rule: RuleConfig) -> Condition:
     )
 
 
-def _text_health(card: Scorecard, rule: RuleConfig) -> list[Condition]:
+def _text_health(card: Scorecard, rule: RuleConfig) -> tuple[Condition, Condition]:
     """The text still reads like the base's: no loops, nothing that the base finds improbable."""
     sides = {h.side: h for h in card.health}
     if "base" not in sides or "challenger" not in sides:
@@ -204,7 +225,7 @@ def _text_health(card: Scorecard, rule: RuleConfig) -> list[Condition]:
         limit, meaning = base.repetition + REPETITION_FLOOR, f"the base's + {REPETITION_FLOOR:g}"
     else:
         limit, meaning = base.repetition * ratio, f"{ratio:g} times the base's"
-    return [perplexity, _limit("repetition", challenger.repetition, limit, meaning)]
+    return perplexity, _limit("repetition", challenger.repetition, limit, meaning)
 
 
 def _limit(name: str, value: float, limit: float, meaning: str) -> Condition:

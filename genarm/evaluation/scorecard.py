@@ -8,6 +8,7 @@ from genarm.errors import DataError
 from genarm.evaluation.length_control import length_controlled
 from genarm.evaluation.text_health import text_health
 from genarm.evaluation.win_rate import preferences_by_prompt, win_rate
+from genarm.system import metric_names as names
 from genarm.types import Champion, Response, Scorecard, Side, Verdict
 
 SIDES: tuple[Side, ...] = ("base", "champion", "challenger")
@@ -69,8 +70,8 @@ def metrics(card: Scorecard) -> dict[str, object]:
     over_rival = [c for c in card.comparisons if (c.left, c.right) == ("challenger", card.rival)]
     health = [asdict(h) for h in card.health if h.side == "challenger"]
     return {
-        "win_rate": {c.dimension: c.win_rate.value for c in over_rival},
-        **{name: h[name] for h in health for name in ("perplexity", "repetition", "kl")},
+        names.WIN_RATE: {c.dimension: c.win_rate.value for c in over_rival},
+        **{name: h[name] for h in health for name in (names.PERPLEXITY, names.REPETITION, names.KL)},
     }
 
 

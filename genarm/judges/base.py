@@ -4,16 +4,19 @@ Nothing here knows what a judge is made of: a function of the text, a reward mod
 same way. Files and parameters are not known here either.
 """
 
-import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Real
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from genarm.errors import DataError, JudgeError
+from genarm.judges.blame import in_one_line
 from genarm.types import Prompt, Response, Side, Verdict
 
 Scorer = Callable[[str], float]
+PromptScorer = Callable[[Prompt, str], float]
+BatchScorer = Callable[[Sequence[Prompt], Sequence[str]], Sequence[float]]
+Comparison = tuple[Prompt, Response, Response]  # prompt, left, right
 
 # Left against right. The order is that of the verdict files.
 PAIRINGS: tuple[tuple[Side, Side], ...] = (
@@ -33,22 +36,69 @@ class Judge(Protocol):
         """
 
 
+@runtime_checkable
+class PreparedJudge(Judge, Protocol):
+    """A judge that wants to see all comparisons before the first one, such as a model that reads batches."""
+
+    def prepare(self, comparisons: Sequence[Comparison]) -> None:
+        """Take note of all that `compare` will be asked."""
+
+
 class ScoreJudge:
     """A scorer as a judge: the response with the higher score is preferred, with preference 1.
 
-    compare = sign(score(left) - score(right)); 0 where the scores are less than `tie` apart.
+    compare = sign(score(left) - score(right)); 0 where the scores are less than `tie` apart. With `score_all`
+    the responses of all comparisons are scored in one call.
     """
 
-    def __init__(self, score: Scorer, tie: float = 0.0) -> None:
-        self._score = functools.cache(score)  # the base's response meets two others
-        self._tie = tie
+    def __init__(
+        self,
+        score: PromptScorer,
+        tie: float = 0.0,
+        score_all: BatchScorer | None = None,
+    ) -> None:
+        self._score, self._tie, self._score_all = score, tie, score_all
+        self._known: dict[tuple[str, str], float] = {}  # the base's response meets two others
+
+    def prepare(self, comparisons: Sequence[Comparison]) -> None:
+        """Score all responses at once, where the scorer can. Raises JudgeError where a score is no number."""
+        if self._score_all is None:
+            return
+        asked = {(p.id, r.text): p for p, *sides in comparisons for r in sides}
+        prompts, texts = list(asked.values()), [text for _, text in asked]
+        try:
+            scores = list(self._score_all(prompts, texts))
+        except Exception as error:  # a user's scorer may raise anything
+            raise JudgeError(
+                f"the scorer failed on {len(texts)} responses at once: {in_one_line(error)}",
+                hint="score_all takes prompts and responses, equally many, and returns a number for each",
+            ) from error
+        if len(scores) != len(texts):
+            raise JudgeError(
+                f"the scorer gave {len(scores)} scores for {len(texts)} responses",
+                hint="score_all returns a number for each response, in their order",
+            )
+        for key, score in zip(asked, scores, strict=True):
+            self._known[key] = _finite(score, *key)
+
+    def score(self, prompt: Prompt, text: str) -> float:
+        """The score of one response. Raises JudgeError where it is no finite number."""
+        key = (prompt.id, text)
+        if key not in self._known:
+            self._known[key] = rate(lambda text: self._score(prompt, text), text, prompt.id)
+        return self._known[key]
 
     def compare(self, prompt: Prompt, left: Response, right: Response) -> float:
         """1 for `left`, -1 for `right`, 0 for a tie. Raises JudgeError where a score is no finite number."""
-        gap = rate(self._score, left.text, prompt.id) - rate(self._score, right.text, prompt.id)
+        gap = self.score(prompt, left.text) - self.score(prompt, right.text)
         if gap == 0 or abs(gap) < self._tie:
             return 0.0
         return math.copysign(1.0, gap)
+
+
+def by_text(score: Scorer) -> PromptScorer:
+    """A function of the text as a function of prompt and text."""
+    return lambda prompt, text: score(text)
 
 
 def rate(score: Scorer, text: str, prompt_id: str) -> float:
@@ -56,14 +106,17 @@ def rate(score: Scorer, text: str, prompt_id: str) -> float:
 
     The error names the prompt and the length: the text itself does not belong in logs.
     """
-    value: object
     try:
         value = score(text)
     except Exception as error:  # a user's scorer may raise anything; name the response that it failed on
         raise JudgeError(
-            f"the scorer failed on the response to prompt {prompt_id}: {type(error).__name__}: {error}",
+            f"the scorer failed on the response to prompt {prompt_id}: {in_one_line(error)}",
             hint=f"a scorer takes any text, also an empty one; this one has {len(text)} characters",
         ) from error
+    return _finite(value, prompt_id, text)
+
+
+def _finite(value: object, prompt_id: str, text: str) -> float:
     if not isinstance(value, Real) or not math.isfinite(value):
         shown = repr(value) if isinstance(value, Real) else f"a {type(value).__name__}"
         raise JudgeError(
@@ -81,23 +134,49 @@ def judge(
     Raises DataError where a side did not answer exactly these prompts, once each.
     """
     answers = {side: _by_prompt(side, prompts, rows) for side, rows in responses.items()}
+    pairings = [pairing for pairing in PAIRINGS if answers.keys() >= set(pairing)]
+    for judge in judges.values():
+        if isinstance(judge, PreparedJudge):
+            judge.prepare([(p, answers[a][p.id], answers[b][p.id]) for a, b in pairings for p in prompts])
     return [
-        Verdict(p.id, dimension, left, right, _checked(judge, p, answers[left][p.id], answers[right][p.id]))
+        _verdict(judge, p, dimension, (left, right), answers[left][p.id], answers[right][p.id])
         for dimension, judge in judges.items()
-        for left, right in PAIRINGS
-        if left in answers and right in answers
+        for left, right in pairings
         for p in prompts
     ]
 
 
-def _checked(judge: Judge, prompt: Prompt, left: Response, right: Response) -> float | None:
-    preference = judge.compare(prompt, left, right)
-    if preference is not None and not -1 <= preference <= 1:
+def _verdict(
+    judge: Judge, prompt: Prompt, dimension: str, sides: tuple[Side, Side], left: Response, right: Response
+) -> Verdict:
+    """One verdict, with the scores of both sides where the judge compares scores."""
+    said = preference(judge, prompt, left, right)
+    scores = None
+    if isinstance(judge, ScoreJudge):
+        scores = judge.score(prompt, left.text), judge.score(prompt, right.text)
+    return Verdict(prompt.id, dimension, *sides, said, scores)
+
+
+def preference(judge: Judge, prompt: Prompt, left: Response, right: Response) -> float | None:
+    """What a judge says of two responses. Raises JudgeError where that is no preference."""
+    try:
+        said: object = judge.compare(prompt, left, right)
+    except JudgeError:
+        raise
+    except Exception as error:  # a user's judge may raise anything
         raise JudgeError(
-            f"a judge gave preference {preference!r} on prompt {prompt.id}",
+            f"the judge failed on prompt {prompt.id}: {in_one_line(error)}",
+            hint="a judge compares any two texts, also empty ones",
+        ) from error
+    if said is None:
+        return None
+    if not isinstance(said, Real) or not -1 <= (value := float(said)) <= 1:
+        shown = repr(said) if isinstance(said, Real) else f"a {type(said).__name__}"
+        raise JudgeError(
+            f"the judge gave the preference {shown} on prompt {prompt.id}",
             hint="a preference lies in [-1, 1]; None stands for a judge that could not be read",
         )
-    return preference
+    return value
 
 
 def _by_prompt(side: Side, prompts: Sequence[Prompt], rows: Sequence[Response]) -> dict[str, Response]:

@@ -1,15 +1,9 @@
 """Scorers: plain functions of a response's text, for which more is better. No model, prompt or network."""
 
 import functools
-import importlib
-import inspect
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
-
-from genarm.config import ScorerConfig, nearest
-from genarm.errors import JudgeError
-from genarm.judges.base import Scorer
 
 PLAIN_RANGE = (-50.0, 120.0)
 PLAIN_WORDS = 5
@@ -79,57 +73,6 @@ def forbidden_words(text: str, words: Sequence[str]) -> float:
 SCORERS: dict[str, Callable[..., float]] = {
     f.__name__: f for f in (positive, plain, length, brief, refusal, forbidden_words)
 }
-
-
-def load_scorer(config: ScorerConfig) -> Scorer:
-    """A built-in scorer by name or any callable by 'package.module:function', with its options filled in.
-
-    Raises JudgeError where the name leads nowhere or the options are not those of the function.
-    """
-    score = _import(config.scorer) if ":" in config.scorer else SCORERS.get(config.scorer)
-    if score is None:
-        raise JudgeError(
-            f"unknown scorer {config.scorer!r}{nearest(config.scorer, SCORERS)}",
-            hint=f"scorers: {', '.join(SCORERS)}, or 'package.module:function'",
-        )
-    _check_options(config, score)
-    return functools.partial(score, **config.options)
-
-
-def _import(path: str) -> Callable[..., float]:
-    module_name, _, name = path.partition(":")
-    try:
-        module = importlib.import_module(module_name)
-    except Exception as error:  # a user's module may raise anything when imported
-        raise JudgeError(
-            f"scorer {path!r}: cannot import {module_name!r}: {type(error).__name__}: {error}",
-            hint="install the module, or put its folder on PYTHONPATH",
-        ) from error
-    function: Callable[..., float] | None = getattr(module, name, None)
-    if not callable(function):
-        names = [n for n, value in vars(module).items() if callable(value) and not n.startswith("_")]
-        raise JudgeError(
-            f"scorer {path!r}: {module_name} has no function {name!r}{nearest(name, names)}",
-            hint=f"look into {getattr(module, '__file__', module_name)}",
-        )
-    return function
-
-
-def _check_options(config: ScorerConfig, score: Callable[..., float]) -> None:
-    try:
-        signature = inspect.signature(score)
-    except ValueError:
-        return  # some functions written in C have no signature to read
-    try:
-        signature.bind("", **config.options)
-    except TypeError as error:
-        known = list(signature.parameters)[1:]
-        unknown = [name for name in config.options if name not in known]
-        close = nearest(unknown[0], known) if unknown else ""
-        raise JudgeError(
-            f"scorer {config.scorer!r}, options {config.options}: {error}{close}",
-            hint=f"it takes the text and {', '.join(known) if known else 'no options'}",
-        ) from None
 
 
 @functools.cache

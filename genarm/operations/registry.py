@@ -5,6 +5,7 @@ from typing import Any
 
 from genarm import registry
 from genarm.errors import RegistryError
+from genarm.pipeline.measured import measured
 from genarm.pipeline.project import Project
 from genarm.pipeline.registry_fetch import fetch_version
 from genarm.pipeline.warm_start import note_starts
@@ -36,6 +37,7 @@ def promote(project: Project, dimension: str, version: int | None, force: str) -
     project.params.known(dimension)
     layout, store = project.layout, registry.connect(project.root)
     said: list[str] = []
+    numbers: dict[str, float] = {}
     if version is not None:
         if not force:
             raise RegistryError(
@@ -45,7 +47,7 @@ def promote(project: Project, dimension: str, version: int | None, force: str) -
         decision = store.manual_decision(dimension, version, force, say=said.append)
     elif layout.decisions.is_file() and dimension in (decisions := project.decisions()):
         verify_decision(project, made=True)
-        decision = decisions[dimension]
+        decision, numbers = decisions[dimension], measured(project, dimension)
     else:
         raise RegistryError(f"nothing was decided on {dimension!r} yet", hint="genarm run --no-promote")
     report = layout.report / "report.json"
@@ -56,6 +58,7 @@ def promote(project: Project, dimension: str, version: int | None, force: str) -
         actor="operator",
         report_sha256=sha256(report) if report.is_file() else "",
         force=force,
+        metrics=numbers,
         say=said.append,
     )
     _snapshot(project, store)

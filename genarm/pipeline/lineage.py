@@ -1,11 +1,15 @@
-"""Where a result comes from: the git commit, whether files differ from it, and the data version."""
+"""Where a result comes from: the git commit, whether files differ from it, the data version, the servers."""
 
+import os
+import re
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 
 from genarm.data.dvc import data_version
 from genarm.pipeline.project import Project
 from genarm.system.files import read_json
+from genarm.system.redact import redact_url
 from genarm.types import Champion, Provenance
 
 # What a run writes itself does not make a working tree dirty.
@@ -19,8 +23,14 @@ def git_commit(root: Path) -> str | None:
 
 def git_dirty(root: Path) -> bool:
     """Whether tracked files differ from the commit, apart from what a run itself writes."""
+    return bool(changed_files(root))
+
+
+def changed_files(root: Path) -> list[str]:
+    """The tracked files that differ from the commit, apart from what a run itself writes."""
     ignored = (f":!{pattern}" for pattern in WRITTEN_BY_A_RUN)
-    return bool(_git(root, "status", "--porcelain", "--untracked-files=no", "--", ".", *ignored))
+    told = _git(root, "status", "--porcelain", "--untracked-files=no", "--", ".", *ignored)
+    return [line.strip().partition(" ")[2].strip() for line in told.splitlines()]
 
 
 def provenance(project: Project, dimension: str, warm_start: Champion | None) -> Provenance:
@@ -34,15 +44,55 @@ def provenance(project: Project, dimension: str, warm_start: Champion | None) ->
 
 
 def report_lineage(project: Project) -> dict[str, str]:
-    """What the report shows of its origin: commit, data version, and the ids that the flow noted."""
-    noted = project.layout.lineage
+    """What the report shows of its origin: date, commit, data version, servers, and ids that the flow noted.
+
+    What is not known is empty; `git dirty` is `true` or `false`, as the registry tags it.
+    """
+    noted, commit = project.layout.lineage, git_commit(project.root)
     return {
-        "git commit": git_commit(project.root) or "",
+        "date": datetime.now(UTC).date().isoformat(),
+        "git commit": commit or "",
+        "git dirty": str(git_dirty(project.root)).lower() if commit else "",
+        "git page": commit_page(_git(project.root, "remote", "get-url", "origin"), commit) if commit else "",
         "data md5": data_version(project.root) or "",
+        "mlflow server": server_page(os.environ.get("MLFLOW_TRACKING_URI", "")),
+        "prefect server": server_page(
+            os.environ.get("PREFECT_UI_URL") or os.environ.get("PREFECT_API_URL", "")
+        ),
         **(read_json(noted, dict[str, str]) if noted.exists() else {}),
     }
 
 
+def commit_page(remote: str, commit: str) -> str:
+    """The page of a commit at a host of GitHub's or GitLab's form, without any login; empty for others.
+
+    A remote is a URL, or `git@github.com:owner/name.git`. Whether the commit was pushed is not known here.
+    """
+    form = re.fullmatch(
+        r"(?:(?:https?|ssh|git)://(?:[^/]*@)?|(?:[^/@:]+@))(?P<host>[A-Za-z0-9.-]+)(?::\d+)?[/:]+"
+        r"(?P<path>[\w.~/-]+?)(?:\.git)?/?",
+        remote,
+    )
+    if form is None:
+        return ""
+    host, path = form["host"].lower(), form["path"]
+    if "github" in host:
+        return f"https://{host}/{path}/commit/{commit}"
+    return f"https://{host}/{path}/-/commit/{commit}" if "gitlab" in host else ""
+
+
+def server_page(address: str) -> str:
+    """Where a server shows its pages, without a login; empty where this is no server, such as a local store.
+
+    Prefect's API is at `/api` of its pages, that of Prefect Cloud at another host.
+    """
+    if not address.startswith(("http://", "https://")):
+        return ""
+    page = redact_url(address).rstrip("/").removesuffix("/api")
+    cloud = re.fullmatch(r"https://api\.prefect\.cloud/api/accounts/([^/]+)/workspaces/([^/]+)", page)
+    return f"https://app.prefect.cloud/account/{cloud[1]}/workspace/{cloud[2]}" if cloud else page
+
+
 def _git(root: Path, *arguments: str) -> str:
     done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=False)
-    return done.stdout.strip()
+    return done.stdout.strip() if done.returncode == 0 else ""  # before the first commit, git prints "HEAD"

@@ -21,7 +21,9 @@ def train(project: Project, dimension: str) -> dict[str, float]:
     from genarm.training.launch import launch, needs_launch
 
     config = project.params.train_config(dimension)
-    check_decodable(project.params, project.base, [dimension])
+    check_decodable(project.params, project.base)  # of all dimensions: before the first one is trained
+    if config.model:
+        check_decodable(project.params, project.base, [dimension])
     if needs_launch(config):
         launch(project.root, dimension, config)
     else:

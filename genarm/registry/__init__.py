@@ -9,15 +9,15 @@
 
 Aliases say what a version is for (`champion`, `previous`, `challenger`), tags say where it comes from and how
 far a change got. A reading order: `tags`, `tracking`, `owner`, `lease`, `store`, `versions`, `model_files`,
-`champions`, `registering`, `decision_log`, `pending`, `mending`, `repair`, `promote`, `rollback`. `live_run`
-shows a training while it runs, `pages` renders what MLflow shows, `pyfunc` is the code stored with every
-version, `pyfunc_api` what it calls.
+`champions`, `record`, `standing`, `version_page`, `registering`, `decision_log`, `pending`, `mending`,
+`repair`, `promote`, `rollback`, `showing`. `live_run` shows a training while it runs, `experiments` and
+`pages` are what MLflow shows, `pyfunc` is the code stored with every version, `pyfunc_api` what it calls.
 """
 
 from pathlib import Path
 
 from genarm.registry import champions as in_use
-from genarm.registry import decision_log, mending, registering, repair, store, versions
+from genarm.registry import decision_log, mending, registering, repair, showing, store, versions
 from genarm.registry import promote as promotion
 from genarm.registry import rollback as rolling_back
 from genarm.registry.store import Store
@@ -33,8 +33,9 @@ class Registry(Store):
     snapshot = in_use.snapshot
     drift = in_use.drift
     fetch = in_use.fetch
-    show = versions.show
-    list = versions.listing
+    show = showing.show
+    list = showing.listing
+    version = store.translates_errors(versions.get)
     record_decision = decision_log.record_decision
     manual_decision = promotion.manual_decision
     promote = promotion.promote

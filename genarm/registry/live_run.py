@@ -1,9 +1,9 @@
-"""A training while it runs: one run in `genarm/live` for each, with its curves as they come.
+"""A training while it runs: its run in `genarm/train`, with its curves as they come.
 
-The record of an ARM is its run in `genarm/train`, created when it is registered; the two name each other.
-The live run is only there to be looked at, so training never waits for the server: rows are kept, up to a
-limit, and sent from a separate thread. A server that goes away is tried again every few seconds and then gets
-the rows it missed.
+The run is there to be looked at until the ARM is registered, which makes it the ARM's record
+(`registering`): one training has one run. The curves are in files as well, so training never waits for the
+server: rows are kept, up to a limit, and sent from a separate thread. A server that goes away is tried again
+every few seconds and then gets the rows it missed.
 """
 
 import hashlib
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from genarm.registry import tags
 from genarm.registry.store import Store, connect, store_exists
+from genarm.registry.user import user_name
 from genarm.registry.versions import flatten
 from genarm.system.metric_names import EVALUATION_LOSS, LOSS, POSITION, STEP, is_evaluation_row
 
@@ -153,15 +154,20 @@ class LiveRun(RunJournal):
         from mlflow.entities import Param
 
         store = connect(self._root)
-        client, experiment = store.client, store.experiment(tags.LIVE_EXPERIMENT)
+        client, experiment = store.client, store.experiment(tags.TRAIN_EXPERIMENT)
         if not self._run_id:
             same = f"tags.`{tags.TRAINING}` = '{self._tags[tags.TRAINING]}'"
-            unfinished = client.search_runs([experiment], f"{same} and status != 'FINISHED'", max_results=1)
+            found = client.search_runs([experiment], f"{same} and status != 'FINISHED'")
+            # One that has an adapter is being registered: the next registration sees to it.
+            unfinished = [run for run in found if tags.ADAPTER_SHA256 not in run.data.tags]
             if unfinished:
                 self._run_id = unfinished[0].info.run_id
                 client.update_run(self._run_id, status="RUNNING")
             else:
-                run = client.create_run(experiment, run_name=self._name, tags=self._tags)
+                for_mlflow = {tags.SOURCE_NAME: f"genarm {self._name}"}
+                if user := user_name():
+                    for_mlflow[tags.USER] = user
+                run = client.create_run(experiment, run_name=self._name, tags=self._tags | for_mlflow)
                 self._run_id = run.info.run_id
                 settings = flatten(self._params).items()
                 params = [Param(name, str(value)[:PARAM_LENGTH]) for name, value in settings]
@@ -170,15 +176,3 @@ class LiveRun(RunJournal):
             history = client.get_metric_history(self._run_id, loss)
             self._last_step[loss] = max((metric.step for metric in history), default=-1)
         return store
-
-
-def link_runs(store: Store, train_run_id: str, adapter_sha256: str) -> None:
-    """Let the record of an ARM and the live run of its training, where there is one, name each other."""
-    client = store.client
-    experiment = client.get_experiment_by_name(tags.LIVE_EXPERIMENT)
-    if experiment is None or experiment.lifecycle_stage == "deleted":
-        return
-    condition = f"tags.`{tags.ADAPTER_SHA256}` = '{adapter_sha256}'"
-    for run in client.search_runs([experiment.experiment_id], condition):
-        client.set_tag(run.info.run_id, tags.TRAIN_RUN, train_run_id)
-        client.set_tag(train_run_id, tags.LIVE_RUN, run.info.run_id)

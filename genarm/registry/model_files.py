@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 ARM_PATH = "artifacts/arm"  # the ARM's folder inside the stored model
 STORED_CODE = Path(__file__).with_name("pyfunc.py")
 REQUIREMENTS = ("genarm", "mlflow", "torch", "transformers", "peft")
-OPTIONAL_COLUMNS = ("weight", "temperature", "max_new_tokens", "seed")  # of a request
 
 
 def upload(
@@ -32,19 +31,14 @@ def upload(
     The stored card is `card`, which may have another decoding weight than the one in the folder. The files go
     to the logged model or, where somebody has deleted that, to where its `version` has them.
     """
-    import pandas as pd
-    from mlflow.models import Model, ModelSignature
+    from mlflow.models import Model
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
-    from mlflow.types.schema import AnyType, ColSpec, Schema
+
+    from genarm.registry.pyfunc_signature import EXAMPLE, signature
 
     with warnings.catch_warnings():  # on import, MLflow warns of type hints of its own
         warnings.simplefilter("ignore", UserWarning)
         import mlflow.pyfunc
-    # Any type: as a number MLflow would refuse `2` for a double, and a missing value for a long.
-    any_type = AnyType()  # type: ignore[no-untyped-call]
-    request = [ColSpec("string", "prompt")]
-    request += [ColSpec(any_type, name, required=False) for name in OPTIONAL_COLUMNS]
-    response = [ColSpec("string", "response"), ColSpec("long", "tokens"), ColSpec("string", "finish_reason")]
     kept = logged_model(store, model_id)
     if kept:
         place = kept.artifact_location
@@ -68,9 +62,9 @@ def upload(
             ),
             python_model=str(STORED_CODE),
             artifacts={"arm": str(arm)},
-            model_config={"base": "", "dtype": "bfloat16", "batch_size": 32},
-            signature=ModelSignature(Schema(request), Schema(response)),  # type: ignore[arg-type]
-            input_example=pd.DataFrame([{"prompt": "Tell me about rain.", "max_new_tokens": 32}]),
+            model_config={"base": "", "dtype": "bfloat16", "batch_size": 32, "arms": {}},
+            signature=signature(),
+            input_example=EXAMPLE,
             pip_requirements=_requirements(),
             metadata={
                 "dimension": card.dimension,

@@ -1,46 +1,70 @@
-"""The Markdown pages that MLflow shows: of models, versions, decisions, rollbacks and leases."""
+"""The Markdown pages that MLflow shows of models, decisions, rollbacks and leases, and links between them.
 
-from collections.abc import Mapping
+That of a version is in `version_page`.
+"""
+
 from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from genarm.registry.tags import label, model_name
-from genarm.types import ArmCard, Decision
+from genarm.registry.tags import model_name
+from genarm.types import Decision
 
 
 def model_page(dimension: str) -> str:
     """The page of `genarm-<dimension>`: what it holds and how to use it."""
-    return _render("model", dimension=dimension, name=model_name(dimension))
+    return render("model", dimension=dimension, name=model_name(dimension))
 
 
-def version_page(card: ArmCard, metrics: Mapping[str, float], lineage: Mapping[str, str]) -> str:
-    """The page of one version: what it is, how well it learned, where it comes from.
-
-    `lineage` maps tags to values; those without a value are left out.
-    """
-    shown = {label(tag): value for tag, value in lineage.items() if value}
-    page = _render("version", card=card, metrics=dict(sorted(metrics.items())), lineage=shown)
-    return page.removesuffix("\n")
+def training_page(dimension: str) -> str:
+    """The page of the run of an ARM that was registered."""
+    return render("training", dimension=dimension, name=model_name(dimension))
 
 
-def decision_page(decision: Decision) -> str:
-    """The page of one decision."""
-    return _render("decision", decision=decision)
+def decision_page(decision: Decision, challenger: int, train_link: str) -> str:
+    """The page of one decision on a version, 0 where it is not registered, and the link to its training."""
+    dimension = decision.dimension
+    return render(
+        "decision",
+        decision=decision,
+        challenger=challenger,
+        challenger_link=version_link(dimension, challenger),
+        champion_link=decision.champion and version_link(dimension, decision.champion.version),
+        train_link=train_link,
+    )
 
 
 def rollback_page(dimension: str, demoted: int, target: int, reason: str) -> str:
     """The page of one rollback, from the version `demoted` to `target`, 0 being the base model."""
-    return _render("rollback", dimension=dimension, demoted=demoted, target=target, reason=reason)
+    return render(
+        "rollback",
+        dimension=dimension,
+        demoted=demoted,
+        demoted_link=version_link(dimension, demoted),
+        target=target,
+        target_link=version_link(dimension, target),
+        reason=reason,
+    )
+
+
+def version_link(dimension: str, number: int) -> str:
+    """Where MLflow shows a version, from any of its pages."""
+    return f"#/models/{model_name(dimension)}/versions/{number}"
+
+
+def run_link(experiment: str, run: str) -> str:
+    """Where MLflow shows a run, from any of its pages."""
+    return f"#/experiments/{experiment}/runs/{run}"
 
 
 def lease_page() -> str:
     """The page of a registered model that is a lock and no model."""
-    return _render("lease")
+    return render("lease")
 
 
-def _render(page: str, **values: object) -> str:
+def render(page: str, **values: object) -> str:
+    """A page from its template."""
     return _environment().get_template(f"{page}.md.jinja").render(values)
 
 

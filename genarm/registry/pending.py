@@ -14,13 +14,15 @@ hold the lock.
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Self
 
 from genarm.errors import DataError, StaleDecision
 from genarm.registry import tags
 from genarm.registry.decision_log import log_rollback
+from genarm.registry.record import note_text
 from genarm.registry.store import Store
+from genarm.registry.version_page import refresh, refresh_pages
 from genarm.registry.versions import Version, aliases, delete_tag, get, point, set_tag, versions
 from genarm.system.files import read_value
 
@@ -40,6 +42,7 @@ class RollbackPlan:
     reason: str
     actor: str
     asked: int | None = None
+    user: str = ""  # whose login it was; whoever types the same command finds it done
 
     def key(self, dimension: str) -> str:
         """Identifies the command that asked for it: the same command typed again has the same key."""
@@ -85,7 +88,13 @@ def revert_promotion(store: Store, dimension: str, number: int, state: str) -> N
         point(store, dimension, tags.PREVIOUS, previous or 0)
     if (block := version.tags.get(tags.PROMOTION_BLOCKED)) and not version.tags.get(tags.BLOCKED):
         set_tag(store, version, tags.BLOCKED, block)
-    set_tag(store, version, tags.PROMOTION, state[:REASON_LENGTH])
+    state = state[:REASON_LENGTH]
+    stored = versions(store, dimension)
+    for other in stored:
+        if other.number in (number, champion):
+            as_it_will_be = {**other.tags, tags.PROMOTION: state} if other.number == number else other.tags
+            refresh(store, replace(other, tags=as_it_will_be), stored)
+    set_tag(store, version, tags.PROMOTION, state)
 
 
 def begin_rollback(store: Store, champion: Version, plan: RollbackPlan) -> None:
@@ -103,8 +112,12 @@ def complete_rollback(store: Store, demoted: Version, plan: RollbackPlan) -> int
     if aliases(store, dimension).get(tags.CHAMPION, 0) in (demoted.number, target):
         target = point(store, dimension, tags.CHAMPION, target)
         point(store, dimension, tags.PREVIOUS, _champion_before(store, dimension, target))
-        log_rollback(store, demoted, target, reason, plan.actor, untold=plan.key(dimension))
+        told = log_rollback(
+            store, demoted, target, reason, plan.actor, user=plan.user, untold=plan.key(dimension)
+        )
+        set_tag(store, demoted, tags.ROLLED_BACK, note_text(told))
     set_tag(store, demoted, tags.PROMOTION, f"{ROLLED_BACK}{reason}")
+    refresh_pages(store, dimension, (demoted.number, target))
     delete_tag(store, demoted, tags.ROLLBACK)
     champion = aliases(store, dimension).get(tags.CHAMPION, 0)
     if champion != target:

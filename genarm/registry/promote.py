@@ -11,7 +11,7 @@ and 5 is reverted by `reconcile`.
 """
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,7 +23,9 @@ from genarm.registry.pending import DONE, begin_promotion, revert_promotion
 from genarm.registry.repair import repair, unfinished
 from genarm.registry.store import Store, translates_errors
 from genarm.registry.tags import model_name
-from genarm.registry.versions import Version, aliases, delete_tag, find, get, point, set_tag
+from genarm.registry.user import user_name
+from genarm.registry.version_page import refresh
+from genarm.registry.versions import Version, aliases, delete_tag, find, get, point, set_tag, versions
 from genarm.system.process import OnLine, ignore
 from genarm.types import Champion, Decision
 
@@ -40,11 +42,13 @@ def promote(
     actor: str,
     report_sha256: str = "",
     force: str = "",
+    metrics: Mapping[str, float] | None = None,
     say: OnLine = ignore,
 ) -> int:
     """Make the challenger of a decision the champion, unless it is already; its version number.
 
-    `force` is a person's reason to promote in spite of the outcome or a block. `say` gets a sentence on what
+    `force` is a person's reason to promote in spite of the outcome or a block. `metrics` are logged with the
+    decision, if that is not on record yet. `say` gets a sentence on what
     an earlier crash had left and is repaired first, and on a promotion that was done before. Raises
     StaleDecision where the champion is not the one the challenger was measured against, or another becomes
     it meanwhile; RegistryError where the outcome is not `promote`, the version is blocked or unknown, or the
@@ -74,11 +78,14 @@ def promote(
             return champion.version
         version = _challenger(held, decision, force=bool(force))
         _check_measured_against(champion, decision)
-        run_id = log_decision(held, decision, actor=actor, report_sha256=report_sha256, force=force)
+        run_id = log_decision(
+            held, decision, actor=actor, report_sha256=report_sha256, force=force, metrics=metrics
+        )
         begin_promotion(held, version)
         _check_in_use(held, version, smoke_test)
         notes = {
             tags.PROMOTED_BY: actor,
+            tags.PROMOTED_USER: user_name(),
             tags.PROMOTED_AT: datetime.now(UTC).isoformat(timespec="seconds"),
             tags.REPORT_SHA256: report_sha256,
             tags.DECISION_RUN: run_id,
@@ -144,10 +151,15 @@ def _finish(store: Store, version: Version, notes: dict[str, str], run_id: str) 
             set_tag(store, version, tag, value)
     if tags.BLOCKED in version.tags:  # a person lifted it; the reason is in the decision's run
         delete_tag(store, version, tags.BLOCKED)
+    stored = versions(store, version.dimension)
+    [promoted] = [other for other in stored if other.number == version.number]
+    for other in stored:  # a crash from here on either leaves the pages right or is reverted with them
+        if other.number in (version.number, promoted.number_in(tags.PROMOTION_FROM)):
+            refresh(store, other, stored)
     _check_alias(store, version)
     set_tag(store, version, tags.PROMOTION, DONE)
     store.client.set_tag(run_id, tags.PROMOTED_VERSION, str(version.number))
-    if aliases(store, version.dimension).get(tags.CHALLENGER) == version.number:
+    if tags.CHALLENGER in promoted.aliases:
         point(store, version.dimension, tags.CHALLENGER, 0)
 
 

@@ -15,7 +15,7 @@ from mlflow.pyfunc.model import PythonModel
 
 
 class ArmModel(PythonModel):
-    """Rows with a `prompt` -> rows with a `response`; weight, temperature, max_new_tokens, seed if given."""
+    """Prompts, or rows with a `prompt` and settings -> rows with the `response`."""
 
     def load_context(self, context: Any) -> None:
         """Load base model and ARM."""
@@ -23,11 +23,12 @@ class ArmModel(PythonModel):
 
         self.arm = load_arm(Path(context.artifacts["arm"]), context.model_config or {})
 
+    # Texts and lists come, too, but of any other hint MLflow would make a schema, and refuse them.
     def predict(
         self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
-        """One row of `response`, `tokens` and `finish_reason` for each row of `model_input`."""
-        return pd.DataFrame(self.arm.answer(model_input.to_dict("records")))
+        """One row of `response`, `tokens`, `finish_reason` and `kl` for each prompt."""
+        return pd.DataFrame(self.arm.answer(model_input, params))
 
 
 set_model(ArmModel())

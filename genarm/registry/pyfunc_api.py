@@ -7,66 +7,148 @@ Versions registered before this module existed import `arms` from genarm and rea
 that it returns: `genarm.arms` is `StoredBefore`, for their sake alone.
 """
 
+import logging
 import os
+import shutil
+import tempfile
+import weakref
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from genarm.decoding import GuidedRequest, load_decoder
-from genarm.models import load_tokenizer, render, resolve
-from genarm.models.arm import read_card
-from genarm.types import Message
+from genarm.decoding import GuidedDecoder, GuidedRequest, load_decoder
+from genarm.errors import AdapterError, GenarmError, RegistryError
+from genarm.models import resolve
+from genarm.models.arm import check_weights, is_full, read_card
+from genarm.registry.pyfunc_rows import Row, read_rows
+from genarm.registry.tags import CHAMPION, model_name
+from genarm.system.redact import redact
+
+log = logging.getLogger(__name__)
 
 
 class StoredArm:
-    """A base model and one ARM, ready to answer; made by `load_arm`."""
+    """A base model and one ARM, ready to answer, alone or with ARMs of other dimensions; see `load_arm`."""
 
     def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
         card = read_card(folder)
         base = os.environ.get("GENARM_BASE") or config.get("base")
-        source = resolve(base or card.guides_id, None if base else card.guides_revision, card.chat_template)
-        self._dimension, self._weight = card.dimension, card.weight
-        self._tokenizer = load_tokenizer(source)
-        self._decoder = load_decoder(
-            source,
-            {card.dimension: folder},
-            dtype=os.environ.get("GENARM_DTYPE") or config.get("dtype", "bfloat16"),
-            batch_size=int(config.get("batch_size", 32)),
+        self._source = resolve(
+            base or card.guides_id, None if base else card.guides_revision, card.chat_template
         )
+        self._dimension, self._weight, self._config = card.dimension, card.weight, config
+        self._fetched: Path | None = None
+        self._decoder: GuidedDecoder | None = None
+        self._folders = {card.dimension: folder}
+        self._load()
 
-    def answer(self, rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """One `response`, `tokens`, `finish_reason` for each row.
+    def answer(self, rows: Any, params: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        """One `response`, `tokens`, `finish_reason` and `kl` for each row, in order.
 
-        A row has a `prompt` and may have `weight`, `temperature`, `max_new_tokens` and `seed`; a missing
-        value (None, NaN) counts as absent.
+        `rows` and `params` are what `genarm.registry.pyfunc_rows` reads. The first row that gives weight to
+        another dimension loads the base model once more, together with that ARM. `kl` is the mean over the
+        tokens of KL(guided || base) in nats. Raises RequestError for a row that makes no sense, RegistryError
+        where an ARM is not found, AdapterError where it does not fit the base.
         """
-        responses = self._decoder.generate([self._request(row) for row in rows])
+        data = list(rows) if isinstance(rows, Iterable) and not hasattr(rows, "__len__") else rows
+        read = read_rows(data, params, self._dimension)
+        weights = [self._weights(row) for row in read]
+        self._load(dict.fromkeys(name for named in weights for name in named))
+        assert self._decoder is not None
+        requests = []
+        for number, (row, named) in enumerate(zip(read, weights, strict=True)):
+            try:
+                requests.append(self._request(row, named, self._decoder))
+            except GenarmError as error:
+                raise type(error)(f"row {number}: {error.message}", hint=error.hint) from None
         return [
-            {"response": r.text, "tokens": len(r.tokens), "finish_reason": r.finish_reason} for r in responses
+            {"response": r.text, "tokens": len(r.tokens), "finish_reason": r.finish_reason, "kl": r.kl}
+            for r in self._decoder.generate(requests)
         ]
 
-    def _request(self, row: Mapping[str, Any]) -> GuidedRequest:
-        import pandas as pd
+    def _weights(self, row: Row) -> dict[str, float]:
+        """The weights of a row, without ARMs that have none: they need not be loaded."""
+        given = {self._dimension: self._weight} if row.weights is None else row.weights
+        return {name: weight for name, weight in given.items() if weight or name == self._dimension}
 
-        given = {str(name): value for name, value in row.items() if not pd.isna(value)}
+    def _request(self, row: Row, weights: Mapping[str, float], decoder: GuidedDecoder) -> GuidedRequest:
         return GuidedRequest(
-            prompt=tuple(render(self._tokenizer, [Message("user", str(given["prompt"]))])),
-            weights={self._dimension: float(given.get("weight", self._weight))},
-            temperature=float(given.get("temperature", 1.0)),
-            top_k=0,
-            top_p=1.0,
-            max_new_tokens=int(given.get("max_new_tokens", 128)),
-            seed=int(given.get("seed", 0)),
+            decoder.prompt(row.messages),
+            weights,
+            temperature=row.temperature,
+            top_p=row.top_p,
+            max_new_tokens=row.max_new_tokens,
+            seed=row.seed,
         )
+
+    def _load(self, names: Iterable[str] = ()) -> None:
+        """Have a decoder with the ARMs of these dimensions beside those that it has."""
+        missing = {name: self._find(name) for name in names if name not in self._folders}
+        if self._decoder is not None and not missing:
+            return
+        self._decoder = None  # two models at once may not fit
+        self._decoder = load_decoder(
+            self._source,
+            self._folders | missing,
+            dtype=os.environ.get("GENARM_DTYPE") or self._config.get("dtype", "bfloat16"),
+            batch_size=int(self._config.get("batch_size", 32)),
+        )
+        self._folders |= missing
+
+    def _find(self, dimension: str) -> Path:
+        """The ARM of another dimension: where `config["arms"]` says, or the champion in the registry.
+
+        `config["arms"]` maps dimensions to folders or to addresses as MLflow has them. Without it the address
+        is `models:/genarm-<dimension>@champion` in the registry that MLflow is set to at this moment.
+        """
+        place = str((self._config.get("arms") or {}).get(dimension) or default_place(dimension))
+        folder = Path(place) if Path(place).is_dir() else self._download(place, dimension)
+        card = read_card(folder)
+        if card.dimension != dimension:
+            raise AdapterError(
+                f"{place} holds an ARM for {card.dimension!r}, not for {dimension!r}",
+                hint=f'weights are by dimension: {{"{card.dimension}": ...}}',
+            )
+        if not is_full(folder) and not card.guides_another_model:
+            check_weights(card, self._source)
+        log.info("guided by %s too: adapter %s from %s", dimension, card.adapter_sha256[:12], place)
+        return folder
+
+    def _download(self, place: str, dimension: str) -> Path:
+        import mlflow
+        from mlflow.artifacts import download_artifacts
+        from mlflow.exceptions import MlflowException
+
+        if self._fetched is None:
+            self._fetched = Path(tempfile.mkdtemp(prefix="genarm-arms-"))
+            weakref.finalize(self, shutil.rmtree, self._fetched, ignore_errors=True)
+        into = self._fetched / dimension
+        into.mkdir(parents=True, exist_ok=True)
+        try:
+            return Path(download_artifacts(artifact_uri=f"{place}/artifacts/arm", dst_path=str(into)))
+        except (MlflowException, OSError, ValueError) as error:
+            reason = redact(str(error)).strip().partition("\n")[0]
+            raise RegistryError(
+                f"weights name {dimension!r}, and {place} is not found in "
+                f"{redact(str(mlflow.get_registry_uri()))}: {reason}",
+                hint="set MLFLOW_TRACKING_URI to the registry that holds it, or name its folder: "
+                f'load_model(..., model_config={{"arms": {{"{dimension}": "FOLDER"}}}})',
+            ) from None
+
+
+def default_place(dimension: str) -> str:
+    """The address of a dimension's champion."""
+    return f"models:/{model_name(dimension)}@{CHAMPION}"
 
 
 def load_arm(folder: Path, config: Mapping[str, Any]) -> StoredArm:
     """The ARM in `folder` with the base model it guides, loaded.
 
     The base is the one that `$GENARM_BASE` names, else `config["base"]`, else that of the ARM's card; the
-    precision comes from `$GENARM_DTYPE`, else `config["dtype"]`. Raises AdapterError where the folder was
-    altered, ModelError where the base model is not found.
+    precision comes from `$GENARM_DTYPE`, else `config["dtype"]`; `config["arms"]` says where ARMs of other
+    dimensions are. Raises AdapterError where the folder was altered, ModelError where the base model is not
+    found.
     """
     return StoredArm(folder, config)
 

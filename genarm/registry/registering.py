@@ -1,11 +1,13 @@
 """How an ARM becomes a version, once: a run that says how it was made, a model that loads, an alias.
 
-1. a run in `genarm/train`, tagged with the adapter's hash: parameters, metrics, curves, data, lineage
+1. a run in `genarm/train`, tagged with the adapter's hash: parameters, metrics, curves, data, lineage. It is
+   the run that showed the training while it ran (`live_run`), where there is one
 2. a logged model of that run: the PEFT folder and the code that loads it, no pickle
 3. the version, made with all of its tags in one write: from here on the adapter is registered
 4. the alias `challenger`, unless the adapter is the champion already; then the run is closed
 
-A crash before 3 leaves a run and a model without a version: the next attempt discards them and starts over.
+A crash before 3 leaves a run and a model without a version: the next attempt discards them and starts over,
+with a run of its own. The curves are in the ARM's folder, so nothing of a training is lost with its run.
 After a crash later than 3 the next attempt does what is missing.
 """
 
@@ -15,19 +17,24 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from genarm.errors import AdapterError
 from genarm.models.arm import read_card
 from genarm.registry import tags
-from genarm.registry.live_run import link_runs
 from genarm.registry.model_files import has_files, logged_model, upload
-from genarm.registry.pages import model_page, version_page
+from genarm.registry.pages import model_page, training_page
+from genarm.registry.record import metrics_text
 from genarm.registry.store import Store, translates_errors
 from genarm.registry.tags import model_name
+from genarm.registry.user import user_name
+from genarm.registry.version_page import refresh_pages, version_page
 from genarm.registry.versions import Version, aliases, find, flatten, point, run_of, set_tag
-from genarm.system.metric_names import POSITION, STEP
+from genarm.system.metric_names import EVALUATION_LOSS, LOSS, POSITION, STEP, is_evaluation_row
 from genarm.types import ArmCard
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
 
 METRICS_PER_BATCH, PARAMS_PER_BATCH = 1000, 100  # MLflow's limits
 
@@ -65,6 +72,9 @@ def register(
             assert version is not None, "the version that was just created is not found"
         elif not has_files(held, version) or _has_new_weight(held, version, card.weight):
             upload(held, card, arm_folder, version.model_id, version.run_id, version)
+        else:
+            known = held.experiment(tags.TRAIN_EXPERIMENT)
+            _discard_unfinished(held, known, card.adapter_sha256, registered=version.run_id or "gone")
         _put_on_trial(held, version, card.weight)
         run = run_of(held, version)
         if run and run.info.status == "RUNNING" and logged_model(held, version.model_id):
@@ -83,22 +93,23 @@ def _create(
     curves: Sequence[Mapping[str, float]],
     lineage: Mapping[str, str],
 ) -> None:
-    from mlflow.entities import LoggedModelOutput, Param
+    from mlflow.entities import LoggedModelOutput
 
     client, experiment = store.client, store.experiment(tags.TRAIN_EXPERIMENT)
-    _discard_unfinished(store, experiment, card)
-    page = version_page(card, metrics, lineage)
+    shown = _discard_unfinished(store, experiment, card.adapter_sha256)
+    user = user_name()
     known = {tag: value for tag, value in lineage.items() if value}
     name = f"{card.dimension}-{card.adapter_sha256[:8]}"
     for_mlflow = {
-        tags.NOTE: page,
+        tags.NOTE: training_page(card.dimension),
         tags.SOURCE_NAME: f"genarm train {card.dimension}",
         tags.SOURCE_COMMIT: lineage.get(tags.GIT_COMMIT, ""),
+        **({tags.USER: user} if user else {}),
     }
-    run_id = client.create_run(experiment, run_name=name, tags=known | for_mlflow).info.run_id
-    link_runs(store, run_id, card.adapter_sha256)
     settings = {key: str(value) for key, value in flatten(card.params).items()}
-    client.log_batch(run_id, params=[Param(key, value) for key, value in settings.items()][:PARAMS_PER_BATCH])
+    run_id = _run(store, experiment, shown, name, known | for_mlflow, settings)
+    if shown:
+        curves = _not_shown(store, run_id, curves)
     model = client.create_logged_model(
         experiment, name=name, source_run_id=run_id, tags=known, params=settings, model_type="arm"
     )
@@ -108,13 +119,15 @@ def _create(
     client.finalize_logged_model(model.model_id, "READY")
     client.log_outputs(run_id, [LoggedModelOutput(model.model_id, step=0)])
     _ensure_registered_model(store, card.dimension)
+    of_version = known | {tags.MODEL_ID: model.model_id, tags.METRICS: metrics_text(metrics)}
+    of_version |= {tags.USER: user} if user else {}
     client.create_model_version(
         model_name(card.dimension),
         source=model.artifact_location,
         run_id=run_id,
         model_id=model.model_id,
-        tags=known | {tags.MODEL_ID: model.model_id},
-        description=page,
+        tags=of_version,
+        description=version_page(Version(card.dimension, 0, (tags.CHALLENGER,), of_version, run_id, "", "")),
         await_creation_for=0,
     )
 
@@ -149,15 +162,69 @@ def _lineage(card: ArmCard, given: Mapping[str, str]) -> dict[str, str]:
     return result
 
 
-def _discard_unfinished(store: Store, experiment: str, card: ArmCard) -> None:
-    """Delete runs and models of this adapter that a crash left without a version."""
-    condition = f"tags.`{tags.ADAPTER_SHA256}` = '{card.adapter_sha256}'"
-    for run in store.client.search_runs([experiment], condition):
-        if run.info.status == "RUNNING":
+def _discard_unfinished(store: Store, experiment: str, sha256: str, registered: str = "") -> "Run | None":
+    """Delete runs and models of an adapter that a crash left without a version.
+
+    Returns the run that showed its training, where that ended and nobody has registered it yet. Where the
+    adapter was `registered` with another run, from an earlier training that gave the same bytes, it is
+    deleted too: one adapter has one run.
+    """
+    condition = f"tags.`{tags.ADAPTER_SHA256}` = '{sha256}'"
+    shown = None
+    for run in store.client.search_runs([experiment], condition, order_by=["start_time DESC"]):
+        if run.info.run_id == registered:
+            continue
+        # What shows a training knows what identifies it, and gets its other tags when it is registered.
+        only_shown = tags.TRAINING in run.data.tags and tags.PARAMS_SHA256 not in run.data.tags
+        if only_shown and shown is None and not registered and run.info.status == "FINISHED":
+            shown = run
+        elif only_shown or (run.info.status == "RUNNING" and not registered):
             store.client.delete_run(run.info.run_id)
-    for model in store.client.search_logged_models([experiment], condition):
-        if tags.MODEL_VERSIONS not in model.tags:
-            store.client.delete_logged_model(model.model_id)
+    if not registered:
+        for model in store.client.search_logged_models([experiment], condition):
+            if tags.MODEL_VERSIONS not in model.tags:
+                store.client.delete_logged_model(model.model_id)
+    return shown
+
+
+def _run(
+    store: Store,
+    experiment: str,
+    shown: "Run | None",
+    name: str,
+    run_tags: Mapping[str, str],
+    settings: Mapping[str, str],
+) -> str:
+    """The id of a run for an ARM: the one that has shown its training, or a new one."""
+    from mlflow.entities import Param, RunTag
+
+    client = store.client
+    if shown is None:
+        run_id, known, rows = (
+            client.create_run(experiment, run_name=name, tags=dict(run_tags)).info.run_id,
+            {},
+            [],
+        )
+    else:
+        run_id, known = shown.info.run_id, shown.data.params
+        client.update_run(run_id, status="RUNNING", name=name)  # so a crash from here on is seen
+        rows = [RunTag(tag, value) for tag, value in run_tags.items()]
+    params = [Param(key, value) for key, value in settings.items() if key not in known]
+    client.log_batch(run_id, params=params[: PARAMS_PER_BATCH - len(known)], tags=rows)
+    return str(run_id)
+
+
+def _not_shown(store: Store, run_id: str, curves: Sequence[Mapping[str, float]]) -> list[Mapping[str, float]]:
+    """The rows of the curves that a run does not have yet."""
+    steps = {
+        loss: {metric.step for metric in store.client.get_metric_history(run_id, loss)}
+        for loss in (LOSS, EVALUATION_LOSS)
+    }
+    return [
+        row
+        for number, row in enumerate(curves)
+        if int(row.get(STEP, number)) not in steps[EVALUATION_LOSS if is_evaluation_row(row) else LOSS]
+    ]
 
 
 def _dataset(card: ArmCard) -> Any:
@@ -220,5 +287,6 @@ def _put_on_trial(store: Store, version: Version, weight: float) -> None:
         return
     if version.tags.get(tags.WEIGHT) != repr(weight):
         set_tag(store, version, tags.WEIGHT, repr(weight))
+        refresh_pages(store, version.dimension, (version.number,))
     if numbers.get(tags.CHALLENGER) != version.number:
         point(store, version.dimension, tags.CHALLENGER, version.number)

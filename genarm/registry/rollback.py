@@ -19,6 +19,7 @@ from genarm.registry.promote import blocked
 from genarm.registry.repair import repair, unfinished
 from genarm.registry.store import Store, translates_errors
 from genarm.registry.tags import model_name
+from genarm.registry.user import user_name
 from genarm.registry.versions import Version, aliases, get
 from genarm.system.process import OnLine, ignore
 
@@ -46,7 +47,7 @@ def rollback(
         raise RegistryError(
             "a rollback needs a reason: it is what the blocked version will say", hint="--reason TEXT"
         )
-    plan = RollbackPlan(0, reason.strip()[:REASON_LENGTH], actor, to)
+    plan = RollbackPlan(0, reason.strip()[:REASON_LENGTH], actor, to, user_name())
     key = plan.key(dimension)
     with store.lock() as held:
         interrupted = any(tags.ROLLBACK in version.tags for version in unfinished(held, dimension))

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec, Self, TypeVar
 from filelock import FileLock, Timeout
 
 from genarm.errors import Busy, RegistryError
+from genarm.registry.experiments import described
 from genarm.registry.lease import lease, leases
 from genarm.registry.mlflow_errors import ABSENT, EXISTS, errors_translated, passing_over
 from genarm.registry.opening import check_answers, create_database
@@ -99,6 +100,9 @@ class Store:
                 f"{self.folder.parent.parent}: it was moved or copied",
                 hint="move it back, or delete mlflow/mlflow.db and mlflow/store: the next run registers anew",
             )
+        for tag, text in described(name, experiment.experiment_id).items():
+            if tag not in experiment.tags:  # what somebody has written stays; an earlier genarm wrote none
+                self.client.set_experiment_tag(experiment.experiment_id, tag, text)
         return str(experiment.experiment_id)
 
     def _has_folder(self, location: Path, folder: Path) -> bool:

@@ -44,8 +44,8 @@ LEASE_BEAT = "genarm.lease_beat"  # changes while the holder lives
 LEASE_RELEASED = "genarm.lease_released"
 
 # Experiments
-TRAIN_EXPERIMENT = "genarm/train"  # one run for each ARM: the record of how it was made
-LIVE_EXPERIMENT = "genarm/live"  # one run for each training while it is running
+TRAIN_EXPERIMENT = "genarm/train"  # one run for each training, and so for each ARM: how it was made
+LIVE_EXPERIMENT = "genarm/live"  # where earlier versions of genarm showed a training while it was running
 DECISIONS_EXPERIMENT = "genarm/decisions"  # one run for each decision and each rollback
 
 # Aliases of a registered model
@@ -88,6 +88,12 @@ BLOCKED = "genarm.blocked"  # why the version must not be promoted again
 PROMOTION_BLOCKED = "genarm.promotion_blocked"  # the block that its promotion lifts
 ROLLBACK = "genarm.rollback"  # JSON of a rollback that is under way
 
+# How well, and why: JSON on the version, from which its page and `genarm registry` are made
+METRICS = "genarm.metrics"  # of its training and of the last decision on it, which has no other place there
+DECISION = "genarm.decision"  # the last decision on it
+ROLLED_BACK = "genarm.rolled_back"  # the last rollback from it
+PROMOTED_USER = "genarm.promoted_user"  # the name of whoever was logged in at the promotion
+
 # A decision or rollback, on its run
 DECISION_SHA256 = "genarm.decision_sha256"  # identifies the run
 OUTCOME = "genarm.outcome"
@@ -103,11 +109,14 @@ FORCED = "genarm.forced"
 
 # Runs that name each other
 TRAINING = "genarm.training"  # identifies the run of a training: a hash of its tags and parameters
-LIVE_RUN = "genarm.live_run"
+LIVE_RUN = "genarm.live_run"  # of earlier versions
 TRAIN_RUN = "genarm.train_run"
 
 # Tags that MLflow itself reads
-NOTE = "mlflow.note.content"  # the Markdown page of a run
+NOTE = "mlflow.note.content"  # the Markdown page of a run or an experiment
+USER = "mlflow.user"
+EXPERIMENT_KIND = "mlflow.experimentKind"  # which pages MLflow shows of an experiment
+SHARED_VIEW = "mlflow.sharedViewState."  # begins the tag that holds a view of an experiment's runs
 SOURCE_NAME = "mlflow.source.name"
 SOURCE_COMMIT = "mlflow.source.git.commit"
 MODEL_VERSIONS = "mlflow.modelVersions"  # leads from a logged model to its version

@@ -5,7 +5,7 @@ A version of `genarm-<dimension>` is identified by the hash of its adapter, whic
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from genarm.errors import RegistryError
 from genarm.registry import tags
 from genarm.registry.mlflow_errors import ABSENT, INVALID, passing_over
-from genarm.registry.store import Store, translates_errors
+from genarm.registry.store import Store
 from genarm.registry.tags import model_name
 from genarm.types import Champion
 
@@ -34,6 +34,7 @@ class Version:
     run_id: str
     model_id: str
     created: str
+    page: str = ""  # its description in MLflow
 
     @property
     def sha256(self) -> str:
@@ -103,7 +104,8 @@ def versions(store: Store, dimension: str, sha256: str | None = None) -> list[Ve
             tags=dict(row.tags),
             run_id=row.run_id or "",
             model_id=row.tags.get(tags.MODEL_ID, ""),
-            created=datetime.fromtimestamp(row.creation_timestamp / 1000, UTC).isoformat(timespec="seconds"),
+            created=iso(row.creation_timestamp),
+            page=row.description or "",
         )
         for row in rows
     ]
@@ -128,44 +130,6 @@ def get(store: Store, dimension: str, wanted: int | str) -> Version:
         hint="set MLFLOW_TRACKING_URI to the store that made it, or take this store's champions: "
         "genarm registry reconcile",
     )
-
-
-@translates_errors
-def listing(store: Store, dimensions: Sequence[str]) -> list[dict[str, Any]]:
-    """One plain row for each version, newest first within each dimension."""
-    return [
-        {
-            "dimension": version.dimension,
-            "version": version.number,
-            "aliases": list(version.aliases),
-            "adapter": version.sha256[:12],
-            "promotion": version.tags.get(tags.PROMOTION, ""),
-            "blocked": version.tags.get(tags.BLOCKED, ""),
-            "created": version.created,
-        }
-        for dimension in dimensions
-        for version in versions(store, dimension)
-    ]
-
-
-@translates_errors
-def show(store: Store, dimension: str, version: int | str = tags.CHAMPION) -> dict[str, Any]:
-    """Everything that is known of one version, by number or alias, as plain data."""
-    shown = get(store, dimension, version)
-    run = run_of(store, shown)
-    return {
-        "model": model_name(dimension),
-        "version": shown.number,
-        "aliases": list(shown.aliases),
-        "created": shown.created,
-        "run_id": shown.run_id if run else f"{shown.run_id} (gone)",
-        "model_id": shown.model_id,
-        "files": location(store, shown),
-        "store": store.address,
-        "tags": {key: shown.tags[key] for key in sorted(shown.tags)},
-        "metrics": dict(sorted(run.data.metrics.items())) if run else {},
-        "params": dict(sorted(run.data.params.items())) if run else {},
-    }
 
 
 def run_of(store: Store, version: Version, tag: str = "") -> "Run | None":
@@ -204,6 +168,11 @@ def point(store: Store, dimension: str, alias: str, number: int) -> int:
     if alias in aliases(store, dimension):
         store.client.delete_registered_model_alias(name, alias)
     return 0
+
+
+def iso(milliseconds: int) -> str:
+    """A time of MLflow as text, in UTC: `2026-11-26T14:02:00+00:00`."""
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="seconds")
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

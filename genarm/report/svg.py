@@ -15,6 +15,7 @@ Points = Sequence[tuple[float, float]]
 
 WIDTH, HEIGHT = 330, 190  # of a chart, in its own units
 LEFT, RIGHT, TOP, BOTTOM = 40, 10, 12, 26  # margins that hold the tick labels
+BINS = 24  # of a histogram
 
 
 def interval_strip(comparison: Comparison) -> Markup:
@@ -90,3 +91,45 @@ def _mark(estimate: Estimate, y: int, kind: str, radius: float) -> str:
         f'<line class="{kind}" x1="{low}" x2="{high}" y1="{y}" y2="{y}"/>'
         f'<circle class="{kind}" cx="{100 * estimate.value:.2f}%" cy="{y}" r="{radius:g}"/>'
     )
+
+
+def histogram(name: str, series: Mapping[str, Sequence[float]]) -> Markup:
+    """Outlines of how often values occur, a line for each of `series`; the first is filled.
+
+    All have the same bins, and heights are shares of each one's own values.
+    """
+    values = [v for line in series.values() for v in line]
+    if not values:
+        return Markup("")
+    marks = ticks(min(values), max(values), 7)
+    low, high = marks[0], marks[-1]
+    shares = {kind: _shares(line, low, high) for kind, line in series.items() if line}
+    top = max(s for line in shares.values() for s in line)
+    floor = _down(0, top)
+    parts = [f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{floor}" y2="{floor}"/>']
+    for mark in marks:
+        x = round(LEFT + (mark - low) / (high - low) * (WIDTH - LEFT - RIGHT), 1)
+        parts.append(f'<text x="{x}" y="{HEIGHT - 8}" text-anchor="middle">{mark:g}</text>')
+    step = (WIDTH - LEFT - RIGHT) / BINS
+    for kind, line in shares.items():
+        points = [f"{LEFT},{floor}"]
+        for i, part in enumerate(line):
+            y = _down(part, top)
+            points += [f"{LEFT + i * step:.1f},{y}", f"{LEFT + (i + 1) * step:.1f},{y}"]
+        points.append(f"{WIDTH - RIGHT},{floor}")
+        parts.append(f'<polyline class="{escape(kind.rpartition(" ")[2])}" points="{" ".join(points)}"/>')
+    return Markup(
+        f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(name)}">'
+        f"{''.join(parts)}</svg>"
+    )
+
+
+def _shares(values: Sequence[float], low: float, high: float) -> list[float]:
+    counts = [0] * BINS
+    for value in values:
+        counts[min(BINS - 1, int((value - low) / (high - low) * BINS))] += 1
+    return [count / len(values) for count in counts]
+
+
+def _down(part: float, top: float) -> float:
+    return round(HEIGHT - BOTTOM - part / top * (HEIGHT - TOP - BOTTOM), 1)

@@ -11,8 +11,9 @@ from pydantic import BaseModel, ConfigDict
 
 from genarm import models
 from genarm.config import ScorerConfig
+from genarm.data.labels import FILE as LABELS
 from genarm.errors import DataError
-from genarm.judges import load_scorer
+from genarm.judges import load_scorer, scorer_identity
 from genarm.synthesis.card import card
 from genarm.synthesis.synthesize import Settings, synthesize
 from genarm.system.files import read_rows, sha256, write_rows, write_text
@@ -32,7 +33,8 @@ def write_seed(root: Path, base: str = models.EMBEDDED, settings: Settings | Non
     folder = root / "seed"
     prompts = [row.as_prompt() for row in read_rows(folder / "prompts.jsonl", _PromptRow)]
     source = models.resolve(base)
-    scorers = {d: load_scorer(ScorerConfig(scorer=d)) for d in settings.gaps}
+    configs = {d: ScorerConfig(scorer=d) for d in settings.gaps}
+    scorers = {d: load_scorer(config) for d, config in configs.items()}
     decoder = load_decoder(source, {}, dtype="bfloat16", batch_size=32)
     tokens = len(prompts) * settings.samples * settings.max_new_tokens
     with _one_thread(), counting("sampling responses", tokens, "tokens") as on_tokens:
@@ -44,6 +46,7 @@ def write_seed(root: Path, base: str = models.EMBEDDED, settings: Settings | Non
         )
     for dimension, pairs in made.pairs.items():
         write_rows(folder / f"{dimension}.jsonl", (_trl(pair) for pair in pairs))
+    write_text(folder / LABELS, "".join(f"{d}.jsonl: {scorer_identity(c)}\n" for d, c in configs.items()))
     write_text(folder / "README.md", card(made, settings, source, sha256(folder / "prompts.jsonl")))
     return ", ".join(f"{d}: {len(p)} pairs" for d, p in made.pairs.items()) + f" in {folder}"
 

@@ -91,6 +91,11 @@ class Layout:
         name = "base" if dimension is None else f"{side}/{dimension}"
         return self.artifacts / "responses" / f"{name}.jsonl"
 
+    def respond_cost(self, side: Side, dimension: str | None = None) -> Path:
+        """The seconds that a side's answers took; shown in the report, no stage depends on them."""
+        name = "base" if dimension is None else f"{side}-{dimension}"
+        return self.artifacts / "cost" / f"respond-{name}.json"
+
     def verdicts(self, dimension: str) -> Path:
         """What the judges said of one dimension's challenger, one JSON line a verdict."""
         return self.artifacts / "verdicts" / f"{dimension}.jsonl"

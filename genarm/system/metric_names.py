@@ -1,7 +1,8 @@
-"""The names of metrics in the curves of a training, which training writes and registry and report read.
+"""The names of metrics: in the curves of a training, and of a decision.
 
-A row of the curves belongs to a step or to an evaluation. The metrics of an evaluation
-have the prefix `eval/`. Names are those of TRL where it has the metric.
+Training writes the curves, registry and report read them. A row of the curves belongs to a step or to an
+evaluation. The metrics of an evaluation have the prefix `eval/`. Names are those of TRL where it has the
+metric. What was measured for a decision has one name each, in MLflow and in `artifacts/metrics.json`.
 """
 
 from collections.abc import Mapping
@@ -34,11 +35,37 @@ REJECTED_DRIFT = "drift/rejected"
 CHOSEN_PERPLEXITY = "perplexity/chosen"
 KL_TO_BASE = "kl_to_base"
 LONGER_IS_CHOSEN = "longer_is_chosen"
+IMPLICIT_ACCURACY = "implicit_accuracy"  # how often training raised chosen more than rejected
 OVER_LONGER = "over_longer"  # accuracy beyond what preferring the longer response would get
 
 EVALUATION_LOSS = evaluation_name(LOSS)
 EVALUATION_ACCURACY = evaluation_name(ACCURACY)
 EVALUATION_MARGIN = evaluation_name(MARGIN)
+EVALUATION_LONGER = evaluation_name(LONGER_IS_CHOSEN)
+
+# What a decision rests on: the challenger against its rival on its own dimension, and the challenger's text.
+WIN_RATE = "win_rate"
+WIN_RATE_LOWER = "win_rate_lower"  # of the 95% interval
+WIN_RATE_UPPER = "win_rate_upper"
+WIN_RATE_N = "win_rate_n"  # prompts with a verdict
+P_VALUE = "p_value"
+P_ADJUSTED = "p_adjusted"  # by Holm, over the dimensions decided together
+PERPLEXITY = "perplexity"
+REPETITION = "repetition"
+KL = "kl"  # KL(guided || base) a token
+MEAN_TOKENS = "mean_tokens"
+_OF_COMPARISON = {WIN_RATE, WIN_RATE_LOWER, WIN_RATE_UPPER, WIN_RATE_N, P_VALUE}
+_OF_DECISION = {P_ADJUSTED, PERPLEXITY, REPETITION, KL, MEAN_TOKENS, EVALUATION_ACCURACY, EVALUATION_LONGER}
+
+
+def guard_name(name: str, dimension: str) -> str:
+    """The name of the same number on a dimension that the challenger was not trained for."""
+    return f"{name}/{dimension}"
+
+
+def is_of_decision(name: str) -> bool:
+    """Whether a metric was measured for a decision, on whichever dimension."""
+    return name in _OF_DECISION or name.partition("/")[0] in _OF_COMPARISON
 
 
 def is_evaluation_row(row: Mapping[str, float]) -> bool:

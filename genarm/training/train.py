@@ -40,7 +40,13 @@ from genarm.types import ArmCard, Provenance
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-DIAGNOSTICS = (names.CHOSEN_DRIFT, names.REJECTED_DRIFT, names.CHOSEN_PERPLEXITY, names.KL_TO_BASE)
+DIAGNOSTICS = (
+    names.CHOSEN_DRIFT,
+    names.REJECTED_DRIFT,
+    names.CHOSEN_PERPLEXITY,
+    names.KL_TO_BASE,
+    names.IMPLICIT_ACCURACY,
+)
 # Settings that the result does not depend on: a checkpoint is used whatever they are.
 EXECUTION = {"checkpoint_minutes", "gradient_checkpointing", "launcher", "processes", "accelerate_config"}
 

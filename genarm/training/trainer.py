@@ -39,6 +39,7 @@ from genarm.training.early_stopping import EarlyStopping
 from genarm.training.gradient_checkpointing import enable_gradient_checkpointing
 from genarm.training.logps import causal_lm, pair_logps
 from genarm.training.loss import Objective
+from genarm.training.margins_at_start import MarginsAtStart
 from genarm.training.packing import PackedSteps
 from genarm.training.process_group import (
     barrier,
@@ -100,6 +101,7 @@ class ArmTrainer(DistributedTrainer):
             packed=packed,
             sharded=self.is_fsdp_enabled,
         )
+        self.margins_at_start = MarginsAtStart(folder)
         self.early_stopping = EarlyStopping(config.early_stopping.patience if config.early_stopping else None)
         self.progress = ProgressBarCallback(title)
         self.checkpoints = CheckpointCallback(config.checkpoint_minutes, self.progress.warn)
@@ -156,6 +158,7 @@ class ArmTrainer(DistributedTrainer):
         first = next((row for row in self.state.log_history if is_evaluation_row(row)), None)
         metrics = self.validation.metrics(run, device)
         metrics |= self.validation.diagnostics(metrics, first)
+        metrics |= self.margins_at_start.metrics(self.validation.margins, self.state.global_step)
         if hasattr(self.adapted, "disable_adapter"):
             metrics[KL_TO_BASE] = self.validation.kl_to_base(run, device)
         if strange := [name for name, value in metrics.items() if not math.isfinite(value)]:

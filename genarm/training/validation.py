@@ -70,6 +70,8 @@ class Validation:
         self._chosen_tokens = float(lengths[:, 1].mean())
         # Prompts whose scores were no numbers in this process's last measurement.
         self.unscored: list[str] = []
+        # log p(chosen) - log p(rejected) of every pair [p] at the last measurement, in all processes.
+        self.margins: Tensor | None = None
         self.longer_is_chosen = longer_is_chosen(lengths[:, 1:].tolist())
 
     def metrics(self, run: RunModel, device: torch.device) -> dict[str, float]:
@@ -80,12 +82,16 @@ class Validation:
         with torch.no_grad():
             none = torch.zeros(0, 3, dtype=torch.float64, device=device)
             scores = torch.cat([none, *self._run(self._packs, self._logps_and_losses, run, device)])
-            prompts = (self._pairs[i].prompt_id for pack in self._packs[rank()] for i in pack)
+            measured = [i for pack in self._packs[rank()] for i in pack]
+            prompts = (self._pairs[i].prompt_id for i in measured)
             sound = scores.isfinite().all(-1).tolist()
             self.unscored = [prompt for prompt, is_sound in zip(prompts, sound, strict=True) if not is_sound]
             sums = metric_sums(scores[:, :2], scores[:, 2], beta=self._objective.beta)
         totals = torch.tensor([*sums.values()], dtype=torch.float64, device=device)
-        all_reduce_sum([totals])
+        margins = torch.zeros(len(self._pairs), dtype=torch.float64, device=device)
+        margins[measured] = scores[:, 0] - scores[:, 1]
+        all_reduce_sum([totals, margins])
+        self.margins = margins.cpu()
         return {name: total / len(self._pairs) for name, total in zip(sums, totals.tolist(), strict=True)}
 
     def kl_to_base(self, run: RunModel, device: torch.device) -> float:

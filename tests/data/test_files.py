@@ -102,6 +102,17 @@ def test_a_glob_below_data_names_links_folders_and_pipes(tmp_path, told):
         find_files(data, "*.jsonl")
 
 
+def test_a_glob_passes_over_what_is_plainly_no_data(tmp_path, told):
+    data = write(tmp_path, "a.jsonl", "README.md", "in/LICENSE", "in/b.csv", ".gitattributes")
+    assert [f.name for f in find_files(data, "**/*")] == ["a.jsonl", "b.csv"]
+    assert told() == ["not read: .gitattributes, README.md, in/LICENSE (plainly no data)"]
+    with pytest.raises(DataError, match="README.md is no data file"):
+        find_files(data, "README.md")
+    write(tmp_path, "table.xlsx")
+    with pytest.raises(DataError, match=r"table.xlsx is no data file.*pandas.read_excel\('table.xlsx'\)"):
+        find_files(data, "**/*")
+
+
 def test_a_name_that_is_not_utf8_is_spelled_out_and_refused(tmp_path):
     source = write(tmp_path / "source", NOT_UTF8)
     for refuse in (

@@ -82,7 +82,7 @@ def test_a_response_may_be_a_list_of_messages_in_earnest():
 
 def test_a_file_that_is_no_data_is_named_below_the_data(toy, tmp_path):
     (tmp_path / "docs").mkdir()
-    (tmp_path / "docs" / "README.md").write_text("# Data")
-    with pytest.raises(DataError, match=r"^docs/README.md is no data file") as caught:
+    (tmp_path / "docs" / "pairs.xlsx").write_text("# Data")
+    with pytest.raises(DataError, match=r"^docs/pairs.xlsx is no data file") as caught:
         make_pairs(tmp_path, "kind", SourceConfig(files="**/*"), PairsConfig(), toy.tokenizer)
     assert "take it out of the source" in caught.value.hint

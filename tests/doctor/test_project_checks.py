@@ -79,11 +79,19 @@ def test_the_state_of_dvc(tmp_path):
 def test_the_commit_and_what_differs_from_it(tmp_path):
     assert one(versioning.git(tmp_path)).status == "fail"
     who = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
-    for words in (["init", "-q"], [*who, "commit", "-q", "--allow-empty", "-m", "start"]):
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    assert "no commit yet" in one(versioning.git(tmp_path)).detail
+    (tmp_path / "params.yaml").write_text("a: 1")
+    for words in (["add", "-A"], [*who, "commit", "-q", "-m", "start"]):
         subprocess.run(["git", *words], cwd=tmp_path, check=True)
-    assert one(versioning.git(tmp_path)).detail.endswith("clean")
+    assert one(versioning.git(tmp_path)).status == "ok"
     (tmp_path / "new").touch()
-    assert "1 files differ" in one(versioning.git(tmp_path)).detail
+    assert one(versioning.git(tmp_path)).status == "ok", "no version depends on it"
+    (tmp_path / "params.yaml").write_text("a: 2")
+    (tmp_path / "data.dvc").touch()
+    told = one(versioning.git(tmp_path))
+    assert told.status == "warn"
+    assert "1 file differs from it (params.yaml), and it does not hold data.dvc: " in told.detail
 
 
 def test_the_snapshot_of_the_champions(tmp_path):

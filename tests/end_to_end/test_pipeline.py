@@ -55,7 +55,8 @@ def test_from_data_to_a_promoted_champion(project, first_run):
     assert {d: c["adapter_sha256"] for d, c in champions.items()} == adapters(project)
     assert sorted(v["version"] for v in versions(project)) == [1, 1]
     report = (project / "artifacts/report/report.html").read_text()
-    assert "vowels" in report and "promote" in report
+    assert "vowels to be promoted" in report and "toy_scorers:vowels, toy_scorers.py sha256 " in report
+    assert "not known</span></td><td" not in report, "what each side's answers cost was noted"
     assert "report" in first_run and "artifacts/report/report.html" in first_run
     changed = {line[3:] for line in git(project, "status", "--porcelain").splitlines()}
     assert changed <= {"dvc.lock", "mlflow/champions.json"}

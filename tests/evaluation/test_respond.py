@@ -5,9 +5,9 @@ import torch
 from toy_arms import make_arm
 
 from genarm.config import SamplingConfig
-from genarm.decoding import load_decoder
+from genarm.decoding import GuidedResponse, TokenRewards, load_decoder
 from genarm.errors import RequestError
-from genarm.evaluation.respond import prompt_seed, respond
+from genarm.evaluation.respond import guidance_by_token, prompt_seed, respond
 from genarm.models import resolve
 from genarm.types import Message, Prompt
 
@@ -45,6 +45,29 @@ def test_a_prompt_draws_the_same_in_any_file_and_another_seed_changes_it(toy, de
     other = SAMPLING.model_copy(update={"seed": 5})
     assert respond(PROMPTS, decoder, toy.tokenizer, weights={}, sampling=other) != base
     assert len({prompt_seed(s, p) for s in (4, 5) for p in PROMPTS}) == 6
+
+
+def test_where_guidance_acted_is_noted_on_some_prompts_and_changes_none(toy, decoder, monkeypatch):
+    given = {"weights": {"kind": 1.0}, "sampling": SAMPLING}
+    noted = respond(PROMPTS, decoder, toy.tokenizer, **given)
+    for answer in noted:
+        assert len(answer.guidance) == answer.tokens
+        assert sum(characters for characters, _ in answer.guidance) == len(answer.text)
+        assert any(abs(nats) > 0.1 for _, nats in answer.guidance)
+    monkeypatch.setattr("genarm.evaluation.respond.TRACED", 1)
+    few = respond(PROMPTS, decoder, toy.tokenizer, **given)
+    assert [r.prompt_id for r in few if r.guidance] == [min(p.id for p in PROMPTS)]
+    assert [r.text for r in few] == [r.text for r in noted]
+    unguided = respond(PROMPTS, decoder, toy.tokenizer, weights={}, sampling=SAMPLING)
+    assert not any(r.guidance for r in unguided)
+
+
+def test_characters_are_those_of_the_text_also_where_a_token_is_part_of_one(toy):
+    """The toy's tokens are bytes: an accented e is the second one's, and nothing follows a stop string."""
+    tokens = tuple(toy.tokenizer.encode("é!?", add_special_tokens=False))
+    rewards = tuple(TokenRewards(-2.0, -1.5, {}) for _ in tokens)
+    answer = GuidedResponse(tokens, "é!", "stop", -8.0, 0.1, rewards)
+    assert guidance_by_token(toy.tokenizer, answer) == [(0, 0.5), (1, 0.5), (1, 0.5), (0, 0.5)]
 
 
 def test_a_prompt_without_room_for_a_response_is_named(toy, decoder):

@@ -1,13 +1,17 @@
 """Scorers on texts whose score is known, and verdicts on sides whose answers are."""
 
 import math
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
 from genarm.config import ScorerConfig
 from genarm.errors import DataError, JudgeError
-from genarm.judges import ScoreJudge, judge, load_judge, load_scorer
+from genarm.judges import ScoreJudge, by_text, judge, load_judge, load_scorer, scorer_identity
 from genarm.judges.scorers import brief, forbidden_words, length, plain, positive, refusal
+from genarm.system.files import sha256
 from genarm.types import Message, Prompt, Response, Side, Verdict
 
 
@@ -101,8 +105,8 @@ def test_forbidden_words_are_whole_words_in_any_case():
 
 def test_a_scorer_by_name_and_by_import_path_with_options():
     assert load_scorer(ScorerConfig(scorer="brief"))("two words") == -2
-    own = load_scorer(ScorerConfig(scorer=f"{__name__}:shouting", options={"mark": "?"}))
-    assert own("What?! Why?") == 2
+    own = load_judge(ScorerConfig(scorer=f"{__name__}:shouting", options={"mark": "?"}))
+    assert own.compare(P, response(P, "What?! Why?"), response(P, "What?!!!")) == 1
 
 
 @pytest.mark.parametrize(
@@ -111,7 +115,7 @@ def test_a_scorer_by_name_and_by_import_path_with_options():
         ({"scorer": "positve"}, "did you mean 'positive'"),
         ({"scorer": "no_such_module:f"}, "cannot import 'no_such_module'"),
         ({"scorer": f"{__name__}:shoutin"}, "did you mean 'shouting'"),
-        ({"scorer": f"{__name__}:P"}, "no function 'P'"),
+        ({"scorer": f"{__name__}:P"}, "no class or function 'P'"),
         ({"scorer": "plain", "options": {"words": ["a"]}}, "it takes the text and no options"),
         ({"scorer": "forbidden_words"}, "missing a required argument: 'words'"),
         ({"scorer": "forbidden_words", "options": {"word": ["a"]}}, "did you mean 'words'"),
@@ -119,7 +123,7 @@ def test_a_scorer_by_name_and_by_import_path_with_options():
 )
 def test_a_scorer_that_cannot_be_loaded(config, message):
     with pytest.raises(JudgeError, match=message.replace("(", r"\(")):
-        load_scorer(ScorerConfig(**config))
+        load_judge(ScorerConfig(**config))
 
 
 @pytest.mark.parametrize("name", ["broken", "crashing", "boolean_text"])
@@ -136,7 +140,7 @@ def test_the_higher_score_is_preferred_and_close_scores_tie():
     close = load_judge(ScorerConfig(scorer="length", tie=2))
     assert [close.compare(P, three, one), close.compare(P, one, three)] == [1, -1]
     assert [close.compare(P, three, two), close.compare(P, two, two)] == [0, 0]
-    assert ScoreJudge(length).compare(P, three, two) == 1
+    assert ScoreJudge(by_text(length)).compare(P, three, two) == 1
 
 
 def test_verdicts_cover_every_pairing_dimension_and_prompt():
@@ -146,13 +150,16 @@ def test_verdicts_cover_every_pairing_dimension_and_prompt():
         "champion": [response(P, "a"), response(Q, "a")],
         "challenger": [response(P, "a b"), response(Q, "a b")],
     }
-    verdicts = judge([P, Q], sides, {"long": ScoreJudge(length), "brief": ScoreJudge(brief)})
+    verdicts = judge(
+        [P, Q], sides, {"long": ScoreJudge(by_text(length)), "brief": ScoreJudge(by_text(brief))}
+    )
     expected = [
         ("challenger", "base", 1, 0),
         ("champion", "base", 0, -1),
         ("challenger", "champion", 1, 1),
     ]
-    assert verdicts == [
+    plain = [replace(v, scores=None) for v in verdicts]
+    assert plain == [
         Verdict(asked.id, dimension, left, right, sign * preference)
         for dimension, sign in (("long", 1), ("brief", -1))
         for left, right, *preferences in expected
@@ -162,10 +169,28 @@ def test_verdicts_cover_every_pairing_dimension_and_prompt():
 
 def test_a_side_that_did_not_answer_makes_no_verdict():
     one: dict[Side, list[Response]] = {"base": [response(P, "a")]}
-    assert judge([P], one, {"long": ScoreJudge(length)}) == []
+    assert judge([P], one, {"long": ScoreJudge(by_text(length))}) == []
     two: dict[Side, list[Response]] = {**one, "challenger": [response(P, "a b")]}
-    verdicts = judge([P], two, {"long": ScoreJudge(length)})
-    assert verdicts == [Verdict(P.id, "long", "challenger", "base", 1)]
+    verdicts = judge([P], two, {"long": ScoreJudge(by_text(length))})
+    assert verdicts == [Verdict(P.id, "long", "challenger", "base", 1, scores=(2, 1))]
+
+
+def test_a_judge_is_named_with_the_version_of_what_computes_it(tmp_path):
+    """A library's for what it computes, the hash of its files for a scorer of one's own."""
+    of_own = ScorerConfig(scorer=f"{__name__}:shouting")
+    assert scorer_identity(ScorerConfig(scorer="positive")) == (
+        f"positive, vaderSentiment {version('vaderSentiment')}"
+    )
+    assert scorer_identity(ScorerConfig(scorer="brief")) == f"brief, genarm {version('genarm')}"
+    digest = sha256(Path(__file__))
+    assert scorer_identity(of_own) == f"{of_own.scorer}, test_judges.py sha256 {digest[:12]}"
+    files = [tmp_path / name for name in ("judges.py", "words.py")]
+    for file in files:
+        file.write_text(file.name)
+    named = scorer_identity(of_own, version="2", files=files)
+    assert named.startswith(f"{of_own.scorer}, version 2, judges.py and 1 more sha256 ")
+    files[1].write_text("changed")
+    assert scorer_identity(of_own, version="2", files=files) != named
 
 
 def test_each_response_is_scored_once():
@@ -180,7 +205,7 @@ def test_each_response_is_scored_once():
         "champion": [response(P, "bb")],
         "challenger": [response(P, "ccc")],
     }
-    judge([P], sides, {"long": ScoreJudge(counting)})
+    judge([P], sides, {"long": ScoreJudge(by_text(counting))})
     assert sorted(seen) == ["a", "bb", "ccc"]
 
 
@@ -195,7 +220,7 @@ def test_each_response_is_scored_once():
 def test_sides_must_have_answered_the_same_prompts(rows, message):
     base = [response(P, "a"), response(Q, "a")]
     with pytest.raises(DataError, match=message):
-        judge([P, Q], {"base": base, "challenger": rows}, {"long": ScoreJudge(length)})
+        judge([P, Q], {"base": base, "challenger": rows}, {"long": ScoreJudge(by_text(length))})
 
 
 def test_a_preference_out_of_range_is_refused():

@@ -41,6 +41,7 @@ def test_it_has_the_stages_of_this_repository():
     """One pipeline: only what stands for the code differs, folders here, a pinned version there."""
     ours, code = pipeline(ROOT / "dvc.yaml")
     theirs, version = pipeline(new_project.TEMPLATES / "dvc-stages.yaml")
+    theirs["judge"]["do"]["deps"].remove("judges.py")  # which a new project has, and this repository does not
     assert theirs == ours and list(theirs) == list(ours)
     assert all(code.values())
     assert version == {stage: ["requirements.txt"] for stage in theirs}
@@ -55,9 +56,8 @@ def test_it_is_complete(project):
     assert f"genarm=={__version__}\n" in (folder / "requirements.txt").read_text()
     status = [sys.executable, "-m", "dvc", "status", "--json"]
     done = subprocess.run(status, cwd=folder, capture_output=True, text=True, check=True)
-    assert {name.partition("@")[0] for name in json.loads(done.stdout)} == set(
-        pipeline(folder / "dvc.yaml")[0]
-    )
+    stages, _ = pipeline(folder / "dvc.yaml")
+    assert {name.partition("@")[0] for name in json.loads(done.stdout)} == set(stages)
 
 
 def test_every_key_of_its_parameters_that_a_stage_watches_is_there(project):
@@ -114,7 +114,7 @@ def test_without_git_nothing_is_begun(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(PipelineError, match="git is not installed"):
         new_project.create(tmp_path / "new")
-    assert not list((tmp_path / "new").iterdir())
+    assert not (tmp_path / "new").exists()
 
 
 def test_the_command_is_quick_and_says_what_to_do_next(tmp_path):

@@ -1,11 +1,19 @@
 """Where a result comes from, against real git."""
 
 import subprocess
+from datetime import UTC, date, datetime
 
 import pytest
 from toy_params import dimension
 
-from genarm.pipeline.lineage import git_commit, git_dirty, provenance, report_lineage
+from genarm.pipeline.lineage import (
+    commit_page,
+    git_commit,
+    git_dirty,
+    provenance,
+    report_lineage,
+    server_page,
+)
 from genarm.pipeline.project import Project
 from genarm.system.files import write_json, write_text
 from genarm.types import Champion, Provenance
@@ -57,9 +65,53 @@ def test_a_card_records_commit_data_weight_and_start(project):
     assert provenance(project, "kind", version) == Provenance("d" * 32, commit, 0.3, version)
 
 
-def test_the_report_shows_commit_and_data_with_what_the_flow_noted(project):
+def test_the_report_shows_commit_data_and_servers_with_what_the_flow_noted(project, monkeypatch):
+    for name in ("PREFECT_API_URL", "PREFECT_UI_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
     commit = committed(project)
-    origin = {"git commit": commit, "data md5": "d" * 32}
-    assert report_lineage(project) == origin
+    origin = {"git commit": commit, "git dirty": "false", "git page": "", "data md5": "d" * 32}
+    origin |= {"mlflow server": "", "prefect server": ""}
+    shown = report_lineage(project)
+    assert date.fromisoformat(shown.pop("date")) <= datetime.now(UTC).date()
+    assert shown == origin
+
     write_json(project.layout.lineage, {"flow run": "f"})
-    assert report_lineage(project) == origin | {"flow run": "f"}
+    write_text(project.root / "params.yaml", "changed")
+    git(project, "remote", "add", "origin", "https://me:secret@github.com/o/r.git")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://me:secret@mlflow.example.org/")
+    monkeypatch.setenv("PREFECT_API_URL", "http://prefect.example.org:4200/api")
+    shown = report_lineage(project)
+    assert "secret" not in str(shown)
+    assert (
+        shown.items()
+        >= {
+            "flow run": "f",
+            "git dirty": "true",
+            "git page": f"https://github.com/o/r/commit/{commit}",
+            "mlflow server": "https://mlflow.example.org",
+            "prefect server": "http://prefect.example.org:4200",
+        }.items()
+    )
+
+
+@pytest.mark.parametrize(
+    ("remote", "page"),
+    [
+        ("git@github.com:o/r.git", "https://github.com/o/r/commit/c1"),
+        ("https://token@github.com/o/r", "https://github.com/o/r/commit/c1"),
+        ("ssh://git@gitlab.example.org:2222/a/b/r.git", "https://gitlab.example.org/a/b/r/-/commit/c1"),
+        ("https://o:p@ss@gitlab.com/a/r.git/", "https://gitlab.com/a/r/-/commit/c1"),
+        ("https://git.example.org/o/r.git", ""),
+        ("/srv/github/r.git", ""),
+        ("https://github.com/o/r?token=1", ""),
+        ("", ""),
+    ],
+)
+def test_a_commit_has_a_page_where_its_remote_is_of_a_known_form(remote, page):
+    assert commit_page(remote, "c1") == page
+
+
+def test_prefect_cloud_has_its_pages_elsewhere():
+    api = "https://api.prefect.cloud/api/accounts/a-1/workspaces/w-2"
+    assert server_page(api) == "https://app.prefect.cloud/account/a-1/workspace/w-2"

@@ -1,200 +1,114 @@
 """The report: whole, the same bytes for the same input, nothing fetched, no model's text taken for HTML."""
 
+import base64
+import hashlib
 import json
 import re
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from reported import DIMENSIONS, Outline, made, with_text
 
 from genarm.config import RuleConfig
-from genarm.evaluation.rule import decide
-from genarm.evaluation.scorecard import score
-from genarm.report.build import ReportInput, build_report
-from genarm.report.svg import curves, interval_strip, ticks
-from genarm.types import ArmCard, Champion, Comparison, Estimate, Message, Prompt, Response, Side, Verdict
+from genarm.evaluation.rule import Condition, decide
+from genarm.report.build import build_report
+from genarm.report.numbers import typeset, unbroken
 
-DIMENSIONS = ("positive", "plain")
 HOSTILE = "<script>alert('x')</script> & <img src=http://a.example/b.png> ``` | \\ 日本"
-TOPICS = (
-    "a rainy Sunday",
-    "my first 10 km run",
-    "the moon landing",
-    "sourdough that will not rise",
-    "tax forms",
-)
 
 
-def made(*, champion: bool = True) -> ReportInput:
-    """Two challengers on 60 prompts: `positive` wins two in three, `plain` is even; nothing is random."""
-    prompts = [
-        Prompt((Message("user", f"What should I know about {TOPICS[i % 5]}? Please keep it short ({i})."),))
-        for i in range(60)
-    ]
-    used = Champion(3, "m-3", "c" * 64, 1.0) if champion else None
-    names: list[Side] = ["base", "champion", "challenger"] if champion else ["base", "challenger"]
-    rivals: list[Side] = ["champion", "base"] if champion else ["base"]
-    responses: dict[str, dict[Side, list[Response]]] = {}
-    verdicts: dict[str, list[Verdict]] = {}
-    for dimension in DIMENSIONS:
-        responses[dimension] = {
-            side: [
-                Response(
-                    p.id,
-                    f"{side} on {dimension}: start small and enjoy what works. {'And more. ' * (i % 7)}",
-                    30 + (i * (3 + len(side))) % 23,
-                    "length" if i % 3 else "stop",
-                    -60.0 - i % 5,
-                    0.0 if side == "base" else 0.21,
-                )
-                for i, p in enumerate(prompts)
-            ]
-            for side in names
-        }
-        verdicts[dimension] = [
-            Verdict(p.id, judged, "challenger", rival, _preference(i, judged == dimension == "positive"))
-            for judged in DIMENSIONS
-            for rival in rivals
-            for i, p in enumerate(prompts)
-        ]
-    cards = [score(d, "a" * 64, used, responses[d], verdicts[d]) for d in DIMENSIONS]
-    train = {"pairs": 820, "prompts": 205, "longer_is_chosen": 0.58}
-    tokens = {"mean": 41.5, "p50": 40, "p95": 62, "max": 64}
-    stats = {
-        "rows": 1300, "pairs": 1290, "refused": {"empty response": 6, "duplicate": 4}, "refused_share": 0.005,
-        "prompt": tokens, "chosen": tokens, "rejected": tokens,
-        "splits": {"train": train, "validation": {**train, "pairs": 100}, "evaluation": train},
-    }  # fmt: skip
-    return ReportInput(
-        decisions=decide(cards, RuleConfig()),
-        scorecards=cards,
-        cards={d: _arm(d) for d in DIMENSIONS},
-        train_metrics={
-            d: {
-                "rewards/accuracies": 0.71,
-                "accuracy before": 0.52,
-                "longer is chosen": 0.58,
-                "seconds": 143.2,
-            }
-            for d in DIMENSIONS
-        },
-        curves={d: _curves() for d in DIMENSIONS},
-        prompts=prompts,
-        responses=responses,
-        verdicts=verdicts,
-        pair_stats=dict.fromkeys(DIMENSIONS, stats),
-        quarantine=[
-            {"dimension": "plain", "file": "plain.jsonl", "row": i, "reason": r} for i, r in enumerate("aab")
-        ],
-        lineage={
-            "git commit": "9" * 40,
-            "data md5": "8" * 32 + ".dir",
-            "prefect flow run": "",
-            "positive: mlflow": "v4",
-        },
-    )
-
-
-def _preference(i: int, better: bool) -> float | None:
-    if i % 17 == 3:
-        return 0.0 if i % 2 else None
-    return 1.0 if (i * 7) % 60 < (44 if better else 30) else -1.0
-
-
-def _arm(dimension: str) -> ArmCard:
-    params = {"train": {"beta": 0.1, "learning_rate": 5e-4}, "pairs": {"seed": 0}}
-    return ArmCard(
-        dimension, "smollm2-135m-instruct", None, "b" * 64, "smollm2-135m-instruct", None, "d" * 64, "a" * 64,
-        0.1, 1.0, "e" * 64, "8" * 32, "9" * 40, params,
-    )  # fmt: skip
-
-
-def _curves() -> list[dict[str, float]]:
-    rows: list[dict[str, float]] = []
-    for step in range(1, 52):
-        value = 0.69 * 0.985**step + 0.02 * ((step * 7) % 5 - 2)
-        accuracy = min(1.0, 0.5 + step / 200 + 0.04 * ((step * 3) % 5 - 2))
-        rows.append(
-            {"step": step, "loss": value, "rewards/accuracies": accuracy, "rewards/margins": step / 60}
-        )
-        if step % 10 == 0:
-            rows.append(
-                {"step": step, "eval/loss": value + 0.02, "eval/rewards/accuracies": 0.5 + step / 240}
-            )
-    return rows
-
-
-class Outline(HTMLParser):
-    """Tags, and text that a reader sees; fails on a tag that is never closed."""
-
-    VOID = ("meta", "br", "img", "link")
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self.feed(page)
-        assert self.open == []
-
-    def handle_starttag(self, tag, attributes):
-        self.tags.append((tag, dict(attributes)))
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attributes):
-        self.tags.append((tag, dict(attributes)))
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.text += data
-
-
-def with_text(given: ReportInput, text: str) -> ReportInput:
-    """The same input where every text that a stranger may have written is `text`."""
-    prompt = Prompt((Message("user", text), Message("assistant", text), Message("user", text)))
-    return replace(
-        given,
-        prompts=[prompt],
-        responses={
-            d: {side: [replace(rows[0], prompt_id=prompt.id, text=text)] for side, rows in sides.items()}
-            for d, sides in given.responses.items()
-        },
-        quarantine=[{"dimension": "plain", "reason": text}],
-        lineage={text: text},
-        train_metrics={"plain": {text: 1.0}},
-    )
-
-
-def test_the_page_says_what_was_decided_and_why(tmp_path: Path):
+def test_the_first_screen_says_what_was_decided_by_whom_and_why(tmp_path: Path):
     given = made()
     page = build_report(given, tmp_path)
     assert page == tmp_path / "report.html"
     seen = Outline(page.read_text()).text
     markdown = (tmp_path / "report.md").read_text()
+    first_screen = seen[: seen.index("Win rates")]
     for decision in given.decisions:
+        own = f"{decision.dimension}: win rate"  # its numbers stand in large type above the reasons
         for reason in decision.reasons:
-            assert reason in markdown
-            assert reason.replace(" <= ", " ≤ ").replace(" >= ", " ≥ ") in seen
+            told = typeset(reason)
+            told = told[told.index(" over champion, ") + 16 :] if told.startswith(own) else told
+            assert told in markdown
+            assert unbroken(told) in first_screen
+    assert "positive to be promoted, plain held" in first_screen
+    for fact in (
+        "2026-11-26",
+        "win rate at weight 0.25 over version 3, in use at weight 1",
+        "Judged by vowels, 1.0, which also labelled the pairs.",
+        "Judged by vowels, 1.0; who labelled the pairs is not known.",
+        "temperature 1, top-p 0.95, at most 64 new tokens, seed 0",
+        "base sampled at temperature 0.80 for positive",
+        "999999999999, with uncommitted changes",
+        "implicit accuracy 0.71 on 130 validation pairs",
+    ):
+        assert fact in first_screen, fact
     # five evaluations of two curves in each dimension, and one in the legend
     assert page.read_text().count('<circle class="validation"') == 2 * 2 * 5 + 1
-    first_screen = seen[: seen.index("Win rates")]
-    assert all(d.dimension in first_screen and d.outcome in first_screen for d in given.decisions)
+    assert "4.1e-06" not in seen and "< 0.0001" in seen
 
 
 @pytest.mark.parametrize("champion", [True, False])
-def test_eight_prompts_are_shown_with_every_side(tmp_path: Path, champion: bool):
-    build_report(made(champion=champion), tmp_path)
-    examples = json.loads((tmp_path / "report.json").read_text())["examples"]
-    assert len(examples) == 8
+def test_every_prompt_can_be_read_with_every_side(tmp_path: Path, champion: bool):
+    given = made(champion=champion)
+    page = build_report(given, tmp_path).read_text()
+    cases = json.loads((tmp_path / "report.json").read_text())["cases"]
+    assert [c["id"] for c in cases] == sorted(p.id for p in given.prompts)
     sides = ["champion", "challenger"] if champion else ["challenger"]
     expected = ["base", *(f"{d} {s}" for d in DIMENSIONS for s in sides)]
-    assert all([c["name"] for c in e["cells"]] == expected for e in examples)
-    rivals = 2 if champion else 1
-    assert all(len(e["cells"][-1]["verdicts"]) == 2 * rivals for e in examples)
+    assert all([a["name"] for a in c["answers"]] == expected for c in cases)
+    assert all(len(c["answers"][-1]["marks"]) == 2 * (2 if champion else 1) for c in cases)
+    assert page.count('<details class="case"') == 60
+    for case in cases:
+        for answer in case["answers"]:
+            assert "".join(s["text"] for s in answer["spans"]) in ("", answer["text"])
+
+
+def test_best_and_worst_are_the_largest_gains_and_losses(tmp_path: Path):
+    given = made()
+    page = Outline(build_report(given, tmp_path).read_text()).text
+    facts = json.loads((tmp_path / "report.json").read_text())
+    gains = {c["id"]: c["gains"]["positive"] for c in facts["cases"] if "positive" in c["gains"]}
+    assert set(gains.values()) == {10.0, -10.0, 0.0}
+    best, worst = (facts["extremes"]["positive"][k] for k in ("best", "worst"))
+    assert [gains[i] for i in (*best, *worst)] == [10.0] * 3 + [-10.0] * 3
+    assert "positive gained most" in page and "positive lost most" in page
+    rows = {(s, r["name"]): r for s, rows in facts["scores"].items() for r in rows}
+    assert rows["positive", "base"]["n"] < 60, "some verdicts were not read"
+    assert rows["positive", "positive challenger"]["mean"] > rows["positive", "base"]["mean"]
+
+
+def test_a_tick_follows_the_worst_condition(tmp_path: Path):
+    """The only dimension has no other one to harm; a failed and a passed condition make a failed tick."""
+    given = made()
+    asked = dict(given.conditions["plain"])
+    asked["fluent"] = [*asked["fluent"], Condition("failed", "perplexity 20 > 12")]
+    changed = {"positive": {**given.conditions["positive"], "harmless": []}, "plain": asked}
+    build_report(replace(given, conditions=changed), tmp_path)
+    facts = json.loads((tmp_path / "report.json").read_text())
+    states = {s["dimension"]: {t["question"]: t["state"] for t in s["ticks"]} for s in facts["summaries"]}
+    assert states["positive"] == {
+        "better": "passed",
+        "harmless": "not asked",
+        "fluent": "passed",
+        "varied": "passed",
+    }
+    assert states["plain"]["better"] == "open" and states["plain"]["fluent"] == "failed"
+    assert "✗ Fluent: perplexity" in (tmp_path / "report.md").read_text()
+
+
+def test_verdicts_of_an_earlier_version_are_shown_without_scores(tmp_path: Path):
+    given = made()
+    bare = {d: [replace(v, scores=None, judge=None) for v in rows] for d, rows in given.verdicts.items()}
+    seen = Outline(build_report(replace(given, verdicts=bare), tmp_path).read_text()).text
+    assert "preferences only, no scores" in seen and "Who judged is not known" in seen
+
+
+def test_colour_shows_where_guidance_acted(tmp_path: Path):
+    """`challenger on ...`: six characters raised by 0.7 nats, three lowered by 1.2, four by nothing."""
+    page = build_report(made(), tmp_path).read_text()
+    assert '<mark class="u1">challe</mark><mark class="d2">nge</mark>r on' in page
 
 
 def test_the_same_input_gives_the_same_bytes(tmp_path: Path):
@@ -208,18 +122,34 @@ def test_text_of_a_model_is_shown_as_text(tmp_path: Path):
     page = build_report(with_text(made(), HOSTILE), tmp_path).read_text()
     outline = Outline(page)
     assert HOSTILE in outline.text
-    assert not {"script", "img", "link", "iframe", "a"} & {tag for tag, _ in outline.tags}
+    tags = [tag for tag, _ in outline.tags]
+    assert not {"img", "link", "iframe", "a"} & set(tags) and tags.count("script") == 1
     # In Markdown each stands in a block whose fence is longer than its own.
     assert f"````text\n{HOSTILE}\n````" in (tmp_path / "report.md").read_text()
 
 
-def test_the_page_fetches_nothing(tmp_path: Path):
+def test_the_page_fetches_nothing_and_runs_its_own_script_only(tmp_path: Path):
     page = build_report(made(), tmp_path).read_text()
-    attributes = [value or "" for _, given in Outline(page).tags for value in given.values()]
-    assert not any("://" in value for value in attributes)
+    tags = Outline(page).tags
+    addresses = {tag for tag, given in tags for value in given.values() if "://" in (value or "")}
+    assert addresses == {"a"}, "links lead away, nothing is fetched"
     style = page[page.index("<style>") : page.index("</style>")]
     assert "url(" not in style and "@import" not in style
-    assert "default-src 'none'" in page
+    script = re.search(r"<script>(.*?)</script>", page, re.DOTALL)[1]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'" in page
+
+
+def test_links_lead_to_servers_and_nowhere_else(tmp_path: Path):
+    given = made()
+    page = build_report(given, tmp_path).read_text()
+    links = [given["href"] for tag, given in Outline(page).tags if tag == "a"]
+    mlflow = "https://mlflow.example.org/#/models/genarm-positive/versions/4"
+    assert links == [f"https://github.com/o/r/commit/{'9' * 40}", mlflow]
+    hostile = replace(
+        given, lineage={**given.lineage, "git page": "javascript:alert(1)", "mlflow server": ""}
+    )
+    assert "<a " not in build_report(hostile, tmp_path).read_text()
 
 
 def test_a_run_that_measured_nothing_still_has_a_report(tmp_path: Path):
@@ -227,43 +157,8 @@ def test_a_run_that_measured_nothing_still_has_a_report(tmp_path: Path):
     given = made()
     cards = [replace(s, challenger_sha256="c" * 64, comparisons=[], health=[]) for s in given.scorecards]
     bare = replace(
-        given, scorecards=cards, decisions=decide(cards, RuleConfig()), curves={}, train_metrics={},
-        responses={}, verdicts={}, pair_stats={}, quarantine=[], lineage={},
+        given, scorecards=cards, decisions=decide(cards, RuleConfig()), conditions={}, curves={},
+        train_metrics={}, responses={}, verdicts={}, pair_stats={}, quarantine=[], lineage={},
     )  # fmt: skip
     seen = Outline(build_report(bare, tmp_path).read_text()).text
     assert "positive unchanged, plain unchanged" in seen and "No row was refused" in seen
-
-
-def test_marks_stand_where_the_numbers_say():
-    estimate = Estimate(0.74, (0.65, 0.81), 112)
-    row = Comparison(
-        "plain", "challenger", "base", estimate, 80, 6, 26, 0, 1e-6, Estimate(0.7, (0.6, 0.8), 112)
-    )
-    strip = interval_strip(row)
-    assert '<line class="raw" x1="65.00%" x2="81.00%"' in strip and 'cx="74.00%"' in strip
-    assert 'class="controlled" cx="70.00%"' in strip
-    assert "controlled" not in interval_strip(replace(row, length_controlled=None))
-
-
-def test_a_curve_spans_its_axes():
-    """Steps 0 to 40 and values 0 to 1 fill the frame: x from 40 to 320, y from 164 up to 12."""
-    drawn = curves("loss", {"train": [(0, 0.0), (20, 0.5), (40, 1.0)]})
-    assert re.search(r'points="40\.0,164\.0 180\.0,88\.0 320\.0,12\.0"', drawn)
-    assert curves("loss", {}) == ""
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "expected"),
-    [
-        (0, 100, [0, 50, 100]),
-        (0, 51, [0, 20, 40, 60]),
-        (0.42, 0.71, [0.4, 0.5, 0.6, 0.7, 0.8]),
-        (-0.3, 1.2, [-0.5, 0, 0.5, 1, 1.5]),
-        (3, 3, [2.5, 3, 3.5]),
-        (1e-6, 9e-6, [0, 5e-6, 1e-5]),
-    ],
-)
-def test_ticks_are_round_and_span_the_values(low, high, expected):
-    found = ticks(low, high, 4)
-    assert found[0] <= low and found[-1] >= high and len(found) <= 5
-    assert found[: len(expected)] == pytest.approx(expected)

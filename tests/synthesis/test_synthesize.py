@@ -126,7 +126,7 @@ def test_the_seed_twice_is_the_same_bytes(toy, project):
     seed = project / "seed"
     summary = write_seed(project, str(toy.folder), settings)
     first = {f.name: f.read_bytes() for f in seed.iterdir()}
-    assert sorted(first) == ["README.md", "brief.jsonl", "length.jsonl", "prompts.jsonl"]
+    assert sorted(first) == ["README.md", "brief.jsonl", "labels.yaml", "length.jsonl", "prompts.jsonl"]
     write_seed(project, str(toy.folder), settings)
     assert {f.name: f.read_bytes() for f in seed.iterdir()} == first
 

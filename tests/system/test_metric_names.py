@@ -6,9 +6,11 @@ from pathlib import Path
 from genarm.system import metric_names
 
 ROOT = Path(__file__).parents[2]
-NAMES = {value for name, value in vars(metric_names).items() if name.isupper() and isinstance(value, str)}
+ALL = {value for name, value in vars(metric_names).items() if name.isupper() and isinstance(value, str)}
+# What a decision rests on is called as the fields of the nouns are, which are spelled wherever they are read.
+NAMES = {n for n in ALL if not metric_names.is_of_decision(n)} | {metric_names.EVALUATION_ACCURACY}
 # The same word where it is no name of a curve: a comparison that was lost, a column of statistics of pairs.
-OTHER_MEANINGS = {("genarm/report/build.py", "loss"), ("genarm/synthesis/card.py", "longer_is_chosen")}
+OTHER_MEANINGS = {("genarm/report/cases.py", "loss"), ("genarm/synthesis/card.py", "longer_is_chosen")}
 
 
 def strings(path: Path) -> set[str]:
@@ -39,9 +41,14 @@ def test_the_names_are_those_of_stored_curves() -> None:
     of_a_step = {"loss", "grad_norm", "rewards/accuracies", "rewards/margins", "rewards/chosen"}
     of_a_step |= {"rewards/rejected", "logps/chosen", "logps/rejected"}
     diagnostics = {"drift/chosen", "drift/rejected", "perplexity/chosen", "kl_to_base"}
-    diagnostics |= {"longer_is_chosen", "over_longer"}
+    diagnostics |= {"longer_is_chosen", "over_longer", "implicit_accuracy"}
     evaluations = {"eval/", "eval/loss", "eval/rewards/accuracies", "eval/rewards/margins"}
     assert {"step", "epoch"} | of_a_step | diagnostics | evaluations == NAMES
+    of_a_decision = {"win_rate", "win_rate_lower", "win_rate_upper", "win_rate_n", "p_value", "p_adjusted"}
+    of_a_decision |= {"perplexity", "repetition", "kl", "mean_tokens", "eval/longer_is_chosen"}
+    of_a_decision |= {"eval/rewards/accuracies"}
+    assert of_a_decision - evaluations == ALL - NAMES
+    assert metric_names.is_of_decision(metric_names.guard_name("win_rate", "plain"))
 
 
 def test_a_row_of_the_curves_is_of_a_step_or_of_an_evaluation() -> None:

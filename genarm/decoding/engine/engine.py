@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from genarm.decoding.engine.resources import EngineResources
 from genarm.decoding.engine.session import EngineSession
-from genarm.decoding.request import GuidedRequest, GuidedResponse
+from genarm.decoding.request import GuidedRequest, GuidedResponse, check_requests
 
 
 class Engine(EngineResources):
@@ -18,6 +18,7 @@ class Engine(EngineResources):
         self, requests: Sequence[GuidedRequest], on_tokens: Callable[[int], None] | None = None
     ) -> list[GuidedResponse]:
         """Responses in the order of the requests, as `GuidedDecoder.generate` says."""
+        check_requests(requests)
         for number, request in enumerate(requests):
             self.check(request, f"request {number}")
         states = EngineSession(self, on_tokens).generate(requests)

@@ -10,7 +10,12 @@ from genarm.decoding.engine.speculative import SpeculativePolicy
 from genarm.decoding.engine.stop import StopCriteria
 from genarm.decoding.request import GuidedRequest, check_servable
 from genarm.decoding.runner.ensemble import Part
+from genarm.errors import RequestError
+from genarm.models import render
 from genarm.models.rotary import limit_reason
+from genarm.types import Message
+
+CONVERSATION = 'give text, or messages: [Message("system", "Be brief."), Message("user", "hello")]'
 
 
 class EngineResources:
@@ -27,6 +32,7 @@ class EngineResources:
         base = next(part for part in parts if part.base)
         self.parts, self.slots = list(parts), slots
         self.arms = [arm for part in parts for arm in part.arms]
+        self.tokenizer = tokenizer
         self.stop_criteria = StopCriteria(tokenizer, base.trunk.model)
         self.device: torch.device = base.trunk.device
         self.vocab = base.trunk.vocab
@@ -36,6 +42,15 @@ class EngineResources:
     def context(self) -> int:
         """The most tokens that prompt and response may have together."""
         return min(part.trunk.context for part in self.parts)
+
+    def prompt(self, text: str | Sequence[Message]) -> tuple[int, ...]:
+        """Token ids of a message of the user, or of a conversation, as `GuidedDecoder.prompt` says."""
+        messages = [Message("user", text)] if isinstance(text, str) else text
+        if not (isinstance(messages, Sequence) and messages):
+            raise RequestError(f"there is no text in {type(text).__name__} {text!r:.60}", hint=CONVERSATION)
+        if strange := next((m for m in messages if not isinstance(m, Message)), None):
+            raise RequestError(f"{type(strange).__name__} {strange!r:.60} is no Message", hint=CONVERSATION)
+        return tuple(render(self.tokenizer, messages))
 
     def check(self, request: GuidedRequest, name: str) -> None:
         """Raise RequestError, naming the request, for what could not be served."""

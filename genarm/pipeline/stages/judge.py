@@ -1,7 +1,9 @@
 """The stage `judge`: the responses of all sides to verdicts."""
 
+from dataclasses import replace
+
 from genarm.judges import judge as compare
-from genarm.judges import load_judge
+from genarm.judges import load_with_origin
 from genarm.pipeline.project import Project
 from genarm.system.files import read_rows, write_rows
 from genarm.types import Prompt, Verdict
@@ -13,7 +15,8 @@ def judge(project: Project, dimension: str) -> list[Verdict]:
     sides = project.responses(params.known(dimension))
     answered = {r.prompt_id for r in sides["base"]}
     prompts = [p for p in read_rows(layout.prompts, Prompt) if p.id in answered]
-    judges = {d: load_judge(config.judge) for d, config in params.dimensions.items()}
-    verdicts = compare(prompts, sides, judges)
+    loaded = {d: load_with_origin(config.judge, project.root) for d, config in params.dimensions.items()}
+    verdicts = compare(prompts, sides, {d: found.judge for d, found in loaded.items()})
+    verdicts = [replace(v, judge=loaded[v.dimension].identity) for v in verdicts]
     write_rows(layout.verdicts(dimension), verdicts)
     return verdicts

@@ -1,5 +1,6 @@
 """The stages `respond-base`, `respond` and `respond-champion`: the evaluation prompts to responses."""
 
+import time
 from pathlib import Path
 
 from genarm.decoding import load_decoder
@@ -7,7 +8,7 @@ from genarm.errors import GenarmError
 from genarm.evaluation.respond import respond as answer_prompts
 from genarm.models import load_tokenizer
 from genarm.pipeline.project import Fetch, Project
-from genarm.system.files import write_rows
+from genarm.system.files import write_json, write_rows
 from genarm.system.progress import counting
 from genarm.types import Response, Side
 
@@ -17,7 +18,7 @@ def respond(project: Project, side: Side, dimension: str | None, fetch: Fetch) -
 
     `fetch` gives the champion's folder and is called only where there is a champion.
     """
-    layout, params = project.layout, project.params
+    layout, params, started = project.layout, project.params, time.monotonic()
     responses: list[Response] = []
     if side == "base":
         dimension = None  # one file for all
@@ -36,6 +37,9 @@ def respond(project: Project, side: Side, dimension: str | None, fetch: Fetch) -
         folder = fetch(dimension, champion, layout.champion_arm(dimension))
         responses = _answer(project, {dimension: folder}, {dimension: champion.weight})
     write_rows(layout.responses(side, dimension), responses)
+    if responses:
+        seconds = time.monotonic() - started
+        write_json(layout.respond_cost(side, dimension), {"seconds": round(seconds, 1)})
     return responses
 
 

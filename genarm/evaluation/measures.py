@@ -1,0 +1,55 @@
+"""Scorecards to the numbers that MLflow keeps of a decision, each under the name it has everywhere."""
+
+from collections.abc import Sequence
+
+from genarm.evaluation.rule import holm
+from genarm.system import metric_names as names
+from genarm.types import Comparison, Scorecard
+
+
+def measures(scorecards: Sequence[Scorecard]) -> dict[str, dict[str, float]]:
+    """Dimension -> name -> value: the challenger against its rival, and how its text reads.
+
+    Win rate, bounds, n and p on its own dimension; the same on every other one, with that dimension's name
+    after them. The scorecards are those decided together, since p is adjusted over them as the rule does it.
+    Empty for a challenger that is the champion: nothing was measured of it.
+    """
+    own = {card.dimension: _against_rival(card, card.dimension) for card in scorecards}
+    tried = {dimension: comparison.p_value for dimension, comparison in own.items() if comparison}
+    adjusted = dict(zip(tried, holm([*tried.values()]), strict=True))
+    return {card.dimension: _of(card, adjusted.get(card.dimension)) for card in scorecards}
+
+
+def _of(card: Scorecard, adjusted: float | None) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for comparison in card.comparisons:
+        if (comparison.left, comparison.right) != ("challenger", card.rival):
+            continue
+        rate = comparison.win_rate
+        numbers = {
+            names.WIN_RATE: rate.value,
+            names.WIN_RATE_LOWER: rate.interval[0],
+            names.WIN_RATE_UPPER: rate.interval[1],
+            names.WIN_RATE_N: float(rate.n),
+            names.P_VALUE: comparison.p_value,
+        }
+        if comparison.dimension == card.dimension:
+            found |= numbers
+        else:
+            found |= {names.guard_name(name, comparison.dimension): v for name, v in numbers.items()}
+    if adjusted is not None:
+        found[names.P_ADJUSTED] = adjusted
+    for health in card.health:
+        if health.side == "challenger":
+            found |= {
+                names.PERPLEXITY: health.perplexity,
+                names.REPETITION: health.repetition,
+                names.KL: health.kl,
+                names.MEAN_TOKENS: health.mean_tokens,
+            }
+    return found
+
+
+def _against_rival(card: Scorecard, dimension: str) -> Comparison | None:
+    sides = (dimension, "challenger", card.rival)
+    return next((c for c in card.comparisons if (c.dimension, c.left, c.right) == sides), None)

@@ -1,0 +1,57 @@
+"""What can be known before anything is trained: asked by `genarm plan`, `genarm doctor` and every run.
+
+The quick checks come first, and none imports torch, so that a run that must fail does so in its first second.
+"""
+
+from collections.abc import Callable, Sequence
+
+from genarm.errors import ConfigError, GenarmError, PipelineError
+from genarm.pipeline.check_result import CheckResult, fail
+from genarm.pipeline.preflight.judges import judges
+from genarm.pipeline.preflight.models import models
+from genarm.pipeline.preflight.origin import origin
+from genarm.pipeline.preflight.room import disk_need, memory_need
+from genarm.pipeline.preflight.sources import sources
+from genarm.pipeline.preflight.stages import stages
+from genarm.pipeline.project import Project
+
+__all__ = ["CHECKS", "check", "failures", "require"]
+
+Check = Callable[[Project], list[CheckResult]]
+# `genarm.doctor` has examinations of its own for the base model and for git that say more.
+CHECKS: Sequence[Check] = (stages, sources, judges, models, origin, disk_need, memory_need)
+
+
+def check(project: Project) -> list[CheckResult]:
+    """All results, in a fixed order. With parameters that cannot be read there is nothing else to check."""
+    try:
+        _ = project.params
+    except ConfigError as error:
+        return [fail("params.yaml", error.message, error.hint)]
+    return [result for asked in CHECKS for result in examined(asked, project)]
+
+
+def examined(asked: Check, project: Project) -> list[CheckResult]:
+    """What one check finds; an error that it raises is what it found."""
+    try:
+        return asked(project)
+    except GenarmError as error:
+        name = asked.__name__.replace("_", " ")
+        return [fail(name, error.message, error.hint or "genarm doctor --debug")]
+
+
+def require(project: Project) -> list[CheckResult]:
+    """The warnings of `check`. Raises PipelineError with everything that failed, in one line."""
+    results = check(project)
+    if failed := [r for r in results if r.status == "fail"]:
+        raise failures(failed)
+    return [r for r in results if r.status == "warn"]
+
+
+def failures(failed: Sequence[CheckResult]) -> PipelineError:
+    """One error of all that failed, numbered where there are several; so are the ways out."""
+    if len(failed) == 1:
+        return PipelineError(failed[0].detail, hint=failed[0].fix)
+    details = "; ".join(f"({i}) {r.detail}" for i, r in enumerate(failed, start=1))
+    fixes = "; ".join(f"({i}) {r.fix}" for i, r in enumerate(failed, start=1))
+    return PipelineError(f"{len(failed)} things are wrong: {details}", hint=fixes)

@@ -1,0 +1,98 @@
+"""Whether every dimension's judge loads, scores, and makes its verdicts stale when its code changes."""
+
+import contextlib
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from genarm.errors import ConfigError, JudgeError
+from genarm.judges import LoadedJudge, load_with_origin
+from genarm.judges import judge as compare
+from genarm.pipeline.check_result import CheckResult, fail, ok, warn
+from genarm.pipeline.preflight.stages import FILE, dependencies, read_stages
+from genarm.pipeline.project import Project
+from genarm.pipeline.stage_names import JUDGE
+from genarm.types import Message, Prompt, Response, Side
+
+PROMPT = Prompt((Message("user", "How are you?"),))
+TEXTS: dict[Side, str] = {"base": "", "challenger": "Fine, thanks."}
+REQUIREMENTS = "requirements.txt"
+
+
+def judges(project: Project) -> list[CheckResult]:
+    """Load the judge of every dimension, and let it compare an empty response with a short one."""
+    params = project.params
+    results, loaded = list[CheckResult](), dict[str, LoadedJudge]()
+    for dimension, config in params.dimensions.items():
+        try:
+            loaded[dimension] = load_with_origin(config.judge, project.root)
+            try_out(loaded[dimension])
+        except JudgeError as error:
+            results.append(fail("judges", f"dimensions.{dimension}.judge: {error.message}", error.hint))
+    results += code_results(project, loaded)
+    named = ", ".join(f"{d} by {config.judge.scorer}" for d, config in params.dimensions.items())
+    return results or [ok("judges", f"each compares an empty response with a short one: {named}")]
+
+
+def require_judges(project: Project) -> None:
+    """Raise JudgeError where a judge's code is no dependency of its stage: its verdicts would outlive it."""
+    dimensions = project.params.dimensions
+    loaded = {d: load_with_origin(config.judge, project.root) for d, config in dimensions.items()}
+    for result in code_results(project, loaded):
+        if result.status == "fail":
+            raise JudgeError(result.detail, hint=result.fix)
+
+
+def try_out(loaded: LoadedJudge) -> None:
+    """Compare an empty response with a short one. Raises JudgeError where the judge cannot."""
+    rows: dict[Side, list[Response]] = {
+        side: [Response(PROMPT.id, text, len(text.split()), "stop", -1.0, 0.0)]
+        for side, text in TEXTS.items()
+    }
+    try:
+        with contextlib.redirect_stdout(sys.stderr):  # what a judge prints is no answer of a command
+            compare([PROMPT], rows, {"": loaded.judge})
+    except JudgeError as error:
+        told = error.message.replace(f"prompt {PROMPT.id}", f"{PROMPT.messages[0].content!r}, a trial")
+        raise JudgeError(told, hint=error.hint) from None
+
+
+def code_results(project: Project, loaded: dict[str, LoadedJudge]) -> list[CheckResult]:
+    """What of the judges' code `dvc.yaml` does not list, and packages whose version nothing pins."""
+    try:
+        listed = dependencies(read_stages(project)[JUDGE])
+    except (ConfigError, KeyError):
+        return []  # reported by the check of dvc.yaml
+    files = {file for judge in loaded.values() for file in judge.files}
+    root, results = project.root.resolve(), list[CheckResult]()
+    paths = sorted(file.relative_to(root).as_posix() for file in files)
+    if stray := [path for path in paths if not _covered(path, listed)]:
+        detail = (
+            f"{FILE}: the stage {JUDGE} does not depend on {', '.join(stray)}, "
+            "so its verdicts would stay as they are when that code changes"
+        )
+        lines = ", ".join(f"`- {path}`" for path in stray)
+        results.append(fail("judges", detail, f"add {lines} to the deps of the stage {JUDGE} in {FILE}"))
+    for name in sorted({j.package for j in loaded.values() if j.package} - _pinned(project.root, listed)):
+        detail = f"a judge is of the package {name}, and another version of it would not make verdicts anew"
+        fix = (
+            f"name {name} with its version in {REQUIREMENTS}, and that file in the deps of the stage {JUDGE}"
+        )
+        results.append(warn("judges", detail, fix))
+    return results
+
+
+def _covered(path: str, listed: Iterable[str]) -> bool:
+    return any(path == dep or path.startswith(f"{dep.rstrip('/')}/") for dep in listed)
+
+
+def _pinned(root: Path, listed: Iterable[str]) -> set[str]:
+    """The packages that a requirements file among the dependencies names."""
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    names = set[str]()
+    if REQUIREMENTS in listed and (file := root / REQUIREMENTS).is_file():
+        for line in file.read_text(encoding="utf-8").splitlines():
+            with contextlib.suppress(InvalidRequirement):
+                names.add(Requirement(line.split("#")[0].strip()).name)
+    return names

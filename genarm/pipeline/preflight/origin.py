@@ -1,0 +1,67 @@
+"""Whether what is trained now can be traced: to a commit that holds its code, parameters and data version."""
+
+import subprocess
+
+from genarm.data.dvc import POINTER
+from genarm.errors import ConfigError
+from genarm.pipeline.check_result import CheckResult, fail, ok, warn
+from genarm.pipeline.lineage import changed_files, git_commit
+from genarm.pipeline.preflight.stages import FILE, dependencies, read_stages
+from genarm.pipeline.project import Project
+from genarm.pipeline.stage_names import JUDGE
+
+SHOWN = 3  # names in one message
+COMMIT = "git add -A && git commit -m 'what is trained next'"
+
+
+def origin(project: Project) -> list[CheckResult]:
+    """Check that there is a commit, and that the files that the versions depend on are those of the commit.
+
+    What differs is counted by the one rule of `genarm.pipeline.lineage`.
+    """
+    try:
+        if not _git(project, "rev-parse", "--is-inside-work-tree"):
+            detail = "there is no git repository here, and DVC refuses to work without one"
+            return [fail("git", detail, "git init && git add -A && git commit -m start")]
+        commit = (git_commit(project.root) or "")[:12]
+        if not commit:
+            return [
+                warn("git", "there is no commit yet: what is trained now cannot be traced to one", COMMIT)
+            ]
+        changed, absent = changed_files(project.root), _in_no_commit(project)
+    except FileNotFoundError:
+        return [fail("git", "git is not installed, and every version is traced to a commit", "install git")]
+    told = []
+    if changed:
+        told.append(f"{_counted(changed)} from it ({_names(changed)})")
+    if absent:
+        told.append(f"it does not hold {_names(absent)}")
+    if told:
+        detail = f"commit {commit}: {', and '.join(told)}: what is trained now cannot be traced to a commit"
+        return [warn("git", detail, COMMIT)]
+    return [ok("git", f"commit {commit}, nothing differs from it")]
+
+
+def _in_no_commit(project: Project) -> list[str]:
+    """The files of the pipeline that git does not know, though it should: the data pointer above all."""
+    try:
+        listed = dependencies(read_stages(project).get(JUDGE, {}))
+    except ConfigError:
+        listed = []  # reported by the check of dvc.yaml
+    own = [path for path in listed if not path.startswith("artifacts")]
+    wanted = [path for path in (POINTER, "params.yaml", FILE, *own) if (project.root / path).exists()]
+    return _git(project, "ls-files", "--others", "--", *wanted).splitlines() if wanted else []
+
+
+def _counted(files: list[str]) -> str:
+    return "1 file differs" if len(files) == 1 else f"{len(files)} files differ"
+
+
+def _names(files: list[str]) -> str:
+    more = f" and {len(files) - SHOWN} more" if len(files) > SHOWN else ""
+    return ", ".join(files[:SHOWN]) + more
+
+
+def _git(project: Project, *words: str) -> str:
+    done = subprocess.run(["git", *words], cwd=project.root, capture_output=True, text=True, check=False)
+    return done.stdout.strip() if done.returncode == 0 else ""

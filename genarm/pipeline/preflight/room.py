@@ -1,0 +1,141 @@
+"""Whether memory and disk suffice, by an estimate that is said; only what is certain is refused.
+
+The estimates leave out what they cannot know, such as the fragmentation of memory, and are right within a
+factor of about two. So a need above what is free is told as a warning, with the parameter that lowers it.
+"""
+
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from genarm.config import TrainConfig
+from genarm.pipeline.check_result import CheckResult, fail, ok, warn
+from genarm.pipeline.preflight.models import shape_of
+from genarm.pipeline.preflight.shape import ModelShape
+from genarm.pipeline.project import Project
+from genarm.pipeline.space import GIB, free_bytes, gib, used_bytes
+
+BYTES = {"bfloat16": 2, "float16": 2, "float32": 4}
+NF4 = 0.55  # bytes a weight, with its scales
+TRAINED = 16  # bytes: a weight, its gradient and the two moments of AdamW, all in float32
+# Values that a token, layer and unit of width keep for the backward pass, and what Python and its libraries
+# take before any weight: they fit the peaks in benchmarks/README.md, 2.6 GB for all layers, 1.6 for 8 of 30.
+ACTIVATIONS, LIBRARIES = 22, GIB * 4 // 5
+CHUNK = 128  # logits that training computes at a time
+COPIES = 4  # of an ARM: its folder, DVC's cache, MLflow's store, and one of the champion
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """Memory in bytes, of the machine or of its GPUs."""
+
+    what: str
+    total: int
+    free: int
+
+
+def memory_need(project: Project) -> list[CheckResult]:
+    """What training and answering need at most, against the memory of the GPUs or else of the machine."""
+    params, results = project.params, list[CheckResult]()
+    shape = shape_of(params.base.model, params.base.revision)
+    if shape is None:
+        return [ok("memory", "is estimated once the base model is on disk")]
+    here, width = capacity(), BYTES[params.base.dtype]
+    configs = {d: params.train_config(d) for d in params.dimensions}
+    weights = shape.parameters * width
+    if weights > here.total and not any(config.quantise for config in configs.values()):
+        detail = f"the weights of {params.base.model} take {gib(weights)}, {here.what} has {gib(here.total)}"
+        return [fail("memory", detail, "choose a smaller base.model, or base.dtype: bfloat16")]
+    needs = {d: training_bytes(c, _arm_shape(project, d) or shape, width) for d, c in configs.items()}
+    hardest = max(needs, key=lambda d: needs[d])
+    training, answering = needs[hardest], answering_bytes(project, shape, width)
+    free = f"{gib(here.free)} of {here.what} are free"
+    if training > here.free:
+        knob = f"lower train.batch_tokens ({configs[hardest].batch_tokens})"
+        if not configs[hardest].gradient_checkpointing:
+            knob += ", or set train.gradient_checkpointing: true"
+        results.append(warn("memory", f"training {hardest} needs about {gib(training)}, {free}", knob))
+    if answering > here.free:
+        knob = f"lower respond.sampling.batch_size ({params.respond.sampling.batch_size})"
+        results.append(warn("memory", f"answering needs about {gib(answering)}, {free}", knob))
+    return results or [ok("memory", f"about {gib(training)} to train, {gib(answering)} to answer; {free}")]
+
+
+def training_bytes(config: TrainConfig, shape: ModelShape, width: int) -> int:
+    """Weights, what is trained of them with its optimiser, the activations of one pass, and some logits."""
+    logits = 3 * CHUNK * shape.vocabulary * 4
+    kept = config.batch_tokens * shape.hidden * width
+    layers = shape.layers if config.lora.layers == "all" or config.method == "full" else config.lora.layers
+    activations = (
+        kept * (ACTIVATIONS + layers) if config.gradient_checkpointing else kept * ACTIVATIONS * layers
+    )
+    if config.method == "full":
+        return int(shape.parameters * TRAINED + activations + logits) + LIBRARIES
+    weights = shape.parameters * (NF4 if config.quantise else width)
+    return int(weights + shape.lora_parameters(config.lora) * TRAINED + activations + logits) + LIBRARIES
+
+
+def answering_bytes(project: Project, shape: ModelShape, width: int) -> int:
+    """Weights, keys and values of a whole batch of base and ARM, and the scores of one token."""
+    params, sampling = project.params, project.params.respond.sampling
+    tokens = params.pairs.max_tokens + sampling.max_new_tokens
+    rows = 2 * sampling.batch_size  # the base's and the ARM's
+    cache = rows * tokens * shape.layers * 2 * shape.kv_width * width
+    own = max((s.parameters for d in params.dimensions if (s := _arm_shape(project, d))), default=0)
+    return (shape.parameters + own) * width + cache + 2 * rows * shape.vocabulary * 4 + LIBRARIES
+
+
+def disk_need(project: Project) -> list[CheckResult]:
+    """What the ARMs with their checkpoints and copies, and the pairs, take at most, against what is free."""
+    params, need = project.params, 2 * used_bytes(project.layout.data)  # pairs, and DVC's copy of them
+    shape = shape_of(params.base.model, params.base.revision)
+    if shape is None:
+        return [ok("space", "is estimated once the base model is on disk")]
+    largest = 0
+    for dimension in params.dimensions:
+        config, own = params.train_config(dimension), _arm_shape(project, dimension) or shape
+        full = config.method == "full"
+        weights = own.parameters if full else own.lora_parameters(config.lora)
+        arm, checkpoint = weights * (BYTES[params.base.dtype] if full else 4), 2 * weights * 12
+        need, largest = need + COPIES * arm + checkpoint, max(largest, arm)
+    free, told = free_bytes(project.root), f"a run of everything takes about {gib(need)}"
+    if largest > free:
+        return [fail("space", f"an ARM takes {gib(largest)}, {gib(free)} are free", "dvc gc --workspace")]
+    if need > free:
+        return [warn("space", f"{told}, {gib(free)} are free", "dvc gc --workspace, or another disk")]
+    return [ok("space", f"{told}, {gib(free)} are free")]
+
+
+def capacity() -> Capacity:
+    """The memory of the GPUs together, where NVIDIA's tool sees any, else what this process may use."""
+    if shutil.which("nvidia-smi") and Path("/dev/nvidia0").exists():
+        query = ["nvidia-smi", "--query-gpu=memory.total,memory.free", "--format=csv,noheader,nounits"]
+        done = subprocess.run(query, capture_output=True, text=True, check=False, timeout=5)
+        gpus = [
+            [int(n) for n in line.split(",")] for line in done.stdout.splitlines() if done.returncode == 0
+        ]
+        if gpus:
+            total, free = (sum(column) * 2**20 for column in zip(*gpus, strict=True))
+            return Capacity("the GPU memory", total, free)
+    memory = psutil.virtual_memory()
+    limit, used = (_number(Path("/sys/fs/cgroup") / name) for name in ("memory.max", "memory.current"))
+    if limit is None or used is None or limit > memory.total:
+        return Capacity("the memory", memory.total, memory.available)
+    return Capacity("the memory", limit, min(memory.available, limit - used))
+
+
+def _number(file: Path) -> int | None:
+    """A number of the container's limits; None where there is none."""
+    try:
+        return int(file.read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return None
+
+
+def _arm_shape(project: Project, dimension: str) -> ModelShape | None:
+    """The shape of the ARM's own model, where it has one."""
+    config = project.params.train_config(dimension)
+    return shape_of(config.model, config.revision) if config.model else None

@@ -1,0 +1,181 @@
+"""What the first screen says: what was decided and why, who judged, what was learned, and the limits."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from genarm.evaluation.rule import Condition, Question, State
+from genarm.report.given import ReportInput, comparison
+from genarm.report.learning import Learning, learning
+from genarm.report.numbers import people
+from genarm.types import Comparison, Decision, Outcome, Scorecard
+
+# The report is made before the registry acts: whether it promoted is not known yet.
+OUTCOMES: Mapping[Outcome, str] = {
+    "promote": "to be promoted",
+    "hold": "held",
+    "reject": "rejected",
+    "same": "unchanged",
+}
+QUESTIONS: Mapping[Question, str] = {
+    "better": "better than the version in use",
+    "harmless": "harms nothing else",
+    "fluent": "fluent",
+    "varied": "not repetitive",
+}
+SETTINGS = {
+    "dtype": "in {}",
+    "temperature": "temperature {}",
+    "top_p": "top-p {}",
+    "top_k": "top-k {}",
+    "max_new_tokens": "at most {} new tokens",
+}
+NOT_KNOWN = "not known"
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """One question that the rule asks, how it was answered, and the numbers."""
+
+    question: Question
+    words: str
+    state: State | Literal["not asked"]
+    reasons: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """Who judged one dimension, and whether the same scorer labelled the pairs that it was trained on."""
+
+    judge: str
+    labelled_by: str
+    labels_are_the_judges: bool | None  # None is not known
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """One dimension on the first screen."""
+
+    dimension: str
+    outcome: Outcome
+    words: str
+    rival: str
+    weight: float | None  # that the challenger was decoded with
+    compared: Comparison | None  # what the decision turns on
+    ticks: Sequence[Tick]
+    learning: Learning
+    judged: Judged
+    decision: Decision
+
+
+def summaries(given: ReportInput) -> list[Summary]:
+    """One a decision, in their order."""
+    cards = {s.dimension: s for s in given.scorecards}
+    return [_summary(given, decision, cards[decision.dimension]) for decision in given.decisions]
+
+
+def limits(given: ReportInput) -> list[str]:
+    """What a reader must know before relying on the decisions, a sentence each."""
+    found = []
+    if given.responses:
+        found.append(
+            "No control was measured. Guidance also sharpens what the base says, and a judge may like that "
+            f"by itself; {_control(given)} would show how much."
+        )
+    same = [d for d in (s.dimension for s in given.scorecards) if judged(given, d).labels_are_the_judges]
+    if same:
+        found.append(
+            f"The judge of {_listed(same)} also labelled the pairs. Its win rates show that text moves where "
+            "the scorer points, not that people would agree."
+        )
+    if given.lineage.get("git dirty") == "true":
+        found.append("Files differed from the commit, so nobody can repeat this run from it.")
+    return found
+
+
+def decoding(sampling: Mapping[str, object]) -> str:
+    """The decoding settings as one line; a setting without words of its own has its name."""
+    parts = []
+    for key, value in sampling.items():
+        shown = people(value) if isinstance(value, float) else str(value)
+        parts.append(SETTINGS.get(key, key.replace("_", " ") + " {}").format(shown))
+    return ", ".join(parts)
+
+
+def judged(given: ReportInput, dimension: str) -> Judged:
+    """Who judged, as the verdicts name it, and who labelled the pairs, as the data says."""
+    rows = (v for verdicts in given.verdicts.values() for v in verdicts)
+    judges = list(dict.fromkeys(v.judge for v in rows if v.dimension == dimension and v.judge))
+    labels = list(given.pair_stats.get(dimension, {}).get("labelled_by") or ())
+    judge, labelled = "; ".join(judges) or NOT_KNOWN, "; ".join(labels) or NOT_KNOWN
+    same = None
+    if judges and labels:
+        same = bool({_scorer(j) for j in judges} & {_scorer(label) for label in labels})
+    who = f"Judged by {judge}" if judges else "Who judged is not known"
+    if same:
+        return Judged(judge, labelled, same, f"{who}, which also labelled the pairs.")
+    of_labels = (
+        "who labelled the pairs is not known" if not labels else f"the pairs were labelled by {labelled}"
+    )
+    return Judged(judge, labelled, same, f"{who}; {of_labels}.")
+
+
+def _summary(given: ReportInput, decision: Decision, card: Scorecard) -> Summary:
+    dimension = decision.dimension
+    weight = given.weights.get(dimension)
+    champion = decision.champion
+    rival = (
+        f"version {champion.version}, in use at weight {champion.weight:g}" if champion else "the base model"
+    )
+    compared = comparison(card, dimension, card.rival)
+    health = next((h for h in card.health if h.side == "challenger"), None)
+    return Summary(
+        dimension=dimension,
+        outcome=decision.outcome,
+        words=OUTCOMES[decision.outcome],
+        rival=rival,
+        weight=weight,
+        compared=compared,
+        ticks=_ticks(given.conditions.get(dimension, {}), compared),
+        learning=learning(
+            given.train_metrics.get(dimension, {}), weight or 0.0, comparison(card, dimension, "base"), health
+        ),
+        judged=judged(given, dimension),
+        decision=decision,
+    )
+
+
+def _ticks(conditions: Mapping[Question, Sequence[Condition]], compared: Comparison | None) -> list[Tick]:
+    if not conditions or compared is None:
+        return []  # the challenger is the version in use: nothing was asked
+    ticks = []
+    # Stands above the ticks already.
+    known = f"{compared.dimension}: win rate {compared.win_rate} over {compared.right}, "
+    for question, words in QUESTIONS.items():
+        if question == "better" and compared.right == "base":
+            words = "better than the base (no version is in use)"
+        asked = conditions[question]
+        # The worst answer counts, as in the decision.
+        order: tuple[State, ...] = ("failed", "open", "passed")
+        state = min((c.state for c in asked), key=order.index, default=None)
+        reasons = [c.reason.removeprefix(known) for c in asked] or ["no other dimension is measured"]
+        ticks.append(Tick(question, words, state or "not asked", reasons))
+    return ticks
+
+
+def _control(given: ReportInput) -> str:
+    """The base at temperature T / (1 + w), by weight: what an ARM that equals the base would make of it."""
+    temperature = given.sampling.get("temperature")
+    if not isinstance(temperature, int | float) or not temperature or not given.weights:
+        return "the base sampled at the temperature T / (1 + weight)"
+    at = [f"{temperature / (1 + w):.2f} for {d}" for d, w in given.weights.items()]
+    return f"the base sampled at temperature {_listed(at)}"
+
+
+def _scorer(identity: str) -> str:
+    return identity.partition(",")[0].strip()
+
+
+def _listed(items: Sequence[str]) -> str:
+    return " and ".join((", ".join(items[:-1]), items[-1])) if len(items) > 1 else "".join(items)
