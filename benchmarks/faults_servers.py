@@ -169,7 +169,7 @@ def _on_the_way(campaign: Campaign, counts: Counts, kind: str, fault: str, *, co
         log = project.parent / f"{project.name}.log"
         began = time.monotonic()
         run = start(project, "run", more=settings, log=log)
-        while run.poll() is None and "train@vowels: ran" not in log.read_text(errors="replace"):
+        while run.poll() is None and "train vowels" not in log.read_text(errors="replace"):
             time.sleep(0.02)
         strike(server)
         struck, seen = time.monotonic(), log.stat().st_size

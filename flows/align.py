@@ -4,7 +4,6 @@ Prefect decides when, DVC remembers what, MLflow remembers how well.
 """
 
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,29 +12,31 @@ from filelock import FileLock, Timeout
 from httpx import HTTPError
 from prefect import flow, get_run_logger
 from prefect.exceptions import PrefectException
-from rich.console import Console
 
 from genarm.data import dvc
 from genarm.errors import Busy, StaleDecision
 from genarm.pipeline.project import Project
 from genarm.pipeline.stage_names import PAIRS, TRAIN, measuring_stages, stage_of
-from genarm.report.closing import closing_block
+from genarm.pipeline.stage_summary import title_of
+from genarm.report.closing import outcomes
 from genarm.system import env
 from genarm.types import Champion, Decision
 
 from . import crashed, tasks
 from .plain_errors import log_plainly
+from .run_console import told
+from .run_name import concluded, failure_in_name, name_run
 
 
-@flow
+@flow(flow_run_name="align")
 def align(root: str | None = None, promote: bool = True) -> list[Decision]:
     """Train what changed, judge what is new, promote what is better, and say why.
 
     root: the project's folder. promote: carry the decision out, or only report it.
     """
-    started, project = time.monotonic(), open_project(root)
+    project = open_project(root)
     dimensions, decided = list(project.params.dimensions), {}
-    with alone(project):
+    with failure_in_name("align"), alone(project):
         tasks.mend_data(project)
         tasks.preflight(project)
         champions = tasks.snapshot(project)
@@ -45,7 +46,7 @@ def align(root: str | None = None, promote: bool = True) -> list[Decision]:
         run.changed |= {stage_of(TRAIN, d) for d in tasks.note_starts(project)}  # it depends on the data
         run(*(stage_of(TRAIN, d) for d in dimensions))
         for dimension in dimensions:
-            tasks.register(project, dimension)
+            tasks.register(project, dimension, trained=stage_of(TRAIN, dimension) in run.ran)
         in_use = {d: c for d, c in champions.items() if c and project.is_in_use(d, c)}
         new = [d for d in dimensions if d not in in_use]
         if new:
@@ -59,9 +60,11 @@ def align(root: str | None = None, promote: bool = True) -> list[Decision]:
         weights = {d: config.weight for d, config in project.params.dimensions.items()}
         decisions = [decided.get(d) or same(d, in_use[d], weights[d]) for d in dimensions]
         tasks.publish(project, decisions)
-    block = closing_block(project.root, decisions, time.monotonic() - started)
-    Console(markup=False, emoji=False).print(block)
-    return decisions
+    outcome = outcomes(decisions, promote)
+    name_run(f"align: {outcome}")
+    for decision in decisions:
+        get_run_logger().info("%s: %s", outcomes([decision], promote), "; ".join(decision.reasons))
+    return concluded(decisions, outcome)
 
 
 def open_project(root: str | None) -> Project:
@@ -77,9 +80,9 @@ def open_project(root: str | None) -> Project:
     try:
         crashed.label_run(project.root)
         for name in crashed.mark_crashed(project.root):
-            log.warning("run %s was killed: it is marked as crashed", name)
+            log.warning("run %s was killed: it is marked as crashed", name, **told())
     except (PrefectException, HTTPError) as error:
-        log.warning("runs that were killed are not marked: %s", type(error).__name__)
+        log.warning("runs that were killed are not marked: %s", type(error).__name__, **told())
     return project
 
 
@@ -112,13 +115,17 @@ class ChangedStages:
     def __init__(self, project: Project) -> None:
         self.project = project
         self.changed = set(dvc.status(project.root))
-        self.ran = False
+        self.ran: set[str] = set()
 
     def __call__(self, *names: str) -> None:
         """Run these stages where they have to run."""
         for name in names:
             if self.ran or name in self.changed:
-                self.ran |= tasks.stage(self.project, name) != "unchanged"
+                if tasks.stage(self.project, name) != "unchanged":
+                    self.ran.add(name)
+            elif name != dvc.POINTER:
+                title = title_of(name)
+                get_run_logger().info("%s: unchanged", title, **told(title))
 
 
 @contextmanager

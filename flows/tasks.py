@@ -4,10 +4,11 @@ A stage is one `dvc repro -s`, and only DVC caches. Stages are never retried: wh
 and training resumes from its checkpoint. What asks a server is retried where the error may pass by itself.
 """
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from prefect import get_run_logger, task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
@@ -26,16 +27,22 @@ from genarm.pipeline.project import Project
 from genarm.pipeline.registry_fetch import fetch_version
 from genarm.pipeline.smoke_test import smoke_test
 from genarm.pipeline.stage_names import REGISTER, TRAIN, stage_of
+from genarm.pipeline.stage_summary import summary, title_of
 from genarm.pipeline.verify import verify_decision, verify_inputs
 from genarm.registry import tags
 from genarm.system.files import read_curves, read_json, sha256, write_json
 from genarm.types import Champion, Decision
 
+from .run_console import following, told
+
 
 def worth_retrying(_task: Any, _run: Any, state: Any) -> bool:
     """Whether to run a failed task again: a server that is away is asked again, bad input fails once."""
     error = state.result(raise_on_failure=False)
-    return isinstance(error, GenarmError) and error.retryable
+    again = isinstance(error, GenarmError) and error.retryable
+    if again:
+        get_run_logger().warning("%s; it is tried again", error.message, **told())
+    return again
 
 
 ASKS_A_SERVER: dict[str, Any] = {
@@ -46,47 +53,71 @@ ASKS_A_SERVER: dict[str, Any] = {
 }
 
 
-@task(cache_policy=NO_CACHE, task_run_name="{name}")
+def stage_title(parameters: dict[str, Any]) -> str:
+    """The name of a task that is a stage."""
+    return title_of(parameters["name"])
+
+
+@task(cache_policy=NO_CACHE, task_run_name=cast(Any, stage_title))
 def stage(project: Project, name: str) -> StageOutcome:
-    """Reproduce one DVC stage; its output is the task's log."""
-    log = get_run_logger()
-    outcome = dvc.run_stage(project.root, name, on_line=log.info)
-    log.info("%s: %s", name, outcome)
+    """Reproduce one DVC stage; its output is the task's log, and its last line what was done."""
+    log, began = get_run_logger(), time.monotonic()
+    try:
+        with following(title_of(name)) as output:
+            outcome = dvc.run_stage(project.root, name, on_line=output.line)
+    except GenarmError:
+        log.info("failed after %s", _seconds(began), **told())
+        raise
+    if outcome == "unchanged":
+        log.info("unchanged", **told())
+    else:
+        how = "as computed before" if outcome == "restored" else _seconds(began)
+        done = summary(project, name)
+        log.info("%s%s", f"{done}, " if done else "", how, **told())
     return outcome
 
 
-@task(cache_policy=NO_CACHE)
+def _seconds(began: float) -> str:
+    seconds = time.monotonic() - began
+    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+
+
+@task(cache_policy=NO_CACHE, task_run_name="mend data")
 def mend_data(project: Project) -> None:
     """Complete or undo a change of the data that was cut short, and say so."""
     for line in dvc.mend(project.root):
-        get_run_logger().warning("data: %s", line)
+        get_run_logger().warning("data: %s", line, **told())
 
 
-@task(cache_policy=NO_CACHE)
+@task(cache_policy=NO_CACHE, task_run_name="check what can be known")
 def preflight(project: Project) -> None:
     """Refuse at once what could not end well, and tell what is odd about it."""
     for result in require(project):
-        get_run_logger().warning("%s: %s; hint: %s", result.check, result.detail, result.fix)
+        get_run_logger().warning("%s: %s; hint: %s", result.check, result.detail, result.fix, **told())
 
 
-@task(**ASKS_A_SERVER)
+@task(task_run_name="write champions.json", **ASKS_A_SERVER)
 def snapshot(project: Project) -> dict[str, Champion | None]:
     """Mend what a killed run left half done, then write the champion aliases to mlflow/champions.json."""
     store, dimensions = registry.connect(project.root), list(project.params.dimensions)
     for line in store.reconcile(dimensions):
-        get_run_logger().warning("registry: %s", line)
+        get_run_logger().warning("registry: %s", line, **told())
     return store.snapshot(project.layout.champions, dimensions)
 
 
-@task(**ASKS_A_SERVER)
+@task(task_run_name="note where training starts", **ASKS_A_SERVER)
 def note_starts(project: Project) -> list[str]:
     """Write mlflow/starts.json; returns the dimensions whose training now starts from another version."""
     return warm_start.note_starts(project, partial(fetch_version, project))
 
 
 @task(task_run_name="register {dimension}", **ASKS_A_SERVER)
-def register(project: Project, dimension: str) -> int:
-    """Make the trained ARM a version and the challenger; the same adapter is registered once."""
+def register(project: Project, dimension: str, *, trained: bool = True) -> int:
+    """Make the trained ARM a version and the challenger; the same adapter is registered once.
+
+    `trained` says whether this run has trained it; otherwise its version is hardly worth a line.
+    """
+    began = time.monotonic()
     verify_inputs(project, REGISTER, dimension)
     layout = project.layout
     lineage = {
@@ -104,22 +135,31 @@ def register(project: Project, dimension: str) -> int:
     )
     noted = read_json(layout.lineage, dict[str, str]) if layout.lineage.is_file() else {}
     write_json(layout.lineage, noted | {f"version of {dimension}": str(version), **server_ids()})
+    get_run_logger().info("version %s, %s", version, _seconds(began), **(told() if trained else {}))
     return version
 
 
-@task(cache_policy=NO_CACHE)
+@task(cache_policy=NO_CACHE, task_run_name="verify what was decided on")
 def verify(project: Project) -> None:
     """Check by content that decisions, report and all they were made of are what DVC recorded."""
     verify_decision(project, made=True)
 
 
-@task(task_run_name="promote {decision.dimension}", **ASKS_A_SERVER)
+def conclusion_title(parameters: dict[str, Any]) -> str:
+    """`promote positive`, or `record hold of positive`: the name of a task that concludes a decision."""
+    decision: Decision = parameters["decision"]
+    if decision.outcome == "promote" and parameters["carry_out"]:
+        return f"promote {decision.dimension}"
+    return f"record {decision.outcome} of {decision.dimension}"
+
+
+@task(task_run_name=cast(Any, conclusion_title), **ASKS_A_SERVER)
 def promote(project: Project, decision: Decision, *, carry_out: bool) -> Decision:
     """Log the decision in the registry and, if it is to promote, move the champion alias; returns what holds.
 
     A version that was rolled back would win against the one before it once more, so it is rejected here.
     """
-    store, layout = registry.connect(project.root), project.layout
+    began, store, layout = time.monotonic(), registry.connect(project.root), project.layout
     if decision.outcome == "promote" and (
         why := store.blocked(decision.dimension, decision.challenger_sha256)
     ):
@@ -144,10 +184,11 @@ def promote(project: Project, decision: Decision, *, carry_out: bool) -> Decisio
             report_sha256=report,
             say=get_run_logger().info,
         )
+        get_run_logger().info("in use, after a test answer, %s", _seconds(began), **told())
     return decision
 
 
-@task(cache_policy=NO_CACHE)
+@task(cache_policy=NO_CACHE, task_run_name="publish decisions")
 def publish(project: Project, decisions: Sequence[Decision]) -> None:
     """The decisions as a table and the report as Markdown, on the page of the flow run."""
     rows = [

@@ -6,6 +6,7 @@ Prefect starts one by itself, but waits two minutes for a server that has died, 
 import atexit
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -68,7 +69,7 @@ def start() -> None:
     for attempt in range(1, ATTEMPTS + 1):
         server.port = server.find_available_port()
         with log.open("w+", encoding="utf-8", errors="replace") as said:
-            with _standard_error_to(said):
+            with _standard_error_to(said), _deaf_to_interrupts():
                 server.server_process = server._run_uvicorn_command()
             while server.server_process.poll() is None:
                 if _answers(f"{server.api_url}/health"):
@@ -128,6 +129,17 @@ def _answers(url: str) -> bool:
             return bool(answer.status == 200)
     except OSError:
         return False
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    # Ctrl-C at a terminal reaches every process there. The run has to tell the server how it ended, so the
+    # server must outlive it; SIGTERM stops it. A blocked signal stays so in a process that is started.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

@@ -1,6 +1,8 @@
 """The flow that makes a source of preference data the data version."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from prefect import flow, get_run_logger, task
@@ -18,12 +20,23 @@ from genarm.system.redact import redact
 
 from . import secret_source
 from .align import alone, open_project
+from .run_console import told
+from .run_name import concluded, failure_in_name, name_run
 from .tasks import ASKS_A_SERVER
 
 
-@flow
-def version_data(source: str, root: str | None = None, check: bool = True) -> str:
-    """Put a source in the place of data/ and data.dvc, and return its version.
+@dataclass(frozen=True, slots=True)
+class DataVersion:
+    """What came in: its version, its files, and what each dimension made of them."""
+
+    version: str
+    files: list[dict[str, str]]
+    dimensions: dict[str, PairStats]
+
+
+@flow(flow_run_name="data")
+def version_data(source: str, root: str | None = None, check: bool = True) -> DataVersion:
+    """Put a source in the place of data/ and data.dvc, and return what came in.
 
     source: a path or glob, a URL, or hf://owner/name@revision; env://NAME and secret://NAME stand for one
     that holds a secret, since Prefect keeps parameters. root: the project's folder. check: first see that
@@ -35,14 +48,16 @@ def version_data(source: str, root: str | None = None, check: bool = True) -> st
             hint=secret_source.HINT,
         )
     project = open_project(root)
-    with alone(project):
+    with failure_in_name("data"), alone(project):
         version, stats = set_data(project, source, check)
-        publish(version, stats, came_in(project.layout.data, stats))
-    get_run_logger().info("data version %s; to keep it: git add data.dvc, dvc push", version)
-    return version
+        files = came_in(project.layout.data, stats)
+        publish(version, stats, files)
+    outcome = f"version {version[:12]}, {len(files)} {'file' if len(files) == 1 else 'files'}"
+    name_run(f"data: {outcome}")
+    return concluded(DataVersion(version, files, stats), outcome)
 
 
-@task(**ASKS_A_SERVER)
+@task(task_run_name="fetch, check, replace", **ASKS_A_SERVER)
 def set_data(project: Project, source: str, check: bool) -> tuple[str, dict[str, PairStats]]:
     """Fetch, check, replace; where a step fails, the data stays as it was."""
     stats: dict[str, PairStats] = {}
@@ -50,7 +65,7 @@ def set_data(project: Project, source: str, check: bool) -> tuple[str, dict[str,
         project.root,
         secret_source.whole(source),
         lambda folder: stats.update(validate(project, folder)) if check else None,
-        on_line=get_run_logger().warning,
+        on_line=partial(get_run_logger().warning, **told()),
     )
     return version, stats
 
@@ -85,17 +100,20 @@ def came_in(data: Path, stats: Mapping[str, PairStats]) -> list[dict[str, str]]:
     return rows
 
 
-@task(cache_policy=NO_CACHE)
+@task(cache_policy=NO_CACHE, task_run_name="publish what came in")
 def publish(version: str, stats: Mapping[str, PairStats], files: list[dict[str, str]]) -> None:
     """What came in, in the log, and as tables on the page of the flow run: by file and by dimension."""
     log = get_run_logger()
     for file in files if stats else ():
         read = f"{file['rows']} rows, read for {file['dimensions']}"
         log.info("data/%s: %s", file["file"], read if file["rows"] else "no dimension reads it")
-    rows = [
-        {"dimension": d, "rows": s.rows, "pairs": s.pairs, "refused": sum(s.refused.values())}
-        | {split: part.pairs for split, part in s.splits.items()}
-        for d, s in stats.items()
-    ]
+    rows = [counts(dimension, made) for dimension, made in stats.items()]
     create_table_artifact(rows, key="data", description=f"data version {version}")
     create_table_artifact(files, key="data-files", description=f"the files of data version {version}")
+
+
+def counts(dimension: str, stats: PairStats) -> dict[str, str | int]:
+    """What a dimension made of the data, as a row of a table."""
+    refused = sum(stats.refused.values())
+    row: dict[str, str | int] = {"dimension": dimension, "rows": stats.rows, "pairs": stats.pairs}
+    return row | {"refused": refused} | {split: part.pairs for split, part in stats.splits.items()}

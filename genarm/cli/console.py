@@ -1,6 +1,6 @@
 """What the commands share: the project they run in, and output for people and for machines."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from genarm.errors import ConfigError, DataError, PipelineError, Unreachable
 from genarm.pipeline.project import Project
@@ -102,6 +103,17 @@ def show_findings(results: Sequence["CheckResult"]) -> None:
             err.print("[bold]hint[/]:", escape(redact(result.fix)), highlight=False, soft_wrap=True)
 
 
+def _flat(value: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
+    """A nested mapping as rows: `splits.train.pairs`, `883`."""
+    for name, entry in value.items():
+        if isinstance(entry, Mapping) and entry:
+            yield from _flat(entry, f"{above}{name}.")
+        elif isinstance(entry, float):
+            yield f"{above}{name}", f"{entry:.4g}"
+        elif not isinstance(entry, Mapping):
+            yield f"{above}{name}", ", ".join(map(str, entry)) if isinstance(entry, list) else str(entry)
+
+
 def show(value: Any, as_json: bool) -> None:
     """Print a result to standard output."""
     from genarm.system.files import to_json
@@ -112,6 +124,11 @@ def show(value: Any, as_json: bool) -> None:
         table = Table(*value[0], show_edge=False, pad_edge=False)
         for row in value:
             table.add_row(*(", ".join(v) if isinstance(v, list) else str(v) for v in row.values()))
+        out.print(table)
+    elif isinstance(value, dict):
+        table = Table(box=None, show_header=False, show_edge=False, pad_edge=False)
+        for name, entry in _flat(value):
+            table.add_row(name, Text(entry))
         out.print(table)
     else:
         out.print(value)

@@ -22,8 +22,17 @@ def options(
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
     ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Tell all that Prefect, DVC and libraries say, too.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Tell only results and errors.")] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show where in the code an error comes from.")
+    ] = False,
 ) -> None:
     """Align a frozen language model at test time: train, respond, judge, promote."""
+    if verbose and quiet:
+        raise typer.BadParameter("--verbose and --quiet exclude each other")
 
 
 def init(

@@ -17,12 +17,10 @@ from genarm.cli.console import (
     Dimension,
     Json,
     err,
-    flow_root,
     folder,
     out,
     project,
     root,
-    run_root,
     show,
     show_findings,
     stage_project,
@@ -30,19 +28,30 @@ from genarm.cli.console import (
 from genarm.cli.export import export
 from genarm.cli.init import init, options
 from genarm.cli.params import params
+from genarm.cli.runs import data, run
 from genarm.errors import Busy, GenarmError, StaleDecision
 from genarm.system.redact import redact
 from genarm.system.utf8 import ensure_utf8
+from genarm.system.verbosity import Verbosity, keep_to, verbosity
 from genarm.types import Side
 
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
+EPILOG = (
+    "Exit codes: 0 done, whatever was decided; 1 an error; 2 wrong usage; 3 the champion changed in the "
+    "meantime; 4 another run or change is in progress; 130 stopped by Ctrl-C.\n\n"
+    "-v, -q and --debug may also stand after the command."
+)
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, epilog=EPILOG)
 app.callback()(options)
 app.command()(init)
 app.command()(export)
 app.command()(params)
 app.add_typer(registry.app, name="registry")
 
+LEVELS = {Verbosity.VERBOSE: {"-v", "--verbose"}, Verbosity.QUIET: {"-q", "--quiet"}}
+GENERAL = {"--debug"}.union(*LEVELS.values())  # options of `genarm` itself
 EXIT = {StaleDecision: 3, Busy: 4}  # 1: any other error; 2: wrong usage
+STOPPED = 130
 
 
 @app.command()
@@ -124,28 +133,20 @@ def decide(as_json: Json = False) -> None:
 
 
 @app.command()
-def report() -> None:
+def report(as_json: Json = False) -> None:
     """Write the report as HTML, Markdown and JSON."""
     from genarm.pipeline.lineage import report_lineage
     from genarm.pipeline.stages.report import report as run_stage
 
     here = stage_project("report")
     page = run_stage(here, report_lineage(here))
-    out.print(page, soft_wrap=True)  # a path that is cut in two cannot be opened
+    if as_json:
+        show({"report": str(page)}, as_json)
+    else:
+        out.print(page, soft_wrap=True)  # a path that is cut in two cannot be opened
 
 
-@app.command()
-def run(
-    promote: Annotated[bool, typer.Option(help="carry the decision out, or only report it")] = True,
-) -> None:
-    """The whole pipeline, once: preference data in, promotion decision out."""
-    folder = run_root()
-    from genarm.flows import temporary_server
-
-    temporary_server.start()
-    from genarm.flows.align import align
-
-    align(root=str(folder), promote=promote)
+app.command()(run)
 
 
 @app.command()
@@ -162,25 +163,16 @@ def plan(as_json: Json = False) -> None:
     show(stages if as_json else render(stages), as_json)
 
 
-@app.command()
-def data(source: Annotated[str, typer.Argument(help="path, glob, URL, or hf://owner/name@revision")]) -> None:
-    """Make a source the version of the preference data."""
-    folder = flow_root()
-    from genarm.flows import secret_source, temporary_server
-
-    shown = secret_source.keep_in_memory(source)  # Prefect stores what a flow is called with
-    temporary_server.start()
-    from genarm.flows.version_data import version_data
-
-    version_data(shown, root=str(folder))
+app.command()(data)
 
 
 @app.command()
-def synthesize() -> None:
+def synthesize(as_json: Json = False) -> None:
     """Make the embedded preference data in seed/ again, byte for byte."""
     from genarm.synthesis.seed import write_seed
 
-    out.print(write_seed(root()))
+    made = write_seed(root())
+    show({"made": made} if as_json else made, as_json)
 
 
 @app.command()
@@ -213,9 +205,11 @@ def main() -> None:
     """Run a command; an expected error is one line and an exit code, `--debug` shows where it came from."""
     ensure_utf8()
     sys.excepthook = _unexpected
-    debug = "--debug" in sys.argv
-    if debug:
-        sys.argv.remove("--debug")
+    sys.argv = [sys.argv[0], *_general_first(sys.argv[1:])]
+    asked = set(sys.argv) & GENERAL
+    debug = "--debug" in asked
+    level = next((level for level, words in LEVELS.items() if asked & words), verbosity())
+    keep_to(level)
     try:
         app()
     except GenarmError as error:
@@ -229,8 +223,23 @@ def main() -> None:
         _explain(*_in_words(error))
         sys.exit(1)
     except KeyboardInterrupt:
-        err.print("[bold red]stopped[/]: nothing is lost; the same command continues where it was")
-        sys.exit(130)
+        _stopped()
+    except SystemExit as end:
+        if end.code == STOPPED:  # Typer makes that of an interrupt, without a word
+            _stopped()
+        raise
+
+
+def _stopped() -> None:
+    err.print("[bold red]stopped[/]: nothing is lost; the same command continues where it was")
+    sys.exit(STOPPED)
+
+
+def _general_first(words: list[str]) -> list[str]:
+    """The words of a command line with the options of `genarm` itself first, wherever they were typed."""
+    end = words.index("--") if "--" in words else len(words)
+    general = [word for word in words[:end] if word in GENERAL]
+    return [*general, *(word for word in words[:end] if word not in GENERAL), *words[end:]]
 
 
 def _in_words(error: OSError) -> tuple[str, str]:

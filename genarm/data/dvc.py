@@ -25,6 +25,7 @@ from genarm.data.rows import SUFFIXES
 from genarm.data.sources import HUB, gather_hub, gather_local
 from genarm.errors import DataError, PipelineError
 from genarm.system.process import OnLine, ignore, run
+from genarm.system.progress import LINES
 from genarm.system.redact import redact
 
 __all__ = [
@@ -241,7 +242,7 @@ def _command(*arguments: str) -> list[str]:
 
 
 def _environment() -> dict[str, str]:
-    return {**os.environ, "DVC_NO_ANALYTICS": "1", "PYTHONUNBUFFERED": "1"}
+    return {**os.environ, "DVC_NO_ANALYTICS": "1", "PYTHONUNBUFFERED": "1", LINES: "1"}
 
 
 def _run(root: Path, *arguments: str, on_line: OnLine = ignore) -> tuple[int, list[str]]:

@@ -9,6 +9,7 @@ from graphlib import TopologicalSorter
 from typing import Literal
 
 from genarm.errors import Busy, DataError, PipelineError
+from genarm.system.progress import PROGRESS
 from genarm.system.redact import redact
 
 StageOutcome = Literal["ran", "restored", "unchanged"]
@@ -94,4 +95,4 @@ def _stage_lines(lines: Sequence[str]) -> list[str]:
     """The lines of the last stage's own command, without DVC's verdict after them."""
     starts = [i for i, line in enumerate(lines) if line.startswith(COMMAND)]
     after = lines[starts[-1] + 1 :] if starts else []
-    return [line for line in after if line.strip() and not line.startswith(NOT_REPRODUCED)]
+    return [line for line in after if line.strip() and not line.startswith((NOT_REPRODUCED, PROGRESS))]

@@ -5,7 +5,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -17,30 +16,44 @@ from genarm.types import Decision
 COLOURS = {"promote": "green", "hold": "yellow", "reject": "red", "same": "cyan"}
 
 
+OUTCOMES = {"promote": "promoted", "hold": "held", "reject": "rejected", "same": "unchanged"}
+
+
+def outcomes(decisions: Sequence[Decision], carried_out: bool = True) -> str:
+    """All decisions in a few words: `positive promoted, plain held`."""
+    words = OUTCOMES if carried_out else OUTCOMES | {"promote": "to be promoted"}
+    return ", ".join(f"{d.dimension} {words[d.outcome]}" for d in decisions)
+
+
 def decisions_table(decisions: Sequence[Decision]) -> Table:
     """One row for each dimension: the outcome and every reason with its numbers."""
     table = Table(show_edge=False, pad_edge=False)
-    for column in ("dimension", "decision", "why"):
-        table.add_column(column, overflow="fold")
+    table.add_column("dimension", no_wrap=True)
+    table.add_column("decision", no_wrap=True)
+    table.add_column("why", overflow="fold")
     for decision in decisions:
         outcome = Text(decision.outcome, style=f"bold {COLOURS[decision.outcome]}")
         table.add_row(decision.dimension, outcome, "\n".join(decision.reasons))
     return table
 
 
-def closing_block(root: Path, decisions: Sequence[Decision], seconds: float) -> RenderableType:
-    """The last lines of a run: where its results are, and the commands that show them."""
+def closing_block(root: Path, seconds: float) -> str:
+    """The last lines of a run: where its results are, and the commands that show them.
+
+    Not to be folded: a command that is cut in two cannot be pasted.
+    """
     report = Layout(root).report / "report.html"
     scripts = Path(sys.executable).parent
     prefix = f"{scripts.relative_to(root)}/" if scripts.is_relative_to(root) else ""
-    lines = [
-        f"took      {seconds:.0f} s",
-        f"report    {report.relative_to(root) if report.is_file() else 'none yet'}",
-        f"mlflow    {_mlflow(root, prefix)}",
-        f"prefect   {_prefect(prefix)}",
-        f"talk      {prefix}genarm chat",
-    ]
-    return Group(Text(), decisions_table(decisions), Text(), *(Text(line) for line in lines))
+    return "\n".join(
+        [
+            f"took      {seconds:.0f} s",
+            f"report    {report.relative_to(root) if report.is_file() else 'none yet'}",
+            f"mlflow    {_mlflow(root, prefix)}",
+            f"prefect   {_prefect(prefix)}",
+            f"talk      {prefix}genarm chat",
+        ]
+    )
 
 
 def _mlflow(root: Path, prefix: str) -> str:

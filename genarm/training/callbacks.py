@@ -8,18 +8,16 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from genarm.system.metric_names import ACCURACY, EPOCH, LOSS, is_curve_row
+from genarm.system.progress import ProgressDisplay, Step
 from genarm.system.signals import on_first_signal
 from genarm.training.process_group import any_process, is_main_process
 
 Journal = Callable[[Mapping[str, float]], Any]
 
-SECONDS_BETWEEN_LINES = 10.0
-SHOWN = (LOSS, ACCURACY)  # beside the bar
+SHOWN = {LOSS: LOSS, ACCURACY: "accuracy"}  # beside the bar, and as it is called there
 
 
 def quiet(row: Mapping[str, float]) -> None:
@@ -112,13 +110,10 @@ class CheckpointCallback(TrainerCallback):
 
 
 class ProgressBarCallback(TrainerCallback):
-    """Shows progress on stderr: a bar on a terminal, a line every ten seconds elsewhere."""
+    """Shows progress on stderr: a bar on a terminal, a line now and then elsewhere."""
 
     def __init__(self, title: str) -> None:
-        self._title = title
-        self._console = Console(stderr=True, quiet=not is_main_process())
-        self._bar: Progress | None = None
-        self._task = TaskID(0)
+        self._display = ProgressDisplay(title, quiet=not is_main_process())
         self._pairs = 0
         self._metrics: dict[str, float] = {}
 
@@ -128,26 +123,20 @@ class ProgressBarCallback(TrainerCallback):
 
     def warn(self, message: str) -> None:
         """Show a message beside the bar."""
-        self._console.print(f"{self._title}: {message}", soft_wrap=True, highlight=False)
+        self._display.say(message)
 
     def close(self) -> None:
         """Remove the bar."""
-        if self._bar:
-            self._bar.stop()
+        self._display.close()
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
         """Show where the training starts or resumes."""
-        self._started = self._shown = time.monotonic()
+        self._started = time.monotonic()
         self._first_step = state.global_step
         if state.global_step:
-            self._console.print(f"{self._title}: resumes at step {state.global_step} of {state.max_steps}")
-        if self._console.is_terminal and is_main_process():
-            columns = TextColumn(self._title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-            self._bar = Progress(*columns, TextColumn("{task.fields[note]}"), console=self._console)
-            self._bar.start()
-            self._task = self._bar.add_task("", total=state.max_steps, completed=state.global_step, note="")
+            self._display.say(f"resumes at step {state.global_step} of {state.max_steps}")
 
     def on_step_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
@@ -170,15 +159,11 @@ class ProgressBarCallback(TrainerCallback):
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
-        """Move the bar, or print a line when the last one is old enough."""
-        now = time.monotonic()
-        elapsed = now - self._started
+        """Say how far it is, how fast it goes and how well."""
+        elapsed = time.monotonic() - self._started
+        done, total = state.global_step, state.max_steps
         note = f"{self._pairs / elapsed:.1f} pairs/s"
         for name, value in self._metrics.items():
-            note += f"  {name} {value:.2f}"
-        if self._bar:
-            self._bar.update(self._task, completed=state.global_step, note=note)
-        elif now - self._shown > SECONDS_BETWEEN_LINES:
-            self._shown = now
-            left = elapsed / (state.global_step - self._first_step) * (state.max_steps - state.global_step)
-            self.warn(f"step {state.global_step} of {state.max_steps}  {note}  {left:.0f} s left")
+            note += f", {SHOWN[name]} {value:.2f}"
+        left = elapsed / (done - self._first_step) * (total - done)
+        self._display.show(Step(done, total, "steps", note, left))

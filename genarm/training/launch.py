@@ -10,6 +10,7 @@ import signal
 import sys
 import tempfile
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -51,7 +52,8 @@ def launch(root: Path, dimension: str, config: TrainConfig) -> None:
     console = Console(stderr=True)
     with tempfile.TemporaryDirectory(prefix="genarm-train-") as folder, _signals_forwarded(Path(folder)):
         environment = {**os.environ, FOLDER: folder}
-        code, lines = run(command, root, environment, lambda line: console.print(line, markup=False))
+        show = partial(console.print, markup=False, highlight=False, soft_wrap=True)
+        code, lines = run(command, root, environment, show)
         if code:
             raise failure(dimension, Path(folder), lines)
 

@@ -1,11 +1,15 @@
 """The command line: what a person sees when it goes wrong, and what a machine reads when it goes right."""
 
 import errno
+import io
 import json
+import os
 import socket
+import warnings
 
 import pytest
 from cli_toys import PARAMS, PROMPTS
+from rich.console import Console
 from rich.markup import escape
 
 from genarm.cli import console
@@ -13,9 +17,10 @@ from genarm.cli import main as cli
 from genarm.errors import Busy, DataError, RegistryError, StaleDecision
 from genarm.pipeline.plan import PlannedStage
 from genarm.pipeline.plan import render as render_plan
-from genarm.report.closing import decisions_table
+from genarm.report.closing import closing_block, decisions_table
 from genarm.system.files import write_json, write_rows
 from genarm.system.layout import Layout
+from genarm.system.verbosity import LEVEL
 from genarm.types import Decision
 
 
@@ -135,3 +140,56 @@ def test_a_prefect_server_that_is_away_is_told_before_anything_starts(run, monke
         monkeypatch.setenv("PREFECT_API_URL", f"http://127.0.0.1:{free.getsockname()[1]}/api")
         code, _, err = run("run")
     assert code == 1 and "does not answer" in err and "unset PREFECT_API_URL" in err
+
+
+@pytest.mark.parametrize(
+    ("typed", "level"),
+    [
+        ("judge length -v", "verbose"),
+        ("--quiet judge length", "quiet"),
+        ("judge length --json -q", "quiet"),
+        ("judge length", "normal"),
+    ],
+)
+def test_how_much_is_told_may_be_said_before_or_after_the_command(typed, level, run, answered, monkeypatch):
+    monkeypatch.delenv(LEVEL, raising=False)
+    with warnings.catch_warnings():
+        code, _, err = run(*typed.split())
+    assert (code, err) == (0, "") and os.environ[LEVEL] == level
+
+
+def test_the_help_names_the_exit_codes_and_contrary_options_are_wrong_usage(run):
+    code, out, _ = run("--help")
+    said = " ".join(out.split())
+    assert (
+        code == 0 and "0 done, whatever was decided" in said and "3 the champion changed in the mean" in said
+    )
+    code, _, err = run("decide", "-v", "-q")
+    assert code == 2 and "exclude each other" in err
+
+
+def test_numbers_of_a_stage_are_a_table_and_not_a_python_dict(capsys):
+    stats = {"rows": 30, "splits": {"train": {"pairs": 9, "longer_is_chosen": 0.5123456}}, "refused": {}}
+    console.show(stats, as_json=False)
+    assert [line.split() for line in capsys.readouterr().out.splitlines()] == [
+        ["rows", "30"],
+        ["splits.train.pairs", "9"],
+        ["splits.train.longer_is_chosen", "0.5123"],
+    ]
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_tables_fold_between_words_and_commands_do_not_fold(width, tmp_path, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    shown = Console(file=io.StringIO(), width=width)
+    why = "harmlessness: win rate 0.70 [0.62, 0.78] n=120 over base, adjusted p 4.1e-06 < 0.01"
+    shown.print(decisions_table([Decision("harmlessness", "promote", [why], "c", None)]))
+    shown.print(
+        render_plan([PlannedStage("respond-champion@harmlessness", True, "after pairs@harmlessness")])
+    )
+    text = shown.file.getvalue()
+    assert all(len(line) <= width for line in text.splitlines())
+    assert all(word in text for word in (*why.split(), "respond-champion@harmlessness", "promote", "after"))
+    shown.print(closing_block(tmp_path, 12.3), soft_wrap=True)
+    last = shown.file.getvalue().splitlines()[-5:]
+    assert [line.split()[0] for line in last] == ["took", "report", "mlflow", "prefect", "talk"]

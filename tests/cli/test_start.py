@@ -25,6 +25,7 @@ COMMANDS = (
     "data somewhere",
     "synthesize",
     "chat",
+    "export length",
     "registry list",
     "registry show length",
     "registry promote length",

@@ -55,6 +55,8 @@ def test_a_failed_stage_is_quoted_by_its_own_error(project):
     lines = lines_of(project, "repro", "-s", "broken")
     assert starting(lines, dvc_output.NOT_REPRODUCED)
     assert str(failure("it", lines)) == "it failed: no such thing; hint: try another"
+    far = [lines[0], dvc_output.COMMAND + "genarm train kind", "killed", 'progress: {"done": 1}']
+    assert failure("it", far).message == "it failed: killed", "how far it was is no part of the error"
     absent = lines_of(project, "repro", "-s", "absent")
     assert starting(absent, dvc_output.ERROR) and "'absent' not found" in str(failure("it", absent))
 

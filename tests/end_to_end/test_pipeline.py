@@ -3,10 +3,13 @@
 import json
 import os
 import random
+import re
 import shutil
 import signal
+import sqlite3
 import subprocess
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -59,6 +62,23 @@ def test_from_data_to_a_promoted_champion(project, first_run):
     assert changed <= {"dvc.lock", "mlflow/champions.json"}
 
 
+def test_the_console_has_a_line_a_stage_and_prefect_has_everything(project, first_run):
+    stages = ["pairs vowels", "prompts", "train vowels", "respond base", "judge digits", "decide", "report"]
+    assert all(len(re.findall(rf"^{stage}  +\S.* s$", first_run, re.MULTILINE)) == 1 for stage in stages)
+    assert not re.search(r"\x1b|Running stage|lock file|Finished in state|Warning|\{", first_run)
+    assert first_run.count("win rate") == 4, "two decisions on two dimensions, told once"
+    with closing(sqlite3.connect(project / ".prefect" / "prefect.db")) as database:
+        name, message = database.execute(
+            "select r.name, s.message from flow_run r join flow_run_state s on s.id = r.state_id"
+        ).fetchone()
+        tasks = {name for (name,) in database.execute("select name from task_run")}
+        log = {message for (message,) in database.execute("select message from log")}
+    assert message == "vowels promoted, digits promoted" and name == f"align: {message}"
+    assert {*stages, "register vowels", "promote digits"} <= tasks
+    assert {"Running stage 'train@vowels':", "Updating lock file 'dvc.lock'"} <= log
+    assert any("validation accuracy" in line for line in log)
+
+
 def test_again_nothing_is_done_twice(project, first_run):
     before = adapters(project), (project / "artifacts/responses/base.jsonl").stat().st_mtime_ns
     again = genarm(project, "run")
@@ -75,7 +95,8 @@ def test_one_changed_parameter_concerns_one_dimension(project, first_run, base):
     log = genarm(project, "run")
     after = adapters(project)
     assert after["vowels"] == before["vowels"] and after["digits"] != before["digits"]
-    assert "train@digits: ran" in log and "train@vowels" not in log and "respond@vowels" not in log
+    assert re.search(r"^train digits +28 pairs, validation accuracy [\d.]+ .*, [\d.]+ s$", log, re.MULTILINE)
+    assert re.search(r"^train vowels +unchanged$", log, re.MULTILINE) and "respond vowels" not in log
     decision = json.loads((project / "artifacts/decisions.json").read_text())["digits"]
     assert decision["champion"]["version"] == 1 and decision["reasons"]
 

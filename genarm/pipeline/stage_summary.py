@@ -1,0 +1,74 @@
+"""What a finished stage did, as one line for a reader, with the numbers that tell most of it."""
+
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+from typing import Any, get_args
+
+from genarm.data import dvc
+from genarm.errors import GenarmError
+from genarm.pipeline.project import Project
+from genarm.pipeline.stage_names import JUDGE, PAIRS, PROMPTS, REPORT, RESPOND_OF, TRAIN, dimension_of
+from genarm.system.files import read_json, read_rows
+from genarm.types import Prompt, Response, Side, Verdict
+
+
+def title_of(stage: str) -> str:
+    """A stage as a person calls it, which is also how it is typed: `train@positive` -> `train positive`."""
+    name, _, dimension = stage.partition("@")
+    return "data" if stage == dvc.POINTER else f"{name.replace('-', ' ')} {dimension}".strip()
+
+
+def summary(project: Project, stage: str) -> str:
+    """`400 pairs, validation accuracy 0.55`, from what the stage wrote; empty where that says nothing."""
+    name, dimension = stage.partition("@")[0], dimension_of(stage)
+    sides: dict[str, Side] = {RESPOND_OF[side]: side for side in get_args(Side)}
+    try:
+        if name == dvc.POINTER:
+            return f"version {(dvc.data_version(project.root) or '')[:12]}"
+        if name == PAIRS:
+            return _pairs(read_json(project.layout.pairs_stats(dimension), dict[str, Any]))
+        if name == PROMPTS:
+            return f"{len(read_rows(project.layout.prompts, Prompt))} evaluation prompts"
+        if name == TRAIN:
+            return _train(read_json(project.layout.train_metrics(dimension), dict[str, float]))
+        if name in sides:
+            file = project.layout.responses(sides[name], dimension or None)
+            return _responses(read_rows(file, Response), guided=name != RESPOND_OF["base"])
+        if name == JUDGE:
+            return _verdicts(read_rows(project.layout.verdicts(dimension), Verdict), dimension)
+        if name == REPORT:
+            return (project.layout.report / "report.html").relative_to(project.root).as_posix()
+    except (GenarmError, OSError, KeyError, TypeError):  # a line for a reader is no reason to fail
+        return ""
+    return ""
+
+
+def _pairs(stats: Mapping[str, Any]) -> str:
+    refused = stats["rows"] - stats["pairs"]
+    words = f"{stats['pairs']} pairs, {stats['splits']['train']['pairs']} to train on"
+    return words + (f", {refused} rows refused" if refused else "")
+
+
+def _train(metrics: dict[str, float]) -> str:
+    words = f"{metrics['train/pairs']:.0f} pairs"
+    if (accuracy := metrics.get("validation/accuracy")) is not None:
+        words += f", validation accuracy {accuracy:.2f}"
+    if (before := metrics.get("validation/accuracy_before")) is not None:
+        words += f" ({before:.2f} before)"
+    return words
+
+
+def _responses(responses: Sequence[Response], guided: bool) -> str:
+    if not responses:
+        return "no champion yet"
+    words = f"{len(responses)} responses, {fmean(r.tokens for r in responses):.0f} tokens each"
+    return words + (f", KL {fmean(r.kl for r in responses):.2f}" if guided else "")
+
+
+def _verdicts(verdicts: Sequence[Verdict], dimension: str) -> str:
+    # Against the rival: the champion, or the base model while there is none.
+    own = [v for v in verdicts if v.dimension == dimension and v.left == "challenger"]
+    rival = "champion" if any(v.right == "champion" for v in own) else "base"
+    read = [v.preference for v in own if v.right == rival and v.preference is not None]
+    wins = fmean((p > 0) + (p == 0) / 2 for p in read) if read else 0
+    return f"{len(verdicts)} verdicts" + (f", {wins:.2f} of prompts won over {rival}" if read else "")
