@@ -127,7 +127,7 @@ def test_the_plan_tells_what_a_run_would_refuse_and_then_the_stages(root, monkey
     edit(root / "params.yaml", "judges:Relevant", "refusl")
     monkeypatch.chdir(root)
     done = CliRunner().invoke(app, ["plan"])
-    assert done.exit_code == 0 and "would run" in done.stdout and "judge@preference" in done.stdout
+    assert done.exit_code == 0 and "never run here" in done.stdout and "judge@preference" in done.stdout
     assert done.stderr.startswith("would fail: dimensions.preference.judge: unknown scorer 'refusl'")
     assert "warning: commit" in done.stderr and "(params.yaml)" in done.stderr
 
