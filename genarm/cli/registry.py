@@ -22,7 +22,9 @@ def list_versions(as_json: Json = False) -> None:
 @app.command("show")
 def show_version(
     dimension: Dimension,
-    version: Annotated[str, typer.Argument(help="a number or an alias")] = "champion",
+    version: Annotated[
+        str, typer.Argument(help="a number or an alias; the champion or, while there is none, the newest")
+    ] = "",
     as_json: Json = False,
 ) -> None:
     """One version: who made it the champion, when and why, metrics, trail, lineage."""

@@ -26,6 +26,39 @@ def missing_keys(values: Mapping[str, Any], folder: Path) -> list[str]:
     return [key for key in wanted if not _has(values, key)]
 
 
+def stage_names(folder: Path) -> frozenset[str] | None:
+    """Every stage of the `dvc.yaml` of a folder as DVC names it, such as `train@plain`.
+
+    None where that file or the parameters cannot be read, or a stage is repeated for what is not known here.
+    """
+    try:
+        stages = YAML(typ="safe").load((folder / STAGES).read_text(encoding="utf-8"))["stages"]
+        values = YAML(typ="safe").load((folder / PARAMS).read_text(encoding="utf-8"))
+        return frozenset(full for name, stage in stages.items() for full in _names(name, stage, values))
+    except (OSError, YAMLError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _names(name: str, stage: Mapping[str, Any], values: Mapping[str, Any]) -> Iterator[str]:
+    """The names of one stage, once for each entry of its `foreach` or its `matrix`."""
+    if "foreach" in stage:
+        resolved = _resolved(stage["foreach"], values)
+        rows = [list(resolved) if isinstance(resolved, Mapping) else [*map(_in_name, enumerate(resolved))]]
+    elif "matrix" in stage:
+        rows = [_entries(entries, values) for entries in stage["matrix"].values()]
+    else:
+        yield name
+        return
+    for chosen in itertools.product(*rows):
+        yield f"{name}@{'-'.join(map(str, chosen))}"
+
+
+def _in_name(entry: tuple[int, Any]) -> Any:
+    """An item of a list by itself, one that has parts of its own by its place."""
+    place, item = entry
+    return place if isinstance(item, Mapping | list) else item
+
+
 def _keys(stage: Mapping[str, Any], values: Mapping[str, Any]) -> Iterator[str]:
     """The keys that one stage names, once for each entry of its `foreach` or its `matrix`."""
     each = stage.get("foreach")

@@ -14,6 +14,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+from genarm.config.demanded import stage_names
 from genarm.errors import DataError
 
 LOCK = "dvc.lock"
@@ -83,6 +84,9 @@ class Records:
 def read_records(root: Path) -> Records | None:
     """What `dvc.lock` and `data.dvc` record; None where there is no `dvc.lock`, as before the first run.
 
+    DVC keeps the entries of stages that `dvc.yaml` no longer has, as of a dimension that was removed. They say
+    nothing of the files that are there now, so they are left out.
+
     Raises DataError naming file and line where one of them was cut short, left by a merge, or lacks a hash.
     """
     lock = _read(root, LOCK)
@@ -91,6 +95,8 @@ def read_records(root: Path) -> Records | None:
     stages = lock.get("stages")
     if not isinstance(stages, dict):
         raise _damaged(LOCK, "it names no stages")
+    if (known := stage_names(root)) is not None:
+        stages = {name: stage for name, stage in stages.items() if name in known}
     outputs, inputs = list(_entries(POINTER, POINTER, _read(root, POINTER) or {}, "outs")), list[Recorded]()
     for name, stage in stages.items():
         outputs += _entries(LOCK, str(name), stage, "outs")

@@ -18,10 +18,17 @@ def versions(project: Project) -> list[dict[str, Any]]:
     return registry.connect(project.root).list(list(project.params.dimensions))
 
 
-def version(project: Project, dimension: str, wanted: int | str) -> dict[str, Any]:
-    """All that is known of one version, by number or alias."""
-    known = project.params.known(dimension)
-    return registry.connect(project.root).show(known, wanted)
+def version(project: Project, dimension: str, wanted: int | str = "") -> dict[str, Any]:
+    """All that is known of one version, by number or alias.
+
+    By default it is the champion or, while there is none, the newest one. Raises RegistryError where there is
+    no such version.
+    """
+    known, store = project.params.known(dimension), registry.connect(project.root)
+    stored = [] if wanted else store.list([known])
+    in_use = [row for row in stored if "champion" in row["aliases"]]
+    newest = sorted(stored, key=lambda row: -row["version"])
+    return store.show(known, wanted or next((row["version"] for row in [*in_use, *newest]), "champion"))
 
 
 def promote(project: Project, dimension: str, version: int | None, force: str) -> str:

@@ -60,6 +60,18 @@ def test_what_stands_behind_a_path_is_found_back_to_the_data(root):
     assert records.parameters["pairs"] == {"params.yaml": {"dimensions": ["kind"]}}
 
 
+def test_a_stage_that_is_no_more_says_nothing(root):
+    """The file of its dimension may be gone, and another stage may write where it wrote."""
+    (root / "dvc.yaml").write_text(
+        "stages: {pairs: {foreach: '${dimensions}', do: {}}, train: {matrix: {dim: '${dimensions}'}}, a: {}}"
+    )
+    assert len(read_records(root).outputs) == 3, "without parameters nothing is known to be gone"
+    (root / "params.yaml").write_text("dimensions: {kind: {}, curt: {}}")
+    assert [record.stage for record in read_records(root).outputs] == ["data.dvc", "train@kind"]
+    (root / "params.yaml").write_text("dimensions: {curt: {}}")
+    assert [record.stage for record in read_records(root).outputs] == ["data.dvc"]
+
+
 def test_the_object_of_a_record_lies_where_the_version_of_dvc_puts_it(root):
     pairs, arm = read_records(root).outputs[1:]
     assert pairs.object == "files/md5/21/23456789abcdef0123456789abcdef.dir"
