@@ -84,8 +84,8 @@ class Records:
 def read_records(root: Path) -> Records | None:
     """What `dvc.lock` and `data.dvc` record; None where there is no `dvc.lock`, as before the first run.
 
-    DVC keeps the entries of stages that `dvc.yaml` no longer has, as of a dimension that was removed. They say
-    nothing of the files that are there now, so they are left out.
+    DVC keeps the entries of stages that `dvc.yaml` no longer has, such as those of a dimension that was
+    removed. They say nothing of the files that are there now, so they are left out.
 
     Raises DataError naming file and line where one of them was cut short, left by a merge, or lacks a hash.
     """
