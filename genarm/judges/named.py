@@ -56,7 +56,7 @@ def find(path: str, root: Path | None) -> Named:
 
 
 def _not_imported(path: str, module: str, error: Exception, root: Path | None) -> JudgeError:
-    is_absent = isinstance(error, ModuleNotFoundError) and module.startswith(error.name or "?")
+    is_absent = isinstance(error, ModuleNotFoundError) and f"{module}.".startswith(f"{error.name}.")
     if not is_absent:
         return JudgeError(
             f"judge {path!r}: cannot import {module!r}: {in_one_line(error)}",

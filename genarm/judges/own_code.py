@@ -31,8 +31,8 @@ class OwnCode:
 
     @property
     def files(self) -> list[Path]:
-        """The files that were loaded so far, sorted."""
-        return sorted({Path(file).resolve() for m in self._modules.values() if (file := m.__file__)})
+        """The files that were loaded so far, sorted, as they are called in the folder."""
+        return sorted({self._here(file) for m in self._modules.values() if (file := m.__file__)})
 
     def load(self, module: str) -> ModuleType:
         """Import a module that the folder holds; what it raises is not caught.
@@ -69,7 +69,12 @@ class OwnCode:
     def _lies_here(self, package: ModuleType, top: str) -> bool:
         places = [package.__file__] if package.__file__ else list(getattr(package, "__path__", ()))
         ours = {self.root / f"{top}.py", self.root / top / "__init__.py", self.root / top}
-        return any(Path(place).resolve() in ours for place in places)
+        return any(self._here(place) in ours for place in places)
+
+    def _here(self, place: str) -> Path:
+        """A path below the folder as it is, since a file in it may be a link to one elsewhere."""
+        path = Path(place)
+        return path if path.is_relative_to(self.root) else path.resolve()
 
     def _refuse_another(self, top: str) -> None:
         try:

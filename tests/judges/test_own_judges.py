@@ -112,6 +112,13 @@ def test_its_files_and_version_are_known_and_nothing_of_it_stays_behind(project)
     assert not (project / "__pycache__").exists()
 
 
+def test_a_file_that_is_a_link_is_one_of_the_project_under_its_name_there(project, tmp_path_factory):
+    elsewhere = (project / "own_words.py").rename(tmp_path_factory.mktemp("shared") / "words.py")
+    (project / "own_words.py").symlink_to(elsewhere)
+    found = load_with_origin(ScorerConfig(scorer="own_judges:Echo"), project)
+    assert found.files == [project / "own_judges.py", project / "own_words.py"]
+
+
 def test_two_projects_in_one_process_have_their_own(tmp_path):
     for name, sign in (("one", ""), ("two", "-")):
         (tmp_path / name / "mine").mkdir(parents=True)
@@ -141,12 +148,12 @@ def test_a_name_that_another_module_has_is_refused(project):
         ({"scorer": "own_judges:Shorter", "tie": 1}, "compares by itself.*remove tie"),
         ({"scorer": "own_judges:plainly", "options": {"facto": 2}}, "did you mean 'factor'"),
         ({"scorer": "own_broken:f"}, r"SyntaxError: .*own_broken.py:2"),
-        ({"scorer": "own_needs:f"}, r"No module named 'not_here' .*own_needs.py:1.*install what it needs"),
+        ({"scorer": "own_needs:f"}, r"No module named 'own_need' .*own_needs.py:1.*install what it needs"),
     ],
 )
 def test_what_cannot_be_loaded_is_told_with_its_line(config, message, project):
     (project / "own_broken.py").write_text("\ndef f(text) return 1\n")
-    (project / "own_needs.py").write_text("import not_here\n")
+    (project / "own_needs.py").write_text("import own_need\n")
     with pytest.raises(JudgeError, match=message) as caught:
         load_judge(ScorerConfig(**config), project)
     assert "\n" not in str(caught.value)

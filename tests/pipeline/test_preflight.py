@@ -73,7 +73,7 @@ def test_where_all_is_in_order_nothing_is_told(root):
             '{files: "**/*", columns: {chosen: choosen}}',
             "pairs.jsonl has no column 'choosen' .did you mean 'chosen'",
         ),
-        ("data/pairs.jsonl", '"chosen"', '"better"', "none of the first 20 rows is a preference pair: row 1"),
+        ("data/pairs.jsonl", '"chosen"', '"better"', "none of the first 30 rows is a preference pair: row 1"),
         ("params.yaml", "layers: all", "layers: 9", "lora.layers = 9, but .* has 4 layers.*1 to 4"),
         ("params.yaml", "max_new_tokens: 16", "max_new_tokens: 99999", "leaves no room for a prompt"),
         ("params.yaml", "    train: {}", "    train: {model: ./none}", "'./none' is no folder"),
@@ -86,6 +86,21 @@ def test_what_is_wrong_is_told_with_a_way_out(file, old, new, told, root):
     with pytest.raises(PipelineError, match=told) as caught:
         preflight.require(Project(root))
     assert caught.value.hint and "\n" not in str(caught.value)
+
+
+def test_a_file_may_begin_with_rows_that_are_refused(root):
+    good = (root / "data" / "pairs.jsonl").read_text()
+    (root / "data" / "pairs.jsonl").write_text('{"prompt": "say"}\n' * 25 + good)
+    (told,) = preflight.require(Project(root))
+    assert "25 of the first 26 rows are refused: row 1 of pairs.jsonl" in told.detail
+
+
+def test_a_gpu_that_does_not_tell_its_memory_is_no_error(tmp_path, monkeypatch):
+    (tmp_path / "nvidia-smi").write_text("#!/bin/sh\necho '[N/A], [N/A]'\n")
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr(Path, "exists", lambda _: True)  # of the device
+    assert room.capacity().what == "the memory"
 
 
 def test_all_that_is_wrong_is_told_at_once(root):

@@ -5,6 +5,9 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
 from genarm.errors import ConfigError, JudgeError
 from genarm.judges import LoadedJudge, load_with_origin
 from genarm.judges import judge as compare
@@ -73,7 +76,9 @@ def code_results(project: Project, loaded: dict[str, LoadedJudge]) -> list[Check
         )
         lines = ", ".join(f"`- {path}`" for path in stray)
         results.append(fail("judges", detail, f"add {lines} to the deps of the stage {JUDGE} in {FILE}"))
-    for name in sorted({j.package for j in loaded.values() if j.package} - _pinned(project.root, listed)):
+    pinned = _pinned(project.root, listed)
+    packages = sorted({judge.package for judge in loaded.values() if judge.package})
+    for name in (package for package in packages if canonicalize_name(package) not in pinned):
         detail = f"a judge is of the package {name}, and another version of it would not make verdicts anew"
         fix = (
             f"name {name} with its version in {REQUIREMENTS}, and that file in the deps of the stage {JUDGE}"
@@ -87,12 +92,10 @@ def _covered(path: str, listed: Iterable[str]) -> bool:
 
 
 def _pinned(root: Path, listed: Iterable[str]) -> set[str]:
-    """The packages that a requirements file among the dependencies names."""
-    from packaging.requirements import InvalidRequirement, Requirement
-
+    """The packages that a requirements file among the dependencies names, in canonical spelling."""
     names = set[str]()
     if REQUIREMENTS in listed and (file := root / REQUIREMENTS).is_file():
         for line in file.read_text(encoding="utf-8").splitlines():
             with contextlib.suppress(InvalidRequirement):
-                names.add(Requirement(line.split("#")[0].strip()).name)
+                names.add(canonicalize_name(Requirement(line.split("#")[0].strip()).name))
     return names

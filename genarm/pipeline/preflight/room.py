@@ -113,10 +113,11 @@ def capacity() -> Capacity:
     """The memory of the GPUs together, where NVIDIA's tool sees any, else what this process may use."""
     if shutil.which("nvidia-smi") and Path("/dev/nvidia0").exists():
         query = ["nvidia-smi", "--query-gpu=memory.total,memory.free", "--format=csv,noheader,nounits"]
-        done = subprocess.run(query, capture_output=True, text=True, check=False, timeout=5)
-        gpus = [
-            [int(n) for n in line.split(",")] for line in done.stdout.splitlines() if done.returncode == 0
-        ]
+        try:
+            told = subprocess.run(query, capture_output=True, text=True, check=True, timeout=5).stdout
+            gpus = [[int(n) for n in line.split(",")] for line in told.splitlines()]
+        except (OSError, subprocess.SubprocessError, ValueError):
+            gpus = []  # a driver that fails or hangs, or a GPU that shares the machine's memory: "[N/A]"
         if gpus:
             total, free = (sum(column) * 2**20 for column in zip(*gpus, strict=True))
             return Capacity("the GPU memory", total, free)

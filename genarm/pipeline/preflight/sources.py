@@ -15,6 +15,7 @@ from genarm.pipeline.check_result import CheckResult, fail, ok, warn
 from genarm.pipeline.project import Project
 
 ROWS = 20  # of a file
+MOST = 1000  # of a file in which none of those is a pair: a file may begin with rows that are refused
 FILES = 50  # of a dimension
 WHOLE = 64 << 20  # bytes of a .json file, which is read whole
 
@@ -50,14 +51,18 @@ def _first_rows(data: Path, key: str, source: SourceConfig) -> tuple[list[CheckR
             continue
         name = path.relative_to(data).as_posix()
         columns = ColumnMap(source.columns.by_part(), name)
-        for row in islice(read_file(path, name, columns.columns), ROWS):
+        good = 0
+        for read, row in enumerate(islice(read_file(path, name, columns.columns), MOST)):
+            if read >= ROWS and good:
+                break
             rows += 1
             try:
                 parse(columns.row(row.value), source.format, source.preferred)
-                parsed += 1
+                good += 1
             except Refused as why:
                 refused += 1
                 example = example or f"row {row.number} of {name}: {why.reason}, {why.detail}".rstrip(", ")
+        parsed += good
         columns.check(PAIR)
     count = "1 file" if len(files) == 1 else f"{len(files)} files"
     results = list[CheckResult]()
