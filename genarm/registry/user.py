@@ -2,13 +2,19 @@
 
 import getpass
 
+from genarm.system.redact import redact
+
 
 def user_name() -> str:
-    """`$MLFLOW_TRACKING_USERNAME`, the name in `~/.mlflow/credentials`, or the login; empty where none is."""
+    """`$MLFLOW_TRACKING_USERNAME`, the name in `~/.mlflow/credentials`, or the login; empty where none is.
+
+    Some servers take a token for the name as well. Such a one is a secret, which a tag must not show.
+    """
     from mlflow.utils.credentials import read_mlflow_creds
 
-    if name := read_mlflow_creds().username:
-        return name
+    known = read_mlflow_creds()
+    if known.username and known.username != known.password and redact(known.username) == known.username:
+        return known.username
     try:
         return getpass.getuser()
     except (ImportError, KeyError, OSError):  # a container may run under a number without a name

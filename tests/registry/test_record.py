@@ -111,3 +111,6 @@ def test_a_user_is_called_as_on_the_server(monkeypatch: pytest.MonkeyPatch) -> N
     assert user_name() == "ada"
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "grace")
     assert user_name() == "grace"
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "0123456789abcdef")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "0123456789abcdef")
+    assert user_name() == "ada", "a token in the place of the name is shown to nobody"
