@@ -5,11 +5,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from genarm import __version__
-
-out = Console(markup=False, emoji=False)
+from genarm.cli.console import Json, out, show
 
 
 def _show_version(asked: bool) -> None:
@@ -50,7 +48,7 @@ def init(
     columns: Annotated[
         str, typer.Option(help="such as prompt=question,chosen=good,rejected=bad; by default they are found")
     ] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="print JSON, for machines")] = False,
+    as_json: Json = False,
 ) -> None:
     """Start a project: parameters, stages, a repository of git and DVC, and its data where it is named."""
     from genarm.operations import new_project
@@ -59,9 +57,7 @@ def init(
     names = [name.strip() for name in dimensions.split(",") if name.strip()]
     project = new_project.create(folder, data, names, base, columns_of(columns))
     if as_json:
-        from genarm.system.files import to_json
-
-        print(to_json(project))
+        show(project, as_json)
         return
     out.print(f"wrote in {project.folder}:", soft_wrap=True, highlight=False)
     for name in project.written:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from genarm.cli.console import PARAMS, Json, out
+from genarm.cli.console import PARAMS, Json, out, show
 from genarm.config.explain import nearest
 from genarm.errors import ConfigError
 from genarm.system import env
@@ -21,7 +21,6 @@ def params(
     from genarm.config import load_params
     from genarm.config.reference import keys, value_of
     from genarm.config.reference import markdown as page
-    from genarm.system.files import to_json
 
     if markdown:
         print(page(), end="")
@@ -35,7 +34,7 @@ def params(
     inside = load_params(file) if file.is_file() else None
     values = {key.path: value_of(inside, key) for key in wanted if key.is_value} if inside else {}
     if as_json:
-        print(to_json([{**asdict(key), "value": values.get(key.path)} for key in wanted]))
+        show([{**asdict(key), "value": values.get(key.path)} for key in wanted], as_json)
         return
     table = Table(show_edge=False, pad_edge=False)
     table.add_column("key", no_wrap=True)

@@ -70,8 +70,8 @@ def data(
 def interrupt_stays_one() -> Iterator[None]:
     """Raise KeyboardInterrupt for the error that Prefect makes of one.
 
-    On a terminal Ctrl-C reaches its temporary server too, so Prefect finds none to note the end of the run.
-    The next run marks this one as crashed.
+    On a terminal Ctrl-C reaches every process there, also a server that somebody started from it. Where
+    Prefect finds none to note the end of the run, the next run marks this one as crashed.
     """
     try:
         yield

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 from genarm.evaluation.rule import holm
+from genarm.evaluation.scorecard import comparison
 from genarm.system import metric_names as names
-from genarm.types import Comparison, Scorecard
+from genarm.types import Scorecard
 
 
 def measures(scorecards: Sequence[Scorecard]) -> dict[str, dict[str, float]]:
@@ -14,42 +15,37 @@ def measures(scorecards: Sequence[Scorecard]) -> dict[str, dict[str, float]]:
     after them. The scorecards are those decided together, since p is adjusted over them as the rule does it.
     Empty for a challenger that is the champion: nothing was measured of it.
     """
-    own = {card.dimension: _against_rival(card, card.dimension) for card in scorecards}
-    tried = {dimension: comparison.p_value for dimension, comparison in own.items() if comparison}
+    own = {card.dimension: comparison(card, card.dimension, card.rival) for card in scorecards}
+    tried = {dimension: found.p_value for dimension, found in own.items() if found}
     adjusted = dict(zip(tried, holm([*tried.values()]), strict=True))
     return {card.dimension: _of(card, adjusted.get(card.dimension)) for card in scorecards}
 
 
 def _of(card: Scorecard, adjusted: float | None) -> dict[str, float]:
-    found: dict[str, float] = {}
-    for comparison in card.comparisons:
-        if (comparison.left, comparison.right) != ("challenger", card.rival):
+    measured: dict[str, float] = {}
+    for compared in card.comparisons:
+        if (compared.left, compared.right) != ("challenger", card.rival):
             continue
-        rate = comparison.win_rate
+        rate = compared.win_rate
         numbers = {
             names.WIN_RATE: rate.value,
             names.WIN_RATE_LOWER: rate.interval[0],
             names.WIN_RATE_UPPER: rate.interval[1],
             names.WIN_RATE_N: float(rate.n),
-            names.P_VALUE: comparison.p_value,
+            names.P_VALUE: compared.p_value,
         }
-        if comparison.dimension == card.dimension:
-            found |= numbers
+        if compared.dimension == card.dimension:
+            measured |= numbers
         else:
-            found |= {names.guard_name(name, comparison.dimension): v for name, v in numbers.items()}
+            measured |= {names.guard_name(name, compared.dimension): v for name, v in numbers.items()}
     if adjusted is not None:
-        found[names.P_ADJUSTED] = adjusted
+        measured[names.P_ADJUSTED] = adjusted
     for health in card.health:
         if health.side == "challenger":
-            found |= {
+            measured |= {
                 names.PERPLEXITY: health.perplexity,
                 names.REPETITION: health.repetition,
                 names.KL: health.kl,
                 names.MEAN_TOKENS: health.mean_tokens,
             }
-    return found
-
-
-def _against_rival(card: Scorecard, dimension: str) -> Comparison | None:
-    sides = (dimension, "challenger", card.rival)
-    return next((c for c in card.comparisons if (c.dimension, c.left, c.right) == sides), None)
+    return measured

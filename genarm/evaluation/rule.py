@@ -39,8 +39,9 @@ from scipy import stats
 
 from genarm.config import RuleConfig
 from genarm.errors import DataError
+from genarm.evaluation.scorecard import comparison
 from genarm.evaluation.win_rate import wilson
-from genarm.types import Comparison, Decision, Scorecard, Side
+from genarm.types import Comparison, Decision, Scorecard
 
 MAX_UNREAD = 0.1  # share of prompts; with more, the unread verdicts might have changed the result
 REPETITION_FLOOR = 0.02
@@ -251,10 +252,8 @@ def _same(card: Scorecard) -> bool:
 
 
 def _against_rival(card: Scorecard, dimension: str) -> Comparison:
-    sides: tuple[Side, Side] = ("challenger", card.rival)
-    for comparison in card.comparisons:
-        if comparison.dimension == dimension and (comparison.left, comparison.right) == sides:
-            return comparison
+    if found := comparison(card, dimension, card.rival):
+        return found
     raise DataError(
         f"scorecard of {card.dimension!r} does not compare challenger and {card.rival} on {dimension!r}",
         hint=f"judge them first: genarm judge {card.dimension}",

@@ -9,7 +9,7 @@ from genarm.evaluation.length_control import length_controlled
 from genarm.evaluation.text_health import text_health
 from genarm.evaluation.win_rate import preferences_by_prompt, win_rate
 from genarm.system import metric_names as names
-from genarm.types import Champion, Response, Scorecard, Side, Verdict
+from genarm.types import Champion, Comparison, Response, Scorecard, Side, Verdict
 
 SIDES: tuple[Side, ...] = ("base", "champion", "challenger")
 
@@ -63,6 +63,12 @@ def score(
         comparisons=comparisons,
         health=[text_health(side, responses[side]) for side in SIDES if side in responses],
     )
+
+
+def comparison(card: Scorecard, dimension: str, right: Side) -> Comparison | None:
+    """The challenger against one side on one dimension; None where that was not compared."""
+    wanted = (dimension, "challenger", right)
+    return next((c for c in card.comparisons if (c.dimension, c.left, c.right) == wanted), None)
 
 
 def metrics(card: Scorecard) -> dict[str, object]:

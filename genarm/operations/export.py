@@ -19,7 +19,6 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from genarm import __version__, registry
 from genarm.errors import AdapterError, ConfigError, RegistryError
-from genarm.models import ModelSource
 from genarm.models.arm import CARD, check_weights, files, is_full, own_source, read_card
 from genarm.pipeline.project import Project
 from genarm.registry import tags
@@ -28,6 +27,8 @@ from genarm.system.process import OnLine, ignore
 from genarm.types import ArmCard
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
     from genarm.operations.merged_model import Loss
     from genarm.registry.versions import Version
 
@@ -160,7 +161,7 @@ def _write_merged(
         load_model(source, params.base.dtype, params.base.device_map),
         arm,
         card.weight,
-        prompts=_prompts(project, source),
+        prompts=_prompts(project, tokenizer),
         vocab=len(tokenizer),
         temperature=sampling.temperature,
         say=say,
@@ -173,13 +174,13 @@ def _write_merged(
     return result
 
 
-def _prompts(project: Project, source: ModelSource) -> list[list[int]]:
+def _prompts(project: Project, tokenizer: "PreTrainedTokenizerBase") -> list[list[int]]:
     """A few evaluation prompts of the project, or questions that anybody may ask."""
-    from genarm.models import load_tokenizer, render
+    from genarm.models import render
     from genarm.operations.merged_folder import MEASURED, QUESTIONS
 
-    file, tokenizer = project.layout.prompts, load_tokenizer(source)
-    conversations = [prompt.messages for prompt in project.prompts()] if file.is_file() else QUESTIONS
+    known = project.layout.prompts.is_file()
+    conversations = [prompt.messages for prompt in project.prompts()] if known else QUESTIONS
     rendered = (render(tokenizer, messages) for messages in conversations)
     short = (ids for ids in rendered if len(ids) <= 256)
     return [ids for ids, _ in zip(short, range(MEASURED), strict=False)]

@@ -29,10 +29,9 @@ def changes(root: Path, file: str, recorded: Mapping[str, Any], keys: Mapping[st
             was, is_now = _version(recorded[key]), _version(_at(now, key))
             words.append(f"{Path(file).stem.removesuffix('s')} of {key} {was} -> {is_now}")
             continue
-        if key in recorded and now is not None:
-            words += _differences(key, recorded[key], _at(now, key))
-        if not words or not words[-1].startswith(key):
-            words.append(f"{key} {how}")
+        comparable = key in recorded and now is not None
+        found = [*_differences(key, recorded[key], _at(now, key))] if comparable else []
+        words += found or [f"{key} {how}"]
     return words if len(words) <= SHOWN else [*words[:SHOWN], f"{len(words) - SHOWN} more"]
 
 

@@ -18,7 +18,7 @@ WRITTEN_BY_A_RUN = ("dvc.lock", "mlflow/*.json")
 
 def git_commit(root: Path) -> str | None:
     """The commit that is checked out; None outside a repository or before the first commit."""
-    return _git(root, "rev-parse", "HEAD") or None
+    return git(root, "rev-parse", "HEAD") or None
 
 
 def git_dirty(root: Path) -> bool:
@@ -29,7 +29,7 @@ def git_dirty(root: Path) -> bool:
 def changed_files(root: Path) -> list[str]:
     """The tracked files that differ from the commit, apart from what a run itself writes."""
     ignored = (f":!{pattern}" for pattern in WRITTEN_BY_A_RUN)
-    told = _git(root, "status", "--porcelain", "--untracked-files=no", "--", ".", *ignored)
+    told = git(root, "status", "--porcelain", "--untracked-files=no", "--", ".", *ignored)
     return [line.strip().partition(" ")[2].strip() for line in told.splitlines()]
 
 
@@ -53,7 +53,7 @@ def report_lineage(project: Project) -> dict[str, str]:
         "date": datetime.now(UTC).date().isoformat(),
         "git commit": commit or "",
         "git dirty": str(git_dirty(project.root)).lower() if commit else "",
-        "git page": commit_page(_git(project.root, "remote", "get-url", "origin"), commit) if commit else "",
+        "git page": commit_page(git(project.root, "remote", "get-url", "origin"), commit) if commit else "",
         "data md5": data_version(project.root) or "",
         "mlflow server": server_page(os.environ.get("MLFLOW_TRACKING_URI", "")),
         "prefect server": server_page(
@@ -93,6 +93,7 @@ def server_page(address: str) -> str:
     return f"https://app.prefect.cloud/account/{cloud[1]}/workspace/{cloud[2]}" if cloud else page
 
 
-def _git(root: Path, *arguments: str) -> str:
+def git(root: Path, *arguments: str) -> str:
+    """What git prints in a folder, without white space around it; empty where it fails."""
     done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=False)
     return done.stdout.strip() if done.returncode == 0 else ""  # before the first commit, git prints "HEAD"

@@ -122,9 +122,10 @@ def _reasons(stage: str, entries: Sequence[object], told: Told, follows: bool) -
                     words += told(stage, path, how)
                 elif not (follows and what == "changed deps" and path.startswith("artifacts")):
                     paths.setdefault(str(how), []).append(path)
-    return words + [f"{_several(names)} {how}" for how, names in paths.items()]
+    return words + [f"{several(names)} {how}" for how, names in paths.items()]
 
 
-def _several(names: Sequence[str]) -> str:
+def several(names: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
     shown = ", ".join(names[:SHOWN])
     return shown if len(names) <= SHOWN else f"{shown} and {len(names) - SHOWN} more"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from genarm.registry import tags
 from genarm.registry.lease import busy
 from genarm.registry.model_files import has_files, stored_card
-from genarm.registry.pending import DONE, PENDING, ROLLED_BACK
+from genarm.registry.standing import DONE, PENDING, ROLLED_BACK
 from genarm.registry.store import Store, translates_errors
 from genarm.registry.versions import SHA256, Version, delete_tag, point, run_of, set_tag, versions
 

@@ -21,13 +21,12 @@ from genarm.errors import DataError, StaleDecision
 from genarm.registry import tags
 from genarm.registry.decision_log import log_rollback
 from genarm.registry.record import note_text
+from genarm.registry.standing import PENDING, ROLLED_BACK
 from genarm.registry.store import Store
 from genarm.registry.version_page import refresh, refresh_pages
 from genarm.registry.versions import Version, aliases, delete_tag, get, point, set_tag, versions
 from genarm.system.files import read_value
 
-PENDING, DONE = "pending", "done"
-ROLLED_BACK = "rolled back: "  # begins PROMOTION of a version that a rollback replaced
 REASON_LENGTH = 500
 
 

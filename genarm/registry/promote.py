@@ -19,8 +19,9 @@ from genarm.errors import GenarmError, RegistryError, StaleDecision
 from genarm.registry import tags
 from genarm.registry.champions import champions, describe, fetch
 from genarm.registry.decision_log import log_decision
-from genarm.registry.pending import DONE, begin_promotion, revert_promotion
+from genarm.registry.pending import begin_promotion, revert_promotion
 from genarm.registry.repair import repair, unfinished
+from genarm.registry.standing import DONE
 from genarm.registry.store import Store, translates_errors
 from genarm.registry.tags import model_name
 from genarm.registry.user import user_name

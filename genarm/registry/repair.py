@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from genarm.errors import StaleDecision
 from genarm.registry import tags
 from genarm.registry.mending import faults
-from genarm.registry.pending import DONE, PENDING, RollbackPlan, complete_rollback, revert_promotion
+from genarm.registry.pending import RollbackPlan, complete_rollback, revert_promotion
+from genarm.registry.standing import DONE, PENDING
 from genarm.registry.store import Store, translates_errors
 from genarm.registry.versions import Version, aliases, delete_tag, point, run_of, versions
 

@@ -9,7 +9,8 @@ from genarm.registry.record import rollback_note
 from genarm.registry.versions import Version
 
 FLOW_RUN = re.compile("[0-9a-f]{8}-[0-9a-f-]{27}")
-DONE, ROLLED_BACK = "done", "rolled back: "  # what PROMOTION says, see `pending`
+# What the tag PROMOTION says, see `pending`; the last one begins that of a version that a rollback replaced.
+PENDING, DONE, ROLLED_BACK = "pending", "done", "rolled back: "
 
 
 @dataclass(frozen=True, slots=True)

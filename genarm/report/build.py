@@ -16,10 +16,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, UndefinedErro
 from markupsafe import Markup
 
 from genarm.errors import DataError
+from genarm.evaluation.scorecard import comparison
 from genarm.report import numbers
 from genarm.report.cases import all_cases, extremes
 from genarm.report.cost import costs
-from genarm.report.given import ReportInput, comparison, side_name
+from genarm.report.given import ReportInput, side_name
 from genarm.report.links import links
 from genarm.report.scores import scores
 from genarm.report.summary import decoding, limits, summaries

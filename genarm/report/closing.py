@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
+from genarm.report.summary import OUTCOMES
 from genarm.system.env import local_tracking_uri
 from genarm.system.layout import Layout
 from genarm.system.redact import redact_url
@@ -16,12 +17,9 @@ from genarm.types import Decision
 COLOURS = {"promote": "green", "hold": "yellow", "reject": "red", "same": "cyan"}
 
 
-OUTCOMES = {"promote": "promoted", "hold": "held", "reject": "rejected", "same": "unchanged"}
-
-
 def outcomes(decisions: Sequence[Decision], carried_out: bool = True) -> str:
     """All decisions in a few words: `positive promoted, plain held`."""
-    words = OUTCOMES if carried_out else OUTCOMES | {"promote": "to be promoted"}
+    words = {**OUTCOMES, "promote": "promoted"} if carried_out else OUTCOMES
     return ", ".join(f"{d.dimension} {words[d.outcome]}" for d in decisions)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from genarm.evaluation.rule import Condition, Question
-from genarm.types import ArmCard, Comparison, Decision, Prompt, Response, Scorecard, Side, Verdict
+from genarm.types import ArmCard, Decision, Prompt, Response, Scorecard, Side, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +32,3 @@ class ReportInput:
 def side_name(dimension: str, side: Side) -> str:
     """How a side is called: `positive challenger`; the base answers once for all dimensions."""
     return "base" if side == "base" else f"{dimension} {side}"
-
-
-def comparison(card: Scorecard, dimension: str, right: Side) -> Comparison | None:
-    """The challenger against one side on one dimension; None where that was not compared."""
-    wanted = (dimension, "challenger", right)
-    return next((c for c in card.comparisons if (c.dimension, c.left, c.right) == wanted), None)

@@ -80,7 +80,7 @@ def _sentence(
     needed: float | None,
     least: float | None,
 ) -> str:
-    distance = f"KL to the base {people(kl)} nats a token" if kl is not None else "KL was not measured"
+    distance = f"KL to the base of {people(kl)} nats a token" if kl is not None else "KL was not measured"
     prefers = (
         f"implicit accuracy {accuracy:.2f} on {pairs:,} validation pairs, where chance is 0.50"
         if accuracy is not None and pairs

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from genarm.evaluation.rule import Condition, Question, State
-from genarm.report.given import ReportInput, comparison
+from genarm.evaluation.scorecard import comparison
+from genarm.report.given import ReportInput
 from genarm.report.learning import Learning, learning
 from genarm.report.numbers import people
 from genarm.types import Comparison, Decision, Outcome, Scorecard

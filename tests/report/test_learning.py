@@ -26,7 +26,7 @@ def test_a_win_that_the_distance_from_the_base_cannot_explain_is_luck_or_sharpen
     lucky = found(0.0004, 0.9)
     assert lucky.finding == "luck or sharpening"
     assert lucky.reach == pytest.approx(0.04) and lucky.least_kl == pytest.approx(0.0025)
-    assert "luck or sharpening: at a KL to the base 0.0004 nats" in lucky.sentence
+    assert "luck or sharpening: at a KL to the base of 0.0004 nats" in lucky.sentence
     assert "by about 0.04 at most" in lucky.sentence and "0.10 or more above one half" in lucky.sentence
     assert found(0.0026, 0.9).finding == "learned", "just enough"
 

@@ -1,16 +1,14 @@
 """Whether what is trained now can be traced: to a commit that holds its code, parameters and data version."""
 
-import subprocess
-
 from genarm.data.dvc import POINTER
 from genarm.errors import ConfigError
 from genarm.pipeline.check_result import CheckResult, fail, ok, warn
-from genarm.pipeline.lineage import changed_files, git_commit
+from genarm.pipeline.lineage import changed_files, git, git_commit
+from genarm.pipeline.plan import several
 from genarm.pipeline.preflight.stages import FILE, dependencies, read_stages
 from genarm.pipeline.project import Project
 from genarm.pipeline.stage_names import JUDGE
 
-SHOWN = 3  # names in one message
 COMMIT = "git add -A && git commit -m 'what is trained next'"
 
 
@@ -20,7 +18,7 @@ def origin(project: Project) -> list[CheckResult]:
     What differs is counted by the one rule of `genarm.pipeline.lineage`.
     """
     try:
-        if not _git(project, "rev-parse", "--is-inside-work-tree"):
+        if not git(project.root, "rev-parse", "--is-inside-work-tree"):
             detail = "there is no git repository here, and DVC refuses to work without one"
             return [fail("git", detail, "git init && git add -A && git commit -m start")]
         commit = (git_commit(project.root) or "")[:12]
@@ -33,9 +31,9 @@ def origin(project: Project) -> list[CheckResult]:
         return [fail("git", "git is not installed, and every version is traced to a commit", "install git")]
     told = []
     if changed:
-        told.append(f"{_counted(changed)} from it ({_names(changed)})")
+        told.append(f"{_counted(changed)} from it ({several(changed)})")
     if absent:
-        told.append(f"it does not hold {_names(absent)}")
+        told.append(f"it does not hold {several(absent)}")
     if told:
         detail = f"commit {commit}: {', and '.join(told)}: what is trained now cannot be traced to a commit"
         return [warn("git", detail, COMMIT)]
@@ -50,18 +48,8 @@ def _in_no_commit(project: Project) -> list[str]:
         listed = []  # reported by the check of dvc.yaml
     own = [path for path in listed if not path.startswith("artifacts")]
     wanted = [path for path in (POINTER, "params.yaml", FILE, *own) if (project.root / path).exists()]
-    return _git(project, "ls-files", "--others", "--", *wanted).splitlines() if wanted else []
+    return git(project.root, "ls-files", "--others", "--", *wanted).splitlines() if wanted else []
 
 
 def _counted(files: list[str]) -> str:
     return "1 file differs" if len(files) == 1 else f"{len(files)} files differ"
-
-
-def _names(files: list[str]) -> str:
-    more = f" and {len(files) - SHOWN} more" if len(files) > SHOWN else ""
-    return ", ".join(files[:SHOWN]) + more
-
-
-def _git(project: Project, *words: str) -> str:
-    done = subprocess.run(["git", *words], cwd=project.root, capture_output=True, text=True, check=False)
-    return done.stdout.strip() if done.returncode == 0 else ""

@@ -5,12 +5,13 @@ from pathlib import Path
 
 from genarm.errors import DataError
 from genarm.evaluation.rule import conditions
+from genarm.evaluation.scorecard import SIDES
 from genarm.models.arm import read_card
 from genarm.pipeline.project import Project
 from genarm.report.build import build_report
 from genarm.report.given import ReportInput, side_name
 from genarm.system.files import read_curves, read_json, read_rows
-from genarm.types import Scorecard, Side, Verdict
+from genarm.types import Scorecard, Verdict
 
 
 def report(project: Project, lineage: Mapping[str, str]) -> Path:
@@ -53,11 +54,10 @@ def _sampling(project: Project) -> dict[str, object]:
 
 def _respond_seconds(project: Project, dimensions: Sequence[str]) -> dict[str, float]:
     """The seconds that each side's answers took, as far as this machine noted them."""
-    sides: tuple[Side, ...] = ("base", "champion", "challenger")
     files = {
         side_name(d, side): project.layout.respond_cost(side, None if side == "base" else d)
         for d in dimensions
-        for side in sides
+        for side in SIDES
     }
     return {name: read_json(f, dict[str, float])["seconds"] for name, f in files.items() if f.is_file()}
 
