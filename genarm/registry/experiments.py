@@ -47,9 +47,9 @@ DESCRIPTIONS = {
     tags.DECISIONS_EXPERIMENT: Description(
         "Each row is a decision on one challenger (promote, hold or reject) or a rollback. "
         f"`{names.WIN_RATE}` is its share of wins over the champion, or over the base model while there is "
-        f"none, with its 95% interval and the prompts behind it (`{names.WIN_RATE_N}`); `{names.P_ADJUSTED}` "
-        "is the "
-        "chance of such a result without any gain, adjusted for the dimensions decided together. "
+        f"none, with its 95% interval and the number of prompts (`{names.WIN_RATE_N}`). "
+        f"`{names.P_ADJUSTED}` is the chance of such a result without any gain, adjusted for the dimensions "
+        "decided together. "
         f"`{names.guard_name(names.WIN_RATE, 'NAME')}` is the win rate on a dimension that it was not "
         "trained for. The reasons and the report are on the page of the run.",
         (

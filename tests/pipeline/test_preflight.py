@@ -128,6 +128,19 @@ def test_what_no_commit_holds_is_a_warning(root):
     assert "2 files differ from it (data.dvc, judges.py)" in told.detail and told.fix.startswith("git add")
 
 
+def test_what_git_ignores_in_a_folder_of_judges_is_no_difference(root):
+    (root / "words" / "__pycache__").mkdir(parents=True)
+    (root / "words" / "__init__.py").touch()
+    (root / "words" / "__pycache__" / "words.pyc").touch()
+    edit(root / "dvc.yaml", "- judges.py", "- judges.py\n        - words")
+    for words in (["add", "-A"], ["commit", "-qm", "words"]):
+        subprocess.run([*GIT, *words], cwd=root, check=True)
+    assert preflight.require(Project(root)) == []
+    (root / "words" / "more.py").touch()
+    (told,) = preflight.require(Project(root))
+    assert "it does not hold words/more.py" in told.detail
+
+
 def test_a_need_above_what_is_free_is_told_with_the_parameter_that_lowers_it(root, monkeypatch):
     monkeypatch.setattr(room, "capacity", lambda: room.Capacity("the memory", 2**40, 1000))
     training, answering = preflight.require(Project(root))

@@ -47,8 +47,12 @@ def _in_no_commit(project: Project) -> list[str]:
     except ConfigError:
         listed = []  # reported by the check of dvc.yaml
     own = [path for path in listed if not path.startswith("artifacts")]
-    wanted = [path for path in (POINTER, "params.yaml", FILE, *own) if (project.root / path).exists()]
-    return git(project.root, "ls-files", "--others", "--", *wanted).splitlines() if wanted else []
+    files = [path for path in (POINTER, "params.yaml", FILE, *own) if (project.root / path).is_file()]
+    folders = [path for path in own if (project.root / path).is_dir()]
+    told = git(project.root, "ls-files", "--others", "--", *files) if files else ""
+    # In a folder lies what nobody commits, such as bytecode.
+    more = git(project.root, "ls-files", "--others", "--exclude-standard", "--", *folders) if folders else ""
+    return [*told.splitlines(), *more.splitlines()]
 
 
 def _counted(files: list[str]) -> str:
