@@ -1,7 +1,7 @@
 """What a run shows on the console: one line a stage, how far the one under way is, and what needs attention.
 
 Prefect's log keeps everything, on the page of the run. On the console of `genarm run` it would bury what a
-person looks for, so there Prefect's own handler makes place for this one. Runs that a worker or
+person looks for, so there Prefect's own handler makes way for this one. Runs that a worker or
 `genarm.flows.deploy` starts have no reader at a terminal, and keep Prefect's.
 """
 

@@ -13,7 +13,7 @@ from genarm.system import env
 
 
 def params(
-    section: Annotated[str, typer.Argument(help="only keys that begin so, such as train.lora")] = "",
+    section: Annotated[str, typer.Argument(help="only the keys of one section, such as train.lora")] = "",
     markdown: Annotated[bool, typer.Option("--markdown", help="the page of the documentation")] = False,
     as_json: Json = False,
 ) -> None:

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from genarm.system import metric_names as names
+from genarm.types import Estimate
 
 HASH, LENGTH = re.compile("^[0-9a-f]{20,}$"), 16  # as much of a hash as tells two apart; JSON has it all
 
@@ -70,7 +71,7 @@ def win_rate(row: dict[str, Any]) -> str:
     if value is None:
         return "-"
     low, high, n = (row[name] for name in (names.WIN_RATE_LOWER, names.WIN_RATE_UPPER, names.WIN_RATE_N))
-    return f"{value:.2f} [{low:.2f}, {high:.2f}] n={n:.0f}"
+    return str(Estimate(value, (low, high), int(n)))
 
 
 def _section(title: str, rows: Sequence[RenderableType]) -> list[RenderableType]:

@@ -13,6 +13,7 @@ from genarm.registry.store import Store
 from genarm.registry.tags import label, model_name
 from genarm.registry.versions import Version, versions
 from genarm.system import metric_names as names
+from genarm.types import Estimate
 
 # What the page says in sentences, or what is only there for repairs.
 NO_LINEAGE = {
@@ -100,7 +101,7 @@ def _win_rate(metrics: Mapping[str, float], dimension: str, *, guard: bool = Fal
     )
     if rate is None or low is None or high is None or n is None:
         return ""
-    text = f"{rate:.2f} [{low:.2f}, {high:.2f}] n={n:.0f}"
+    text = str(Estimate(rate, (low, high), int(n)))
     if p is not None:
         text += f", p {p:.2g}"
     if not guard and (adjusted := metrics.get(names.P_ADJUSTED)) is not None:
