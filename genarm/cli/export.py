@@ -21,14 +21,12 @@ def export(
     dimension: Dimension,
     version: Annotated[str, typer.Option(help="a number or an alias")] = "champion",
     to: Annotated[
-        Path | None, typer.Option(help="a new or empty folder; by default in artifacts/exports/")
+        Path | None, typer.Option(help="a new or empty folder, or one in artifacts/exports/")
     ] = None,
     form: Annotated[
         Form, typer.Option(help="one model for one weight; the LoRA alone; a model to make GGUF of")
     ] = Form.merged,
-    weight: Annotated[
-        float | None, typer.Option(help="decoding weight; by default the version's own")
-    ] = None,
+    weight: Annotated[float | None, typer.Option(help="decoding weight, or the version's own")] = None,
     as_json: Json = False,
 ) -> None:
     """Write an ARM as a folder: merged into its base model, as plain PEFT, or ready for llama.cpp."""
