@@ -7,6 +7,7 @@ damaged or whose server is away. Errors that nobody foresaw keep theirs.
 import logging
 
 from genarm.errors import GenarmError
+from genarm.system.redact import redact
 
 LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
 
@@ -21,5 +22,6 @@ def without_traceback(record: logging.LogRecord) -> bool:
     """Turn the record of an error of ours into one line; all others stay as they are."""
     error = record.exc_info[1] if record.exc_info else None
     if isinstance(error, GenarmError):
-        record.msg, record.args, record.exc_info, record.exc_text = str(error), (), None, None
+        record.msg, record.args = redact(str(error)), ()
+        record.exc_info, record.exc_text = None, None
     return True

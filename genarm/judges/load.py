@@ -98,7 +98,7 @@ def _construct(config: ScorerConfig, kind: type, inside: Inside) -> object:
             return kind(**config.options)
     except Exception as error:  # a user's constructor may raise anything
         raise JudgeError(
-            f"judge {config.scorer!r} cannot be made with options {config.options}: {in_one_line(error)}",
+            f"judge {config.scorer!r} cannot be made {_with_options(config)}: {in_one_line(error)}",
             hint="its constructor takes the options of params.yaml",
         ) from error
 
@@ -178,6 +178,11 @@ def _check_arguments(config: ScorerConfig, name: str, method: Callable[..., Any]
         ) from None
 
 
+def _with_options(config: ScorerConfig) -> str:
+    """The options by name: a value may be the key of somebody's server, and errors go to logs."""
+    return f"with the options {', '.join(config.options)}" if config.options else "without options"
+
+
 def _check_options(config: ScorerConfig, called: Callable[..., Any], given: list[str]) -> None:
     """Raise JudgeError where options are not those of a class or function; `given` comes before them."""
     try:
@@ -192,6 +197,6 @@ def _check_options(config: ScorerConfig, called: Callable[..., Any], given: list
         close = nearest(unknown[0], known) if unknown else ""
         takes = [f"the {name}" for name in given] + (known or ["no options"])
         raise JudgeError(
-            f"judge {config.scorer!r}, options {config.options}: {error}{close}",
+            f"judge {config.scorer!r} {_with_options(config)}: {error}{close}",
             hint=f"it takes {' and '.join(filter(None, [', '.join(takes[:-1]), takes[-1]]))}",
         ) from None

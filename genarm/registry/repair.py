@@ -6,7 +6,7 @@ from genarm.errors import StaleDecision
 from genarm.registry import tags
 from genarm.registry.mending import faults
 from genarm.registry.pending import RollbackPlan, complete_rollback, revert_promotion
-from genarm.registry.standing import DONE, PENDING
+from genarm.registry.standing import DONE, PENDING, place
 from genarm.registry.store import Store, translates_errors
 from genarm.registry.versions import Version, aliases, delete_tag, point, run_of, versions
 
@@ -50,8 +50,7 @@ def _complete(store: Store, version: Version) -> str:
         target = complete_rollback(store, version, plan)
     except StaleDecision as error:
         return error.message
-    place = f"version {target}" if target else "the base model"
-    return f"completed the rollback from version {version.number} to {place}"
+    return f"completed the rollback from version {version.number} to {place(target)}"
 
 
 def _repair_aliases(store: Store, dimension: str) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from genarm.registry import tags
 from genarm.registry.record import decision_note, noted_metrics
-from genarm.registry.standing import standing, who
+from genarm.registry.standing import place, standing, who
 from genarm.registry.store import Store, translates_errors
 from genarm.registry.tags import model_name
 from genarm.registry.version_page import lineage
@@ -88,17 +88,13 @@ def _trail(store: Store, version: Version) -> list[dict[str, str]]:
         noted = run.data.tags
         start, end = noted.get(tags.CHAMPION_VERSION, "0"), noted.get(tags.ROLLED_BACK_TO)
         if end is None and noted.get(tags.CHALLENGER_VERSION) == number:
-            what = f"{noted.get(tags.OUTCOME, '')}, against {_place(start)}"
+            what = f"{noted.get(tags.OUTCOME, '')}, against {place(start)}"
             if noted.get(tags.PROMOTED_VERSION) == number:
                 what += ": promoted"
         elif end is not None and number in (start, end):
-            what = f"rollback from {_place(start)} to {_place(end)}"
+            what = f"rollback from {place(start)} to {place(end)}"
         else:
             continue
         by = who(noted.get(tags.ACTOR, ""), noted.get(tags.USER, ""))
         events.append({"at": iso(run.info.start_time), "what": what, "by": by, "run_id": run.info.run_id})
     return events
-
-
-def _place(number: str) -> str:
-    return "the base model" if number == "0" else f"version {number}"

@@ -54,9 +54,9 @@ def when(time: str) -> str:
     return f"{time[:10]} {time[11:16]} UTC" if time else "an unknown time"
 
 
-def place(number: int) -> str:
+def place(number: int | str) -> str:
     """A version by its number, 0 for the base model."""
-    return f"version {number}" if number else "the base model"
+    return "the base model" if str(number) == "0" else f"version {number}"
 
 
 def _promoted(version: Version) -> str:
