@@ -142,7 +142,7 @@ def test_a_name_that_another_module_has_is_refused(project):
         ({"scorer": "own_judges.Echo:"}, "is no path to Python code"),
         ({"scorer": "own_judges:Nothing"}, "neither score nor compare.*score.prompt, response."),
         ({"scorer": "own_judges:Asks"}, "missing a required argument: 'words'.*it takes words"),
-        ({"scorer": "own_judges:Echo", "options": {"word": []}}, "did you mean 'words'"),
+        ({"scorer": "own_judges:Echo", "options": {"word": ["hidden"]}}, "did you mean 'words'"),
         ({"scorer": "own_judges:Fails"}, r"ValueError: no such list .*own_judges.py:33"),
         ({"scorer": "own_judges:Few"}, r"score.response. cannot be called.*score.self, prompt, response"),
         ({"scorer": "own_judges:Shorter", "tie": 1}, "compares by itself.*remove tie"),
@@ -156,7 +156,7 @@ def test_what_cannot_be_loaded_is_told_with_its_line(config, message, project):
     (project / "own_needs.py").write_text("import own_need\n")
     with pytest.raises(JudgeError, match=message) as caught:
         load_judge(ScorerConfig(**config), project)
-    assert "\n" not in str(caught.value)
+    assert "\n" not in str(caught.value) and "hidden" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -103,6 +103,16 @@ def test_a_gpu_that_does_not_tell_its_memory_is_no_error(tmp_path, monkeypatch):
     assert room.capacity().what == "the memory"
 
 
+def test_files_that_a_container_holds_in_memory_count_as_free(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr(room, "CONTAINER", tmp_path)
+    for name, text in (("max", "1000\n"), ("current", "900\n"), ("stat", "file 600\ninactive_file 500\n")):
+        (tmp_path / f"memory.{name}").write_text(text)
+    assert room.capacity() == room.Capacity("the memory", 1000, 600)
+    (tmp_path / "memory.max").write_text("max\n")
+    assert room.capacity().total > 1000
+
+
 def test_all_that_is_wrong_is_told_at_once(root):
     edit(root / "params.yaml", "judges:Relevant", "refusl")
     edit(root / "params.yaml", '"**/*"', "nothing")

@@ -24,6 +24,7 @@ TRAINED = 16  # bytes: a weight, its gradient and the two moments of AdamW, all 
 # Values that a token, layer and unit of width keep for the backward pass, and what Python and its libraries
 # take before any weight: they fit the peaks in benchmarks/README.md, 2.6 GB for all layers, 1.6 for 8 of 30.
 ACTIVATIONS, LIBRARIES = 22, GIB * 4 // 5
+CONTAINER = Path("/sys/fs/cgroup")  # has the limits of this container, if it is one
 CHUNK = 128  # logits that training computes at a time
 COPIES = 4  # of an ARM: its folder, DVC's cache, MLflow's store, and one of the champion
 
@@ -122,17 +123,19 @@ def capacity() -> Capacity:
             total, free = (sum(column) * 2**20 for column in zip(*gpus, strict=True))
             return Capacity("the GPU memory", total, free)
     memory = psutil.virtual_memory()
-    limit, used = (_number(Path("/sys/fs/cgroup") / name) for name in ("memory.max", "memory.current"))
+    limit, used = _number("memory.max"), _number("memory.current")
     if limit is None or used is None or limit > memory.total:
         return Capacity("the memory", memory.total, memory.available)
-    return Capacity("the memory", limit, min(memory.available, limit - used))
+    read_once = _number("memory.stat", "inactive_file") or 0  # files that it holds until memory is wanted
+    return Capacity("the memory", limit, min(memory.available, limit - used + read_once))
 
 
-def _number(file: Path) -> int | None:
-    """A number of the container's limits; None where there is none."""
+def _number(file: str, line: str = "") -> int | None:
+    """A number of the container's limits, in a line of that name where there are several; None for none."""
     try:
-        return int(file.read_text(encoding="ascii"))
-    except (OSError, ValueError):
+        words = (CONTAINER / file).read_text(encoding="ascii").split()
+        return int(words[words.index(line) + 1] if line else words[0])
+    except (OSError, ValueError, IndexError):
         return None
 
 
