@@ -1,4 +1,4 @@
-"""Parameters as genarm 0.1 had them, in which five sections named each dimension: told with the new form."""
+"""Parameters in their earlier form, in which five sections named each dimension: told with the new form."""
 
 import io
 from collections.abc import Mapping
@@ -30,9 +30,9 @@ def in_new_form(values: Mapping[str, Any]) -> str:
         _mapping(sections["respond"].get("weights")),
     )
     old = values.get("dimensions")
-    names = list(old) if isinstance(old, list | Mapping) else list(sources)
+    names = [str(name) for name in (old if isinstance(old, list | Mapping) else sources)]
     dimensions = {
-        str(name): _mapping(old).get(name)
+        name: _mapping(old).get(name)
         or {
             "data": _plain(sources.get(name, "..."), "files"),
             "judge": _plain(sections["judge"].get(name, "..."), "scorer"),

@@ -45,7 +45,7 @@ def find_files(data: Path, pattern: str, *, tell: bool = True) -> list[Path]:
         existing = sorted(shown(f, data) for f in data.rglob("*") if f.is_file())
         raise DataError(
             f"no data file matches {pattern!r}",
-            hint=f"there are: {_listed(existing)}" if existing else "fetch the data: dvc repro data.dvc",
+            hint=f"there are: {listed(existing)}" if existing else "fetch the data: dvc repro data.dvc",
         )
     if not literal:
         if tell:
@@ -193,9 +193,10 @@ def _what(entry: Path) -> str:
 def _tell(verb: str, entries: Sequence[tuple[Path, str]], above: Path | None) -> None:
     for why in dict.fromkeys(why for _, why in entries):
         names = [shown(f, above) for f, reason in entries if reason == why]
-        log.warning("%s: %s (%s)", verb, _listed(names), why)
+        log.warning("%s: %s (%s)", verb, listed(names), why)
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
     more = f" and {len(names) - FIRST} more" if len(names) > FIRST else ""
     return ", ".join(names[:FIRST]) + more

@@ -15,7 +15,7 @@ OTHER_SEPARATORS = (";", "\t", "|")
 def read_csv(path: Path, name: str) -> Iterator[dict[str, str] | Refused]:
     """Each row by column; a row with more or fewer cells than there are columns is a Refused.
 
-    Raises DataError where the file is not UTF-8, has no columns, two of one name, another separator than the
+    Raises DataError where the file is not UTF-8, has two columns of one name, another separator than the
     comma, or a quotation mark that nothing closes.
     """
     csv.field_size_limit(sys.maxsize)  # the library's own limit, 128 KiB, is for all readers of a process

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from genarm.config import nearest
+from genarm.data.files import listed
 from genarm.data.mapping import PARTS
 from genarm.data.rows import SUFFIXES
 from genarm.errors import ConfigError, DataError
@@ -14,7 +15,6 @@ from genarm.errors import ConfigError, DataError
 ONE = "preference"  # the dimension of files whose names say nothing
 SPLITS = {"train", "training", "test", "val", "valid", "validation", "dev", "eval", "evaluation", "data"}
 _SHARD = re.compile(r"-\d+-of-\d+$")
-SHOWN = 8  # names in one message
 
 
 def assigned(names: Sequence[str], dimensions: Sequence[str]) -> dict[str, list[str]]:
@@ -111,12 +111,6 @@ def glob_for(files: Sequence[str], folder: str, names: Sequence[str]) -> str:
         f"no glob names the files of {folder!r} and no others: {listed(files)}",
         hint=f"put them into a folder of their own: {folder}/",
     )
-
-
-def listed(names: Sequence[str]) -> str:
-    """The first names, for a message."""
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more
 
 
 def _matching(name: str, dimensions: Sequence[str]) -> list[str]:

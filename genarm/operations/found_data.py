@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from genarm.data.files import gathered
+from genarm.data.files import gathered, listed
 from genarm.data.formats import Label
 from genarm.data.other_files import is_plainly_none, way_out
 from genarm.data.recognise import JOIN, NO_PAIRS, Recognised, recognised
 from genarm.data.rows import SUFFIXES
 from genarm.errors import ConfigError, DataError
-from genarm.operations.data_files import assigned, dimensions_of, glob_for, listed
+from genarm.operations.data_files import assigned, dimensions_of, glob_for
 
 # PKU rows have a label for each of two questions; which one a dimension asks is told by its name.
 LABEL_OF: Mapping[str, Label] = {

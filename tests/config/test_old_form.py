@@ -1,4 +1,4 @@
-"""Parameters of genarm 0.1 are told with the new form, which can be copied as it stands."""
+"""Parameters of an earlier form are told with the new form, which can be copied as it stands."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ OLD: dict[str, Any] = {
 
 
 def test_what_is_shown_is_what_to_write():
-    with pytest.raises(ConfigError, match=r"params.yaml has the form of genarm 0.1") as caught:
+    with pytest.raises(ConfigError, match=r"params.yaml has an earlier form") as caught:
         check_params(OLD, "params.yaml")
     shown = YAML(typ="safe").load(caught.value.hint.split("\n\n")[1])
     kept = {key: value for key, value in OLD.items() if key not in ("judge", *shown)}
@@ -53,3 +53,4 @@ def test_one_section_of_it_is_enough(section):
 
 def test_what_the_old_sections_do_not_say_is_left_open():
     assert "judge: '...'" in in_new_form({"dimensions": ["kind"], "pairs": None}).replace('"', "'")
+    assert in_new_form({"dimensions": [["kind"]]}), "a list of anything else is told, too"
