@@ -15,14 +15,13 @@ from typing import Any
 from prefect import get_run_logger
 from prefect.logging.handlers import PrefectConsoleHandler
 
-from genarm.system.progress import NOTE, Bar, Step, read_line
+from genarm.system.progress import NOTE, SECONDS_BETWEEN_LINES, Bar, Step, read_line
 from genarm.system.verbosity import ConsoleLog, Verbosity, verbosity
 
 TOLD = "genarm_told"  # on a record: whom the line is about, where that is not the task
 RUNS = ("prefect.flow_runs", "prefect.task_runs")
 NAMES = 16  # columns that the names take at least
 WARNING = "warning: "  # start of a line of a stage, as ConsoleLog writes it
-SECONDS_BETWEEN_LINES = 30.0
 
 
 class RunConsole(ConsoleLog):

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from genarm.cli.console import Dimension, Json, err, out, project, show
+from genarm.pipeline.project import Project
 
 app = typer.Typer(no_args_is_help=True, help="Versions, champions, promotion and rollback.")
 
@@ -44,14 +45,12 @@ def promote(
 ) -> None:
     """Carry out the last decision on a dimension by hand, or choose a version and say why."""
     from genarm.operations.registry import promote as carry_out
-    from genarm.operations.registry import versions
 
     here = project()
     done = carry_out(here, dimension, version, force or "").splitlines()
     _tell(done, as_json)
     if as_json:
-        champions = [v for v in versions(here) if v["dimension"] == dimension and "champion" in v["aliases"]]
-        show({"dimension": dimension, "champion": champions[0] if champions else None, "done": done}, True)
+        _show_champion(here, dimension, done)
 
 
 @app.command()
@@ -76,7 +75,6 @@ def rollback(
 ) -> None:
     """Put the previous champion back, and block the present one."""
     from genarm.operations.registry import rollback as move_back
-    from genarm.operations.registry import versions
 
     here, done = project(), list[str]()
 
@@ -86,8 +84,7 @@ def rollback(
 
     move_back(here, dimension, reason, to, say=say)
     if as_json:
-        champions = [v for v in versions(here) if v["dimension"] == dimension and "champion" in v["aliases"]]
-        show({"dimension": dimension, "champion": champions[0] if champions else None, "done": done}, True)
+        _show_champion(here, dimension, done)
 
 
 @app.command()
@@ -99,6 +96,14 @@ def reconcile(as_json: Json = False) -> None:
     _tell(done, as_json)
     if as_json:
         show({"done": done}, True)
+
+
+def _show_champion(here: Project, dimension: str, done: list[str]) -> None:
+    """What holds now, and the sentences on what was done, as JSON."""
+    from genarm.operations.registry import versions
+
+    rows = [row for row in versions(here) if row["dimension"] == dimension and "champion" in row["aliases"]]
+    show({"dimension": dimension, "champion": rows[0] if rows else None, "done": done}, True)
 
 
 def _tell(lines: list[str], as_json: bool) -> None:

@@ -23,11 +23,12 @@ def assigned(names: Sequence[str], dimensions: Sequence[str]) -> dict[str, list[
     One dimension takes all files where none is named so. Raises DataError where a dimension has no file, or
     a file is named after two of them.
     """
-    found = {d: [name for name in names if d in _matching(name, dimensions)] for d in dimensions}
+    after = {name: _matching(name, dimensions) for name in names}
+    found = {d: [name for name in names if d in after[name]] for d in dimensions}
     if len(dimensions) == 1 and not found[dimensions[0]]:
         return {dimensions[0]: list(names)}
-    for name in names:
-        if len(both := [d for d in dimensions if name in found[d]]) > 1:
+    for name, both in after.items():
+        if len(both) > 1:
             raise DataError(
                 f"{name} is named after two dimensions, {both[0]!r} and {both[1]!r}",
                 hint=f"name it after one of them, such as {both[0]}.jsonl, or move it: {both[0]}/a.jsonl",

@@ -2,7 +2,8 @@
 
 import json
 import os
-import random
+import re
+import shlex
 import shutil
 import site
 import subprocess
@@ -18,6 +19,8 @@ from toys import byte_tokenizer, toy_model
 from genarm import __version__
 
 ROOT = Path(__file__).parents[2]
+TUTORIAL = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
+COMMITTER = {f"GIT_{who}_{what}": "t" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("wheel")]  # one wheel, one environment
 
 
@@ -64,7 +67,7 @@ def run(python, tmp_path):
         done = subprocess.run(
             words,
             cwd=folder,
-            env=kept | {"PATH": path, "OMP_NUM_THREADS": "1"},
+            env=kept | {"PATH": path, "OMP_NUM_THREADS": "1"} | COMMITTER,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -112,44 +115,53 @@ def test_the_files_of_accelerate_come_with_it(run, tmp_path):
     assert file.name == "single-node.yaml" and ROOT not in file.parents
 
 
-def write_preferences(file: Path) -> None:
-    """Fifty pairs: the chosen response repeats one letter, the rejected one another."""
-    rng = random.Random(0)
-    rows = [
-        {"prompt": f"say {i}", "chosen": "a" * rng.randint(4, 8), "rejected": "q" * rng.randint(4, 8)}
-        for i in range(50)
-    ]
-    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", TUTORIAL, re.MULTILINE | re.DOTALL)
 
 
-def test_a_new_project_runs_from_data_to_a_decision(run, tmp_path):
+def test_the_tutorial_goes_from_pairs_to_a_decision(run, python, tmp_path):
+    """Every command and file of the page, with a base model that answers at once and few of the pairs."""
     toy_model(layers=2, initializer_range=0.02).save_pretrained(tmp_path / "base")
     byte_tokenizer().save_pretrained(tmp_path / "base")
-    write_preferences(tmp_path / "pairs.jsonl")
-    run("genarm", "init", "project")
-    project = tmp_path / "project"
+    (tmp_path / "seed").symlink_to(ROOT / "seed")
+    export, judge = blocks("python")
+    run(str(python), "-c", export)
+    first, second, third = (block.splitlines() for block in blocks("sh"))
+    assert "warm reads warm.csv: trl rows, {prompt: instruction" in (told := run(*shlex.split(first[0]))), (
+        told
+    )
+    project, yaml = tmp_path / first[1].removeprefix("cd "), YAML()
 
-    yaml = YAML()
     params = yaml.load(project / "params.yaml")
+    assert YAML(typ="safe").load(blocks("yaml")[0]) == {"dimensions": params["dimensions"]}
     params["base"] |= {"model": str(tmp_path / "base"), "dtype": "float32"}
-    params["train"] |= {"beta": 0.5, "learning_rate": 0.02, "epochs": 4}
-    params["dimensions"]["preference"] |= {"weight": 20.0, "judge": "length"}
-    params["respond"]["prompts"] = 10
-    params["respond"]["sampling"]["max_new_tokens"] = 8
+    params["pairs"] |= {"max_tokens": 1100}  # the toy's tokens are bytes
+    params["train"] |= {"max_pairs": 16}
+    params["respond"] |= {"prompts": 20}
+    params["respond"]["sampling"] |= {"max_new_tokens": 8}
     yaml.dump(params, project / "params.yaml")
+    judges = project / "judges.py"
+    written = judges.read_text()
+    judges.write_text(written[: written.index("class Warm")] + judge)
 
-    run("genarm", "data", str(tmp_path / "pairs.jsonl"), folder=project)
-    run("git", "add", "-A", folder=project)
-    run("git", "-c", "user.name=t", "-c", "user.email=t@t", "commit", "-q", "-m", "new", folder=project)
-    assert "never run here" in run("genarm", "plan", folder=project)
-    run("genarm", "run", folder=project)
-    decision = json.loads((project / "artifacts/decisions.json").read_text())["preference"]
+    for command in second[:-1]:
+        shown = run(*shlex.split(command), folder=project)
+    assert "never run here" in shown
+    lines = run(*shlex.split(second[-1]), folder=project).splitlines()
+    stages = {line[:20].rstrip() for block in blocks("text") for line in block.splitlines() if ", " in line}
+    assert {"pairs warm", "train warm", "respond base", "judge warm"} <= stages
+    assert {"pairs warm", "train warm", "respond base", "judge warm"} <= {
+        line[:20].rstrip() for line in lines
+    }
+    decision = json.loads((project / "artifacts/decisions.json").read_text())["warm"]
     assert decision["outcome"] in ("promote", "hold", "reject") and decision["reasons"]
-    assert "preference" in (project / "artifacts/report/report.html").read_text()
+    assert "judges:Warm, version 1" in (project / "artifacts/report/report.html").read_text()
     [version] = json.loads(run("genarm", "registry", "list", "--json", folder=project))
     assert version["version"] == 1
     changed = run("git", "status", "--porcelain", folder=project).splitlines()
     assert {line[3:] for line in changed} <= {"dvc.lock", "mlflow/champions.json"}
+    for command in third:
+        run(*shlex.split(command), folder=project)
 
     requirements = project / "requirements.txt"
     requirements.write_text(requirements.read_text().replace(__version__, "99"))

@@ -48,7 +48,7 @@ def attend(
         scores = (scores / softcap).tanh() * softcap
         scores = scores if mask is None else scores + mask
         out = scores.softmax(-1, dtype=torch.float32).to(value.dtype) @ value
-    return out.view(b, heads, q, d).transpose(1, 2), None
+    return out.reshape(b, heads, q, d).transpose(1, 2), None  # CUDA's kernels lay it out by query
 
 
 def register() -> None:

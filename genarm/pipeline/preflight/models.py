@@ -58,7 +58,7 @@ def located(check: str, key: str, name: str, revision: str | None) -> CheckResul
     kind, path = stored.model_kind(name), Path(name).expanduser()
     try:
         if kind in ("embedded", "gguf"):
-            return _gguf(check, name, stored.embedded_file() if kind == "embedded" else path)
+            return _gguf(check, key, name, stored.embedded_file() if kind == "embedded" else path)
         if kind == "folder":
             _check_files(path)
             return ok(check, f"{path}: {gib(used_bytes(path))}")
@@ -107,9 +107,9 @@ def _check_files(folder: Path) -> None:
         raise ModelError(f"{folder} holds no tokenizer: neither tokenizer.json nor a vocabulary", hint=AGAIN)
 
 
-def _gguf(check: str, name: str, file: Path) -> CheckResult:
+def _gguf(check: str, key: str, name: str, file: Path) -> CheckResult:
     if not file.is_file():
-        return fail(check, f"no GGUF file at {file}", "set base.model in params.yaml")
+        return fail(check, f"{key}: no GGUF file at {file}", "correct its path in params.yaml")
     folder = _conversion(file, file.stat().st_mtime_ns)
     if folder.is_dir():
         weight_files(folder)

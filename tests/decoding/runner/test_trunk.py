@@ -25,7 +25,7 @@ IDS = torch.tensor([[1, 2, 3], [4, 5, 6]])
 
 @torch.no_grad()
 def direct_logits(model):
-    return model(input_ids=IDS, use_cache=False).logits
+    return model(input_ids=IDS.to(model.device), use_cache=False).logits.cpu()
 
 
 @pytest.fixture
