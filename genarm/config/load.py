@@ -38,7 +38,7 @@ def check_params(values: object, where: str) -> Params:
         raise ConfigError(f"{where} holds no parameters", hint="it must be a mapping of sections")
     if is_old(values):
         raise ConfigError(
-            f"{where} has an earlier form: each dimension is now one entry of `dimensions`, "
+            f"{where} has an old form: each dimension is now one entry of `dimensions`, "
             "with its data, judge, weight and what it changes of `train`",
             hint=f"replace these sections, and delete `judge`:\n\n{in_new_form(values)}\n",
         )

@@ -1,4 +1,4 @@
-"""Parameters in their earlier form, in which five sections named each dimension: told with the new form."""
+"""Parameters in the old form, in which five sections named each dimension: told with the new one."""
 
 import io
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Parameters of an earlier form are told with the new form, which can be copied as it stands."""
+"""Parameters in the old form are told with the new form, which can be copied as it stands."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ OLD: dict[str, Any] = {
 
 
 def test_what_is_shown_is_what_to_write():
-    with pytest.raises(ConfigError, match=r"params.yaml has an earlier form") as caught:
+    with pytest.raises(ConfigError, match=r"params.yaml has an old form") as caught:
         check_params(OLD, "params.yaml")
     shown = YAML(typ="safe").load(caught.value.hint.split("\n\n")[1])
     kept = {key: value for key, value in OLD.items() if key not in ("judge", *shown)}
