@@ -13,7 +13,10 @@ from ruamel.yaml import YAML
 from toy_arms import make_arm
 
 from genarm.cli import main as cli
+from genarm.config import ScorerConfig
+from genarm.judges import load_judge
 from genarm.models import resolve
+from genarm.types import Message, Prompt, Response
 
 ROOT = Path(__file__).parents[1]
 README, TRAINING, OPERATIONS = (
@@ -119,6 +122,27 @@ def test_the_decoding_example_runs(toy, tmp_path, capsys):
         example = example.replace(shown, here)
     exec(compile(example, "README.md", "exec"), {})
     assert len(capsys.readouterr().out.splitlines()) > 3
+
+
+def test_the_project_of_ones_own_is_what_the_command_makes(tmp_path, monkeypatch):
+    [rows], [shown] = blocks("json"), [block for block in blocks("yaml") if "judges:Concise" in block]
+    [judge] = [block for block in blocks("python") if "class Concise" in block]
+    [command] = [block for block in blocks("sh") if "--dimensions concise" in block]
+    (tmp_path / "pairs").mkdir()
+    (tmp_path / "pairs" / "concise.jsonl").write_text(rows)
+    for who in ("AUTHOR", "COMMITTER"):
+        monkeypatch.setenv(f"GIT_{who}_NAME", "t")
+        monkeypatch.setenv(f"GIT_{who}_EMAIL", "t@example.org")
+    typed = shlex.split(command.partition("&&")[0])
+    genarm = Path(sys.executable).with_name("genarm")
+    done = subprocess.run([genarm, *typed[1:]], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    written = YAML(typ="safe").load((tmp_path / "my-project" / "params.yaml").read_text())
+    assert written["dimensions"] == YAML(typ="safe").load(shown)["dimensions"]
+    (tmp_path / "my-project" / "judges.py").write_text(judge)
+    better, worse = (Response("p", text, 1, "stop", -1.0, 0.0) for text in ("Ten seconds or so.", "no " * 9))
+    found = load_judge(ScorerConfig(scorer="judges:Concise"), tmp_path / "my-project")
+    assert found.compare(Prompt((Message("user", "How long?"),)), better, worse) == 1
 
 
 def test_the_tree_is_true():
