@@ -45,7 +45,6 @@ LEASE_RELEASED = "genarm.lease_released"
 
 # Experiments
 TRAIN_EXPERIMENT = "genarm/train"  # one run for each training, and so for each ARM: how it was made
-LIVE_EXPERIMENT = "genarm/live"  # where earlier versions of genarm showed a training while it was running
 DECISIONS_EXPERIMENT = "genarm/decisions"  # one run for each decision and each rollback
 
 # Aliases of a registered model
@@ -109,7 +108,6 @@ FORCED = "genarm.forced"
 
 # Runs that name each other
 TRAINING = "genarm.training"  # identifies the run of a training: a hash of its tags and parameters
-LIVE_RUN = "genarm.live_run"  # of earlier versions
 TRAIN_RUN = "genarm.train_run"
 
 # Tags that MLflow itself reads
