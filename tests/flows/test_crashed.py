@@ -2,12 +2,14 @@
 
 import json
 import os
+import shutil
 import socket
 import threading
 import uuid
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
+from dvc_project import git
 from prefect_shell import ROOT, ask, kill, prefect, running_server, start, until
 from ruamel.yaml import YAML
 
@@ -22,9 +24,11 @@ def server(tmp_path_factory):
 
 @pytest.fixture
 def project(tmp_path):
-    """A project whose runs wait: its MLflow server says nothing, so it is asked again."""
-    (tmp_path / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())
-    (tmp_path / "data").mkdir()
+    """A project that passes its checks and whose runs wait: its MLflow server says nothing, so it is asked again."""
+    for name in ("params.yaml", "dvc.yaml"):
+        shutil.copy(ROOT / name, tmp_path)
+    shutil.copytree(ROOT / "seed", tmp_path / "data")
+    git(tmp_path, "init", "--quiet")
     return tmp_path
 
 

@@ -210,10 +210,10 @@ def test_a_damaged_decision_or_report_is_not_carried_out(project, path):
 @pytest.mark.slow
 def test_stages_check_what_they_read_where_dvc_runs_them(project, monkeypatch):
     flip(project.root / PROMPTS)
-    for stage in ("respond-base", "respond", "respond-champion", "judge", "report"):
+    for stage in ("respond-base", "respond", "respond-champion", "judge"):
         verify_stage(project, stage, "kind")  # by hand: a person may try what he likes
     monkeypatch.setenv("DVC_STAGE", "any")
-    for stage in ("respond-base", "respond", "respond-champion", "judge", "report"):
+    for stage in ("respond-base", "respond", "respond-champion", "judge"):
         with pytest.raises(PipelineError, match=f"{PROMPTS} is not what dvc.lock records of prompts"):
             verify_stage(project, stage, "kind")
     verify_stage(project, "pairs", "kind")

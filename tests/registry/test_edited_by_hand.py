@@ -170,7 +170,10 @@ def test_a_version_outlives_its_run_its_model_and_its_experiments(
     collect(project)
     assert store.missing_runs([DIMENSION]) == [f"version 2 of {NAME}"]
     shown = store.show(DIMENSION)
-    assert shown["run_id"].endswith("(gone)") and shown["metrics"] == {}
+    assert shown["run_id"].endswith("(gone)") and shown["params"] == {}
+    assert shown["metrics"] == {"accuracy_after": 0.71, "accuracy_longer": 0.52}, (
+        "which the version notes itself"
+    )
     assert (register(store, make_arm(1)), promote(store, make_arm(1))) == (2, 2)
     store.client.delete_logged_model(shown["model_id"])
     files = Path(shown["files"].removeprefix("file://"))
