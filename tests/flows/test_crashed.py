@@ -24,7 +24,7 @@ def server(tmp_path_factory):
 
 @pytest.fixture
 def project(tmp_path):
-    """A project that passes its checks and whose runs wait: its MLflow server says nothing, so it is asked again."""
+    """It passes its checks, and its runs wait: its MLflow server says nothing, so it is asked again."""
     for name in ("params.yaml", "dvc.yaml"):
         shutil.copy(ROOT / name, tmp_path)
     shutil.copytree(ROOT / "seed", tmp_path / "data")
