@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 from toy_arms import make_arm
 
 from genarm.cli import main as cli
-from genarm.config import ScorerConfig
+from genarm.config import JudgeConfig
 from genarm.judges import load_judge
 from genarm.models import resolve
 from genarm.types import Message, Prompt, Response
@@ -141,7 +141,7 @@ def test_the_project_of_ones_own_is_what_the_command_makes(tmp_path, monkeypatch
     assert written["dimensions"] == YAML(typ="safe").load(shown)["dimensions"]
     (tmp_path / "my-project" / "judges.py").write_text(judge)
     better, worse = (Response("p", text, 1, "stop", -1.0, 0.0) for text in ("Ten seconds or so.", "no " * 9))
-    found = load_judge(ScorerConfig(scorer="judges:Concise"), tmp_path / "my-project")
+    found = load_judge(JudgeConfig(scorer="judges:Concise"), tmp_path / "my-project")
     assert found.compare(Prompt((Message("user", "How long?"),)), better, worse) == 1
 
 

@@ -1,6 +1,7 @@
 """`params.yaml`, typed: one class a section, every key with its meaning; unknown keys are refused by name."""
 
 from genarm.config.explain import nearest
+from genarm.config.judge import JudgeConfig, LlmJudgeConfig, RewardModelConfig, TrainedJudgeConfig
 from genarm.config.load import check_params, load_params
 from genarm.config.numbers import Section
 from genarm.config.params import (
@@ -12,8 +13,8 @@ from genarm.config.params import (
     RespondConfig,
     RuleConfig,
     SamplingConfig,
-    ScorerConfig,
     SourceConfig,
+    TuneConfig,
 )
 from genarm.config.train import EarlyStoppingConfig, LoraConfig, TrainConfig
 
@@ -22,16 +23,20 @@ __all__ = [
     "ColumnsConfig",
     "DimensionConfig",
     "EarlyStoppingConfig",
+    "JudgeConfig",
+    "LlmJudgeConfig",
     "LoraConfig",
     "PairsConfig",
     "Params",
     "RespondConfig",
+    "RewardModelConfig",
     "RuleConfig",
     "SamplingConfig",
-    "ScorerConfig",
     "Section",
     "SourceConfig",
     "TrainConfig",
+    "TrainedJudgeConfig",
+    "TuneConfig",
     "check_params",
     "load_params",
     "nearest",

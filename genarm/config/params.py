@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from genarm.config.explain import nearest
+from genarm.config.judge import JudgeConfig
 from genarm.config.numbers import Section
 from genarm.config.overlay import TrainOverlay, laid_over
 from genarm.config.train import TrainConfig
@@ -83,6 +84,9 @@ class PairsConfig(Section):
 
     validation: float = Field(0.1, gt=0, lt=1, description="share of prompts held out to watch training")
     evaluation: float = Field(0.3, gt=0, lt=1, description="share of prompts held out for the decision")
+    judge: float = Field(
+        0.0, ge=0, lt=1, description="share of prompts held out to train a judge (`genarm train-judge`)"
+    )
     max_tokens: int = Field(
         1024, ge=8, description="longest prompt + response, in tokens; longer rows are refused"
     )
@@ -91,8 +95,8 @@ class PairsConfig(Section):
 
     @model_validator(mode="after")
     def _something_is_left_for_training(self) -> "PairsConfig":
-        if self.validation + self.evaluation >= 1:
-            raise ValueError("validation + evaluation must leave prompts for training")
+        if self.validation + self.evaluation + self.judge >= 1:
+            raise ValueError("validation + evaluation + judge must leave prompts for training")
         return self
 
 
@@ -121,15 +125,24 @@ class RespondConfig(Section):
     prompts: int | None = Field(
         120, ge=1, description="answer at most this many evaluation prompts; null: all"
     )
+    guidance: Literal["sum", "contrast"] = Field(
+        "sum",
+        description="add log p_arm, as the paper does, or log p_arm - log p_start, what the ARM learned",
+    )
     sampling: SamplingConfig = Field(SamplingConfig(), description="how a response is drawn")
 
 
-class ScorerConfig(Section):
-    """What judges one dimension: a scorer, for which more is better; a text alone is `scorer`."""
+class TuneConfig(Section):
+    """How the weight of an ARM is found where `weight` is `tuned`: on validation prompts, by its judge."""
 
-    scorer: str = Field(description="a built-in scorer, or a class or function: 'package.module:Name'")
-    options: dict[str, Any] = Field(default_factory=dict, description="arguments of the class or function")
-    tie: float = Field(0.0, ge=0, description="scores closer than this tie")
+    weights: tuple[Annotated[float, Field(gt=0)], ...] = Field(
+        (0.1, 0.2, 0.35, 0.5, 0.75, 1.0), min_length=1, description="the grid that is tried"
+    )
+    prompts: int = Field(48, ge=8, description="answer at most this many validation prompts")
+    max_kl: float = Field(1.0, gt=0, description="most KL(guided || base) in nats a token")
+    max_health_ratio: float = Field(
+        1.2, ge=1, description="repetition and perplexity under the base, guided over base"
+    )
 
 
 class RuleConfig(Section):
@@ -143,22 +156,45 @@ class RuleConfig(Section):
     max_health_ratio: float = Field(
         1.2, ge=1, description="repetition and perplexity under the base, challenger over base"
     )
+    held_out: Literal["shown", "required"] = Field(
+        "shown", description="whether the held-out judge must not find the challenger worse than its rival"
+    )
+    weak_judges: tuple[str, ...] = Field(
+        (),
+        description="dimensions that may be promoted although their judge is not shown to agree with people",
+    )
+    max_prompts: int | None = Field(
+        None, ge=1, description="go on to at most so many prompts before a hold; null: decide once"
+    )
+    batch_prompts: int = Field(60, ge=1, description="prompts answered and judged between two looks")
+    extra: str | None = Field(
+        None, description="JSON Lines file of further prompts, once the evaluation split is used up"
+    )
 
 
 class DimensionConfig(Section):
     """One preference: its data, who judges it, how strongly its ARM guides, and how the ARM is trained."""
 
     data: SourceConfig = Field(description="its preference pairs: a glob below data/, or `files` and more")
-    judge: ScorerConfig = Field(description="who rates a response on it: a scorer, or `scorer` and more")
+    judge: JudgeConfig = Field(description="who rates a response on it: a scorer, or one of its kinds")
+    held_out: JudgeConfig | None = Field(
+        None, description="a second judge, which took no part in labels, training or tuning"
+    )
     weight: float = Field(ge=0, description="decoding weight of its ARM: 1/beta of the paper's equation 6")
     train: TrainOverlay = Field(TrainOverlay(), description="what it changes of the section `train`")
 
-    @field_validator("data", "judge", mode="before")
+    @field_validator("data", "judge", "held_out", mode="before")
     @classmethod
     def _a_text_alone(cls, value: Any, info: ValidationInfo) -> Any:
         if isinstance(value, str):
-            return {{"data": "files", "judge": "scorer"}[str(info.field_name)]: value}
+            return {"files" if info.field_name == "data" else "scorer": value}
         return value
+
+    @model_validator(mode="after")
+    def _the_second_judge_is_another(self) -> "DimensionConfig":
+        if self.held_out == self.judge:
+            raise ValueError(f"held_out is the judge itself, {self.judge.name}, and would confirm anything")
+        return self
 
 
 class Params(Section):
@@ -168,6 +204,7 @@ class Params(Section):
     dimensions: dict[DimensionName, DimensionConfig] = Field(min_length=1)
     pairs: PairsConfig = PairsConfig()
     train: TrainOverlay = TrainOverlay()
+    tune: TuneConfig = TuneConfig()
     respond: RespondConfig = RespondConfig()
     decide: RuleConfig = RuleConfig()
 

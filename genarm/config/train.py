@@ -27,6 +27,9 @@ class EarlyStoppingConfig(Section):
     patience: int = Field(
         ge=1, description="evaluations in a row without a better accuracy before training stops"
     )
+    metric: Literal["accuracy", "implicit_accuracy"] = Field(
+        "accuracy", description="which accuracy: of the summed log-probability, or of what was learned"
+    )
 
 
 class TrainConfig(Section):
@@ -46,6 +49,10 @@ class TrainConfig(Section):
     )
     warm_start: Literal["champion"] | None = Field(
         None, description="start from the version in use instead of anew, as new preferences arrive"
+    )
+    objective: Literal["arm", "dpo"] = Field(
+        "arm",
+        description="the paper's loss, or DPO's, which subtracts the start's log-ratio of each pair",
     )
     beta: float = Field(0.05, gt=0, description="scale of the preference margin; training only")
     margin: float = Field(

@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as version_of
 from pathlib import Path
 
-from genarm.config import ScorerConfig
+from genarm.config import JudgeConfig
 from genarm.system.files import sha256
 
 # Built-in scorers that another library computes; the others are genarm's own.
@@ -16,7 +16,7 @@ LIBRARIES = {"positive": "vaderSentiment", "plain": "textstat"}
 
 
 def scorer_identity(
-    config: ScorerConfig,
+    config: JudgeConfig,
     *,
     version: str | None = None,
     package: str | None = None,
@@ -27,13 +27,13 @@ def scorer_identity(
     `version` is what the scorer calls its version, `files` are those that it was loaded from; by default the
     file of its module. Of one that was installed with a `package`, its name and version.
     """
-    if ":" not in config.scorer:
-        library = LIBRARIES.get(config.scorer, "genarm")
-        return f"{config.scorer}, {library} {_version(library)}"
+    if ":" not in config.name:
+        library = LIBRARIES.get(config.name, "genarm")
+        return f"{config.name}, {library} {_version(library)}"
     if package:
-        return f"{config.scorer}, {package} {version}"
-    files = files or _source(config.scorer.partition(":")[0])
-    parts = [config.scorer, *([f"version {version}"] if version else [])]
+        return f"{config.name}, {package} {version}"
+    files = files or _source(config.name.partition(":")[0])
+    parts = [config.name, *([f"version {version}"] if version else [])]
     if files:
         more = f" and {len(files) - 1} more" if len(files) > 1 else ""
         parts.append(f"{files[0].name}{more} sha256 {_digest(files)[:12]}")

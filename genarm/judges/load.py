@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from genarm.config import ScorerConfig, nearest
+from genarm.config import JudgeConfig, nearest
 from genarm.errors import JudgeError
 from genarm.judges.base import BatchScorer, Judge, PromptScorer, ScoreJudge, Scorer, by_text
 from genarm.judges.blame import in_one_line
@@ -38,10 +38,11 @@ class LoadedJudge:
     """
 
     judge: Judge
-    config: ScorerConfig
+    config: JudgeConfig
     version: str | None = None
     package: str | None = None
     code: OwnCode | None = None  # of the project
+    model: str | None = None  # who judges, where that is a model: its name and version
 
     @property
     def files(self) -> list[Path]:
@@ -51,23 +52,25 @@ class LoadedJudge:
     @property
     def identity(self) -> str:
         """Who judges and in which version, as a report shows it."""
-        return scorer_identity(self.config, version=self.version, package=self.package, files=self.files)
+        return self.model or scorer_identity(
+            self.config, version=self.version, package=self.package, files=self.files
+        )
 
 
-def load_judge(config: ScorerConfig, root: Path | None = None) -> Judge:
+def load_judge(config: JudgeConfig, root: Path | None = None) -> Judge:
     """The judge of one dimension, in the project at `root`. Raises JudgeError as `load_with_origin` does."""
     return load_with_origin(config, root).judge
 
 
-def load_with_origin(config: ScorerConfig, root: Path | None = None) -> LoadedJudge:
+def load_with_origin(config: JudgeConfig, root: Path | None = None) -> LoadedJudge:
     """The same with what its verdicts depend on.
 
     Raises JudgeError where the name leads nowhere, options are not those of the class or function, or its
     module or constructor fails.
     """
-    if ":" not in config.scorer:
+    if ":" not in config.name:
         return LoadedJudge(ScoreJudge(by_text(load_scorer(config)), config.tie), config)
-    named = find(config.scorer, root)
+    named = find(config.name, root)
     inside = named.code.importable if named.code else nullcontext
     if inspect.isclass(named.called):
         judge = _of_methods(config, _construct(config, named.called, inside), inside)
@@ -76,12 +79,12 @@ def load_with_origin(config: ScorerConfig, root: Path | None = None) -> LoadedJu
     return LoadedJudge(judge, config, named.version, named.package, named.code)
 
 
-def load_scorer(config: ScorerConfig) -> Scorer:
+def load_scorer(config: JudgeConfig) -> Scorer:
     """A built-in scorer by name, with its options filled in. Raises JudgeError as `load_judge` does."""
-    score = SCORERS.get(config.scorer)
+    score = SCORERS.get(config.name)
     if score is None:
         raise JudgeError(
-            f"unknown scorer {config.scorer!r}{nearest(config.scorer, SCORERS)}",
+            f"unknown scorer {config.name!r}{nearest(config.name, SCORERS)}",
             hint=f"scorers: {', '.join(SCORERS)}, or one of your own: 'package.module:Name'",
         )
     _check_options(config, score, ["text"])
@@ -91,23 +94,23 @@ def load_scorer(config: ScorerConfig) -> Scorer:
 Inside = Callable[[], AbstractContextManager[None]]
 
 
-def _construct(config: ScorerConfig, kind: type, inside: Inside) -> object:
+def _construct(config: JudgeConfig, kind: type, inside: Inside) -> object:
     _check_options(config, kind, [])
     try:
         with inside():
             return kind(**config.options)
     except Exception as error:  # a user's constructor may raise anything
         raise JudgeError(
-            f"judge {config.scorer!r} cannot be made {_with_options(config)}: {in_one_line(error)}",
+            f"judge {config.name!r} cannot be made {_with_options(config)}: {in_one_line(error)}",
             hint="its constructor takes the options of params.yaml",
         ) from error
 
 
-def _of_methods(config: ScorerConfig, made: object, inside: Inside) -> Judge:
+def _of_methods(config: JudgeConfig, made: object, inside: Inside) -> Judge:
     methods = {name: m for name in METHODS if callable(m := getattr(made, name, None))}
     if not methods:
         raise JudgeError(
-            f"judge {config.scorer!r} has neither score nor compare",
+            f"judge {config.name!r} has neither score nor compare",
             hint="a class has a method score(prompt, response), which returns a number",
         )
     for name, method in methods.items():
@@ -115,7 +118,7 @@ def _of_methods(config: ScorerConfig, made: object, inside: Inside) -> Judge:
     if "compare" in methods:
         if config.tie:
             raise JudgeError(
-                f"judge {config.scorer!r} compares by itself, and tie = {config.tie:g} is for scores",
+                f"judge {config.name!r} compares by itself, and tie = {config.tie:g} is for scores",
                 hint="remove tie: its method compare returns 0 for a tie",
             )
         return _Within(made, inside)
@@ -130,7 +133,7 @@ def _one_of(score_all: BatchScorer) -> PromptScorer:
     return lambda prompt, text: score_all([prompt], [text])[0]
 
 
-def _of_function(config: ScorerConfig, function: Callable[..., float], inside: Inside) -> Any:
+def _of_function(config: JudgeConfig, function: Callable[..., float], inside: Inside) -> Any:
     """A function of prompt and text, with its options filled in."""
     try:
         first = next(iter(inspect.signature(function).parameters), "")
@@ -161,7 +164,7 @@ class _Within:
             self.prepare = _entered(made.prepare, inside)
 
 
-def _check_arguments(config: ScorerConfig, name: str, method: Callable[..., Any]) -> None:
+def _check_arguments(config: JudgeConfig, name: str, method: Callable[..., Any]) -> None:
     wanted = {
         "compare": "prompt, left, right",
         "score": "prompt, response",
@@ -173,17 +176,17 @@ def _check_arguments(config: ScorerConfig, name: str, method: Callable[..., Any]
         return  # some functions written in C have no signature to read
     except TypeError as error:
         raise JudgeError(
-            f"judge {config.scorer!r}: {name}{inspect.signature(method)} cannot be called: {error}",
+            f"judge {config.name!r}: {name}{inspect.signature(method)} cannot be called: {error}",
             hint=f"write it as {name}(self, {wanted[name]})",
         ) from None
 
 
-def _with_options(config: ScorerConfig) -> str:
+def _with_options(config: JudgeConfig) -> str:
     """The options by name: a value may be the key of somebody's server, and errors go to logs."""
     return f"with the options {', '.join(config.options)}" if config.options else "without options"
 
 
-def _check_options(config: ScorerConfig, called: Callable[..., Any], given: list[str]) -> None:
+def _check_options(config: JudgeConfig, called: Callable[..., Any], given: list[str]) -> None:
     """Raise JudgeError where options are not those of a class or function; `given` comes before them."""
     try:
         signature = inspect.signature(called)
@@ -197,6 +200,6 @@ def _check_options(config: ScorerConfig, called: Callable[..., Any], given: list
         close = nearest(unknown[0], known) if unknown else ""
         takes = [f"the {name}" for name in given] + (known or ["no options"])
         raise JudgeError(
-            f"judge {config.scorer!r} {_with_options(config)}: {error}{close}",
+            f"judge {config.name!r} {_with_options(config)}: {error}{close}",
             hint=f"it takes {' and '.join(filter(None, [', '.join(takes[:-1]), takes[-1]]))}",
         ) from None

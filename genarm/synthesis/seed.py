@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from genarm import models
-from genarm.config import ScorerConfig
+from genarm.config import JudgeConfig
 from genarm.data.labels import FILE as LABELS
 from genarm.errors import DataError
 from genarm.judges import load_scorer, scorer_identity
@@ -33,7 +33,7 @@ def write_seed(root: Path, base: str = models.EMBEDDED, settings: Settings | Non
     folder = root / "seed"
     prompts = [row.as_prompt() for row in read_rows(folder / "prompts.jsonl", _PromptRow)]
     source = models.resolve(base)
-    configs = {d: ScorerConfig(scorer=d) for d in settings.gaps}
+    configs = {d: JudgeConfig(scorer=d) for d in settings.gaps}
     scorers = {d: load_scorer(config) for d, config in configs.items()}
     decoder = load_decoder(source, {}, dtype="bfloat16", batch_size=32)
     tokens = len(prompts) * settings.samples * settings.max_new_tokens

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from genarm.config import ScorerConfig
+from genarm.config import JudgeConfig
 from genarm.errors import DataError, JudgeError
 from genarm.judges import ScoreJudge, by_text, judge, load_judge, load_scorer, scorer_identity
 from genarm.judges.scorers import brief, forbidden_words, length, plain, positive, refusal
@@ -104,8 +104,8 @@ def test_forbidden_words_are_whole_words_in_any_case():
 
 
 def test_a_scorer_by_name_and_by_import_path_with_options():
-    assert load_scorer(ScorerConfig(scorer="brief"))("two words") == -2
-    own = load_judge(ScorerConfig(scorer=f"{__name__}:shouting", options={"mark": "?"}))
+    assert load_scorer(JudgeConfig(scorer="brief"))("two words") == -2
+    own = load_judge(JudgeConfig(scorer=f"{__name__}:shouting", options={"mark": "?"}))
     assert own.compare(P, response(P, "What?! Why?"), response(P, "What?!!!")) == 1
 
 
@@ -123,12 +123,12 @@ def test_a_scorer_by_name_and_by_import_path_with_options():
 )
 def test_a_scorer_that_cannot_be_loaded(config, message):
     with pytest.raises(JudgeError, match=message.replace("(", r"\(")):
-        load_judge(ScorerConfig(**config))
+        load_judge(JudgeConfig(**config))
 
 
 @pytest.mark.parametrize("name", ["broken", "crashing", "boolean_text"])
 def test_a_score_that_is_no_number_names_the_prompt(name):
-    bad = load_judge(ScorerConfig(scorer=f"{__name__}:{name}"))
+    bad = load_judge(JudgeConfig(scorer=f"{__name__}:{name}"))
     with pytest.raises(JudgeError, match=P.id) as caught:
         bad.compare(P, response(P, ""), response(P, "a text for no log"))
     assert "log" not in str(caught.value)
@@ -137,7 +137,7 @@ def test_a_score_that_is_no_number_names_the_prompt(name):
 def test_the_higher_score_is_preferred_and_close_scores_tie():
     """Lengths 3, 2 and 1 with ties below 2: a gap of 1 ties, a gap of 2 does not."""
     three, two, one = (response(P, " ".join(["word"] * n)) for n in (3, 2, 1))
-    close = load_judge(ScorerConfig(scorer="length", tie=2))
+    close = load_judge(JudgeConfig(scorer="length", tie=2))
     assert [close.compare(P, three, one), close.compare(P, one, three)] == [1, -1]
     assert [close.compare(P, three, two), close.compare(P, two, two)] == [0, 0]
     assert ScoreJudge(by_text(length)).compare(P, three, two) == 1
@@ -177,11 +177,11 @@ def test_a_side_that_did_not_answer_makes_no_verdict():
 
 def test_a_judge_is_named_with_the_version_of_what_computes_it(tmp_path):
     """A library's for what it computes, the hash of its files for a scorer of one's own."""
-    of_own = ScorerConfig(scorer=f"{__name__}:shouting")
-    assert scorer_identity(ScorerConfig(scorer="positive")) == (
+    of_own = JudgeConfig(scorer=f"{__name__}:shouting")
+    assert scorer_identity(JudgeConfig(scorer="positive")) == (
         f"positive, vaderSentiment {version('vaderSentiment')}"
     )
-    assert scorer_identity(ScorerConfig(scorer="brief")) == f"brief, genarm {version('genarm')}"
+    assert scorer_identity(JudgeConfig(scorer="brief")) == f"brief, genarm {version('genarm')}"
     digest = sha256(Path(__file__))
     assert scorer_identity(of_own) == f"{of_own.scorer}, test_judges.py sha256 {digest[:12]}"
     files = [tmp_path / name for name in ("judges.py", "words.py")]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from genarm.config import ScorerConfig
+from genarm.config import JudgeConfig
 from genarm.errors import JudgeError
 from genarm.judges import judge, load_judge, load_with_origin
 from genarm.types import Message, Prompt, Response, Side, Verdict
@@ -70,7 +70,7 @@ def project(tmp_path: Path) -> Path:
 
 
 def own(project: Path, name: str, **more: object):
-    return load_judge(ScorerConfig(scorer=f"own_judges:{name}", **more), project)
+    return load_judge(JudgeConfig(scorer=f"own_judges:{name}", **more), project)
 
 
 def test_a_class_sees_the_prompt_and_takes_options(project):
@@ -103,7 +103,7 @@ def test_all_responses_are_scored_in_one_call(project):
 
 def test_its_files_and_version_are_known_and_nothing_of_it_stays_behind(project):
     before = (list(sys.path), set(sys.modules))
-    found = load_with_origin(ScorerConfig(scorer="own_judges:Echo"), project)
+    found = load_with_origin(JudgeConfig(scorer="own_judges:Echo"), project)
     assert [f.name for f in found.files] == ["own_judges.py", "own_words.py"] and found.version == "2"
     assert found.identity.startswith("own_judges:Echo, version 2, own_judges.py and 1 more sha256 ")
     found.judge.compare(P, answer("red"), answer("blue"))
@@ -115,7 +115,7 @@ def test_its_files_and_version_are_known_and_nothing_of_it_stays_behind(project)
 def test_a_file_that_is_a_link_is_one_of_the_project_under_its_name_there(project, tmp_path_factory):
     elsewhere = (project / "own_words.py").rename(tmp_path_factory.mktemp("shared") / "words.py")
     (project / "own_words.py").symlink_to(elsewhere)
-    found = load_with_origin(ScorerConfig(scorer="own_judges:Echo"), project)
+    found = load_with_origin(JudgeConfig(scorer="own_judges:Echo"), project)
     assert found.files == [project / "own_judges.py", project / "own_words.py"]
 
 
@@ -123,7 +123,7 @@ def test_two_projects_in_one_process_have_their_own(tmp_path):
     for name, sign in (("one", ""), ("two", "-")):
         (tmp_path / name / "mine").mkdir(parents=True)
         (tmp_path / name / "mine" / "judging.py").write_text(f"def f(text): return {sign}len(text)\n")
-    config = ScorerConfig(scorer="mine.judging:f")
+    config = JudgeConfig(scorer="mine.judging:f")
     one, two = (load_judge(config, tmp_path / name) for name in ("one", "two"))
     assert one.compare(P, answer("aa"), answer("a")) == 1 == -two.compare(P, answer("aa"), answer("a"))
 
@@ -131,7 +131,7 @@ def test_two_projects_in_one_process_have_their_own(tmp_path):
 def test_a_name_that_another_module_has_is_refused(project):
     (project / "statistics.py").write_text("def f(text): return 0\n")
     with pytest.raises(JudgeError, match=r"has the name of another module: .*statistics.*rename it"):
-        load_judge(ScorerConfig(scorer="statistics:f"), project)
+        load_judge(JudgeConfig(scorer="statistics:f"), project)
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_what_cannot_be_loaded_is_told_with_its_line(config, message, project):
     (project / "own_broken.py").write_text("\ndef f(text) return 1\n")
     (project / "own_needs.py").write_text("import own_need\n")
     with pytest.raises(JudgeError, match=message) as caught:
-        load_judge(ScorerConfig(**config), project)
+        load_judge(JudgeConfig(**config), project)
     assert "\n" not in str(caught.value) and "hidden" not in str(caught.value)
 
 

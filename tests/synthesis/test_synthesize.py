@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from genarm.config import ScorerConfig
+from genarm.config import JudgeConfig
 from genarm.decoding import GuidedRequest, GuidedResponse
 from genarm.errors import DataError, ModelError
 from genarm.judges import load_scorer
@@ -20,7 +20,7 @@ from genarm.types import Message, PreferencePair, Prompt
 torch.set_num_threads(1)
 
 P, Q = Prompt((Message("user", "How are you?"),)), Prompt((Message("user", "And you?"),))
-BY_LENGTH = {d: load_scorer(ScorerConfig(scorer=d)) for d in ("length", "brief")}
+BY_LENGTH = {d: load_scorer(JudgeConfig(scorer=d)) for d in ("length", "brief")}
 
 
 class Script:

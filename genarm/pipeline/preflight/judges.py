@@ -33,7 +33,7 @@ def judges(project: Project) -> list[CheckResult]:
         except JudgeError as error:
             results.append(fail("judges", f"dimensions.{dimension}.judge: {error.message}", error.hint))
     results += code_results(project, loaded)
-    named = ", ".join(f"{d} by {config.judge.scorer}" for d, config in params.dimensions.items())
+    named = ", ".join(f"{d} by {config.judge.name}" for d, config in params.dimensions.items())
     return results or [ok("judges", f"each compares an empty response with a short one: {named}")]
 
 
