@@ -89,7 +89,8 @@ def _key(field: FieldInfo, path: str) -> Iterator[Key]:
         default = "" if field.is_required() else _shown(field.get_default(call_default_factory=True))
         yield Key(path, _takes(field.annotation), default, meaning)
         return
-    short = "text, or keys" if path.endswith((".data", ".judge", ".held_out")) else "keys, or null" if optional else "keys"
+    plain = path.endswith((".data", ".judge", ".held_out"))
+    short = "text, or keys" if plain else "keys, or null" if optional else "keys"
     yield Key(path, short, "null" if optional else "", meaning)
     yield from _keys(section, f"{path}.")
 
