@@ -11,7 +11,7 @@ from time import sleep
 from typing import Any
 
 KEY = "sk-this-is-the-secret-key-1234"
-_FENCED = re.compile(r"<<<(\w{10})\n(.*?)\n\1>>>", re.DOTALL)
+_FENCED = re.compile(r"<text (\w{10})>\n(.*?)\n</text \1>", re.DOTALL)
 
 
 @dataclass(frozen=True)
