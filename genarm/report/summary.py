@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from genarm.evaluation.rule import Condition, Question, State
+from genarm.evaluation.condition import Condition, Question, State
 from genarm.evaluation.scorecard import comparison
 from genarm.report.given import ReportInput
 from genarm.report.learning import Learning, learning

@@ -2,15 +2,17 @@
 
 import contextlib
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+from genarm.config import DimensionConfig, JudgeConfig, Params
 from genarm.errors import ConfigError, JudgeError
 from genarm.judges import LoadedJudge, load_with_origin
 from genarm.judges import judge as compare
+from genarm.judges.apart import check_apart
 from genarm.pipeline.check_result import CheckResult, fail, ok, warn
 from genarm.pipeline.preflight.stages import FILE, dependencies, read_stages
 from genarm.pipeline.project import Project
@@ -23,24 +25,27 @@ REQUIREMENTS = "requirements.txt"
 
 
 def judges(project: Project) -> list[CheckResult]:
-    """Load the judge of every dimension, and let it compare an empty response with a short one."""
+    """Load the judges of every dimension, and let each compare an empty response with a short one.
+
+    A held-out judge must not be the judge of its dimension under another name.
+    """
     params = project.params
     results, loaded = list[CheckResult](), dict[str, LoadedJudge]()
-    for dimension, config in params.dimensions.items():
+    for key, config in _configs(params).items():
         try:
-            loaded[dimension] = load_with_origin(config.judge, project.root)
-            try_out(loaded[dimension])
+            loaded[key] = load_with_origin(config, project.root)
+            try_out(loaded[key])
         except JudgeError as error:
-            results.append(fail("judges", f"dimensions.{dimension}.judge: {error.message}", error.hint))
-    results += code_results(project, loaded)
-    named = ", ".join(f"{d} by {config.judge.name}" for d, config in params.dimensions.items())
+            results.append(fail("judges", f"dimensions.{key}: {error.message}", error.hint))
+    results += code_results(project, loaded) + _apart(project, loaded)
+    named = ", ".join(f"{d} by {_named(config)}" for d, config in params.dimensions.items())
     return results or [ok("judges", f"each compares an empty response with a short one: {named}")]
 
 
 def require_judges(project: Project) -> None:
     """Raise JudgeError where a judge's code is no dependency of its stage: its verdicts would outlive it."""
-    dimensions = project.params.dimensions
-    loaded = {d: load_with_origin(config.judge, project.root) for d, config in dimensions.items()}
+    configs = _configs(project.params)
+    loaded = {key: load_with_origin(config, project.root) for key, config in configs.items()}
     for result in code_results(project, loaded):
         if result.status == "fail":
             raise JudgeError(result.detail, hint=result.fix)
@@ -85,6 +90,33 @@ def code_results(project: Project, loaded: dict[str, LoadedJudge]) -> list[Check
         )
         results.append(warn("judges", detail, fix))
     return results
+
+
+def _configs(params: Params) -> dict[str, JudgeConfig]:
+    """Every judge by its key below `dimensions`: `positive.judge`, also `positive.held_out`."""
+    found = dict[str, JudgeConfig]()
+    for dimension, config in params.dimensions.items():
+        found[f"{dimension}.judge"] = config.judge
+        if config.held_out is not None:
+            found[f"{dimension}.held_out"] = config.held_out
+    return found
+
+
+def _apart(project: Project, loaded: Collection[str]) -> list[CheckResult]:
+    """A failure for each dimension whose held-out judge is its judge; both could be loaded."""
+    results = list[CheckResult]()
+    for dimension, config in project.params.dimensions.items():
+        if {f"{dimension}.judge", f"{dimension}.held_out"} <= set(loaded):
+            try:
+                check_apart(dimension, config, project.root)
+            except JudgeError as error:
+                results.append(fail("judges", error.message, error.hint))
+    return results
+
+
+def _named(config: DimensionConfig) -> str:
+    second = f" and, held out, {config.held_out.name}" if config.held_out else ""
+    return f"{config.judge.name}{second}"
 
 
 def _covered(path: str, listed: Iterable[str]) -> bool:

@@ -4,13 +4,18 @@ from dataclasses import replace
 
 from genarm.judges import judge as compare
 from genarm.judges import load_with_origin
+from genarm.judges.apart import check_apart
 from genarm.pipeline.project import Project
 from genarm.system.files import read_rows, write_rows
 from genarm.types import Prompt, Verdict
 
 
 def judge(project: Project, dimension: str) -> list[Verdict]:
-    """Compare the sides that answered for one dimension's challenger, on every dimension."""
+    """Compare the sides that answered for one dimension's challenger, on every dimension.
+
+    The held-out judge of that dimension, where it has one, compares the same sides after the others. Raises
+    JudgeError where it is the dimension's judge under another name.
+    """
     layout, params = project.layout, project.params
     sides = project.responses(params.known(dimension))
     answered = {r.prompt_id for r in sides["base"]}
@@ -18,5 +23,10 @@ def judge(project: Project, dimension: str) -> list[Verdict]:
     loaded = {d: load_with_origin(config.judge, project.root) for d, config in params.dimensions.items()}
     verdicts = compare(prompts, sides, {d: found.judge for d, found in loaded.items()})
     verdicts = [replace(v, judge=loaded[v.dimension].identity) for v in verdicts]
+    if (second := params.dimensions[dimension].held_out) is not None:
+        check_apart(dimension, params.dimensions[dimension], project.root)
+        held_out = load_with_origin(second, project.root)
+        said = compare(prompts, sides, {dimension: held_out.judge})
+        verdicts += [replace(v, judge=held_out.identity, held_out=True) for v in said]
     write_rows(layout.verdicts(dimension), verdicts)
     return verdicts
