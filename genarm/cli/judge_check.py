@@ -19,7 +19,7 @@ def judge_check(
 ) -> None:
     """How far the judges of a dimension agree with people, beside judges that know nothing of the task."""
     from genarm.operations.judge_check import judge_check as measure
-    from genarm.operations.judge_check_table import heading, table, verdict_lines
+    from genarm.operations.judge_check_table import KEY, heading, table, verdict_lines
     from genarm.system.files import write_json
 
     here = project()
@@ -30,6 +30,8 @@ def judge_check(
         out.print(heading(file), highlight=False, soft_wrap=True)
         out.print(table(file))
         out.print()
+    out.print(KEY, highlight=False)
+    out.print()
     for line in verdict_lines(checked):
         out.print(line, highlight=False, soft_wrap=True)
     noted = here.layout.judge_checks.name

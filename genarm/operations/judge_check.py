@@ -9,23 +9,24 @@ from genarm.errors import DataError
 from genarm.evaluation.agreement import Reading, agreement, by_prompt
 from genarm.evaluation.judge_conditions import passes, shortfall
 from genarm.evaluation.standing import settings_hash
-from genarm.judges import Judge, ScoreJudge, by_text, load_scorer, load_with_origin
+from genarm.judges import Judge, ScoreJudge, by_text, load_with_origin
 from genarm.judges.apart import check_apart
 from genarm.judges.pairs import in_both_orders
+from genarm.judges.trivial import TRIVIAL
 from genarm.operations.human_pairs import HumanPairs, read_pairs
 from genarm.pipeline.project import Project
 from genarm.system.files import write_json
 from genarm.types import Agreement, JudgeCheck
 
-LONGER = "longer"
-TRIVIAL = {"VADER": "positive", "Flesch": "plain"}  # as tables of agreement call them: built-in scorers
+PASS = "pass"
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
     """One judge on one file; `role` is empty for a judge that is there for comparison only."""
 
-    judge: str
+    name: str
+    judge: str  # with its version
     role: str  # "judge" or "held-out judge"
     agreement: Agreement
     subsets: Mapping[str, Agreement]
@@ -48,9 +49,6 @@ class CheckedFile:
         return all(j.verdict == PASS for j in self.judges if j.role)
 
 
-PASS = "pass"
-
-
 def judge_check(
     project: Project, dimension: str, files: Sequence[Path], by: str | None = None
 ) -> list[CheckedFile]:
@@ -68,10 +66,11 @@ def judge_check(
         loaded = load_with_origin(chosen, project.root)
         readings = [_readings(loaded.judge, pairs) for pairs in read]
         for row, pairs, said in zip(rows, read, readings, strict=True):
-            row.append(_judged(loaded.identity, role, pairs, said))
+            row.append(_judged(chosen.name, loaded.identity, role, pairs, said))
         checks.append(_check(loaded.identity, chosen, role, rows, readings))
     for row, pairs in zip(rows, read, strict=True):
-        row += [_judged(name, "", pairs, _readings(judge, pairs)) for name, judge in _trivial().items()]
+        for name, score in TRIVIAL.items():
+            row.append(_judged(name, name, "", pairs, _readings(ScoreJudge(by_text(score)), pairs)))
     write_json(project.layout.judge_checks, project.judge_checks() | {dimension: checks})
     return [
         CheckedFile(pairs.file, pairs.sha256, len(pairs.pairs), pairs.refused, row)
@@ -84,13 +83,6 @@ def _judges(config: DimensionConfig) -> list[tuple[str, JudgeConfig]]:
     return [("judge", config.judge), *second]
 
 
-def _trivial() -> dict[str, Judge]:
-    """Judges that know nothing of the question; one that people rely on must do better than all of them."""
-    longer: dict[str, Judge] = {LONGER: ScoreJudge(by_text(lambda text: float(len(text))))}
-    scorers = {name: load_scorer(JudgeConfig(scorer=scorer)) for name, scorer in TRIVIAL.items()}
-    return longer | {f"{name} ({TRIVIAL[name]})": ScoreJudge(by_text(s)) for name, s in scorers.items()}
-
-
 def _readings(judge: Judge, pairs: HumanPairs) -> list[Reading]:
     return [
         Reading(pair.prompt.id, *said, len(pair.chosen) - len(pair.rejected))
@@ -98,14 +90,14 @@ def _readings(judge: Judge, pairs: HumanPairs) -> list[Reading]:
     ]
 
 
-def _judged(judge: str, role: str, pairs: HumanPairs, readings: Sequence[Reading]) -> Judged:
+def _judged(name: str, judge: str, role: str, pairs: HumanPairs, readings: Sequence[Reading]) -> Judged:
     found = agreement(pairs.file, pairs.sha256, readings)
     groups: dict[str, list[Reading]] = {}
     for subset, reading in zip(pairs.subsets, readings, strict=False):
         groups.setdefault(subset, []).append(reading)
-    subsets = {name: agreement(pairs.file, pairs.sha256, group) for name, group in sorted(groups.items())}
+    subsets = {s: agreement(pairs.file, pairs.sha256, group) for s, group in sorted(groups.items())}
     verdict = "" if not role else PASS if passes(found) else shortfall(found)
-    return Judged(judge, role, found, subsets, verdict)
+    return Judged(name, judge, role, found, subsets, verdict)
 
 
 def _check(

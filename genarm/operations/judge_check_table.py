@@ -5,23 +5,27 @@ from collections.abc import Sequence
 from rich.table import Table
 from rich.text import Text
 
-from genarm.operations.judge_check import CheckedFile, Judged
+from genarm.operations.judge_check import PASS, CheckedFile, Judged
 from genarm.types import Agreement
 
-COLUMNS = ("agreement", "consistent", "says first", "unread", "ties", "prefers longer")
+COLUMNS = ("consistent", "first", "unread", "ties", "longer", "r")
+KEY = (
+    "consistent: judged alike in both orders; first: prefers the response shown first; longer: prefers the "
+    "longer response; r: correlation of preference and length. A tie counts one half."
+)
 
 
 def table(checked: CheckedFile) -> Table:
     """One row a judge, and one below it for each subset."""
-    drawn = Table(show_edge=False, pad_edge=False)
+    drawn = Table(box=None, show_edge=False, pad_edge=False)
     drawn.add_column("judge", overflow="fold")
+    drawn.add_column("agreement", no_wrap=True)
     for name in COLUMNS:
-        drawn.add_column(name, justify="left" if name == "agreement" else "right", no_wrap=True)
+        drawn.add_column(name, justify="right", no_wrap=True)
     for judged in checked.judges:
-        style = "bold" if judged.role else ""
-        drawn.add_row(Text(_name(judged), style), *_cells(judged.agreement))
+        drawn.add_row(Text(_name(judged), "bold" if judged.role else ""), *_cells(judged.agreement))
         for subset, found in judged.subsets.items():
-            drawn.add_row(Text(f"  {subset or '(none)'}"), *_cells(found))
+            drawn.add_row(Text(f"  {subset or '(none)'}, {found.accuracy.n}"), *_cells(found))
     return drawn
 
 
@@ -36,30 +40,40 @@ def heading(checked: CheckedFile) -> str:
 
 
 def verdict_lines(checked: Sequence[CheckedFile]) -> list[str]:
-    """Pass or fail of each judge of the dimension, a line a file."""
-    return [
-        f"{'pass' if not why else 'fail'}  {judged.role} on {file.file}: {why or judged.agreement.accuracy}"
-        for file in checked
-        for judged in file.judges
-        if judged.role
-        for why in ["" if judged.verdict == "pass" else judged.verdict]
-    ]
+    """Pass or fail of each judge of the dimension, a line a file, and what comes of all of them."""
+    own = [(file, judged) for file in checked for judged in file.judges if judged.role]
+    lines = [f"{_word(j)}  {j.role} {j.judge}: {_why(j, file.file)}" for file, j in own]
+    for role in dict.fromkeys(judged.role for _, judged in own):
+        failed = [file.file for file, judged in own if judged.role == role and judged.verdict != PASS]
+        if failed:
+            lines.append(f"the {role} is not to be relied on: it fails on {', '.join(failed)}")
+        elif len(checked) > 1:
+            lines.append(f"the {role} passes on all {len(checked)} files")
+    return lines
+
+
+def _word(judged: Judged) -> str:
+    return "pass" if judged.verdict == PASS else "fail"
+
+
+def _why(judged: Judged, file: str) -> str:
+    if judged.verdict == PASS:
+        return f"agreement with people {judged.agreement.accuracy} on {file} exceeds 0.5"
+    return judged.verdict
 
 
 def _name(judged: Judged) -> str:
-    return f"{judged.judge} (held out)" if judged.role == "held-out judge" else judged.judge
+    return f"{judged.name} (held out)" if judged.role == "held-out judge" else judged.name
 
 
 def _cells(found: Agreement) -> list[str]:
-    asked = found.accuracy.n + found.unread
-    longer = "" if found.longer is None else f"{found.longer:.2f}"
-    if found.length_correlation is not None:
-        longer += f" (r {found.length_correlation:+.2f})"
+    asked, (low, high) = found.accuracy.n + found.unread, found.accuracy.interval
     return [
-        str(found.accuracy),
+        f"{found.accuracy.value:.3f} [{low:.2f}, {high:.2f}]",
         f"{found.consistency:.2f}",
         f"{found.first:.2f}",
         f"{found.unread / asked:.0%}" if asked else "",
         f"{found.ties:.0%}",
-        longer,
+        "" if found.longer is None else f"{found.longer:.2f}",
+        "" if found.length_correlation is None else f"{found.length_correlation:+.2f}",
     ]
