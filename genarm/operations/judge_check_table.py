@@ -8,9 +8,9 @@ from rich.text import Text
 from genarm.operations.judge_check import PASS, CheckedFile, Judged
 from genarm.types import Agreement
 
-COLUMNS = ("consistent", "first", "unread", "ties", "longer", "r")
+COLUMNS = ("alike", "first", "unread", "ties", "longer", "r")
 KEY = (
-    "consistent: judged alike in both orders; first: prefers the response shown first; longer: prefers the "
+    "alike: judged so in both orders; first: prefers the response shown first; longer: prefers the "
     "longer response; r: correlation of preference and length. A tie counts one half."
 )
 
@@ -19,13 +19,14 @@ def table(checked: CheckedFile) -> Table:
     """One row a judge, and one below it for each subset."""
     drawn = Table(box=None, show_edge=False, pad_edge=False)
     drawn.add_column("judge", overflow="fold")
+    drawn.add_column("pairs", justify="right", no_wrap=True)
     drawn.add_column("agreement", no_wrap=True)
     for name in COLUMNS:
         drawn.add_column(name, justify="right", no_wrap=True)
     for judged in checked.judges:
         drawn.add_row(Text(_name(judged), "bold" if judged.role else ""), *_cells(judged.agreement))
         for subset, found in judged.subsets.items():
-            drawn.add_row(Text(f"  {subset or '(none)'}, {found.accuracy.n}"), *_cells(found))
+            drawn.add_row(f"  {subset or '(none)'}", *_cells(found))
     return drawn
 
 
@@ -69,6 +70,7 @@ def _name(judged: Judged) -> str:
 def _cells(found: Agreement) -> list[str]:
     asked, (low, high) = found.accuracy.n + found.unread, found.accuracy.interval
     return [
+        str(asked),
         f"{found.accuracy.value:.3f} [{low:.2f}, {high:.2f}]",
         f"{found.consistency:.2f}",
         f"{found.first:.2f}",
