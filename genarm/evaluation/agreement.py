@@ -19,29 +19,32 @@ BLOCK = 200  # resamples drawn at once, so that many prompts fit into memory
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a judge said of one pair: its preference for the response shown first, in both orders.
+    """What a judge said of one pair: its preference for what people chose, in [-1, 1], where that was shown
+    first, and where it was shown second; None where it could not be read.
 
     `longer` is the length of the chosen response minus that of the rejected one, in characters.
     """
 
     prompt: str
-    chosen_first: float | None
-    rejected_first: float | None
+    shown_first: float | None
+    shown_second: float | None
     longer: int
 
     @property
     def preference(self) -> float | None:
-        """For what people chose, in [-1, 1]: the mean of both orders; None where either was not read."""
-        if self.chosen_first is None or self.rejected_first is None:
+        """The mean of both orders; 0 where they contradict each other, None where either was not read."""
+        if self.shown_first is None or self.shown_second is None:
             return None
-        return (self.chosen_first - self.rejected_first) / 2
+        if self.shown_first * self.shown_second < 0:
+            return 0.0
+        return (self.shown_first + self.shown_second) / 2
 
 
 def agreement(file: str, sha256: str, readings: Sequence[Reading]) -> Agreement:
     """All that is measured of one judge on the pairs of one file."""
     read = [(r, p) for r in readings if (p := r.preference) is not None]
     accuracy, se = by_prompt([(r.prompt, (1 + p) / 2) for r, p in read])
-    firsts = [x for r, _ in read for x in (r.chosen_first, r.rejected_first) if x is not None]
+    firsts = [(1 + side * _sign(x)) / 2 for r in readings for x, side in _orders(r) if x is not None]
     return Agreement(
         file=file,
         sha256=sha256,
@@ -51,7 +54,7 @@ def agreement(file: str, sha256: str, readings: Sequence[Reading]) -> Agreement:
         unread=len(readings) - len(read),
         ties=_share(abs(p) <= TIE for _, p in read),
         consistency=_share(_is_consistent(r) for r, _ in read),
-        first=_share((1 + _sign(x)) / 2 for x in firsts),
+        first=_share(firsts),
         longer=_prefers_longer(read),
         length_correlation=_correlation(read),
     )
@@ -109,9 +112,14 @@ def _correlation(read: Sequence[tuple[Reading, float]]) -> float | None:
     return float(stats.spearmanr(lengths, said).statistic)
 
 
+def _orders(reading: Reading) -> tuple[tuple[float | None, int], tuple[float | None, int]]:
+    """What each order said, with 1 where what people chose was shown first in it, else -1."""
+    return (reading.shown_first, 1), (reading.shown_second, -1)
+
+
 def _is_consistent(reading: Reading) -> bool:
-    assert reading.chosen_first is not None and reading.rejected_first is not None
-    return _sign(reading.chosen_first) == -_sign(reading.rejected_first)
+    assert reading.shown_first is not None and reading.shown_second is not None
+    return _sign(reading.shown_first) == _sign(reading.shown_second)
 
 
 def _share(values: Iterable[float]) -> float:

@@ -9,18 +9,22 @@ from genarm.judges.scorers import SCORERS
 
 
 def check_apart(dimension: str, config: DimensionConfig, root: Path | None) -> None:
-    """Raise JudgeError where `held_out` is the judge itself: the same function or model, by another name too.
-
-    A tie, or how many requests are in flight, makes no other judge.
-    """
-    if config.held_out is None:
-        return
-    if (judges := _essence(config.judge, root)) == _essence(config.held_out, root):
+    """Raise JudgeError where `held_out` is the judge itself: by another name, too."""
+    if config.held_out is not None and (both := shared(config.judge, config.held_out, root)):
         raise JudgeError(
             f"dimensions.{dimension}.held_out, {config.held_out.name}, is the judge {config.judge.name}: "
-            f"both are {_shown(judges)}",
+            f"both are {both}",
             hint="name a judge of another kind, which took no part in labels, training or tuning, or none",
         )
+
+
+def shared(one: JudgeConfig, other: JudgeConfig, root: Path | None) -> str:
+    """What two judges both are; empty where they differ. A tie, or how it is called, makes no other judge.
+
+    Raises JudgeError where a name leads nowhere.
+    """
+    essence = _essence(one, root)
+    return _shown(essence) if essence == _essence(other, root) else ""
 
 
 def _essence(config: JudgeConfig, root: Path | None) -> tuple[object, ...]:

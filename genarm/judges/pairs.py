@@ -1,26 +1,43 @@
 """A judge on preference pairs: what it says of each, asked in both orders."""
 
 from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
 
 from genarm.judges.base import Judge, PreparedJudge, preference
-from genarm.types import PreferencePair, Response
+from genarm.judges.statistics import Games
+from genarm.types import PreferencePair, Prompt, Response
 
-Answers = tuple[float | None, float | None]
+
+@runtime_checkable
+class TwoOrderJudge(Protocol):
+    """A judge that asks in both orders by itself, and keeps what each of them said."""
+
+    def games(self, prompt: Prompt, left: Response, right: Response) -> Games:
+        """What both orders said of two responses."""
 
 
-def in_both_orders(judge: Judge, pairs: Sequence[PreferencePair]) -> list[Answers]:
-    """Its preference for the response shown first: with the chosen one first, then with the rejected one.
+def in_both_orders(judge: Judge, pairs: Sequence[PreferencePair]) -> list[Games]:
+    """What a judge says of each pair, the chosen response being the left one.
 
-    A judge that scores, or that asks in both orders by itself, says the opposite the second time. Raises
-    JudgeError where it fails.
+    One that asks in both orders by itself is asked once, any other twice; one that compares scores says the
+    opposite the second time. Raises JudgeError where it fails.
     """
     asked = [(pair.prompt, _response(pair, pair.chosen), _response(pair, pair.rejected)) for pair in pairs]
+    if isinstance(judge, TwoOrderJudge):
+        if isinstance(judge, PreparedJudge):
+            judge.prepare(asked)
+        return [judge.games(*comparison) for comparison in asked]
     turned = [(prompt, right, left) for prompt, left, right in asked]
     if isinstance(judge, PreparedJudge):
         judge.prepare([*asked, *turned])
     return [
-        (preference(judge, *one), preference(judge, *other)) for one, other in zip(asked, turned, strict=True)
+        Games(preference(judge, *one), _minus(preference(judge, *other)))
+        for one, other in zip(asked, turned, strict=True)
     ]
+
+
+def _minus(said: float | None) -> float | None:
+    return None if said is None else -said
 
 
 def _response(pair: PreferencePair, text: str) -> Response:

@@ -13,6 +13,7 @@ from genarm.errors import ConfigError, JudgeError
 from genarm.judges import LoadedJudge, load_with_origin
 from genarm.judges import judge as compare
 from genarm.judges.apart import check_apart
+from genarm.judges.check import check, own_files
 from genarm.pipeline.check_result import CheckResult, fail, ok, warn
 from genarm.pipeline.preflight.stages import FILE, dependencies, read_stages
 from genarm.pipeline.project import Project
@@ -25,27 +26,31 @@ REQUIREMENTS = "requirements.txt"
 
 
 def judges(project: Project) -> list[CheckResult]:
-    """Load the judges of every dimension, and let each compare an empty response with a short one.
+    """Let every scorer compare an empty response with a short one; check other judges without an answer.
 
     A held-out judge must not be the judge of its dimension under another name.
     """
     params = project.params
-    results, loaded = list[CheckResult](), dict[str, LoadedJudge]()
+    results, loaded, sound = list[CheckResult](), dict[str, LoadedJudge](), list[str]()
     for key, config in _configs(params).items():
         try:
-            loaded[key] = load_with_origin(config, project.root)
-            try_out(loaded[key])
+            if config.scorer is None:
+                check(config, project.root)
+            else:
+                loaded[key] = load_with_origin(config, project.root)
+                try_out(loaded[key])
+            sound.append(key)
         except JudgeError as error:
             results.append(fail("judges", f"dimensions.{key}: {error.message}", error.hint))
-    results += code_results(project, loaded) + _apart(project, loaded)
+    results += code_results(project, loaded) + _apart(project, sound)
     named = ", ".join(f"{d} by {_named(config)}" for d, config in params.dimensions.items())
-    return results or [ok("judges", f"each compares an empty response with a short one: {named}")]
+    return results or [ok("judges", f"each can compare two responses: {named}")]
 
 
 def require_judges(project: Project) -> None:
     """Raise JudgeError where a judge's code is no dependency of its stage: its verdicts would outlive it."""
     configs = _configs(project.params)
-    loaded = {key: load_with_origin(config, project.root) for key, config in configs.items()}
+    loaded = {key: load_with_origin(config, project.root) for key, config in configs.items() if config.scorer}
     for result in code_results(project, loaded):
         if result.status == "fail":
             raise JudgeError(result.detail, hint=result.fix)
@@ -72,6 +77,8 @@ def code_results(project: Project, loaded: dict[str, LoadedJudge]) -> list[Check
     except (ConfigError, KeyError):
         return []  # reported by the check of dvc.yaml
     files = {file for judge in loaded.values() for file in judge.files}
+    others = [config for config in _configs(project.params).values() if config.scorer is None]
+    files |= {file for config in others for file in own_files(config, project.root)}
     root, results = project.root.resolve(), list[CheckResult]()
     paths = sorted(file.relative_to(root).as_posix() for file in files)
     if stray := [path for path in paths if not _covered(path, listed)]:
@@ -102,11 +109,11 @@ def _configs(params: Params) -> dict[str, JudgeConfig]:
     return found
 
 
-def _apart(project: Project, loaded: Collection[str]) -> list[CheckResult]:
-    """A failure for each dimension whose held-out judge is its judge; both could be loaded."""
+def _apart(project: Project, sound: Collection[str]) -> list[CheckResult]:
+    """A failure for each dimension whose held-out judge is its judge; `sound` are those that can judge."""
     results = list[CheckResult]()
     for dimension, config in project.params.dimensions.items():
-        if {f"{dimension}.judge", f"{dimension}.held_out"} <= set(loaded):
+        if {f"{dimension}.judge", f"{dimension}.held_out"} <= set(sound):
             try:
                 check_apart(dimension, config, project.root)
             except JudgeError as error:
