@@ -24,7 +24,7 @@ QUESTIONS: Mapping[Question, str] = {
     "harmless": "harms nothing else",
     "fluent": "fluent",
     "varied": "not repetitive",
-    "judged": "judged by who can be relied on",
+    "judged": "judged reliably",
 }
 SETTINGS = {
     "dtype": "in {}",
@@ -95,8 +95,8 @@ def limits(given: ReportInput) -> list[str]:
     unchecked = [s.dimension for s in given.scorecards if s.standings and not is_measured(s)]
     if unchecked:
         found.append(
-            f"The judge of {_listed(unchecked)} was not measured against people; `genarm judge-check "
-            f"{unchecked[0]} FILE` does it on pairs that people judged."
+            f"How far the judge of {_listed(unchecked)} agrees with people was not measured "
+            f"(genarm judge-check {unchecked[0]} FILE)."
         )
     same = [d for d in (s.dimension for s in given.scorecards) if judged(given, d).labels_are_the_judges]
     if same:

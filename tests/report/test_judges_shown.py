@@ -66,7 +66,7 @@ def test_both_judges_stand_on_the_first_screen_with_who_they_are(tmp_path: Path)
         assert "agrees with people, 0.80" in text
     assert "Judged by vowels, 1.0" in first_screen and "0.60" in first_screen
     assert "challenger over champion, on positive (held-out judge)" in seen
-    assert "not measured against people; `genarm judge-check" not in seen
+    assert "agrees with people was not measured" not in seen
     facts = json.loads((tmp_path / "report.json").read_text())
     summary = facts["summaries"][0]
     assert summary["held_out"]["held_out"] and summary["judged"]["held_out"] == "syllables, 2.0"
@@ -93,7 +93,7 @@ def test_a_judge_that_nobody_checked_or_that_fails_gets_no_tick(agreement, mark,
     facts = json.loads((tmp_path / "report.json").read_text())
     tick = next(t for t in facts["summaries"][0]["ticks"] if t["question"] == "judged")
     assert tick["state"] == mark and any(told in reason for reason in tick["reasons"])
-    unchecked = any("was not measured against people" in limit for limit in facts["limits"])
+    unchecked = any("agrees with people was not measured" in limit for limit in facts["limits"])
     assert unchecked == (agreement is None)
     corrected = facts["summaries"][0]["corrected"]
     assert corrected.startswith("There is no win rate corrected") if agreement else corrected == ""
