@@ -47,7 +47,7 @@ app.callback()(options)
 app.command()(init)
 app.command()(export)
 app.command()(params)
-app.command()(judge_check)
+app.command("judge-check")(judge_check)
 app.add_typer(registry.app, name="registry")
 
 LEVELS = {Verbosity.VERBOSE: {"-v", "--verbose"}, Verbosity.QUIET: {"-q", "--quiet"}}

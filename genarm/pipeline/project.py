@@ -58,7 +58,7 @@ class Project:
 
     def judge_checks(self) -> dict[str, list[JudgeCheck] | None]:
         """How far each dimension's judges agree with people; without the file nothing is known."""
-        if not self.layout.judge_checks.is_file():
+        if not self.layout.judge_checks.exists():
             return {}
         return read_json(self.layout.judge_checks, dict[str, list[JudgeCheck] | None])
 
