@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 
 from genarm.errors import DataError
 from genarm.evaluation.length_control import length_controlled
+from genarm.evaluation.sequential import looked
 from genarm.evaluation.text_health import text_health
 from genarm.evaluation.win_rate import preferences_by_prompt, win_rate
 from genarm.system import metric_names as names
@@ -20,9 +21,13 @@ def score(
     champion: Champion | None,
     responses: Mapping[Side, Sequence[Response]],
     verdicts: Sequence[Verdict],
+    *,
+    looks: tuple[int, int] | None = None,
 ) -> Scorecard:
     """Everything that was measured of one challenger, its own dimension and its rival first.
 
+    `looks` are the looks taken and the most prompts, where the run may go on after a look; prompts were then
+    taken in the order of the base's answers.
     Raises DataError unless every side answered the base's prompts once each and every comparison judged them
     all: win rates over different prompts cannot be compared.
     """
@@ -53,7 +58,14 @@ def score(
         preferences = preferences_by_prompt(group)
         longer = [tokens[left][i] - tokens[right][i] for i in preferences]
         outcomes = [(1 + p) / 2 for p in preferences.values()]
-        comparisons.append(replace(win_rate(group), length_controlled=length_controlled(outcomes, longer)))
+        in_order = [preferences[r.prompt_id] for r in responses["base"] if r.prompt_id in preferences]
+        comparisons.append(
+            replace(
+                win_rate(group),
+                length_controlled=length_controlled(outcomes, longer),
+                looked=looked(in_order, *looks) if looks else None,
+            )
+        )
     order: dict[Side, int] = {"challenger": 0, "champion": 1, "base": 2}
     comparisons.sort(key=lambda c: (c.dimension != dimension, c.dimension, order[c.left], order[c.right]))
     return Scorecard(
