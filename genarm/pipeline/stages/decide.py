@@ -3,6 +3,7 @@
 from genarm.evaluation.rule import decide as apply_rule
 from genarm.evaluation.scorecard import metrics, score
 from genarm.models.arm import adapter_hash
+from genarm.pipeline.looks import looks_so_far
 from genarm.pipeline.project import Project
 from genarm.pipeline.verify import verify_decision
 from genarm.system.files import read_rows, write_json
@@ -31,4 +32,5 @@ def _scorecard(project: Project, dimension: str, champion: Champion | None) -> S
     if champion is not None and champion.adapter_sha256 == trained:
         return Scorecard(dimension, trained, champion, [], [])
     verdicts = read_rows(project.layout.verdicts(dimension), Verdict)
-    return score(dimension, trained, champion, project.responses(dimension), verdicts)
+    looks = looks_so_far(project, dimension)
+    return score(dimension, trained, champion, project.responses(dimension), verdicts, looks=looks)
