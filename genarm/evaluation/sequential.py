@@ -102,5 +102,6 @@ def lower_bound(outcomes: Sequence[float]) -> float:
 
 def log_capital(outcomes: Array, mean: float) -> float:
     """log of what betting against "the mean is at most `mean`" has made of a capital of 1."""
-    gains = np.log1p(STAKES * (outcomes[:, None] / mean - 1))  # [outcomes, stakes]
-    return float(logsumexp(gains.sum(axis=0)) - np.log(len(STAKES)))
+    values, counts = np.unique(outcomes, return_counts=True)  # a product has no order
+    gains = counts @ np.log1p(STAKES * (values[:, None] / mean - 1))  # [stakes]
+    return float(logsumexp(gains) - np.log(len(STAKES)))

@@ -77,16 +77,16 @@ def further_stages(project: Project, measured: Sequence[str], changed: Collectio
 
 def last_look(project: Project, dimensions: Collection[str]) -> Look:
     """Read the last look on these dimensions from what `decide` wrote."""
-    scorecards = list(read_json(project.layout.scorecards, dict[str, Scorecard]).values())
-    measured, decisions = measures(scorecards), project.decisions()
-    most = _last(project)
+    cards = read_json(project.layout.scorecards, dict[str, Scorecard])
+    asked = dict(zip(cards, conditions([*cards.values()], project.params.decide), strict=True))
+    measured, decisions, most = measures([*cards.values()]), project.decisions(), _last(project)
     undecided, words = list[str](), list[str]()
-    asked = conditions(scorecards, project.params.decide)
-    for card, found in zip(scorecards, asked, strict=True):
-        dimension = card.dimension
-        if dimension not in dimensions:
-            continue
-        until, outcome = project.looks(dimension), decisions[dimension].outcome
+    for dimension in dimensions:
+        found, until, outcome = (
+            asked[dimension],
+            project.looks(dimension),
+            decisions[dimension].outcome,
+        )
         is_open = [c for answers in found.values() for c in answers if c.state == "open"]
         goes_on = outcome == "hold" and all(c.by_prompts for c in is_open) and until[-1:] < [most]
         if goes_on:

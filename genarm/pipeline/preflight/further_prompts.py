@@ -3,7 +3,7 @@
 from genarm.data.prompts import read_prompts
 from genarm.errors import ConfigError
 from genarm.pipeline.check_result import CheckResult, fail, ok, warn
-from genarm.pipeline.preflight.stages import FILE, dependencies, read_stages
+from genarm.pipeline.preflight.stages import ANEW, FILE, dependencies, read_stages
 from genarm.pipeline.project import Project
 from genarm.pipeline.stage_names import PROMPTS, RESPOND
 
@@ -23,7 +23,7 @@ def further_prompts(project: Project) -> list[CheckResult]:
         detail = (
             f"{FILE}: the stages do not depend on {noted}, so with decide.max_prompts nothing would go on"
         )
-        fix = "take it from a new project of this version (genarm init ../new-project), or leave max_prompts out"
+        fix = f"{ANEW}, or leave max_prompts out"
         results.append(fail("looks", detail, fix))
     if (name := rule.extra) is None:
         return results or [ok("looks", f"a hold goes on to at most {rule.max_prompts} prompts")]
