@@ -4,8 +4,8 @@
 
 Looks are at 120, 180, ... 600 prompts, as with `respond.prompts: 120`, `decide.batch_prompts: 60` and
 `decide.max_prompts: 600`. A run ends at the first look that promotes (win and gain) or rejects (the upper
-bound of the win rate below 1/2 + min_gain), else at 600. The fixed tests are the exact sign test at 120 and at
-600 prompts. For `two`, a second dimension that shows no difference is decided beside it: Holm doubles p.
+bound of the win rate below 1/2 + min_gain), else at 600. The fixed tests are exact sign tests at 120 and at
+600. For `two`, a second dimension without any difference is decided beside it: Holm doubles p.
 """
 
 import argparse
