@@ -15,7 +15,7 @@ from genarm.pipeline.looks import batches
 from genarm.pipeline.project import Fetch, Project
 from genarm.system.files import write_json, write_rows
 from genarm.system.progress import counting
-from genarm.types import Prompt, Response, Side
+from genarm.types import Guidance, Prompt, Response, Side
 
 CODE = ("decoding", "models", "evaluation/respond.py", "types.py")  # what an answer depends on
 
@@ -39,10 +39,12 @@ def respond(project: Project, side: Side, dimension: str | None, fetch: Fetch) -
             raise GenarmError(
                 f"no ARM at {layout.arm(dimension)}", hint=f"train it first: genarm train {dimension}"
             )
-        responses = _answer(project, {dimension: layout.arm(dimension)}, {dimension: weight}, dimension)
+        folders = {dimension: layout.arm(dimension)}
+        responses = _answer(project, folders, {dimension: weight}, dimension, params.respond.guidance)
     elif champion := project.champions().get(params.known(dimension)):
         folder = fetch(dimension, champion, layout.champion_arm(dimension))
-        responses = _answer(project, {dimension: folder}, {dimension: champion.weight}, dimension)
+        weights = {dimension: champion.weight}
+        responses = _answer(project, {dimension: folder}, weights, dimension, champion.guidance)
     write_rows(layout.responses(side, dimension), responses)
     if responses:
         seconds = time.monotonic() - started
@@ -51,7 +53,11 @@ def respond(project: Project, side: Side, dimension: str | None, fetch: Fetch) -
 
 
 def _answer(
-    project: Project, folders: dict[str, Path], weights: dict[str, float], dimension: str | None
+    project: Project,
+    folders: dict[str, Path],
+    weights: dict[str, float],
+    dimension: str | None,
+    guidance: Guidance = "sum",
 ) -> list[Response]:
     """Answer batch by batch, which is all at once where a run decides once; then nothing is kept."""
     base, sampling = project.base, project.params.respond.sampling
@@ -68,6 +74,7 @@ def _answer(
             speculate=sampling.speculate and bool(folders),
             device_map=project.params.base.device_map,
             compiled=sampling.compiled,
+            contrast=guidance == "contrast",
         )
 
     def answer(prompts: Sequence[Prompt]) -> list[Response]:
@@ -79,6 +86,7 @@ def _answer(
                 load_tokenizer(base),
                 weights=weights,
                 sampling=sampling,
+                guidance=guidance,
                 on_tokens=on_tokens,
             )
 
@@ -86,9 +94,10 @@ def _answer(
         return answer(project.prompts(dimension))
     depends_on = {
         "base": [base.weights_sha256, base.tokenizer_sha256, project.params.base],
-        "respond": project.params.respond.model_dump(exclude={"prompts"}),
+        "respond": project.params.respond.model_dump(exclude={"prompts", "guidance"}),
         "arms": {name: adapter_hash(folder) for name, folder in folders.items()},
         "weights": weights,
+        "guidance": guidance,
         "code": code(*CODE),
     }
     return [
