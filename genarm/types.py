@@ -157,6 +157,16 @@ class Estimate:
 
 
 @dataclass(frozen=True, slots=True)
+class Looked:
+    """What holds of a comparison at any look: valid whenever the run is stopped, up to `most` prompts."""
+
+    p_value: float  # always-valid, of "left wins more often than it loses"
+    lower: float  # one-sided 95% bound of the win rate
+    looks: int
+    most: int
+
+
+@dataclass(frozen=True, slots=True)
 class Comparison:
     """`left` against `right` on one dimension: the win rate of `left` and the counts behind it."""
 
@@ -172,6 +182,7 @@ class Comparison:
     length_controlled: Estimate | None = None  # the win rate if both sides were equally long; shown only
     held_out: bool = False  # judged by the second judge of the dimension
     corrected: Estimate | None = None  # the win rate corrected for the judge's errors; shown only
+    looked: Looked | None = None  # where prompts are answered in batches, until nothing is open
 
     @property
     def unread_bounds(self) -> tuple[float, float]:

@@ -244,6 +244,21 @@ class Params(Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _looks_begin_and_end_somewhere(self) -> "Params":
+        first, most, extra = self.respond.prompts, self.decide.max_prompts, self.decide.extra
+        if extra and most is None:
+            raise ValueError(
+                f"decide.extra = {extra!r} holds prompts that are answered up to decide.max_prompts, "
+                "which is not set"
+            )
+        if most is not None and (first is None or first > most):
+            raise ValueError(
+                f"respond.prompts = {'null' if first is None else first} is how many prompts are answered "
+                f"before the first look, and decide.max_prompts = {most} is how many at most"
+            )
+        return self
+
     def train_config(self, dimension: str) -> TrainConfig:
         """The settings of one dimension: `train` with `dimensions.<dimension>.train` laid over it."""
         return laid_over(self.train, self.dimensions[self.known(dimension)].train, dimension)

@@ -21,11 +21,15 @@ Question = Literal["better", "harmless", "fluent", "varied", "judged"]
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One condition of the rule: its state, a sentence with its numbers, prompts that would decide it."""
+    """One condition of the rule: its state, a sentence with its numbers, prompts that would decide it.
+
+    `by_prompts` says whether more prompts can settle it at all, where it is open.
+    """
 
     state: State
     reason: str
     prompts_needed: int | None = None
+    by_prompts: bool = True
 
 
 def too_many_unread(comparison: Comparison) -> Condition | None:
@@ -37,4 +41,5 @@ def too_many_unread(comparison: Comparison) -> Condition | None:
         "open",
         f"{comparison.dimension}: {comparison.unread} of {asked} verdicts on {comparison.left} against "
         f"{comparison.right} could not be read, more than {MAX_UNREAD:.0%}: repair the judge and judge again",
+        by_prompts=False,
     )

@@ -16,6 +16,10 @@ It is rejected when the data rule a promotion out: the upper 95% bound of the wi
 that of a guard < 1/2 - margin, that of the held-out judge < 1/2, or health fails. Otherwise it is held, and
 the number of prompts that would decide it is named.
 
+Where a run goes on after a hold (`decide.max_prompts`), the p-value of `win` and the lower bound of `guard`
+are those of `sequential`, which hold at any look: a promotion rests on them. The upper bounds and health stay
+those of one look. To look at them often can only reject more, which never promotes anything.
+
 Chance that `win` and `gain` hold, by true win rate, without ties (min_gain 0.02; exact). For `two`, it
 is decided together with another dimension that shows no difference; where that one wins as well, the chance
 lies between the two columns.
@@ -90,7 +94,7 @@ def conditions(
     """
     dimensions = [s.dimension for s in scorecards]
     tried = [s for s in scorecards if not _same(s)]
-    adjusted = holm([_against_rival(s, s.dimension).p_value for s in tried])
+    adjusted = holm([p_value(_against_rival(s, s.dimension)) for s in tried])
     p_values = {s.dimension: p for s, p in zip(tried, adjusted, strict=True)}
     found: list[dict[Question, Sequence[Condition]]] = []
     for card in scorecards:
@@ -106,6 +110,16 @@ def conditions(
             }
         found.append(answers)
     return found
+
+
+def p_value(comparison: Comparison) -> float:
+    """The p-value that the rule reads: the always-valid one where the run may go on after a look.
+
+    Always-valid p-values may be adjusted by Holm at any look, also if each dimension stops at its own: had
+    all gone on to the end, each would be as small or smaller, so Holm would call every win that it calls now,
+    and any false one among those has a chance of at most alpha.
+    """
+    return comparison.looked.p_value if comparison.looked else comparison.p_value
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -147,24 +161,23 @@ def _win(card: Scorecard, rule: RuleConfig, p: float, family: int) -> Condition:
     rate, n = comparison.win_rate.value, comparison.win_rate.n
     gain, upper = rate - 0.5, wilson(rate, n, Z)[1]
     seen = f"{card.dimension}: win rate {comparison.win_rate} over {card.rival}"
+    shown = f"adjusted p {p:.2g}"
+    if looked := comparison.looked:
+        shown = f"look {looked.looks} of at most {looked.most} prompts, adjusted always-valid p {p:.2g}"
     if p < rule.alpha and rate >= 0.5 + rule.min_gain:
-        return Condition(
-            "passed", f"{seen}, adjusted p {p:.2g} < {rule.alpha:g}, gain {gain:.2f} >= {rule.min_gain:g}"
-        )
+        return Condition("passed", f"{seen}, {shown} < {rule.alpha:g}, gain {gain:.2f} >= {rule.min_gain:g}")
     if upper < 0.5 + rule.min_gain:
         return Condition("failed", f"{seen}, upper bound {upper:.2f} < {0.5 + rule.min_gain:g}")
     # A graded judge may see more wins than losses while the mean falls, or the reverse.
     if gain <= rule.min_gain + NEAR or comparison.wins <= comparison.losses:
         return Condition(
             "open",
-            f"{seen}, adjusted p {p:.2g}, gain {gain:.3f} against the {rule.min_gain:g} it must exceed: "
+            f"{seen}, {shown}, gain {gain:.3f} against the {rule.min_gain:g} it must exceed: "
             "too small to be decided by more prompts",
         )
     # Holm may be kinder, but what the other dimensions will show is not known.
     needed = max(n + 1, prompts_to_win(comparison, rule, rule.alpha / family))
-    return Condition(
-        "open", f"{seen}, adjusted p {p:.2g} >= {rule.alpha:g}: {needed} prompts would decide it", needed
-    )
+    return Condition("open", f"{seen}, {shown} >= {rule.alpha:g}: {needed} prompts would decide it", needed)
 
 
 def prompts_to_win(comparison: Comparison, rule: RuleConfig, alpha: float) -> int:
@@ -190,6 +203,7 @@ def _guard(card: Scorecard, dimension: str, rule: RuleConfig) -> Condition:
     rate, n = comparison.win_rate.value, comparison.win_rate.n
     least = 0.5 - rule.margin
     lower, upper = wilson(rate, n, Z)
+    lower = comparison.looked.lower if comparison.looked else lower
     seen = f"{dimension}: win rate {comparison.win_rate} over {card.rival}"
     if lower > least:
         return Condition("passed", f"{seen}, lower bound {lower:.2f} > {least:g}")

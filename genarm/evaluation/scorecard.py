@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 from genarm.errors import DataError
 from genarm.evaluation.correction import corrected
 from genarm.evaluation.length_control import length_controlled
+from genarm.evaluation.sequential import looked
 from genarm.evaluation.text_health import text_health
 from genarm.evaluation.win_rate import preferences_by_prompt, win_rate
 from genarm.system import metric_names as names
@@ -22,10 +23,14 @@ def score(
     responses: Mapping[Side, Sequence[Response]],
     verdicts: Sequence[Verdict],
     standings: Sequence[JudgeStanding] = (),
+    *,
+    looks: tuple[int, int] | None = None,
 ) -> Scorecard:
     """Everything that was measured of one challenger, its own dimension and its rival first.
 
     Where a judge was checked against people, its win rates are corrected for its errors beside the raw ones.
+    `looks` are the looks taken and the most prompts, where the run may go on after a look; prompts were then
+    taken in the order of the base's answers.
     Raises DataError unless every side answered the base's prompts once each and every comparison judged them
     all: win rates over different prompts cannot be compared.
     """
@@ -58,11 +63,13 @@ def score(
         longer = [tokens[left][i] - tokens[right][i] for i in preferences]
         outcomes = [(1 + p) / 2 for p in preferences.values()]
         check = checks.get((judged, held_out))
+        in_order = [preferences[r.prompt_id] for r in responses["base"] if r.prompt_id in preferences]
         comparisons.append(
             replace(
                 win_rate(group),
                 length_controlled=length_controlled(outcomes, longer),
                 corrected=corrected(outcomes, check.accuracy, check.se) if check else None,
+                looked=looked(in_order, *looks) if looks else None,
             )
         )
     order: dict[Side, int] = {"challenger": 0, "champion": 1, "base": 2}

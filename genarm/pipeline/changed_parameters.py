@@ -54,6 +54,8 @@ def _differences(name: str, before: Any, now: Any) -> Iterator[str]:
 
 
 def _version(noted: Any) -> str:
+    if isinstance(noted, list):  # mlflow/looks.json
+        return f"after {noted[-1]} prompts" if noted else "none"
     return f"version {noted['version']}" if isinstance(noted, Mapping) and "version" in noted else "none"
 
 

@@ -42,6 +42,16 @@ class Layout:
         """How far the judges agree with people, as `genarm judge-check` noted it."""
         return self.root / "judge-checks.json"
 
+    @property
+    def looks(self) -> Path:
+        """The numbers of prompts after which each dimension was looked at; null where a run decides once."""
+        return self.root / "mlflow" / "looks.json"
+
+    @property
+    def kept(self) -> Path:
+        """Answers and verdicts of earlier looks, which are not made again."""
+        return self.root / ".cache" / "kept"
+
     def start_arm(self, dimension: str) -> Path:
         """The ARM that training starts from, as fetched from the registry."""
         return self.artifacts / "starts" / dimension

@@ -49,6 +49,7 @@ WIN_RATE_LOWER = "win_rate_lower"  # of the 95% interval
 WIN_RATE_UPPER = "win_rate_upper"
 WIN_RATE_N = "win_rate_n"  # prompts with a verdict
 P_VALUE = "p_value"
+LOOKS = "looks"  # after how many batches of prompts it was decided, where a run may go on after a look
 P_ADJUSTED = "p_adjusted"  # by Holm, over the dimensions decided together
 PERPLEXITY = "perplexity"
 REPETITION = "repetition"
@@ -56,7 +57,10 @@ KL = "kl"  # KL(guided || base) a token
 MEAN_TOKENS = "mean_tokens"
 HELD_OUT = "held_out"  # the second judge of a dimension
 _OF_COMPARISON = {WIN_RATE, WIN_RATE_LOWER, WIN_RATE_UPPER, WIN_RATE_N, P_VALUE}
-_OF_DECISION = {P_ADJUSTED, PERPLEXITY, REPETITION, KL, MEAN_TOKENS, EVALUATION_ACCURACY, EVALUATION_LONGER}
+_OF_DECISION = {
+    *(LOOKS, P_ADJUSTED, PERPLEXITY, REPETITION, KL, MEAN_TOKENS),
+    *(EVALUATION_ACCURACY, EVALUATION_LONGER),
+}
 
 
 def guard_name(name: str, dimension: str) -> str:

@@ -5,6 +5,7 @@ from genarm.evaluation.rule import decide as apply_rule
 from genarm.evaluation.scorecard import metrics, score
 from genarm.evaluation.standing import standings
 from genarm.models.arm import adapter_hash
+from genarm.pipeline.looks import looks_so_far
 from genarm.pipeline.project import Project
 from genarm.pipeline.verify import verify_decision
 from genarm.system.files import read_rows, write_json
@@ -33,8 +34,11 @@ def _scorecard(project: Project, dimension: str, champion: Champion | None) -> S
     if champion is not None and champion.adapter_sha256 == trained:
         return Scorecard(dimension, trained, champion, [], [])
     verdicts = read_rows(project.layout.verdicts(dimension), Verdict)
-    found = standings(verdicts, project.judge_checks(), _judges(project))
-    return score(dimension, trained, champion, project.responses(dimension), verdicts, found)
+    found, looks = (
+        standings(verdicts, project.judge_checks(), _judges(project)),
+        looks_so_far(project, dimension),
+    )
+    return score(dimension, trained, champion, project.responses(dimension), verdicts, found, looks=looks)
 
 
 def _judges(project: Project) -> dict[tuple[str, bool], JudgeConfig]:
