@@ -34,10 +34,8 @@ def _scorecard(project: Project, dimension: str, champion: Champion | None) -> S
     if champion is not None and champion.adapter_sha256 == trained:
         return Scorecard(dimension, trained, champion, [], [])
     verdicts = read_rows(project.layout.verdicts(dimension), Verdict)
-    found, looks = (
-        standings(verdicts, project.judge_checks(), _judges(project)),
-        looks_so_far(project, dimension),
-    )
+    found = standings(verdicts, project.judge_checks(), _judges(project))
+    looks = looks_so_far(project, dimension)
     return score(dimension, trained, champion, project.responses(dimension), verdicts, found, looks=looks)
 
 
