@@ -6,13 +6,15 @@
 The champion is the ARM in `artifacts/arms` (of the toy, the one of seed 0). For each further seed, the real
 stages train every dimension anew, answer with draws of their own, judge and decide, in this process and in a
 copy of the project: DVC and the registry are not asked, and the project stays as it is. A finished seed is
-kept in `--work`, so a second call goes on. A run is a false promotion where any dimension is promoted; the
-interval is Clopper and Pearson's. With `decide.max_prompts`, each seed goes on after a hold as a run does.
+kept in `--work`, so a second call goes on. A run counts where any dimension is promoted; the interval is
+Clopper and Pearson's. With `decide.max_prompts`, each seed goes on after a hold as a run does.
+
+Two trainings give two ARMs, of which one may really be better. So what is promoted answers again with other
+draws: a promotion by chance would win half of the prompts then.
 """
 
 import argparse
 import json
-import re
 import shutil
 import statistics
 import sys
@@ -32,8 +34,9 @@ from genarm.pipeline.stages.pairs import pairs
 from genarm.pipeline.stages.prompts import prompts
 from genarm.pipeline.stages.respond import respond
 from genarm.pipeline.stages.train import train
+from genarm.system import metric_names as names
 from genarm.system.files import read_json, write_json
-from genarm.types import Champion, Decision, Provenance
+from genarm.types import Champion, Provenance
 
 ROOT = Path(__file__).resolve().parents[1]
 LEFT_OUT = ("artifacts", "data", "dvc.lock", "mlflow", ".*")  # of a project: what the copy makes itself
@@ -58,7 +61,7 @@ def main() -> None:
         if not file.is_file():
             started = time.monotonic()
             found = retrained(project, seed)
-            write_json(file, {"decisions": found, "seconds": round(time.monotonic() - started, 1)})
+            write_json(file, {**found, "seconds": round(time.monotonic() - started, 1)})
         kept = json.loads(file.read_text(encoding="utf-8"))
         told = "; ".join(f"{d['outcome']}: {d['reasons'][0]}" for d in kept["decisions"].values())
         print(f"seed {seed}, {kept['seconds']:.0f} s: {told}", flush=True)
@@ -69,11 +72,20 @@ def main() -> None:
         f"95% interval [{figures['lower']:.3f}, {figures['upper']:.3f}], alpha {figures['alpha']:g}"
     )
     for dimension in Project(project).params.dimensions:
-        if (mean := figures.get(f"win_rate_mean_{dimension}")) is not None:
-            spread = figures[f"win_rate_sd_{dimension}"]
-            print(f"{dimension}: win rate over the champion {mean:.2f}, standard deviation {spread:.2f}")
+        rates = [f"{name} {figures[key]:.2f}" for name, key in shown(dimension) if key in figures]
+        print(f"{dimension}: win rate over the champion, {', '.join(rates)}")
     if chosen.json:
         write_json(chosen.json, figures)
+
+
+def shown(dimension: str) -> list[tuple[str, str]]:
+    """What is told of a dimension's win rates, and under which name."""
+    return [
+        ("mean", f"win_rate_mean_{dimension}"),
+        ("standard deviation", f"win_rate_sd_{dimension}"),
+        ("of those promoted", f"win_rate_promoted_{dimension}"),
+        ("of those with other draws", f"win_rate_again_{dimension}"),
+    ]
 
 
 def prepared(folder: Path, source: Path | None) -> Path:
@@ -100,9 +112,9 @@ def prepared(folder: Path, source: Path | None) -> Path:
     return folder
 
 
-def retrained(folder: Path, seed: int) -> dict[str, Decision]:
-    """The decisions on ARMs of the same recipe with another seed, against the champions."""
-    with_seed(folder, seed)
+def retrained(folder: Path, seed: int) -> dict[str, Any]:
+    """Decisions and win rates of ARMs of the same recipe with another seed, against the champions."""
+    with_seed(folder, seed, draws=seed)
     project = Project(folder)
     dimensions = list(project.params.dimensions)
     for dimension in dimensions:
@@ -118,7 +130,19 @@ def retrained(folder: Path, seed: int) -> dict[str, Decision]:
         if not look.undecided:
             break
         looking.go_on(project, look.undecided)
-    return project.decisions()
+    decisions, rates = project.decisions(), win_rates(project)
+    again: dict[str, float] = {}
+    if any(d.outcome == "promote" for d in decisions.values()):
+        with_seed(folder, seed, draws=1000 + seed)
+        measure(Project(folder))
+        again = {d: r for d, r in win_rates(project).items() if decisions[d].outcome == "promote"}
+    return {"decisions": decisions, "win_rates": rates, "again": again}
+
+
+def win_rates(project: Project) -> dict[str, float]:
+    """The last win rate over the champion of each dimension on itself."""
+    found = read_json(project.layout.metrics, dict[str, Any])
+    return {d: float(values[names.WIN_RATE][d]) for d, values in found.items() if values[names.WIN_RATE]}
 
 
 def measure(project: Project) -> None:
@@ -135,41 +159,38 @@ def measure(project: Project) -> None:
     decide(project)
 
 
-def with_seed(folder: Path, seed: int) -> None:
-    """Note the seed of training and of the draws in the copy's parameters, for every dimension."""
+def with_seed(folder: Path, seed: int, draws: int) -> None:
+    """Note the seeds of training and of the draws in the copy's parameters, for every dimension."""
     yaml, path = YAML(), folder / "params.yaml"
     params: Any = yaml.load(path.read_text(encoding="utf-8"))
     for config in params["dimensions"].values():
         config["train"] = {**(config.get("train") or {}), "seed": seed}
     sampling = params.setdefault("respond", {}).setdefault("sampling", {})
-    sampling["seed"] = seed
+    sampling["seed"] = draws
     with path.open("w", encoding="utf-8") as file:
         yaml.dump(params, file)
 
 
 def counted(files: list[Path]) -> dict[str, float]:
     """Runs, promotions by run and by dimension, and Clopper and Pearson's interval, as flat numbers."""
-    found = [read_json(file, dict[str, Any])["decisions"] for file in files]
+    runs = [read_json(file, dict[str, Any]) for file in files]
+    found = [run["decisions"] for run in runs]
     promoted = sum(any(d["outcome"] == "promote" for d in run.values()) for run in found)
     exact = stats.binomtest(promoted, len(found)).proportion_ci(1 - ALPHA_OF_INTERVAL, method="exact")
     figures: dict[str, float] = {"runs": len(found), "promoted_runs": promoted}
     figures |= {"lower": float(exact.low), "upper": float(exact.high)}
-    for run in found:
-        for dimension, decision in run.items():
-            name = f"{decision['outcome']}_{dimension}"
-            figures[name] = figures.get(name, 0) + 1
+    for dimension, outcome in ((d, x["outcome"]) for run in found for d, x in run.items()):
+        figures[f"{outcome}_{dimension}"] = figures.get(f"{outcome}_{dimension}", 0) + 1
     for dimension in found[0]:
-        rates = [rate for run in found if (rate := win_rate(dimension, run[dimension])) is not None]
-        if rates:
-            figures |= {f"win_rate_mean_{dimension}": statistics.fmean(rates)}
-            figures |= {f"win_rate_sd_{dimension}": statistics.pstdev(rates)}
+        rates = [run["win_rates"][dimension] for run in runs if dimension in run["win_rates"]]
+        won = [run["win_rates"][dimension] for run in runs if dimension in run["again"]]
+        again = [run["again"][dimension] for run in runs if dimension in run["again"]]
+        told = dict(zip((key for _, key in shown(dimension)), (rates, rates, won, again), strict=True))
+        for key, values in told.items():
+            if values:
+                how = statistics.pstdev if key.startswith("win_rate_sd") else statistics.fmean
+                figures[key] = how(values)
     return figures
-
-
-def win_rate(dimension: str, decision: dict[str, Any]) -> float | None:
-    """The win rate over the champion on its own dimension, from the reasons of a decision."""
-    told = re.search(rf"(?:^|\n){dimension}: win rate ([\d.]+)", "\n".join(decision["reasons"]))
-    return float(told[1]) if told else None
 
 
 def make_toy(folder: Path) -> None:
@@ -196,7 +217,7 @@ def make_toy(folder: Path) -> None:
     (folder / "toy_scorers.py").write_text(SCORER, encoding="utf-8")
     with (folder / "params.yaml").open("w", encoding="utf-8") as file:
         YAML().dump(params, file)
-    with_seed(folder, 0)
+    with_seed(folder, 0, draws=0)
     project = Project(folder)
     for dimension in project.params.dimensions:
         pairs(project, dimension)
