@@ -61,16 +61,6 @@ def evaluation_diagnostics(
     }
 
 
-def implicit_accuracy(margins: Tensor, start: Tensor) -> float:
-    """How often the implicit reward r = log p_arm - log p_start is larger for the chosen response; ties half.
-
-    `margins` [p] are log p(chosen) - log p(rejected) of each pair now, `start` [p] the same before the first
-    step: r(chosen) - r(rejected) is their difference. 0.5 says that training taught nothing of these pairs.
-    """
-    gained = margins - start
-    return ((gained > 0).double() + 0.5 * (gained == 0).double()).mean().item()
-
-
 def reward_hacking_warning(evaluations: Sequence[Mapping[str, float]], pairs: int) -> str | None:
     """A warning where the margin grows and accuracy does not: rewards grow without being more often right.
 
