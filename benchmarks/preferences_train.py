@@ -20,6 +20,7 @@ from genarm.data.refused import Refused
 from genarm.data.rows import read_file
 from genarm.errors import DataError
 from genarm.models import ModelSource, load_model
+from genarm.training.callbacks import EvaluationCallback
 from genarm.training.logps import causal_lm, prepare
 from genarm.training.logps_at_start import Start, logps_at_start
 from genarm.training.lora import add_lora, fuse_lora
@@ -115,6 +116,7 @@ def ours(
             packed=packed,
             start=start if config.objective == "dpo" else None,
         )
+        trainer.remove_callback(EvaluationCallback)  # the evaluation before the first step is known
         trainer.run(title)
     margins = trainer.validation.margins
     if margins is None:

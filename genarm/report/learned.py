@@ -11,9 +11,7 @@ from genarm.types import Estimate
 Z = NormalDist().inv_cdf(0.975)  # two-sided 95% intervals
 # How training names its metrics of the last evaluation.
 TRAINED = "validation/"
-PARTS = dict(
-    zip(names.STRATA, ("the longer is chosen", "the shorter is chosen", "both are as long"), strict=True)
-)
+PARTS = dict(zip(names.STRATA, ("longer chosen", "shorter chosen", "equally long"), strict=True))
 # Each reward: the names of its accuracy, margin, calibration error and Brier score.
 REWARDS = {
     "implicit": (

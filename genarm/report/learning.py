@@ -80,8 +80,8 @@ def _length(metrics: Mapping[str, float]) -> str:
     if longer is None or shorter is None:
         return ""
     told = (
-        f"{longer.value:.2f} of the {longer.n:,} pairs whose longer response was chosen, "
-        f"{shorter.value:.2f} of the {shorter.n:,} whose shorter one was"
+        f"{longer.value:.2f} of the {longer.n:,} pairs whose longer response was chosen "
+        f"and in {shorter.value:.2f} of the {shorter.n:,} whose shorter one was"
     )
     for part, liked in ((longer, "shorter"), (shorter, "longer")):
         if part.interval[1] < CHANCE:

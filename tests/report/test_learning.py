@@ -56,7 +56,7 @@ def test_lengths_are_told_where_they_play_in():
     told = learning(metrics, 0.4, won(0.7, 0.6), HEALTH)
     assert "not shown" in told.sentence
     assert "In part it learned to prefer longer responses" in told.sentence
-    assert "0.72 of the 168 pairs whose longer response was chosen, 0.39 of the 226" in told.sentence
+    assert "0.72 of the 168 pairs whose longer response was chosen and in 0.39 of the 226" in told.sentence
     (row,) = learned({"kind": metrics})
     assert (row.reward, row.accuracy.n) == ("implicit", 400)
     assert row.by_length[1].interval == pytest.approx((0.329, 0.455), abs=2e-3)
