@@ -75,11 +75,11 @@ def evaluate_arm(
     implicit = {} if before is None else implicit_measures(margins, before, card.beta, parts)
     return {
         "accuracy": metrics[names.ACCURACY],
-        names.LONGER_IS_CHOSEN: longer_is_chosen(lengths[:, 1:].tolist()),
         "margin": metrics[names.MARGIN] / card.beta,
-        "n": float(len(encoded)),
         **sum_measures(margins, card.beta, parts),
         **implicit,
+        names.LONGER_IS_CHOSEN: longer_is_chosen(lengths[:, 1:].tolist()),
+        "n": float(len(encoded)),
         **{names.stratum_name(part, "n"): float(of.sum()) for part, of in parts.items()},
     }
 

@@ -22,10 +22,11 @@ from genarm.models import cache_folder
 from genarm.models.finite import not_numbers
 from genarm.system.files import read_json, write_json
 from genarm.system.progress import ProgressDisplay, Step
+from genarm.training.checkpoints import disk_errors_named
 from genarm.training.collate import PairBatch
 from genarm.training.forward_passes import ForwardPasses
 from genarm.training.logps import BatchFunction, causal_lm, pair_logps
-from genarm.training.process_group import all_reduce_sum, barrier, broadcast_from_main, is_main_process
+from genarm.training.process_group import all_reduce_sum, broadcast_from_main, is_main_process
 from genarm.training.token_cache import TokenPairs
 
 FORMAT = 1  # raised when the same inputs would give other numbers
@@ -39,6 +40,12 @@ class Start:
 
     train: Tensor
     held_out: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class _Cached:
+    logps: list[tuple[float, float]]
+    sha256: str
 
 
 def start_of(
@@ -69,7 +76,7 @@ def start_of(
 
 def cache_file(weights: str, settings: Any, pairs: TokenPairs) -> Path:
     """Where the numbers of these pairs lie: by weights, tokens, libraries, and `settings` such as dtype."""
-    libraries = {name: version(name) for name in ("torch", "transformers")}
+    libraries = {name: version(name) for name in ("torch", "transformers", "peft")}
     inputs = json.dumps([FORMAT, weights, settings, libraries, pairs.fingerprint], sort_keys=True)
     return cache_folder() / "start" / f"{hashlib.sha256(inputs.encode()).hexdigest()[:32]}.json"
 
@@ -84,12 +91,14 @@ def logps_at_start(
     """
     found = _read(cached, len(pairs)) if cached and is_main_process() else None
     if broadcast_from_main(int(found is not None)):
-        barrier()
-        return found if found is not None else _read_again(cached, len(pairs))
+        # The file may lie on another machine than this process.
+        told = (torch.zeros(len(pairs), 2) if found is None else found).to(causal_lm(model).device)
+        all_reduce_sum([told])
+        return told.cpu()
     logps = _compute(model, pairs, packed, title)
     if cached and is_main_process():
-        write_json(cached, logps.tolist())
-    barrier()
+        with disk_errors_named(cached.parent):
+            write_json(cached, _Cached(logps.tolist(), _digest(logps)))
     return logps
 
 
@@ -128,21 +137,15 @@ def _read(file: Path, pairs: int) -> Tensor | None:
     if not file.is_file():
         return None
     try:
-        logps = torch.tensor(read_json(file, list[tuple[float, float]]), dtype=torch.float32)
+        held = read_json(file, _Cached)
+        logps = torch.tensor(held.logps, dtype=torch.float32).view(-1, 2)
     except DataError:
-        logps = torch.zeros(0, 2)
-    if logps.shape == (pairs, 2) and bool(logps.isfinite().all()):
+        logps = None
+    if logps is not None and len(logps) == pairs and _digest(logps) == held.sha256:
         return logps
     log.warning("%s was cut short or altered; it is written again", file)
     return None
 
 
-def _read_again(file: Path | None, pairs: int) -> Tensor:
-    """What the main process has found. Raises DataError where this process does not find it."""
-    logps = _read(file, pairs) if file else None
-    if logps is None:
-        raise DataError(
-            f"no file at {file}, which the main process has read",
-            hint="let all machines share the folder of GENARM_CACHE",
-        )
-    return logps
+def _digest(logps: Tensor) -> str:
+    return hashlib.sha256(logps.numpy().tobytes()).hexdigest()
