@@ -177,7 +177,8 @@ class ArmTrainer(DistributedTrainer):
             raise self._not_finite(f"the evaluation's {strange[0]}", self.state.global_step, prompts)
         logs = {evaluation_name(name): value for name, value in metrics.items()}
         self.log(dict(logs))
-        if warning := reward_hacking_warning(self.curves, len(self.held_out)):
+        implicit = self.config.objective == "dpo"
+        if warning := reward_hacking_warning(self.curves, len(self.held_out), implicit=implicit):
             self.progress.warn(warning)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, logs)
         return logs

@@ -107,6 +107,18 @@ def test_reward_hacking_is_named_when_the_margin_grows_alone(margins, accuracies
         assert "reward hacking" in warning and f"from {margins[-4]:.3g} to {margins[-1]:.3g}" in warning
 
 
+def test_the_warning_of_a_loss_over_the_start_goes_by_what_was_learned():
+    rows = evaluations([1.0, 1.1, 1.15, 1.25], [0.6] * 4)
+    learned = [
+        row | {"eval/implicit_margin": i / 10, "eval/implicit_accuracy": 0.5 + i / 10}
+        for i, row in enumerate(rows)
+    ]
+    assert reward_hacking_warning(learned, 100) and not reward_hacking_warning(learned, 100, implicit=True)
+    flat = [row | {"eval/implicit_accuracy": 0.5} for row in learned]
+    told = reward_hacking_warning(flat, 100, implicit=True)
+    assert "the implicit margin grew from 0 to 0.3, while implicit accuracy went from 0.500 to 0.500" in told
+
+
 def test_the_sample_is_spread_over_all_pairs():
     assert kl_sample([10] * 10, 30) == [0, 3, 6]
     assert kl_sample([10] * 3, 1000) == [0, 1, 2]
