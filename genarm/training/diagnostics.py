@@ -86,7 +86,8 @@ def reward_hacking_warning(
         return None
     return (
         f"a sign of reward hacking: over the last {EVALUATIONS} evaluations "
-        f"(steps {last[0].get(names.STEP, 0):.0f} to {last[-1].get(names.STEP, 0):.0f}) the {kind}margin grew "
-        f"from {margins[0]:.3g} to {margins[-1]:.3g}, while {kind}accuracy went from {before:.3f} to {after:.3f};"
+        f"(steps {last[0].get(names.STEP, 0):.0f} to {last[-1].get(names.STEP, 0):.0f}) the {kind}margin "
+        f"grew from {margins[0]:.3g} to {margins[-1]:.3g}, while {kind}accuracy went from {before:.3f} to "
+        f"{after:.3f};"
         " fewer epochs, a lower train.learning_rate or early stopping would avoid it"
     )
