@@ -77,7 +77,7 @@ def trl(
                 report_to="none",
                 disable_tqdm=True,
             ),
-            train_dataset=Dataset.from_list([{"prompt": "a", "chosen": "b", "rejected": "c"}]),
+            train_dataset=Dataset.from_list([{"prompt": "a\n", "chosen": "b", "rejected": "c"}]),
             processing_class=tokenizer,
         )
         # It tokenises texts; these are the ids that ours trains on.
