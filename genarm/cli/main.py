@@ -90,7 +90,7 @@ def accuracy(
     file: Annotated[Path, typer.Argument(help="preference pairs in any known format", exists=True)],
     as_json: Json = False,
 ) -> None:
-    """How often the trained ARM prefers the chosen response, beside "longer is chosen"."""
+    """How often the trained ARM prefers the chosen response, and its implicit reward does."""
     from genarm.operations.accuracy import accuracy as measure
 
     show(measure(project(), dimension, file.resolve()), as_json)

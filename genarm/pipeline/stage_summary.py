@@ -9,6 +9,7 @@ from genarm.errors import GenarmError
 from genarm.pipeline.project import Project
 from genarm.pipeline.stage_names import JUDGE, PAIRS, PROMPTS, REPORT, RESPOND_OF, TRAIN, dimension_of
 from genarm.system.files import read_json, read_rows
+from genarm.system.metric_names import IMPLICIT_ACCURACY
 from genarm.types import Prompt, Response, Side, Verdict
 
 
@@ -55,6 +56,8 @@ def _train(metrics: dict[str, float]) -> str:
         words += f", validation accuracy {accuracy:.2f}"
     if (before := metrics.get("validation/accuracy_before")) is not None:
         words += f" ({before:.2f} before)"
+    if (learned := metrics.get(f"validation/{IMPLICIT_ACCURACY}")) is not None:
+        words += f", implicit {learned:.2f}"
     return words
 
 

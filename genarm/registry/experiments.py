@@ -34,12 +34,14 @@ DESCRIPTIONS = {
         "Each row is the training of one autoregressive reward model (ARM), up to its version. "
         f"`{names.EVALUATION_ACCURACY}` is the share of held-out pairs that it gets right, to be compared "
         f"with `{names.EVALUATION_LONGER}`, what preferring the longer response would get; "
+        f"`{names.EVALUATION_IMPLICIT}` is that share by what training taught, its log-probability less its "
+        "start's; "
         f"`{names.evaluation_name(names.KL_TO_BASE)}` is how far it moved from its base, in nats a token. "
         "How well its guided answers did is on its version and in the experiment "
         f"{tags.DECISIONS_EXPERIMENT}.",
         (
             *_metrics(names.EVALUATION_ACCURACY, names.EVALUATION_LONGER, names.EVALUATION_LOSS),
-            *_metrics(names.evaluation_name(names.KL_TO_BASE)),
+            *_metrics(names.EVALUATION_IMPLICIT, names.evaluation_name(names.KL_TO_BASE)),
             *("params.`learning_rate`", "params.`beta`"),
             "attributes.`Models`",
         ),

@@ -89,6 +89,9 @@ def measured_lines(metrics: Mapping[str, float], dimension: str) -> list[str]:
         if names.EVALUATION_LONGER in metrics:
             line += f", where preferring the longer response gets {metrics[names.EVALUATION_LONGER]:.3f}"
         lines.append(line)
+    if names.EVALUATION_IMPLICIT in metrics:
+        right = metrics[names.EVALUATION_IMPLICIT]
+        lines.append(f"{names.EVALUATION_IMPLICIT} (what was learned, held-out pairs): {right:.3f}")
     return lines
 
 

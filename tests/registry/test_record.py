@@ -44,12 +44,17 @@ def test_the_numbers_of_a_decision_are_on_its_run_the_version_and_the_model(
     store.register(
         DIMENSION,
         make_arm(0),
-        metrics={"validation/accuracy": 0.7, "validation/longer_is_chosen": 0.55},
+        metrics={
+            "validation/accuracy": 0.7,
+            "validation/longer_is_chosen": 0.55,
+            "validation/implicit_accuracy": 0.6,
+        },
     )
     held = decision(store, make_arm(0), "hold")
     ids = [store.record_decision(held, metrics=MEASURED, actor="f-1") for _ in range(2)]
     assert ids[0] == ids[1]
     expected = MEASURED | {"eval/rewards/accuracies": 0.7, "eval/longer_is_chosen": 0.55}
+    expected["eval/implicit_accuracy"] = 0.6
     run = store.client.get_run(ids[0])
     assert run.data.metrics == expected and run.data.tags["mlflow.user"] == "ada"
     assert len(store.client.get_metric_history(ids[0], "win_rate")) == 1
