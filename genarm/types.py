@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Role = Literal["system", "user", "assistant"]
-Split = Literal["train", "validation", "evaluation"]
+Split = Literal["train", "validation", "evaluation", "judge"]
 Side = Literal["base", "champion", "challenger"]
 Outcome = Literal["promote", "hold", "reject", "same"]
 
