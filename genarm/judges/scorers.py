@@ -49,9 +49,9 @@ def plain(text: str) -> float:
 def textblob(text: str) -> float:
     """How cheerful the wording is by another lexicon: TextBlob's polarity in [-1, 1], 0 for empty text.
 
-    The mean over the words that it knows, so it does not grow with length. A second opinion on `positive`, which
-    it ranks alike but does not copy (rank correlation 0.47 on the seed's responses). textblob 0.20.1, whose
-    lexicon is Pattern's (De Smedt and Daelemans, JMLR 2012). English only.
+    The mean over the words that it knows, so it does not grow with length. A second opinion on `positive`: on
+    the seed's responses their rank correlation is 0.47. textblob 0.20.1, whose lexicon is Pattern's (De Smedt
+    and Daelemans, JMLR 2012). English only.
     """
     from textblob import TextBlob
 
@@ -59,12 +59,12 @@ def textblob(text: str) -> float:
 
 
 def dale_chall(text: str) -> float:
-    """How common the words are: minus the Dale-Chall grade, clipped to [-15, 0]; -4.9 is what a ten-year-old reads.
+    """How common the words are: minus the Dale-Chall grade, clipped to [-15, 0]; a child of ten reads -4.9.
 
     0.1579 percent of words that are not among 3,000 familiar ones + 0.0496 words / sentences, and 3.6365 more
     where those are over 5 percent, by textstat 0.7.8. Markup, ends of lines and texts of fewer than five
-    different words are treated as by `plain`, on which it is a second opinion (rank correlation 0.74). Source:
-    Dale and Chall, Educational Research Bulletin 1948. English only.
+    different words are treated as by `plain`, on which it is a second opinion (rank correlation 0.74).
+    Source: Dale and Chall, Educational Research Bulletin 1948. English only.
     """
     import textstat
 

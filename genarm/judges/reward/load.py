@@ -1,0 +1,128 @@
+"""The judges `reward_model` and `trained` of their parameters: found at once, their weights read when asked."""
+
+import hashlib
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from genarm.config import JudgeConfig
+from genarm.config.judge import RewardModelConfig, TrainedJudgeConfig
+from genarm.errors import GenarmError, JudgeError, Unreachable
+from genarm.judges.base import ScoreJudge
+from genarm.judges.reward.scorer import RewardScorer
+from genarm.judges.reward.weights import check_classifier
+from genarm.models import ModelSource, model_kind, resolve
+from genarm.models.judge_folder import read_judge
+from genarm.system.layout import Layout
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RewardJudge:
+    """A judge by the scores of a model, with what identifies it in a verdict."""
+
+    judge: ScoreJudge
+    identity: str
+
+
+def reward_model_judge(config: JudgeConfig, root: Path | None) -> RewardJudge:
+    """The judge of a `reward_model`.
+
+    Raises JudgeError where the model is no reward model, Unreachable where the hub does not answer.
+    """
+    assert config.reward_model is not None
+    given = config.reward_model
+    source = _source(given, root)
+    if model_kind(source.id) == "hub" and given.revision is None:
+        log.warning(
+            "judge %s: without reward_model.revision its verdicts are those of whatever is on the hub's main branch",
+            given.model,
+        )
+    what = f"{given.model} at {given.revision}" if given.revision else given.model
+    reading = hashlib.sha256(f"{source.tokenizer_sha256}{given.chat_template}".encode()).hexdigest()
+    identity = f"{what}, weights sha256 {source.weights_sha256[:12]}, tokenizer {reading[:12]}"
+    return _judge(source, given, config.tie, identity)
+
+
+def trained_judge(config: JudgeConfig, root: Path | None) -> RewardJudge:
+    """The judge of a version that `genarm train-judge` made. Raises JudgeError where it is not there."""
+    assert config.trained is not None
+    folder = trained_folder(config.trained, root)
+    card = check_trained(config.trained, folder)
+    source = _found(resolve, str(folder), where="the trained judge")
+    given = RewardModelConfig(
+        model=str(folder),
+        dtype=config.trained.dtype,
+        batch_tokens=config.trained.batch_tokens,
+        max_tokens=card.max_tokens,
+    )
+    return _judge(source, given, config.tie, f"{config.name}, sha256 {card.sha256[:12]}")
+
+
+def check_reward_model(config: RewardModelConfig, root: Path | None) -> None:
+    """Raise JudgeError where a `reward_model` cannot judge, as far as its small files tell.
+
+    A hub id is looked for in the cache first, and fetched where it is not there: files of a judge that cannot
+    be had are better missed now than after training.
+    """
+    _source(config, root)
+
+
+def check_trained(config: TrainedJudgeConfig, folder: Path):  # type: ignore[no-untyped-def]
+    """The card of a trained judge; JudgeError where it is absent, altered, or not the one that params.yaml pins."""
+    if not folder.is_dir():
+        raise JudgeError(
+            f"version {config.version} of the judge of {config.dimension!r} is not in {folder}",
+            hint="genarm plan fetches it from the registry; to train one: "
+            f"genarm train-judge {config.dimension}",
+        )
+    card = read_judge(folder)
+    if config.sha256 and not card.sha256.startswith(config.sha256):
+        raise JudgeError(
+            f"version {config.version} of the judge of {config.dimension!r} has the hash {card.sha256[:12]}, "
+            f"params.yaml says {config.sha256[:12]}",
+            hint="set MLFLOW_TRACKING_URI to the registry that it is from, or give the hash of the one you mean",
+        )
+    check_classifier(folder)
+    return card
+
+
+def trained_folder(config: TrainedJudgeConfig, root: Path | None) -> Path:
+    """Where a version of a trained judge lies, once it was fetched."""
+    if root is None or config.dimension is None:
+        raise JudgeError(
+            f"version {config.version} of a trained judge is of a project and of a dimension",
+            hint="run it in the project, or name trained.dimension",
+        )
+    return Layout(root).trained_judge(config.dimension, config.version)
+
+
+def _judge(source: ModelSource, given: RewardModelConfig, tie: float, identity: str) -> RewardJudge:
+    scorer = RewardScorer(source, given, identity.partition(",")[0])
+    return RewardJudge(
+        ScoreJudge(lambda prompt, text: scorer.score_all([prompt], [text])[0], tie, scorer.score_all), identity
+    )
+
+
+def _source(config: RewardModelConfig, root: Path | None) -> ModelSource:
+    """The model's folder, checked without its weights."""
+    name = config.model
+    if root is not None and (root / name).is_dir():
+        name = str(root / name)
+    source = _found(resolve, name, config.revision, config.chat_template, where=config.model)
+    _found(check_classifier, source.path, config.label, where=config.model)
+    return source
+
+
+def _found(function, *arguments, where: str):  # type: ignore[no-untyped-def]
+    """Call a function on a model's files; what it says of `base` in params.yaml is true of `reward_model` here."""
+    try:
+        return function(*arguments)
+    except JudgeError:
+        raise
+    except GenarmError as error:
+        kind = Unreachable if isinstance(error, Unreachable) else JudgeError
+        message, hint = (text.replace("base.", "reward_model.") for text in (error.message, error.hint))
+        hint = hint.partition(", or use reward_model.model")[0]
+        raise kind(f"judge {where}: {message}", hint=hint) from None
