@@ -119,7 +119,13 @@ class JudgeConfig(Section):
         return self
 
     def on(self, dimension: str) -> "JudgeConfig":
-        """The same judge, told what its dimension is called: a language model must know what to look for."""
+        """The same judge, told what its dimension is called.
+
+        A language model must know what to look for, a trained judge is found by it.
+        """
+        if self.trained is not None and self.trained.dimension is None:
+            trained = self.trained.model_copy(update={"dimension": dimension})
+            return self.model_copy(update={"trained": trained})
         if self.llm is None or self.llm.criterion is not None:
             return self
         return self.model_copy(update={"llm": self.llm.model_copy(update={"criterion": dimension})})
@@ -140,10 +146,3 @@ class JudgeConfig(Section):
             return self.reward_model.model
         assert self.trained is not None
         return f"trained judge {self.trained.version} of {self.trained.dimension}"
-
-    def trained_for(self, dimension: str) -> "JudgeConfig":
-        """The same, where it is a trained judge that names no dimension: of this one."""
-        if self.trained is None or self.trained.dimension:
-            return self
-        trained = self.trained.model_copy(update={"dimension": dimension})
-        return self.model_copy(update={"trained": trained})

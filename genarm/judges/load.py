@@ -68,6 +68,11 @@ def load_with_origin(config: JudgeConfig, root: Path | None = None) -> LoadedJud
     Raises JudgeError where the name leads nowhere, options are not those of the class or function, or its
     module or constructor fails.
     """
+    if config.reward_model is not None or config.trained is not None:
+        from genarm.judges.reward.load import reward_model_judge, trained_judge
+
+        found = (reward_model_judge if config.reward_model else trained_judge)(config, root)
+        return LoadedJudge(found.judge, config, model=found.identity)
     if ":" not in config.name:
         return LoadedJudge(ScoreJudge(by_text(load_scorer(config)), config.tie), config)
     named = find(config.name, root)

@@ -1,4 +1,4 @@
-"""A trained judge on disk: a plain sequence-classification folder, and `judge.json` which says how it came to be."""
+"""A trained judge on disk: a plain sequence-classification folder, and `judge.json`, which says what it is."""
 
 import dataclasses
 import hashlib
@@ -13,7 +13,9 @@ from genarm.system.files import read_json, sha256, write_json, write_text
 
 CARD = "judge.json"
 CONVERSATIONS = "conversations.txt"  # the ids of what it was trained on, one a line
-AGAIN = "delete that folder: the next genarm plan fetches it from the registry, which genarm train-judge fills"
+AGAIN = (
+    "delete that folder: the next genarm plan fetches it from the registry, which genarm train-judge fills"
+)
 
 
 @dataclass(frozen=True, slots=True)

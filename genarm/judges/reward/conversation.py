@@ -1,11 +1,10 @@
 """Prompt and response as the token ids that a reward model reads, as its chat template renders them.
 
-The score is read at the last token of that text, which every model of the kind was trained to rate: the end of
-the assistant's turn or, in a template such as Qwen's, the line break that it writes after it. A template that
-writes no end gets the end-of-text token, and one that does gets no second.
+The score is read at the last token of that text, as in training: the end of the assistant's turn or, in a
+template such as Qwen's, the line break that it writes after it. A template that writes no end gets the
+end-of-text token, and one that does gets no second.
 """
 
-import os.path
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,7 +28,7 @@ class Read:
 
 
 class ConversationReader:
-    """Token ids of prompts with responses, at most `limit` each; `around` are ids that go before and after."""
+    """Token ids of prompts with responses; `around` are those that go before and after, such as [CLS]."""
 
     def __init__(
         self, tokenizer: "PreTrainedTokenizerBase", around: tuple[Sequence[int], Sequence[int]] = ((), ())
@@ -37,7 +36,7 @@ class ConversationReader:
         self._tokenizer, self._around = tokenizer, around
 
     def read(self, prompts: Sequence[Prompt], responses: Sequence[str], limit: int) -> list[Read]:
-        """The ids of each prompt with its response.
+        """The ids of each prompt with its response, at most `limit` each.
 
         Raises JudgeError where a response alone is too long or the template leaves it out, ModelError where
         the template refuses the conversation.
@@ -46,7 +45,7 @@ class ConversationReader:
         heads = text_ids(self._tokenizer, [head for head, _ in rendered])
         whole = text_ids(self._tokenizer, [text for _, text in rendered])
         rows = zip(prompts, heads, whole, strict=True)
-        return [self._within(prompt, len(_shared(head, ids)), ids, limit) for prompt, head, ids in rows]
+        return [self._within(prompt, _shared(head, ids), ids, limit) for prompt, head, ids in rows]
 
     def _render(self, prompt: Prompt, response: str) -> tuple[str, str]:
         """The text up to the response, or a little less, and all of it."""
@@ -60,14 +59,15 @@ class ConversationReader:
                 f"the chat template of the reward model leaves out the response to prompt {prompt.id}",
                 hint="set reward_model.chat_template to one that writes the turns of the assistant",
             )
-        return os.path.commonprefix([opened, text]), text
+        return text[: _shared(opened, text)], text
 
     def _apply(self, turns: list[dict[str, str]]) -> str:
         try:
             return str(self._tokenizer.apply_chat_template(turns, tokenize=False))
         except Exception as error:  # a template may do anything to its values
+            said = template_words(self._tokenizer, error)
             raise JudgeError(
-                f"the chat template of the reward model refuses a conversation{template_words(self._tokenizer, error)}",
+                f"the chat template of the reward model refuses a conversation{said}",
                 hint="set reward_model.chat_template to one that takes it",
             ) from error
 
@@ -78,7 +78,9 @@ class ConversationReader:
         excess = len(before) + len(ids) + len(after) - limit
         if excess <= 0:
             return Read([*before, *ids, *after], is_cut=False)
-        first = 1 if ids[0] == self._tokenizer.bos_token_id and head else 0  # models expect it to begin a text
+        first = (
+            1 if ids[0] == self._tokenizer.bos_token_id and head else 0
+        )  # models expect it to begin a text
         if excess > head - first:
             raise JudgeError(
                 f"the response to prompt {prompt.id} has {len(ids) - head} tokens for the reward model, "
@@ -101,9 +103,7 @@ class ConversationReader:
         return [] if end is None or special & set(text_ids(self._tokenizer, [tail])[0]) else [end]
 
 
-def _shared(first: Sequence[int], second: Sequence[int]) -> Sequence[int]:
-    """The ids that both begin with."""
-    for i, (a, b) in enumerate(zip(first, second, strict=False)):
-        if a != b:
-            return first[:i]
-    return first[: len(second)]
+def _shared(first: Sequence[object], second: Sequence[object]) -> int:
+    """How many characters or ids both begin with."""
+    pairs = enumerate(zip(first, second, strict=False))
+    return next((i for i, (a, b) in pairs if a != b), min(len(first), len(second)))

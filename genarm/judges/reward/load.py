@@ -1,4 +1,4 @@
-"""The judges `reward_model` and `trained` of their parameters: found at once, their weights read when asked."""
+"""The judges `reward_model` and `trained`: found at once, their weights read when they are first asked."""
 
 import hashlib
 import logging
@@ -7,12 +7,14 @@ from pathlib import Path
 
 from genarm.config import JudgeConfig
 from genarm.config.judge import RewardModelConfig, TrainedJudgeConfig
-from genarm.errors import GenarmError, JudgeError, Unreachable
+from genarm.errors import JudgeError
 from genarm.judges.base import ScoreJudge
+from genarm.judges.reward.errors import as_judge_error
 from genarm.judges.reward.scorer import RewardScorer
 from genarm.judges.reward.weights import check_classifier
-from genarm.models import ModelSource, model_kind, resolve
-from genarm.models.judge_folder import read_judge
+from genarm.models import ModelSource, model_kind, resolve, small_files
+from genarm.models.judge_folder import JudgeCard, read_judge
+from genarm.models.weights import weight_files
 from genarm.system.layout import Layout
 
 log = logging.getLogger(__name__)
@@ -36,7 +38,7 @@ def reward_model_judge(config: JudgeConfig, root: Path | None) -> RewardJudge:
     source = _source(given, root)
     if model_kind(source.id) == "hub" and given.revision is None:
         log.warning(
-            "judge %s: without reward_model.revision its verdicts are those of whatever is on the hub's main branch",
+            "judge %s: without reward_model.revision it is whatever the hub's main branch holds",
             given.model,
         )
     what = f"{given.model} at {given.revision}" if given.revision else given.model
@@ -50,7 +52,7 @@ def trained_judge(config: JudgeConfig, root: Path | None) -> RewardJudge:
     assert config.trained is not None
     folder = trained_folder(config.trained, root)
     card = check_trained(config.trained, folder)
-    source = _found(resolve, str(folder), where="the trained judge")
+    source = as_judge_error(resolve, str(folder), where="the trained judge")
     given = RewardModelConfig(
         model=str(folder),
         dtype=config.trained.dtype,
@@ -63,14 +65,23 @@ def trained_judge(config: JudgeConfig, root: Path | None) -> RewardJudge:
 def check_reward_model(config: RewardModelConfig, root: Path | None) -> None:
     """Raise JudgeError where a `reward_model` cannot judge, as far as its small files tell.
 
-    A hub id is looked for in the cache first, and fetched where it is not there: files of a judge that cannot
-    be had are better missed now than after training.
+    Of a hub id they are fetched, without the weights. Raises Unreachable where the hub does not answer.
     """
-    _source(config, root)
+    name = _path(config, root)
+    if model_kind(name) == "hub":
+        folder = as_judge_error(small_files, name, config.revision, where=config.model)
+    elif (folder := Path(name).expanduser()).is_dir():
+        as_judge_error(weight_files, folder, where=config.model)
+    else:
+        raise JudgeError(
+            f"judge {config.model}: there is no such folder, and it is no hub id",
+            hint="set reward_model.model to a folder with config.json, or to owner/name",
+        )
+    as_judge_error(check_classifier, folder, config.label, where=config.model)
 
 
-def check_trained(config: TrainedJudgeConfig, folder: Path):  # type: ignore[no-untyped-def]
-    """The card of a trained judge; JudgeError where it is absent, altered, or not the one that params.yaml pins."""
+def check_trained(config: TrainedJudgeConfig, folder: Path) -> JudgeCard:
+    """The card of a trained judge. Raises JudgeError where it is absent, altered, or not the pinned one."""
     if not folder.is_dir():
         raise JudgeError(
             f"version {config.version} of the judge of {config.dimension!r} is not in {folder}",
@@ -82,7 +93,7 @@ def check_trained(config: TrainedJudgeConfig, folder: Path):  # type: ignore[no-
         raise JudgeError(
             f"version {config.version} of the judge of {config.dimension!r} has the hash {card.sha256[:12]}, "
             f"params.yaml says {config.sha256[:12]}",
-            hint="set MLFLOW_TRACKING_URI to the registry that it is from, or give the hash of the one you mean",
+            hint="set MLFLOW_TRACKING_URI to the registry that it is from, or pin the one that you mean",
         )
     check_classifier(folder)
     return card
@@ -101,28 +112,28 @@ def trained_folder(config: TrainedJudgeConfig, root: Path | None) -> Path:
 def _judge(source: ModelSource, given: RewardModelConfig, tie: float, identity: str) -> RewardJudge:
     scorer = RewardScorer(source, given, identity.partition(",")[0])
     return RewardJudge(
-        ScoreJudge(lambda prompt, text: scorer.score_all([prompt], [text])[0], tie, scorer.score_all), identity
+        ScoreJudge(lambda prompt, text: scorer.score_all([prompt], [text])[0], tie, scorer.score_all),
+        identity,
     )
 
 
 def _source(config: RewardModelConfig, root: Path | None) -> ModelSource:
-    """The model's folder, checked without its weights."""
-    name = config.model
-    if root is not None and (root / name).is_dir():
-        name = str(root / name)
-    source = _found(resolve, name, config.revision, config.chat_template, where=config.model)
-    _found(check_classifier, source.path, config.label, where=config.model)
+    """The model's files, checked, with their hashes."""
+    source = as_judge_error(
+        resolve, _path(config, root), config.revision, config.chat_template, where=config.model
+    )
+    as_judge_error(check_classifier, source.path, config.label, where=config.model)
     return source
 
 
-def _found(function, *arguments, where: str):  # type: ignore[no-untyped-def]
-    """Call a function on a model's files; what it says of `base` in params.yaml is true of `reward_model` here."""
-    try:
-        return function(*arguments)
-    except JudgeError:
-        raise
-    except GenarmError as error:
-        kind = Unreachable if isinstance(error, Unreachable) else JudgeError
-        message, hint = (text.replace("base.", "reward_model.") for text in (error.message, error.hint))
-        hint = hint.partition(", or use reward_model.model")[0]
-        raise kind(f"judge {where}: {message}", hint=hint) from None
+def _path(config: RewardModelConfig, root: Path | None) -> str:
+    """The model's name, or the folder of the project that it is."""
+    within = root and root / config.model
+    return str(within) if within and within.is_dir() else config.model
+
+
+def own_folder(config: RewardModelConfig, root: Path | None) -> Path | None:
+    """The folder of a model that lies in the project; None where it lies elsewhere."""
+    folder = Path(_path(config, root)).expanduser()
+    inside = root is not None and folder.is_dir() and folder.resolve().is_relative_to(root.resolve())
+    return folder.resolve() if inside else None

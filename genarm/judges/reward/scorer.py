@@ -1,8 +1,8 @@
 """The scores of a reward model for many responses: batched by length, each read at its own last token.
 
-transformers finds that token by what it is: the last one that is not the padding token. Where padding and end are
-one token, as they are in many tokenizers, it reads the score one token too early and says nothing. Here
-the position is known, since the length is.
+transformers takes the last token that is not the padding token. Where padding and end are one token, as in many
+tokenizers, it reads the score one token too early and says nothing. Here the position is known, since the length
+is.
 """
 
 import functools
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from genarm.config.judge import RewardModelConfig
 from genarm.judges.reward.conversation import ConversationReader
+from genarm.judges.reward.errors import as_judge_error
 from genarm.judges.reward.weights import check_classifier, load_classifier
 from genarm.models import ModelSource, context_of, load_tokenizer
 from genarm.system.progress import counting
@@ -34,9 +35,12 @@ class RewardScorer:
     def score_all(self, prompts: Sequence[Prompt], responses: Sequence[str]) -> list[float]:
         """The score of each response to its prompt.
 
-        A text of more than `max_tokens`, or than the model's context, loses the beginning of its prompt, and a
-        warning says how many did. Raises JudgeError where a response alone is longer.
+        A text of more than `max_tokens`, or than the model's context, loses the beginning of its prompt, and
+        a warning says how many did. Raises JudgeError where a response alone is longer.
         """
+        return as_judge_error(self._score_all, prompts, responses, where=self._name)
+
+    def _score_all(self, prompts: Sequence[Prompt], responses: Sequence[str]) -> list[float]:
         model, tokenizer = _loaded(self._source, self._config.dtype)
         label = check_classifier(self._source.path, self._config.label)
         is_decoder = hasattr(model, "score")
@@ -67,7 +71,7 @@ def in_batches(
     pad: int,
     title: str,
 ) -> list[float]:
-    """The score of every row, in their order; the longest are scored first, with others of about their length.
+    """The score of every row, in their order; those of about one length are scored together.
 
     `score` takes ids [r, s], padded on the right, and lengths [r], and gives scores [r].
     """
@@ -94,7 +98,8 @@ def last_token_scores(model: "PreTrainedModel", ids: "Tensor", lengths: "Tensor"
     body, head = _parts(model)
     with torch.inference_mode():
         states = body(input_ids=ids, attention_mask=_mask(ids, last), use_cache=False).last_hidden_state
-        return head(states[torch.arange(len(ids), device=ids.device), last])
+        scores: Tensor = head(states[torch.arange(len(ids), device=ids.device), last])
+    return scores
 
 
 def own_scores(model: "PreTrainedModel", ids: "Tensor", lengths: "Tensor") -> "Tensor":
@@ -103,7 +108,8 @@ def own_scores(model: "PreTrainedModel", ids: "Tensor", lengths: "Tensor") -> "T
 
     ids, last = ids.to(model.device), lengths.to(model.device) - 1
     with torch.inference_mode():
-        return model(input_ids=ids, attention_mask=_mask(ids, last)).logits
+        scores: Tensor = model(input_ids=ids, attention_mask=_mask(ids, last)).logits
+    return scores
 
 
 def _mask(ids: "Tensor", last: "Tensor") -> "Tensor":

@@ -1,7 +1,7 @@
 """A sequence-classification model from its folder, whole: transformers draws a missing head at random.
 
-It says so in a warning and goes on, and two loads give two heads. Beaver's models keep theirs as `score_head`,
-with a bias that transformers' own class does not have; both are put in their place.
+It says so in a warning and goes on, and two loads give two heads. Beaver's models call theirs `score_head`
+and give it a bias, which transformers' own class does not have; both are put in their place.
 """
 
 import logging
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 KIND = "ForSequenceClassification"
 BEAVER = ("LlamaForScore", "LlamaModelForScore")
-# What a checkpoint may hold beside the classifier: the head of the language model that it was, and the statistics
+# What a checkpoint may hold beside the classifier: the head of the language model that it was, and statistics
 # by which Beaver's class could standardise its scores, which leaves their order as it is.
 SPARE = ("lm_head.", "normalizer.")
 
@@ -31,7 +31,6 @@ def check_classifier(folder: Path, label: int | None = None) -> int:
     folder is no model.
     """
     check_folder(folder)
-    weight_files(folder)
     config = read_mapping(folder / CONFIG)
     architectures = config.get("architectures") or ["none"]
     if not any(str(name).endswith(KIND) or name in BEAVER for name in architectures):
@@ -63,7 +62,7 @@ def load_classifier(source: ModelSource, dtype: str) -> "PreTrainedModel":
     from transformers import AutoModelForSequenceClassification
     from transformers.utils import logging as their_logging
 
-    their_logging.disable_progress_bar()
+    their_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     report = logging.getLogger("transformers.modeling_utils")
     report.addFilter(_is_no_load_report)
     try:
@@ -95,7 +94,8 @@ def load_classifier(source: ModelSource, dtype: str) -> "PreTrainedModel":
     device = torch.accelerator.current_accelerator()
     if device is not None and device.type != "mps":
         torch.nn.Module.to(model, device)
-    return model.eval()
+    model.eval()  # type: ignore[no-untyped-call]
+    return model
 
 
 def _labels(folder: Path, config: dict[str, Any]) -> int:
@@ -115,9 +115,10 @@ def _check_head(source: ModelSource, model: "PreTrainedModel", info: dict[str, A
         found = sorted(key for key in info["unexpected_keys"] if not key.startswith(body))
         instead = f"; they hold {', '.join(found[:3])}, which it does not know" if found else ""
         raise JudgeError(
-            f"the weights of {source.id} lack the head of a {type(model).__name__}: {', '.join(lost)}{instead}",
-            hint="transformers would draw it at random, and its scores would be noise: take a model that was "
-            "saved with its head",
+            f"the weights of {source.id} lack what a {type(model).__name__} scores with: "
+            f"{', '.join(lost)}{instead}",
+            hint="transformers would draw that at random, and its scores would be noise: take a model that "
+            "was saved with its head",
         )
 
 
