@@ -29,6 +29,7 @@ from genarm.cli.export import export
 from genarm.cli.init import init, options
 from genarm.cli.params import params
 from genarm.cli.runs import data, run
+from genarm.cli.train_judge import train_judge
 from genarm.errors import Busy, GenarmError, StaleDecision
 from genarm.system.redact import redact
 from genarm.system.utf8 import ensure_utf8
@@ -92,6 +93,9 @@ def accuracy(
     from genarm.operations.accuracy import accuracy as measure
 
     show(measure(project(), dimension, file.resolve()), as_json)
+
+
+app.command()(train_judge)
 
 
 @app.command()

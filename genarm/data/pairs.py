@@ -157,7 +157,12 @@ def split_of(prompt: Prompt, config: PairsConfig) -> Split:
     Whatever goes on from one first turn of the user, under any system message, is in one split: otherwise an
     evaluation prompt could hold a response that was trained on.
     """
-    digest = hashlib.sha256(f"{config.seed}:{conversation_id(prompt)}".encode()).digest()
+    return split_of_conversation(conversation_id(prompt), config)
+
+
+def split_of_conversation(identity: str, config: PairsConfig) -> Split:
+    """The same of the id that `conversation_id` gives."""
+    digest = hashlib.sha256(f"{config.seed}:{identity}".encode()).digest()
     draw = int.from_bytes(digest[:8], "big") / 2**64
     if draw < config.evaluation:
         return "evaluation"

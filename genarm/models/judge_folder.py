@@ -1,4 +1,4 @@
-"""A trained judge on disk: a plain sequence-classification folder, and `judge.json`, which says what it is."""
+"""A trained judge on disk: a plain sequence-classification folder and `judge.json`, which says what it is."""
 
 import dataclasses
 import hashlib

@@ -1,8 +1,8 @@
 """The scores of a reward model for many responses: batched by length, each read at its own last token.
 
-transformers takes the last token that is not the padding token. Where padding and end are one token, as in many
-tokenizers, it reads the score one token too early and says nothing. Here the position is known, since the length
-is.
+transformers takes the last token that is not the padding token. Where padding and end are one token, as in
+many tokenizers, it reads the score one token too early and says nothing. Here the length is known, and so is
+the position.
 """
 
 import functools

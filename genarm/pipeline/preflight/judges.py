@@ -12,6 +12,7 @@ from genarm.errors import ConfigError, JudgeError
 from genarm.judges import LoadedJudge, load_with_origin
 from genarm.judges import judge as compare
 from genarm.pipeline.check_result import CheckResult, fail, ok, warn
+from genarm.pipeline.judge_fetch import fetch_judges
 from genarm.pipeline.preflight.stages import FILE, dependencies, read_stages
 from genarm.pipeline.project import Project
 from genarm.pipeline.stage_names import JUDGE
@@ -39,6 +40,7 @@ def judges(project: Project) -> list[CheckResult]:
 
 def require_judges(project: Project) -> None:
     """Raise JudgeError where a judge's code is no dependency of its stage: its verdicts would outlive it."""
+    fetch_judges(project)
     dimensions = project.params.dimensions
     loaded = {d: load_with_origin(config.judge, project.root) for d, config in dimensions.items()}
     for result in code_results(project, loaded):
