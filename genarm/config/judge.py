@@ -22,7 +22,7 @@ class LlmJudgeConfig(Section):
     criterion: str | None = Field(
         None,
         min_length=1,
-        description="what decides, in words, such as 'is kinder'; null: what the dimension's name says",
+        description="what decides, such as 'kindness to the user'; null: what the dimension's name says",
     )
     template: str | None = Field(
         None, description="Jinja file in the project that asks for the comparison; null: the built-in one"
@@ -44,7 +44,7 @@ class LlmJudgeConfig(Section):
     def _is_a_name(cls, key: str | None) -> str | None:
         if key is not None and not re.match(r"[A-Z_][A-Z0-9_]*$", key):
             raise ValueError(  # what stands there may be the key itself, and is not shown
-                "not the key itself, but the name of an environment variable that holds it, in capital letters"
+                "the name of an environment variable, in capital letters, and never the key itself"
             )
         return key
 
@@ -53,7 +53,7 @@ class LlmJudgeConfig(Section):
     def _is_an_address(cls, url: str | None) -> str | None:
         if url is not None and not re.match(r"https?://[^/\s@]+(/[^\s@?]*)?$", url):
             raise ValueError(
-                "an address is like http://localhost:8000/v1; login and query do not belong in it"
+                "an address is like http://localhost:8000/v1, without login or query"
             )
         return url
 
@@ -75,6 +75,7 @@ class RewardModelConfig(Section):
     label: int | None = Field(
         None, ge=0, description="which label is the score, from 0, where the model has more than one"
     )
+    lower_is_better: bool = Field(False, description="whether the model rates a cost, as Beaver's second does")
     chat_template: str | None = Field(
         None, description="Jinja text that renders a conversation, in place of the tokenizer's own"
     )

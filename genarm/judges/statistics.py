@@ -2,11 +2,32 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 FEWEST = 10  # comparisons below which nothing is said against a judge
 CONSISTENT = 0.5  # share of consistent comparisons below which position is to blame
 FIRST = 0.25  # distance from 1/2 at which a judge is said to go by position
 UNREADABLE = 0.05  # share
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a judge has cost: requests answered and sent again, answers found on disk, tokens, dollars."""
+
+    requests: int = 0
+    repeated: int = 0
+    cached: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    dollars: float | None = None  # None where no price is known
+
+    def __str__(self) -> str:
+        cost = "" if self.dollars is None else f", ${self.dollars:.2f}"
+        again = f", {self.repeated} sent again" if self.repeated else ""
+        return (
+            f"{self.requests} requests{again}, {self.cached} answers from disk, "
+            f"{self.tokens_in} tokens read and {self.tokens_out} written{cost}"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +117,19 @@ class JudgeStatistics:
         if self.ties == self.comparisons - self.unreadable and self.ties:
             found.append(f"every comparison that could be read is a tie ({self.ties})")
         return found
+
+
+@runtime_checkable
+class AskedJudge(Protocol):
+    """A judge whose verdicts are asked of somebody: it knows what they cost, and how it judged."""
+
+    @property
+    def usage(self) -> Usage:
+        """What was asked so far, and what it cost."""
+
+    @property
+    def statistics(self) -> JudgeStatistics:
+        """What is known of it from the comparisons so far."""
 
 
 def _sign(value: float) -> int:

@@ -33,7 +33,7 @@ class RewardScorer:
         self._source, self._config, self._name = source, config, name or config.model
 
     def score_all(self, prompts: Sequence[Prompt], responses: Sequence[str]) -> list[float]:
-        """The score of each response to its prompt.
+        """The score of each response to its prompt, with its sign turned where the model rates a cost.
 
         A text of more than `max_tokens`, or than the model's context, loses the beginning of its prompt, and
         a warning says how many did. Raises JudgeError where a response alone is longer.
@@ -54,9 +54,10 @@ class RewardScorer:
                 *(self._name, cut, len(read), limit),
             )
         score = last_token_scores if is_decoder else own_scores
+        sign = -1 if self._config.lower_is_better else 1
         return in_batches(
             [text.ids for text in read],
-            lambda ids, lengths: score(model, ids, lengths)[:, label],
+            lambda ids, lengths: sign * score(model, ids, lengths)[:, label],
             self._config.batch_tokens,
             pad=_padding(tokenizer),
             title=self._name,

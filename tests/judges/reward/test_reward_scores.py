@@ -133,6 +133,9 @@ def test_the_higher_score_wins_unless_the_two_tie(tmp_path):
     assert judge.compare(prompt, right, left) == -judge.compare(prompt, left, right)
     config = JudgeConfig(reward_model={"model": str(folder)}, tie=abs(gap) + 0.1)
     assert load_judge(config).compare(prompt, left, right) == 0
+    cost = judge_of(folder, lower_is_better=True)
+    assert cost.score(prompt, "yes") == -judge.score(prompt, "yes")
+    assert cost.compare(prompt, left, right) == -judge.compare(prompt, left, right)
 
 
 def test_a_model_that_gives_no_number_is_an_error(tmp_path):
