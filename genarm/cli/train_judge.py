@@ -56,6 +56,4 @@ def settings(**values: Any) -> JudgeTraining:
     except ValidationError as error:
         first = error.errors()[0]
         option = "--" + str(first["loc"][0]).replace("_", "-")
-        raise ConfigError(
-            f"{option} {first['input']}: {first['msg']}", hint="genarm train-judge --help"
-        ) from None
+        raise ConfigError(f"{option} {first['input']}: {first['msg']}", hint="give another value") from None

@@ -75,7 +75,7 @@ class RewardModelConfig(Section):
     label: int | None = Field(
         None, ge=0, description="which label is the score, from 0, where the model has more than one"
     )
-    lower_is_better: bool = Field(False, description="whether the model rates a cost, as Beaver's second does")
+    lower_is_better: bool = Field(False, description="whether the model rates a cost, as one of Beaver's")
     chat_template: str | None = Field(
         None, description="Jinja text that renders a conversation, in place of the tokenizer's own"
     )

@@ -3,8 +3,8 @@
     loss = -log sigmoid(r(chosen) - r(rejected)) + centre * mean((r(chosen) + r(rejected))^2)
 
 TRL drops pairs that are longer than its `max_length` without a word, so it is given tokens of pairs that were
-measured and counted before. transformers reads the score at the last token that is not the padding token, so the
-padding token is one that ends no text.
+measured and counted before. transformers reads the score at the last token that is not the padding token, so
+the padding token is one that ends no text.
 """
 
 import importlib.util

@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from scipy.stats import binomtest
-
 from genarm import registry
 from genarm.config.judge import RewardModelConfig
 from genarm.config.judge_training import JudgeTraining
@@ -19,6 +17,7 @@ from genarm.data.dvc import data_version
 from genarm.data.lengths import longer_is_chosen
 from genarm.data.pairs import conversation_id
 from genarm.errors import ConfigError, DataError, JudgeError
+from genarm.evaluation.win_rate import wilson
 from genarm.judges.reward.conversation import ConversationReader
 from genarm.judges.reward.scorer import RewardScorer
 from genarm.models import ModelSource, load_tokenizer, resolve
@@ -32,6 +31,7 @@ from genarm.system import metric_names as names
 from genarm.system.files import missing_told, read_curves, read_rows, sha256, write_curves
 from genarm.types import PreferencePair, Split
 
+Z = 1.959964  # of a 95% interval
 OTHERS: tuple[Split, ...] = ("train", "validation", "evaluation")
 
 
@@ -64,8 +64,8 @@ class TrainedJudge:
         return (
             f"version {self.version} of the judge of {self.dimension}, in {self.folder}\n"
             f"trained on {self.pairs} pairs{dropped}\n"
-            f"accuracy {self.accuracy:.3f} [{low:.3f}, {high:.3f}] n={self.validation_pairs} validation pairs, "
-            f"longer {self.longer:.3f}\n\nto judge by it, in params.yaml:\n{self.lines}"
+            f"accuracy {self.accuracy:.3f} [{low:.3f}, {high:.3f}] n={self.validation_pairs} "
+            f"on the validation pairs, longer {self.longer:.3f}\n\nto judge by it, in params.yaml:\n{self.lines}"
         )
 
 
@@ -206,11 +206,11 @@ def _metrics(project: Project, dimension: str, model: Path, config: JudgeTrainin
     )
     rated = list(zip(scores[: len(pairs)], scores[len(pairs) :], strict=True))
     right = sum(1.0 if chosen > rejected else 0.5 * (chosen == rejected) for chosen, rejected in rated)
-    interval = binomtest(round(right), len(pairs)).proportion_ci(method="wilson")
+    low, high = wilson(right / len(pairs), len(pairs), Z)
     return {
         names.JUDGE_ACCURACY: right / len(pairs),
-        names.JUDGE_ACCURACY_LOWER: float(interval.low),
-        names.JUDGE_ACCURACY_UPPER: float(interval.high),
+        names.JUDGE_ACCURACY_LOWER: low,
+        names.JUDGE_ACCURACY_UPPER: high,
         names.JUDGE_LONGER: longer_is_chosen([(len(p.chosen), len(p.rejected)) for p in pairs]),
         names.JUDGE_PAIRS: float(len(pairs)),
     }

@@ -1,4 +1,4 @@
-"""Trained judges brought into the project: fetched by version, and refused where an ARM would see their pairs."""
+"""Trained judges brought into the project: fetched by version, refused where an ARM would see their pairs."""
 
 from collections.abc import Iterator
 
@@ -36,10 +36,10 @@ def check_disjoint(project: Project, dimension: str, conversations: set[str]) ->
         f"{splits.count(s)} in {s}" for s in ("train", "validation", "evaluation") if s in splits
     )
     raise JudgeError(
-        f"the judge of {dimension!r} was trained on {len(splits)} conversations, of which {others} are no longer "
-        f"set aside for it: {found}",
-        hint="give pairs.seed and the shares of pairs the values that it was trained with, or train it again: "
-        f"genarm train-judge {dimension}",
+        f"the judge of {dimension!r} was trained on {len(splits)} conversations, of which {others} are no "
+        f"longer set aside for it: {found}",
+        hint="give pairs.seed and the shares of pairs the values that it was trained with, or train it "
+        f"again: genarm train-judge {dimension}",
     )
 
 

@@ -12,7 +12,7 @@ def tag(name: str) -> str:
 
 
 def judge_model_name(dimension: str) -> str:
-    """The registered model that holds the trained judges of one dimension; no dimension has a dot in its name."""
+    """The registered model that holds the trained judges of one dimension, whose name has no dot."""
     return f"genarm-judge.{dimension}"
 
 
