@@ -95,7 +95,7 @@ def accuracy(
     show(measure(project(), dimension, file.resolve()), as_json)
 
 
-app.command()(train_judge)
+app.command("train-judge")(train_judge)
 
 
 @app.command()

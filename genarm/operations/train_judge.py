@@ -65,7 +65,8 @@ class TrainedJudge:
             f"version {self.version} of the judge of {self.dimension}, in {self.folder}\n"
             f"trained on {self.pairs} pairs{dropped}\n"
             f"accuracy {self.accuracy:.3f} [{low:.3f}, {high:.3f}] n={self.validation_pairs} "
-            f"on the validation pairs, longer {self.longer:.3f}\n\nto judge by it, in params.yaml:\n{self.lines}"
+            f"on the validation pairs, longer {self.longer:.3f}\n\n"
+            f"to judge by it, in params.yaml:\n{self.lines}"
         )
 
 
