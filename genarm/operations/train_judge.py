@@ -198,9 +198,8 @@ def _metrics(project: Project, dimension: str, model: Path, config: JudgeTrainin
     file = project.layout.pairs(dimension, "validation")
     with missing_told(file):
         pairs = read_rows(file, PreferencePair)
-    scorer = RewardScorer(
-        resolve(str(model)), RewardModelConfig(model=str(model), max_tokens=config.max_tokens)
-    )
+    given = RewardModelConfig(model=str(model), max_tokens=config.max_tokens)
+    scorer = RewardScorer(resolve(str(model)), given, "validation pairs")
     prompts = [pair.prompt for pair in pairs]
     scores = scorer.score_all(
         [*prompts, *prompts], [*(p.chosen for p in pairs), *(p.rejected for p in pairs)]
