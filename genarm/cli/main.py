@@ -27,6 +27,7 @@ from genarm.cli.console import (
 )
 from genarm.cli.export import export
 from genarm.cli.init import init, options
+from genarm.cli.judge_check import judge_check
 from genarm.cli.params import params
 from genarm.cli.runs import data, run
 from genarm.cli.train_judge import train_judge
@@ -47,6 +48,7 @@ app.callback()(options)
 app.command()(init)
 app.command()(export)
 app.command()(params)
+app.command("judge-check")(judge_check)
 app.add_typer(registry.app, name="registry")
 
 LEVELS = {Verbosity.VERBOSE: {"-v", "--verbose"}, Verbosity.QUIET: {"-q", "--quiet"}}

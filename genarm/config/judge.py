@@ -52,9 +52,7 @@ class LlmJudgeConfig(Section):
     @classmethod
     def _is_an_address(cls, url: str | None) -> str | None:
         if url is not None and not re.match(r"https?://[^/\s@]+(/[^\s@?]*)?$", url):
-            raise ValueError(
-                "an address is like http://localhost:8000/v1, without login or query"
-            )
+            raise ValueError("an address is like http://localhost:8000/v1, without login or query")
         return url
 
     @model_validator(mode="after")

@@ -67,7 +67,7 @@ def _responses(responses: Sequence[Response], guided: bool) -> str:
 
 def _verdicts(verdicts: Sequence[Verdict], dimension: str) -> str:
     # Against the rival: the champion, or the base model while there is none.
-    own = [v for v in verdicts if v.dimension == dimension and v.left == "challenger"]
+    own = [v for v in verdicts if v.dimension == dimension and v.left == "challenger" and not v.held_out]
     rival = "champion" if any(v.right == "champion" for v in own) else "base"
     read = [v.preference for v in own if v.right == rival and v.preference is not None]
     wins = fmean((p > 0) + (p == 0) / 2 for p in read) if read else 0

@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from genarm.evaluation.rule import Z
+from genarm.evaluation.condition import Z
 from genarm.evaluation.win_rate import wilson
 from genarm.report.numbers import people
 from genarm.system import metric_names as names

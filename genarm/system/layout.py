@@ -37,6 +37,11 @@ class Layout:
         """The versions that training starts from; null where it starts anew, as it does by default."""
         return self.root / "mlflow" / "starts.json"
 
+    @property
+    def judge_checks(self) -> Path:
+        """How far the judges agree with people, as `genarm judge-check` noted it."""
+        return self.root / "judge-checks.json"
+
     def start_arm(self, dimension: str) -> Path:
         """The ARM that training starts from, as fetched from the registry."""
         return self.artifacts / "starts" / dimension

@@ -61,6 +61,7 @@ PERPLEXITY = "perplexity"
 REPETITION = "repetition"
 KL = "kl"  # KL(guided || base) a token
 MEAN_TOKENS = "mean_tokens"
+HELD_OUT = "held_out"  # the second judge of a dimension
 _OF_COMPARISON = {WIN_RATE, WIN_RATE_LOWER, WIN_RATE_UPPER, WIN_RATE_N, P_VALUE}
 _OF_DECISION = {P_ADJUSTED, PERPLEXITY, REPETITION, KL, MEAN_TOKENS, EVALUATION_ACCURACY, EVALUATION_LONGER}
 
@@ -68,6 +69,11 @@ _OF_DECISION = {P_ADJUSTED, PERPLEXITY, REPETITION, KL, MEAN_TOKENS, EVALUATION_
 def guard_name(name: str, dimension: str) -> str:
     """The name of the same number on a dimension that the challenger was not trained for."""
     return f"{name}/{dimension}"
+
+
+def held_out_name(name: str) -> str:
+    """The name of the same number by the held-out judge; no dimension is called so, for its underscore."""
+    return f"{name}/{HELD_OUT}"
 
 
 def is_of_decision(name: str) -> bool:

@@ -11,7 +11,8 @@ import pytest
 from reported import DIMENSIONS, Outline, made, with_text
 
 from genarm.config import RuleConfig
-from genarm.evaluation.rule import Condition, decide
+from genarm.evaluation.condition import Condition
+from genarm.evaluation.rule import decide
 from genarm.report.build import build_report
 from genarm.report.numbers import typeset, unbroken
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from genarm.judges import judge as compare
 from genarm.judges import load_with_origin
+from genarm.judges.apart import check_apart
 from genarm.judges.statistics import AskedJudge
 from genarm.pipeline.project import Project
 from genarm.system.files import read_rows, write_json, write_rows
@@ -11,14 +12,24 @@ from genarm.types import Prompt, Verdict
 
 
 def judge(project: Project, dimension: str) -> list[Verdict]:
-    """Compare the sides that answered for one dimension's challenger, on every dimension."""
+    """Compare the sides that answered for one dimension's challenger, on every dimension.
+
+    The held-out judge of that dimension, where it has one, compares the same sides after the others. Raises
+    JudgeError where it is the dimension's judge under another name.
+    """
     layout, params = project.layout, project.params
-    sides = project.responses(params.known(dimension))
+    check_apart(dimension, params.dimensions[params.known(dimension)], project.root)
+    sides = project.responses(dimension)
     answered = {r.prompt_id for r in sides["base"]}
     prompts = [p for p in read_rows(layout.prompts, Prompt) if p.id in answered]
     loaded = {d: load_with_origin(config.judge, project.root) for d, config in params.dimensions.items()}
     verdicts = compare(prompts, sides, {d: found.judge for d, found in loaded.items()})
     verdicts = [replace(v, judge=loaded[v.dimension].identity) for v in verdicts]
+    if (second := params.dimensions[dimension].held_out) is not None:
+        held_out = load_with_origin(second, project.root)
+        said = compare(prompts, sides, {dimension: held_out.judge})
+        verdicts += [replace(v, judge=held_out.identity, held_out=True) for v in said]
+        loaded[f"{dimension}, held out"] = held_out
     write_rows(layout.verdicts(dimension), verdicts)
     asked = {d: found.judge for d, found in loaded.items() if isinstance(found.judge, AskedJudge)}
     if asked:  # tokens and dollars are of this run: beside the verdicts, as other costs are
