@@ -3,8 +3,8 @@
     python benchmarks/llm_judge.py --json figures.json
     python benchmarks/llm_judge.py --comparisons 100 --failures 0.4
 
-A process judges, 32 requests in flight, against a server on loopback that lets a share of its answers fail. It
-is killed (SIGKILL) once two fifths of the requests are answered; a second process goes on. All verdicts are known.
+A process judges, 32 requests in flight, against a server on loopback that lets a share of its answers fail.
+It is killed (SIGKILL) once two fifths of the requests are answered, and a second process goes on.
 """
 
 import argparse

@@ -11,7 +11,7 @@ from typing import Any
 
 FAILURES = ("429", "500", "cut", "junk", "slow")
 SLOW = 3.0  # seconds, above the judge's timeout
-_FENCED = re.compile(r"<<<(\w{10})\n(.*?)\n\1>>>", re.DOTALL)
+_FENCED = re.compile(r"<text (\w{10})>\n(.*?)\n</text \1>", re.DOTALL)
 
 
 class FailingServer(ThreadingHTTPServer):

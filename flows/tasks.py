@@ -129,6 +129,7 @@ def register(project: Project, dimension: str, *, trained: bool = True) -> int:
         dimension,
         layout.arm(dimension),
         weight=project.params.dimensions[dimension].weight,
+        guidance=project.params.respond.guidance,
         metrics=read_json(layout.train_metrics(dimension), dict[str, float]),
         curves=read_curves(layout.train_curves(dimension)),
         lineage=lineage,

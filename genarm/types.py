@@ -15,6 +15,7 @@ Role = Literal["system", "user", "assistant"]
 Split = Literal["train", "validation", "evaluation", "judge"]
 Side = Literal["base", "champion", "challenger"]
 Outcome = Literal["promote", "hold", "reject", "same"]
+Guidance = Literal["sum", "contrast"]  # what an ARM adds to the base: log p_arm, or log p_arm - log p_start
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,7 @@ class ArmCard:
     warm_start: "Champion | None" = None  # the version that training started from
     chat_template: str | None = None  # base.chat_template; None where the tokenizer's own was used
     template_date: str | None = None  # the date that a template is given which would write that of today
+    guidance: Guidance = "sum"  # what the weight was tuned for: it means another thing under the other one
 
     @property
     def guides_another_model(self) -> bool:
@@ -91,6 +93,7 @@ class Champion:
     model_id: str
     adapter_sha256: str
     weight: float
+    guidance: Guidance = "sum"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +104,7 @@ class Provenance:
     git_commit: str | None
     weight: float  # the decoding weight it is tuned for
     warm_start: Champion | None = None  # the version it is trained on from
+    guidance: Guidance = "sum"  # what that weight is tuned for
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +172,12 @@ class Comparison:
     length_controlled: Estimate | None = None  # the win rate if both sides were equally long; shown only
     held_out: bool = False  # judged by the second judge of the dimension
     corrected: Estimate | None = None  # the win rate corrected for the judge's errors; shown only
+
+    @property
+    def unread_bounds(self) -> tuple[float, float]:
+        """The win rate if all verdicts that could not be read were losses, and if all were wins."""
+        won, asked = self.win_rate.value * self.win_rate.n, self.win_rate.n + self.unread
+        return (won / asked, (won + self.unread) / asked) if asked else (0.0, 1.0)
 
 
 @dataclass(frozen=True, slots=True)

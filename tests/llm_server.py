@@ -11,18 +11,22 @@ from time import sleep
 from typing import Any
 
 KEY = "sk-this-is-the-secret-key-1234"
-_FENCED = re.compile(r"<<<(\w{10})\n(.*?)\n\1>>>", re.DOTALL)
+_FENCED = re.compile(r"<text (\w{10})>\n(.*?)\n</text \1>", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What goes over the wire; with `cut` only half of the body, with `delay` so many seconds late."""
+    """What goes over the wire; with `cut` only half of the body, with `delay` so many seconds late.
+
+    With `drip` seconds between one byte and the next.
+    """
 
     body: Any = b""
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     cut: bool = False
     delay: float = 0.0
+    drip: float = 0.0
 
 
 Behaviour = Callable[[int, dict[str, Any]], Answer]
@@ -103,7 +107,11 @@ class LlmServer:
                         self.send_header(name, value)
                     self.send_header("Content-Length", str(len(body)))
                     self.end_headers()
-                    self.wfile.write(body[: len(body) // 2] if answer.cut else body)
+                    for piece in [body[i : i + 1] for i in range(len(body))] if answer.drip else ():
+                        self.wfile.write(piece)
+                        sleep(answer.drip)
+                    if not answer.drip:
+                        self.wfile.write(body[: len(body) // 2] if answer.cut else body)
                 except OSError:
                     self.close_connection = True  # whoever asked has gone
                 self.close_connection = self.close_connection or answer.cut

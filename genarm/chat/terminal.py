@@ -57,7 +57,8 @@ def open_chat(project: Project, folders: Mapping[str, Path], weights: str) -> Ch
     from genarm.decoding import load_decoder
 
     params = project.params
-    tuned = {name: read_card(folder).weight for name, folder in folders.items()}
+    cards = {name: read_card(folder) for name, folder in folders.items()}
+    tuned = {name: card.weight for name, card in cards.items()}
     chosen = parse_weights(weights, folders) if weights else tuned
     sampling = params.respond.sampling
     decoder = load_decoder(
@@ -68,8 +69,10 @@ def open_chat(project: Project, folders: Mapping[str, Path], weights: str) -> Ch
         batch_size=2,
         speculate=sampling.speculate,
         device_map=params.base.device_map,
+        contrast=any(card.guidance == "contrast" for card in cards.values()),
     )
-    return Chat(decoder, load_tokenizer(project.base), sampling, tuple(folders), chosen)
+    guidance = {name: card.guidance for name, card in cards.items()}
+    return Chat(decoder, load_tokenizer(project.base), sampling, tuple(folders), chosen, guidance=guidance)
 
 
 def run_chat(
@@ -95,7 +98,11 @@ def run_chat(
     if once is not None:
         _answer(chat, once, out, err, as_json)
         return
-    err.print(Text(f"guided by {format_weights(chat.weights)}; /help lists the commands", style="dim"))
+    err.print(
+        Text(
+            f"guided by {format_weights(chat.weights, chat.guidance)}; /help lists the commands", style="dim"
+        )
+    )
     for line in _lines(err):
         if line.startswith("/"):
             try:
@@ -125,7 +132,7 @@ def obey(chat: Chat, line: str) -> str | None:
     if command == "/weights":
         if rest.strip():
             chat.weights = parse_weights(rest, chat.names)
-        return f"guided by {format_weights(chat.weights)}"
+        return f"guided by {format_weights(chat.weights, chat.guidance)}"
     return HELP if command == "/help" else f"no command {command}\n{HELP}"
 
 
@@ -141,7 +148,7 @@ def _lines(err: Console) -> Iterator[str]:
 
 
 def _answer(chat: Chat, text: str, out: Console, err: Console, as_json: bool) -> None:
-    guide = f"guided by {format_weights(chat.weights)}"
+    guide = f"guided by {format_weights(chat.weights, chat.guidance)}"
     if as_json:
         print(json.dumps(exchange_values(chat.say(text)), ensure_ascii=False), flush=True)
     elif not out.is_terminal:
@@ -170,7 +177,9 @@ def side_by_side(base: Text, guided: Text, guide: str) -> Table:
 def finished(exchange: Exchange) -> RenderableType:
     """Both answers, the guided one coloured where guidance acted, and how far it moved from the base."""
     both = side_by_side(
-        Text(exchange.base.text), coloured(exchange), f"guided by {format_weights(exchange.weights)}"
+        Text(exchange.base.text),
+        coloured(exchange),
+        f"guided by {format_weights(exchange.weights, exchange.guidance)}",
     )
     tokens = len(exchange.base.tokens), len(exchange.guided.tokens)
     summary = f"KL(guided || base) {exchange.guided.kl:.3f} nats a token; {tokens[0]} and {tokens[1]} tokens"

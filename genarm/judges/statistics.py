@@ -22,7 +22,7 @@ class Usage:
     dollars: float | None = None  # None where no price is known
 
     def __str__(self) -> str:
-        cost = "" if self.dollars is None else f", ${self.dollars:.2f}"
+        cost = "" if self.dollars is None else f", ${self.dollars:.{2 if self.dollars >= 1 else 4}f}"
         again = f", {self.repeated} sent again" if self.repeated else ""
         return (
             f"{self.requests} requests{again}, {self.cached} answers from disk, "

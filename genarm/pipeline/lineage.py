@@ -40,6 +40,7 @@ def provenance(project: Project, dimension: str, warm_start: Champion | None) ->
         git_commit=git_commit(project.root),
         weight=project.params.dimensions[dimension].weight,
         warm_start=warm_start,
+        guidance=project.params.respond.guidance,
     )
 
 

@@ -62,7 +62,8 @@ DESCRIPTIONS = {
         f"`{names.P_ADJUSTED}` is the chance of such a result without any gain, adjusted for the dimensions "
         "decided together. "
         f"`{names.guard_name(names.WIN_RATE, 'NAME')}` is the win rate on a dimension that it was not "
-        "trained for. The reasons and the report are on the page of the run.",
+        f"trained for, `{names.held_out_name(names.WIN_RATE)}` that by the held-out judge. "
+        "The reasons and the report are on the page of the run.",
         (
             *_tags(tags.OUTCOME, tags.CHALLENGER_VERSION, tags.CHAMPION_VERSION),
             *_metrics(names.WIN_RATE, names.WIN_RATE_LOWER, names.WIN_RATE_UPPER, names.WIN_RATE_N),

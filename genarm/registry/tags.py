@@ -72,6 +72,7 @@ DTYPE = "genarm.dtype"
 QUANTISE = "genarm.quantise"
 BETA = "genarm.beta"
 WEIGHT = "genarm.weight"  # the decoding weight it is tried at
+GUIDANCE = "genarm.guidance"  # what that weight is tuned for: sum or contrast; without it, sum
 
 # What a trained judge is
 JUDGE_SHA256 = "genarm.judge_sha256"  # identifies its version

@@ -27,6 +27,7 @@ QUESTIONS: Mapping[Question, str] = {
     "judged": "judged reliably",
 }
 SETTINGS = {
+    "guidance": "challengers guided by {}",
     "dtype": "in {}",
     "temperature": "temperature {}",
     "top_p": "top-p {}",
@@ -87,7 +88,7 @@ def summaries(given: ReportInput) -> list[Summary]:
 def limits(given: ReportInput) -> list[str]:
     """What a reader must know before relying on the decisions, a sentence each."""
     found = []
-    if given.responses:
+    if given.responses and given.sampling.get("guidance") != "contrast":  # which does not sharpen
         found.append(
             "No control was measured. Guidance also sharpens what the base says, and a judge may like that "
             f"by itself; {_control(given)} would show how much."

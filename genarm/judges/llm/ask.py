@@ -57,7 +57,7 @@ class Asker:
 
         async with Client(self._config, self._access) as client:
             try:
-                title = f"judge by {self._config.model}"
+                title = f"judge by {short_name(self._config.model)}"
                 with counting(title, len(texts), "requests") as advance:
                     async with asyncio.TaskGroup() as group:
                         for _ in range(min(self._config.concurrency, len(texts))):
@@ -116,6 +116,11 @@ class Asker:
             "parameters": parameters(config, settled.form),
         }
         return key_of(asked, settled.model, fingerprint)
+
+
+def short_name(model: str) -> str:
+    """A model's name without its owner or folder, for a line that has little room."""
+    return model.rstrip("/").rpartition("/")[2][:40]
 
 
 def run(work: Coroutine[Any, Any, Result]) -> Result:

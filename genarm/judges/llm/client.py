@@ -1,5 +1,6 @@
 """One request to an OpenAI-compatible API: sent, repeated where that may help, and read into a Reply."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
@@ -7,7 +8,7 @@ from typing import Any
 
 import openai
 import stamina
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from genarm.config.judge import LlmJudgeConfig
 from genarm.judges.llm.access import OPENAI, Access
@@ -103,18 +104,19 @@ class Client:
                     tries += 1
                     self.repeated += tries > 1
                     return await self._once(text, form)
-        except (openai.OpenAIError, Garbled, ValidationError, ValueError) as error:
+        except (openai.OpenAIError, Garbled, TimeoutError, ValueError) as error:
             if refuses_text(error):
                 return Reply("", None, "", None)
             raise explained(error, self._access, self._config.model, tries) from None
         raise AssertionError("a request ends with a reply or an error")
 
     async def _once(self, text: str, form: Form) -> Reply:
-        raw = await self._api.chat.completions.with_raw_response.create(
-            model=self._config.model,
-            messages=[{"role": "user", "content": text}],
-            **parameters(self._config, form),
-        )
+        async with asyncio.timeout(self._config.timeout):  # the client's own is of each piece that arrives
+            raw = await self._api.chat.completions.with_raw_response.create(
+                model=self._config.model,
+                messages=[{"role": "user", "content": text}],
+                **parameters(self._config, form),
+            )
         found = _Completion.model_validate_json(raw.content)
         if not found.choices:
             raise Garbled("a completion without choices")

@@ -34,7 +34,7 @@ def pause(error: Exception) -> bool | float:
             return False
         asked = _retry_after(error)
         return True if asked is None else (asked if asked <= LONGEST_WAIT else False)
-    return isinstance(error, openai.APIConnectionError)  # a timeout is one
+    return isinstance(error, openai.APIConnectionError | TimeoutError)
 
 
 def refuses_text(error: Exception) -> bool:
@@ -44,30 +44,31 @@ def refuses_text(error: Exception) -> bool:
 
 def explained(error: Exception, access: Access, model: str, tries: int) -> JudgeError:
     """The error for the user: what the server said, without secrets, and what to do."""
+    often = "once" if tries == 1 else f"{tries} times"
     kept = "answers read so far are kept, so run again: only the others are asked for"
     if isinstance(error, openai.APIStatusError):
         said = f"{error.status_code} {access.shown(_message(error))}"
         if pause(error) is not False:
             return JudgeError(
-                f"{access.url} failed {tries} times, last with: {said}",
+                f"{access.url} failed {often}, last with: {said}",
                 hint=f"{kept}; lower `concurrency` or raise `retries` if it is busy",
             )
         kind = Declined if error.status_code in (400, 422, 501) else JudgeError
         return kind(f"{access.url} refuses model {model!r}: {said}", hint=_way_out(error, access))
-    if isinstance(error, openai.APITimeoutError):
+    if isinstance(error, openai.APITimeoutError | TimeoutError):
         return JudgeError(
-            f"{access.url} did not answer in time, {tries} times", hint=f"raise `timeout`; {kept}"
+            f"{access.url} did not answer in time, asked {often}", hint=f"raise `timeout`; {kept}"
         )
     if isinstance(error, openai.APIConnectionError):
         cause = access.shown(error.__cause__ or error)
         return JudgeError(
-            f"{access.url} cannot be reached, {tries} times tried: {cause}",
+            f"{access.url} cannot be reached, tried {often}: {cause}",
             hint=f"start the server, or correct `base_url`; {kept}",
         )
     if isinstance(error, Garbled | JSONDecodeError | ValidationError):
         told = access.shown(error) if isinstance(error, Garbled) else "no JSON of a completion"
         return JudgeError(
-            f"{access.url} answered {tries} times with something that is no chat completion: {told}",
+            f"{access.url} answered {often} with something that is no chat completion: {told}",
             hint="base_url is the part before /chat/completions, such as http://localhost:8000/v1",
         )
     return JudgeError(f"{access.url}: {type(error).__name__}: {access.shown(error)}", hint=kept)

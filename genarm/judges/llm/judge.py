@@ -7,7 +7,7 @@ from pathlib import Path
 from genarm.config.judge import LlmJudgeConfig
 from genarm.judges.base import Comparison
 from genarm.judges.llm.access import Access, access
-from genarm.judges.llm.ask import Asker, run
+from genarm.judges.llm.ask import Asker, run, short_name
 from genarm.judges.llm.client import Client, without_retry_log
 from genarm.judges.llm.prompt import Question, load_question
 from genarm.judges.llm.settle import Settled, settle
@@ -94,9 +94,9 @@ class LlmJudge:
 
     def _tell(self) -> None:
         if verbosity() is not Verbosity.QUIET:
-            ProgressDisplay(f"judge {self.settled.model}").say(str(self.usage))
+            ProgressDisplay(f"judge {short_name(self._config.model)}").say(str(self.usage))
         for complaint in self.statistics.complaints:
-            log.warning("judge %s: %s", self.settled.model, complaint)
+            log.warning("judge %s: %s", short_name(self._config.model), complaint)
 
 
 def load_llm_judge(config: LlmJudgeConfig, root: Path | None = None) -> LlmJudge:

@@ -8,8 +8,8 @@ from typing import Literal
 
 Form = Literal["logprobs", "text"]
 LABELS = ("A", "B")
-# The one form that is asked for, after what some models think aloud.
-_TEXT = re.compile(r"\s*(?:<think>.*</think>)?\s*([AB])\s*\.?\s*", re.DOTALL)
+# The one form that is asked for: a letter with no other beside it, after what some models think aloud.
+_TEXT = re.compile(r"\s*(?:<think>.*</think>)?[\W_]*([AB])[\W_]*", re.DOTALL)
 _ABOVE_ONE = 1e-3  # rounding of a log-probability that should be at most 0
 
 

@@ -10,7 +10,7 @@ from genarm.models import load_tokenizer
 from genarm.pipeline.project import Fetch, Project
 from genarm.system.files import write_json, write_rows
 from genarm.system.progress import counting
-from genarm.types import Response, Side
+from genarm.types import Guidance, Response, Side
 
 
 def respond(project: Project, side: Side, dimension: str | None, fetch: Fetch) -> list[Response]:
@@ -32,10 +32,12 @@ def respond(project: Project, side: Side, dimension: str | None, fetch: Fetch) -
             raise GenarmError(
                 f"no ARM at {layout.arm(dimension)}", hint=f"train it first: genarm train {dimension}"
             )
-        responses = _answer(project, {dimension: layout.arm(dimension)}, {dimension: weight})
+        responses = _answer(
+            project, {dimension: layout.arm(dimension)}, {dimension: weight}, params.respond.guidance
+        )
     elif champion := project.champions().get(params.known(dimension)):
         folder = fetch(dimension, champion, layout.champion_arm(dimension))
-        responses = _answer(project, {dimension: folder}, {dimension: champion.weight})
+        responses = _answer(project, {dimension: folder}, {dimension: champion.weight}, champion.guidance)
     write_rows(layout.responses(side, dimension), responses)
     if responses:
         seconds = time.monotonic() - started
@@ -43,7 +45,9 @@ def respond(project: Project, side: Side, dimension: str | None, fetch: Fetch) -
     return responses
 
 
-def _answer(project: Project, folders: dict[str, Path], weights: dict[str, float]) -> list[Response]:
+def _answer(
+    project: Project, folders: dict[str, Path], weights: dict[str, float], guidance: Guidance = "sum"
+) -> list[Response]:
     base, sampling = project.base, project.params.respond.sampling
     decoder = load_decoder(
         base,
@@ -55,6 +59,7 @@ def _answer(project: Project, folders: dict[str, Path], weights: dict[str, float
         speculate=sampling.speculate and bool(folders),
         device_map=project.params.base.device_map,
         compiled=sampling.compiled,
+        contrast=guidance == "contrast",
     )
     prompts = project.prompts()
     title = f"respond, guided by {', '.join(folders)}" if folders else "respond, unguided"
@@ -65,5 +70,6 @@ def _answer(project: Project, folders: dict[str, Path], weights: dict[str, float
             load_tokenizer(base),
             weights=weights,
             sampling=sampling,
+            guidance=guidance,
             on_tokens=on_tokens,
         )

@@ -5,7 +5,6 @@ import sqlite3
 import time
 from email.utils import formatdate
 
-import openai
 import pytest
 from llm_server import KEY, Answer, LlmServer, completion, prefers_longer
 
@@ -52,26 +51,35 @@ MAY_PASS = {
     "half a JSON": Answer(b'{"model": "judge-2026-01-01", "choi'),
     "another JSON": Answer({"result": "A"}),
     "no choices": completion(choices=[]),
-    "too slow": Answer(completion("A", {"A": -0.1}).body, delay=1.0),
+    "too slow": Answer(completion("A", {"A": -0.1}).body, delay=4.0),
+    "byte by byte": Answer(completion("A", {"A": -0.1}).body, drip=0.05),
 }
+
+
+def patience(failure):
+    """How long to wait for an answer, and how often it fails: a slow one takes all that time each time."""
+    is_slow = failure.delay or failure.drip
+    return (1.0, 1) if is_slow else (30.0, 2)
 
 
 @pytest.mark.parametrize("failure", MAY_PASS.values(), ids=MAY_PASS)
 def test_what_may_pass_is_asked_again(failure, server):
-    server.behave = lambda n, request: failure if n in (2, 3) else prefers_longer(n, request)
-    found = load(server, timeout=0.5, concurrency=1)
+    timeout, failures = patience(failure)
+    server.behave = lambda n, request: failure if 2 <= n < 2 + failures else prefers_longer(n, request)
+    found = load(server, timeout=timeout, concurrency=1)
     assert found.compare(*comparisons(1)[0]) == pytest.approx(0.6)
-    assert found.usage.repeated == 2
-    assert len(server.requests) == 1 + 2 + 2
+    assert found.usage.repeated == failures
+    assert len(server.requests) == 1 + failures + 2
 
 
 @pytest.mark.parametrize("failure", MAY_PASS.values(), ids=MAY_PASS)
 def test_what_does_not_pass_is_told_in_the_end(failure, server, tmp_path):
+    timeout, tries = patience(failure)
     server.behave = lambda n, request: failure if n > 5 else prefers_longer(n, request)
-    with pytest.raises(JudgeError, match="(3 times|cannot be reached)") as error:
-        load(server, tmp_path, timeout=0.2, concurrency=1, retries=2).prepare(comparisons(9))
+    with pytest.raises(JudgeError, match="once" if tries == 1 else "2 times") as error:
+        load(server, tmp_path, timeout=timeout, concurrency=1, retries=tries - 1).prepare(comparisons(9))
     assert error.value.hint
-    assert len(server.requests) == 5 + 3
+    assert len(server.requests) == 5 + tries
     rows = sqlite3.connect(Layout(tmp_path).judge_replies)
     assert rows.execute("select count(*) from replies").fetchone() == (4,)
     rows.close()
@@ -162,8 +170,5 @@ def test_connection_refused(monkeypatch):
     monkeypatch.setattr(client, "FIRST_WAIT", 0.0)
     monkeypatch.setattr(client, "JITTER", 0.0)
     config = LlmJudgeConfig(model="judge", base_url="http://127.0.0.1:9/v1", retries=1)
-    with pytest.raises(JudgeError, match="http://127.0.0.1:9/v1 cannot be reached, 2 times tried"):
+    with pytest.raises(JudgeError, match="http://127.0.0.1:9/v1 cannot be reached, tried 2 times"):
         load_llm_judge(config)
-    assert issubclass(
-        openai.APITimeoutError, openai.APIConnectionError
-    )  # on which a slow server's retry rests
