@@ -1,16 +1,23 @@
 """The stages `respond-base`, `respond` and `respond-champion`: the evaluation prompts to responses."""
 
 import time
+from collections.abc import Sequence
+from functools import cache, partial
 from pathlib import Path
 
-from genarm.decoding import load_decoder
+from genarm.decoding import GuidedDecoder, load_decoder
 from genarm.errors import GenarmError
 from genarm.evaluation.respond import respond as answer_prompts
 from genarm.models import load_tokenizer
+from genarm.models.arm import adapter_hash
+from genarm.pipeline.kept import code, kept
+from genarm.pipeline.looks import batches
 from genarm.pipeline.project import Fetch, Project
 from genarm.system.files import write_json, write_rows
 from genarm.system.progress import counting
-from genarm.types import Guidance, Response, Side
+from genarm.types import Guidance, Prompt, Response, Side
+
+CODE = ("decoding", "models", "evaluation/respond.py", "types.py")  # what an answer depends on
 
 
 def respond(project: Project, side: Side, dimension: str | None, fetch: Fetch) -> list[Response]:
@@ -22,7 +29,7 @@ def respond(project: Project, side: Side, dimension: str | None, fetch: Fetch) -
     responses: list[Response] = []
     if side == "base":
         dimension = None  # one file for all
-        responses = _answer(project, {}, {})
+        responses = _answer(project, {}, {}, None)
     elif dimension is None:
         first = next(iter(params.dimensions))
         raise GenarmError(f"genarm respond {side} needs a dimension", hint=f"genarm respond {side} {first}")
@@ -32,12 +39,12 @@ def respond(project: Project, side: Side, dimension: str | None, fetch: Fetch) -
             raise GenarmError(
                 f"no ARM at {layout.arm(dimension)}", hint=f"train it first: genarm train {dimension}"
             )
-        responses = _answer(
-            project, {dimension: layout.arm(dimension)}, {dimension: weight}, params.respond.guidance
-        )
+        folders = {dimension: layout.arm(dimension)}
+        responses = _answer(project, folders, {dimension: weight}, dimension, params.respond.guidance)
     elif champion := project.champions().get(params.known(dimension)):
         folder = fetch(dimension, champion, layout.champion_arm(dimension))
-        responses = _answer(project, {dimension: folder}, {dimension: champion.weight}, champion.guidance)
+        weights = {dimension: champion.weight}
+        responses = _answer(project, {dimension: folder}, weights, dimension, champion.guidance)
     write_rows(layout.responses(side, dimension), responses)
     if responses:
         seconds = time.monotonic() - started
@@ -46,30 +53,61 @@ def respond(project: Project, side: Side, dimension: str | None, fetch: Fetch) -
 
 
 def _answer(
-    project: Project, folders: dict[str, Path], weights: dict[str, float], guidance: Guidance = "sum"
+    project: Project,
+    folders: dict[str, Path],
+    weights: dict[str, float],
+    dimension: str | None,
+    guidance: Guidance = "sum",
 ) -> list[Response]:
+    """Answer batch by batch, which is all at once where a run decides once; then nothing is kept."""
     base, sampling = project.base, project.params.respond.sampling
-    decoder = load_decoder(
-        base,
-        folders,
-        dtype=project.params.base.dtype,
-        strategy=sampling.strategy,
-        batch_size=sampling.batch_size,
-        # The base answers alone before it is guided; then there is nothing that could draft.
-        speculate=sampling.speculate and bool(folders),
-        device_map=project.params.base.device_map,
-        compiled=sampling.compiled,
-        contrast=guidance == "contrast",
-    )
-    prompts = project.prompts()
-    title = f"respond, guided by {', '.join(folders)}" if folders else "respond, unguided"
-    with counting(title, len(prompts) * sampling.max_new_tokens, "tokens") as on_tokens:
-        return answer_prompts(
-            prompts,
-            decoder,
-            load_tokenizer(base),
-            weights=weights,
-            sampling=sampling,
-            guidance=guidance,
-            on_tokens=on_tokens,
+
+    @cache
+    def decoder() -> GuidedDecoder:
+        return load_decoder(
+            base,
+            folders,
+            dtype=project.params.base.dtype,
+            strategy=sampling.strategy,
+            batch_size=sampling.batch_size,
+            # The base answers alone before it is guided; then there is nothing that could draft.
+            speculate=sampling.speculate and bool(folders),
+            device_map=project.params.base.device_map,
+            compiled=sampling.compiled,
+            contrast=guidance == "contrast",
         )
+
+    def answer(prompts: Sequence[Prompt]) -> list[Response]:
+        title = f"respond, guided by {', '.join(folders)}" if folders else "respond, unguided"
+        with counting(title, len(prompts) * sampling.max_new_tokens, "tokens") as on_tokens:
+            return answer_prompts(
+                prompts,
+                decoder(),
+                load_tokenizer(base),
+                weights=weights,
+                sampling=sampling,
+                guidance=guidance,
+                on_tokens=on_tokens,
+            )
+
+    if not project.looks(dimension):
+        return answer(project.prompts(dimension))
+    depends_on = {
+        "base": [base.weights_sha256, base.tokenizer_sha256, project.params.base],
+        "respond": project.params.respond.model_dump(exclude={"prompts", "guidance"}),
+        "arms": {name: adapter_hash(folder) for name, folder in folders.items()},
+        "weights": weights,
+        "guidance": guidance,
+        "code": code(*CODE),
+    }
+    return [
+        response
+        for batch in batches(project, dimension)
+        for response in kept(
+            project,
+            "responses",
+            {**depends_on, "prompts": [p.id for p in batch]},
+            Response,
+            partial(answer, batch),
+        )
+    ]
