@@ -130,8 +130,8 @@ class Verdict:
     """One judge on one prompt. preference in [-1, 1]: above 0 for `left`, below 0 for `right`, 0 a tie.
 
     None stands for a judge that could not be read; it is counted, never taken for a tie. `scores` of left and
-    right are there where the judge compares scores, `judge` says who judged and in which version; files of
-    earlier versions have neither.
+    right are there where the judge compares scores, `judge` says who judged and in which version, `held_out`
+    that it was the second judge of its dimension; files of earlier versions have none of them.
     """
 
     prompt_id: str
@@ -141,11 +141,12 @@ class Verdict:
     preference: float | None
     scores: tuple[float, float] | None = None
     judge: str | None = None
+    held_out: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A value, its interval and the prompts behind it; prints as 0.58 [0.53, 0.63] n=400."""
+    """A value, its interval and the prompts (or pairs) behind it; prints as 0.58 [0.53, 0.63] n=400."""
 
     value: float
     interval: tuple[float, float]
@@ -180,6 +181,8 @@ class Comparison:
     p_value: float  # exact one-sided sign test of "left wins more often than it loses"
     length_controlled: Estimate | None = None  # the win rate if both sides were equally long; shown only
     looked: Looked | None = None  # where prompts are answered in batches, until nothing is open
+    held_out: bool = False  # judged by the second judge of the dimension
+    corrected: Estimate | None = None  # the win rate corrected for the judge's errors; shown only
 
     @property
     def unread_bounds(self) -> tuple[float, float]:
@@ -200,6 +203,46 @@ class TextHealth:
 
 
 @dataclass(frozen=True, slots=True)
+class Agreement:
+    """How far a judge agrees with people on one file of pairs, each judged in both orders; a tie is 1/2."""
+
+    file: str
+    sha256: str  # of the file
+    accuracy: Estimate  # how often it prefers what people preferred; n are the pairs that could be read
+    se: float  # standard error of the accuracy; it and the interval are by prompt where prompts repeat
+    prompts: int
+    unread: int  # pairs without a verdict that could be read
+    ties: float  # share of the pairs
+    consistency: float  # share of the pairs that are judged alike in both orders
+    first: float  # share of the readings that prefer the response shown first, a tie 1/2
+    longer: float | None  # how often it prefers the longer response; None where all are equally long
+    length_correlation: float | None  # of its preference with the difference in length, by ranks
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeCheck:
+    """An entry of `judge-checks.json`: how far one judge of a dimension agrees with people."""
+
+    judge: str  # who judged and in which version, as verdicts name it
+    settings: str  # hash of its options and of its tie
+    held_out: bool
+    accuracy: Estimate  # over all files
+    se: float
+    agreements: Sequence[Agreement]  # one a file
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeStanding:
+    """Who gave verdicts on a dimension, and what is known of their agreement with people."""
+
+    dimension: str
+    held_out: bool
+    judge: str  # who judged, as the verdicts name it; empty in files of earlier versions
+    check: JudgeCheck | None
+    stale: str = ""  # why the check says nothing of this judge
+
+
+@dataclass(frozen=True, slots=True)
 class Scorecard:
     """Everything that was measured of one challenger: what the rule reads and the report shows."""
 
@@ -208,6 +251,7 @@ class Scorecard:
     champion: Champion | None
     comparisons: Sequence[Comparison]
     health: Sequence[TextHealth]
+    standings: Sequence[JudgeStanding] = ()  # of those who judged; files of earlier versions have none
 
     @property
     def rival(self) -> Side:

@@ -244,6 +244,21 @@ class Params(Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _the_rule_names_what_is_there(self) -> "Params":
+        if unknown := [d for d in self.decide.weak_judges if d not in self.dimensions]:
+            raise ValueError(
+                f"decide.weak_judges names {unknown[0]!r}{nearest(unknown[0], self.dimensions)}, which is no "
+                f"dimension: {', '.join(self.dimensions)}"
+            )
+        without = [d for d, config in self.dimensions.items() if config.held_out is None]
+        if self.decide.held_out == "required" and without:
+            raise ValueError(
+                f"decide.held_out is required, and dimensions.{without[0]} names no held_out judge: "
+                "name one, or leave it at shown"
+            )
+        return self
+
     def train_config(self, dimension: str) -> TrainConfig:
         """The settings of one dimension: `train` with `dimensions.<dimension>.train` laid over it."""
         return laid_over(self.train, self.dimensions[self.known(dimension)].train, dimension)

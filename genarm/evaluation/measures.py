@@ -12,8 +12,9 @@ def measures(scorecards: Sequence[Scorecard]) -> dict[str, dict[str, float]]:
     """Dimension -> name -> value: the challenger against its rival, and how its text reads.
 
     Win rate, bounds, n and p on its own dimension; the same on every other one, with that dimension's name
-    after them. The scorecards are those decided together, since p is adjusted over them as the rule does it.
-    Empty for a challenger that is the champion: nothing was measured of it.
+    after them, and by the held-out judge, with `held_out` after them. The scorecards are those decided
+    together, since p is adjusted over them as the rule does it. Empty for a challenger that is the champion:
+    nothing was measured of it.
     """
     own = {card.dimension: comparison(card, card.dimension, card.rival) for card in scorecards}
     tried = {dimension: p_value(found) for dimension, found in own.items() if found}
@@ -34,7 +35,9 @@ def _of(card: Scorecard, adjusted: float | None) -> dict[str, float]:
             names.WIN_RATE_N: float(rate.n),
             names.P_VALUE: p_value(compared),
         }
-        if compared.dimension == card.dimension:
+        if compared.held_out:
+            measured |= {names.held_out_name(name): v for name, v in numbers.items()}
+        elif compared.dimension == card.dimension:
             measured |= numbers | ({names.LOOKS: float(compared.looked.looks)} if compared.looked else {})
         else:
             measured |= {names.guard_name(name, compared.dimension): v for name, v in numbers.items()}

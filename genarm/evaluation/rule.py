@@ -7,11 +7,13 @@ win        exact one-sided sign test on its own dimension, Holm-adjusted over th
            better than its rival.
 gain       win rate - 1/2 >= min_gain
 guard      on every other dimension the lower 95% bound (one-sided, Wilson) of the win rate > 1/2 - margin
+judged     the judge agrees with people, where that was checked, and the held-out judge confirms the win,
+           where that is required: see `judge_conditions`
 health     perplexity and repetition at most max_health_ratio times the base's own; repetition may always
            exceed it by 0.02, since a base that never repeats itself would otherwise forbid any repetition
 
 It is rejected when the data rule a promotion out: the upper 95% bound of the win rate < 1/2 + min_gain, or
-that of a guard < 1/2 - margin, or health fails. Otherwise it is held, and
+that of a guard < 1/2 - margin, that of the held-out judge < 1/2, or health fails. Otherwise it is held, and
 the number of prompts that would decide it is named.
 
 Where a run goes on after a hold (`decide.max_prompts`), the p-value of `win` and the lower bound of `guard`
@@ -36,45 +38,33 @@ lies between the two columns.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from scipy import stats
 
 from genarm.config import RuleConfig
 from genarm.errors import DataError
+from genarm.evaluation.condition import (
+    NEAR,
+    Z_POWER,
+    Condition,
+    Question,
+    State,
+    Z,
+    too_many_unread,
+)
+from genarm.evaluation.judge_conditions import judge_conditions
 from genarm.evaluation.scorecard import comparison
 from genarm.evaluation.win_rate import wilson
 from genarm.types import Comparison, Decision, Scorecard
 
-MAX_UNREAD = 0.1  # share of prompts; with more, the unread verdicts might have changed the result
 REPETITION_FLOOR = 0.02
-NEAR = 1e-9  # rates that differ by less are equal: 0.52 - 0.5 is not 0.02 in floating point
-POWER = 0.8  # the chance of a decision at the number of prompts that a `hold` names
-Z = float(stats.norm.isf(0.05))  # one-sided 95% bounds
-Z_POWER = float(stats.norm.ppf(POWER))
 
-State = Literal["failed", "open", "passed"]
-# What the conditions ask: better than its rival, no harm to other dimensions, fluent, not repetitive.
-Question = Literal["better", "harmless", "fluent", "varied"]
 OUTCOMES: dict[State, Literal["reject", "hold", "promote"]] = {
     "failed": "reject",
     "open": "hold",
     "passed": "promote",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """One condition of the rule: its state, a sentence with its numbers, prompts that would decide it.
-
-    `by_prompts` says whether more prompts can settle it at all, where it is open.
-    """
-
-    state: State
-    reason: str
-    prompts_needed: int | None = None
-    by_prompts: bool = True
 
 
 def decide(scorecards: Sequence[Scorecard], rule: RuleConfig) -> list[Decision]:
@@ -116,6 +106,7 @@ def conditions(
                 "harmless": [_guard(card, d, rule) for d in dimensions if d != card.dimension],
                 "fluent": [perplexity],
                 "varied": [repetition],
+                "judged": judge_conditions(card, rule),
             }
         found.append(answers)
     return found
@@ -165,7 +156,7 @@ def _decision(card: Scorecard, conditions: Sequence[Condition]) -> Decision:
 def _win(card: Scorecard, rule: RuleConfig, p: float, family: int) -> Condition:
     """Better than the rival on the dimension it was trained for, and by enough."""
     comparison = _against_rival(card, card.dimension)
-    if unread := _unread(comparison):
+    if unread := too_many_unread(comparison):
         return unread
     rate, n = comparison.win_rate.value, comparison.win_rate.n
     gain, upper = rate - 0.5, wilson(rate, n, Z)[1]
@@ -207,7 +198,7 @@ def prompts_to_win(comparison: Comparison, rule: RuleConfig, alpha: float) -> in
 def _guard(card: Scorecard, dimension: str, rule: RuleConfig) -> Condition:
     """Not worse than the rival, by more than the margin, on a dimension it was not trained for."""
     comparison = _against_rival(card, dimension)
-    if unread := _unread(comparison):
+    if unread := too_many_unread(comparison):
         return unread
     rate, n = comparison.win_rate.value, comparison.win_rate.n
     least = 0.5 - rule.margin
@@ -252,18 +243,6 @@ def _limit(name: str, value: float, limit: float, meaning: str) -> Condition:
     if value <= limit:
         return Condition("passed", f"{name} {value:.3g} <= {limit:.3g}, {meaning}")
     return Condition("failed", f"{name} {value:.3g} > {limit:.3g}, {meaning}")
-
-
-def _unread(comparison: Comparison) -> Condition | None:
-    asked = comparison.win_rate.n + comparison.unread
-    if asked and comparison.unread <= MAX_UNREAD * asked:
-        return None
-    return Condition(
-        "open",
-        f"{comparison.dimension}: {comparison.unread} of {asked} verdicts on {comparison.left} against "
-        f"{comparison.right} could not be read, more than {MAX_UNREAD:.0%}: repair the judge and judge again",
-        by_prompts=False,
-    )
 
 
 def _same(card: Scorecard) -> bool:

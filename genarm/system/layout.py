@@ -47,6 +47,11 @@ class Layout:
         """Answers and verdicts of earlier looks, which are not made again."""
         return self.root / ".cache" / "kept"
 
+    @property
+    def judge_checks(self) -> Path:
+        """How far the judges agree with people, as `genarm judge-check` noted it."""
+        return self.root / "judge-checks.json"
+
     def start_arm(self, dimension: str) -> Path:
         """The ARM that training starts from, as fetched from the registry."""
         return self.artifacts / "starts" / dimension

@@ -11,7 +11,8 @@ import pytest
 from reported import DIMENSIONS, Outline, made, with_text
 
 from genarm.config import RuleConfig
-from genarm.evaluation.rule import Condition, decide
+from genarm.evaluation.condition import Condition
+from genarm.evaluation.rule import decide
 from genarm.report.build import build_report
 from genarm.report.numbers import typeset, unbroken
 from genarm.types import Looked
@@ -43,6 +44,7 @@ def test_the_first_screen_says_what_was_decided_by_whom_and_why(tmp_path: Path):
         "base sampled at temperature 0.80 for positive",
         "999999999999, with uncommitted changes",
         "implicit accuracy 0.71 on 130 validation pairs",
+        "In part it learned to prefer longer responses: it is right in 0.80 of the 70 pairs",
     ):
         assert fact in first_screen, fact
     # five evaluations of two curves in each dimension, and one in the legend

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from genarm.errors import ConfigError, GenarmError, PipelineError
 from genarm.pipeline.check_result import CheckResult, fail
 from genarm.pipeline.preflight.further_prompts import further_prompts
+from genarm.pipeline.preflight.judge_checks import judge_checks
 from genarm.pipeline.preflight.judges import judges
 from genarm.pipeline.preflight.models import models
 from genarm.pipeline.preflight.origin import origin
@@ -20,7 +21,10 @@ __all__ = ["CHECKS", "check", "failures", "require"]
 
 Check = Callable[[Project], list[CheckResult]]
 # `genarm.doctor` has examinations of its own for the base model and for git that say more.
-CHECKS: Sequence[Check] = (stages, sources, further_prompts, judges, models, origin, disk_need, memory_need)
+CHECKS: Sequence[Check] = (
+    *(stages, sources, further_prompts, judges, judge_checks),
+    *(models, origin, disk_need, memory_need),
+)
 
 
 def check(project: Project) -> list[CheckResult]:
