@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from genarm.evaluation.rule import Z
+from genarm.evaluation.condition import Z
 from genarm.evaluation.sequential import EXPONENT, boundary
 
 RATES = (0.5, 0.55, 0.6, 0.7, 0.8)

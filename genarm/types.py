@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Role = Literal["system", "user", "assistant"]
-Split = Literal["train", "validation", "evaluation"]
+Split = Literal["train", "validation", "evaluation", "judge"]
 Side = Literal["base", "champion", "challenger"]
 Outcome = Literal["promote", "hold", "reject", "same"]
 Guidance = Literal["sum", "contrast"]  # what an ARM adds to the base: log p_arm, or log p_arm - log p_start
@@ -180,9 +180,9 @@ class Comparison:
     unread: int
     p_value: float  # exact one-sided sign test of "left wins more often than it loses"
     length_controlled: Estimate | None = None  # the win rate if both sides were equally long; shown only
-    looked: Looked | None = None  # where prompts are answered in batches, until nothing is open
     held_out: bool = False  # judged by the second judge of the dimension
     corrected: Estimate | None = None  # the win rate corrected for the judge's errors; shown only
+    looked: Looked | None = None  # where prompts are answered in batches, until nothing is open
 
     @property
     def unread_bounds(self) -> tuple[float, float]:

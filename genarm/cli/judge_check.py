@@ -4,8 +4,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
 
 from genarm.cli.console import Dimension, out, project
+
+WIDEST = 140  # columns that a table may take up, also on a smaller terminal: names are not cut in two
 
 
 def judge_check(
@@ -26,9 +29,10 @@ def judge_check(
     checked = measure(here, dimension, [file.resolve() for file in files], by)
     if json_file is not None:
         write_json(json_file.resolve(), checked)
+    wide = Console(width=max(out.width, WIDEST), markup=False, emoji=False)
     for file in checked:
         out.print(heading(file), highlight=False, soft_wrap=True)
-        out.print(table(file))
+        wide.print(table(file))
         out.print()
     out.print(KEY, highlight=False)
     out.print()

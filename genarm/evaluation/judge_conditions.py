@@ -6,7 +6,8 @@ agreement  of a judge that was checked against people (`genarm judge-check`) the
            says so; so it does where the check is of another judge.
 confirmed  with `held_out: required`: on the challenger's own dimension, by the held-out judge, the win rate
            over the rival > 1/2, and its lower 95% bound (one-sided, Wilson) > 1/2 - margin. It fails where
-           the upper bound < 1/2. The held-out judge is asked for its agreement, too.
+           the upper bound < 1/2. The held-out judge is asked for its agreement, too. Where a run goes on
+           after a hold, the lower bound is that of `sequential`, as of a guard.
 
 `confirmed` asks for the direction, not for a second significant win: the win is shown by the judge, with its
 share of alpha, and a held-out judge that agrees with it only in part sees a smaller effect, for which a

@@ -46,6 +46,17 @@ DESCRIPTIONS = {
             "attributes.`Models`",
         ),
     ),
+    tags.JUDGES_EXPERIMENT: Description(
+        "Each row is the training of a judge: a reward model on pairs that no ARM sees. "
+        f"`{names.JUDGE_ACCURACY}` is the share of validation pairs that it gets right, with its 95% "
+        f"interval, to be compared with `{names.JUDGE_LONGER}`, what preferring the longer response would "
+        "get. Its folder is among the artifacts, and params.yaml pins it by version.",
+        (
+            *_metrics(names.JUDGE_ACCURACY, names.JUDGE_ACCURACY_LOWER, names.JUDGE_ACCURACY_UPPER),
+            *_metrics(names.JUDGE_LONGER),
+            *("params.`learning_rate`", "params.`layers`"),
+        ),
+    ),
     tags.DECISIONS_EXPERIMENT: Description(
         "Each row is a decision on one challenger (promote, hold or reject) or a rollback. "
         f"`{names.WIN_RATE}` is its share of wins over the champion, or over the base model while there is "
@@ -53,7 +64,8 @@ DESCRIPTIONS = {
         f"`{names.P_ADJUSTED}` is the chance of such a result without any gain, adjusted for the dimensions "
         "decided together. "
         f"`{names.guard_name(names.WIN_RATE, 'NAME')}` is the win rate on a dimension that it was not "
-        f"trained for, `{names.held_out_name(names.WIN_RATE)}` that by the held-out judge. The reasons and the report are on the page of the run.",
+        f"trained for, `{names.held_out_name(names.WIN_RATE)}` that by the held-out judge. "
+        "The reasons and the report are on the page of the run.",
         (
             *_tags(tags.OUTCOME, tags.CHALLENGER_VERSION, tags.CHAMPION_VERSION),
             *_metrics(names.WIN_RATE, names.WIN_RATE_LOWER, names.WIN_RATE_UPPER, names.WIN_RATE_N),

@@ -38,6 +38,11 @@ class Layout:
         return self.root / "mlflow" / "starts.json"
 
     @property
+    def judge_checks(self) -> Path:
+        """How far the judges agree with people, as `genarm judge-check` noted it."""
+        return self.root / "judge-checks.json"
+
+    @property
     def looks(self) -> Path:
         """The numbers of prompts after which each dimension was looked at; null where a run decides once."""
         return self.root / "mlflow" / "looks.json"
@@ -46,11 +51,6 @@ class Layout:
     def kept(self) -> Path:
         """Answers and verdicts of earlier looks, which are not made again."""
         return self.root / ".cache" / "kept"
-
-    @property
-    def judge_checks(self) -> Path:
-        """How far the judges agree with people, as `genarm judge-check` noted it."""
-        return self.root / "judge-checks.json"
 
     def start_arm(self, dimension: str) -> Path:
         """The ARM that training starts from, as fetched from the registry."""
@@ -80,6 +80,10 @@ class Layout:
     def champion_arm(self, dimension: str) -> Path:
         """The champion's PEFT folder, as fetched from the registry."""
         return self.artifacts / "champions" / dimension
+
+    def trained_judge(self, dimension: str, version: int) -> Path:
+        """A judge that was trained here, as fetched from the registry."""
+        return self.artifacts / "judges" / dimension / str(version)
 
     def checkpoints(self, dimension: str) -> Path:
         """Where a training that is cut short resumes from."""
@@ -148,6 +152,10 @@ class Layout:
     def report(self) -> Path:
         """The folder of the report."""
         return self.artifacts / "report"
+
+    def judge_training(self, dimension: str) -> Path:
+        """Where the training of a judge works, and a killed one resumes from."""
+        return self.root / ".cache" / "train-judge" / dimension
 
     @property
     def lock(self) -> Path:

@@ -59,6 +59,13 @@ def stratum_name(stratum: str, name: str = "accuracy") -> str:
     return f"{name}_{stratum}"
 
 
+# Of a trained judge, on the validation pairs.
+JUDGE_ACCURACY = "accuracy"
+JUDGE_ACCURACY_LOWER = "accuracy_lower"  # of the 95% interval
+JUDGE_ACCURACY_UPPER = "accuracy_upper"
+JUDGE_LONGER = "longer"  # what preferring the longer response would get
+JUDGE_PAIRS = "validation_pairs"
+
 # What a decision rests on: the challenger against its rival on its own dimension, and the challenger's text.
 WIN_RATE = "win_rate"
 WIN_RATE_LOWER = "win_rate_lower"  # of the 95% interval
@@ -75,9 +82,8 @@ HELD_OUT = "held_out"  # the second judge of a dimension
 _OF_COMPARISON = {WIN_RATE, WIN_RATE_LOWER, WIN_RATE_UPPER, WIN_RATE_N, P_VALUE}
 _OF_DECISION = {
     *(LOOKS, P_ADJUSTED, PERPLEXITY, REPETITION, KL, MEAN_TOKENS),
-    *(EVALUATION_ACCURACY, EVALUATION_LONGER),
+    *(EVALUATION_ACCURACY, EVALUATION_LONGER, EVALUATION_IMPLICIT),
 }
-_OF_DECISION |= {EVALUATION_IMPLICIT}
 
 
 def guard_name(name: str, dimension: str) -> str:

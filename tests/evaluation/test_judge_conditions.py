@@ -11,6 +11,7 @@ from genarm.config import JudgeConfig, RuleConfig
 from genarm.errors import DataError
 from genarm.evaluation.condition import Z
 from genarm.evaluation.judge_conditions import __doc__ as page
+from genarm.evaluation.judge_conditions import agrees
 from genarm.evaluation.rule import decide
 from genarm.evaluation.standing import settings_hash, standings
 from genarm.evaluation.win_rate import sign_test, wilson
@@ -87,6 +88,11 @@ def test_a_judge_that_does_not_agree_with_people_promotes_nothing(agreements, wh
     assert "or name kind in decide.weak_judges" in held.reasons[0]
     allowed = decided(standing(*agreements), rule=RuleConfig(weak_judges=("kind",)))
     assert allowed.outcome == "promote" and "allowed by decide.weak_judges" in allowed.reasons[-1]
+
+
+def test_more_prompts_do_not_mend_a_judge():
+    weak = agrees(standing(people(0.52)))
+    assert (weak.state, weak.by_prompts) == ("open", False)
 
 
 def test_a_judge_that_agrees_is_named_with_its_numbers():
