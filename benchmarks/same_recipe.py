@@ -27,6 +27,7 @@ from scipy import stats
 
 from genarm.models.arm import read_card
 from genarm.pipeline import looking
+from genarm.pipeline.lineage import provenance
 from genarm.pipeline.project import Project
 from genarm.pipeline.stages.decide import decide
 from genarm.pipeline.stages.judge import judge
@@ -36,7 +37,7 @@ from genarm.pipeline.stages.respond import respond
 from genarm.pipeline.stages.train import train
 from genarm.system import metric_names as names
 from genarm.system.files import read_json, write_json
-from genarm.types import Champion, Provenance
+from genarm.types import Champion
 
 ROOT = Path(__file__).resolve().parents[1]
 LEFT_OUT = ("artifacts", "data", "dvc.lock", "mlflow", ".*")  # of a project: what the copy makes itself
@@ -103,10 +104,10 @@ def prepared(folder: Path, source: Path | None) -> Path:
             (folder / "data").symlink_to(source / "data")  # a warm start or decide.extra may read it
         shutil.copy(source / "artifacts" / "prompts.jsonl", folder / "artifacts")
     project, champions = Project(folder), dict[str, Champion]()
-    for dimension, config in project.params.dimensions.items():
+    for dimension in project.params.dimensions:
         shutil.copytree(project.layout.arm(dimension), folder / "champions" / dimension)
         card = read_card(project.layout.arm(dimension))
-        champions[dimension] = Champion(1, "m-1", card.adapter_sha256, config.weight)
+        champions[dimension] = Champion(1, "m-1", card.adapter_sha256, card.weight, card.guidance)
     write_json(folder / "mlflow" / "looks.json", dict.fromkeys(champions))
     write_json(folder / "mlflow" / "champions.json", champions)  # last: then the copy is complete
     return folder
@@ -119,7 +120,7 @@ def retrained(folder: Path, seed: int) -> dict[str, Any]:
     dimensions = list(project.params.dimensions)
     for dimension in dimensions:
         shutil.rmtree(project.layout.checkpoints(dimension), ignore_errors=True)
-        train(project, dimension, Provenance(None, None, project.params.dimensions[dimension].weight))
+        train(project, dimension, provenance(project, dimension, None))
     looking.begin(project, dimensions, anew=True)
     while True:
         measure(project)
@@ -221,7 +222,7 @@ def make_toy(folder: Path) -> None:
     project = Project(folder)
     for dimension in project.params.dimensions:
         pairs(project, dimension)
-        train(project, dimension, Provenance(None, None, project.params.dimensions[dimension].weight))
+        train(project, dimension, provenance(project, dimension, None))
     prompts(project)
 
 
