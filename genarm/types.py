@@ -180,9 +180,9 @@ class Comparison:
     unread: int
     p_value: float  # exact one-sided sign test of "left wins more often than it loses"
     length_controlled: Estimate | None = None  # the win rate if both sides were equally long; shown only
+    looked: Looked | None = None  # where prompts are answered in batches, until nothing is open
     held_out: bool = False  # judged by the second judge of the dimension
     corrected: Estimate | None = None  # the win rate corrected for the judge's errors; shown only
-    looked: Looked | None = None  # where prompts are answered in batches, until nothing is open
 
     @property
     def unread_bounds(self) -> tuple[float, float]:

@@ -62,14 +62,14 @@ def score(
         preferences = preferences_by_prompt(group)
         longer = [tokens[left][i] - tokens[right][i] for i in preferences]
         outcomes = [(1 + p) / 2 for p in preferences.values()]
-        check = checks.get((judged, held_out))
         in_order = [preferences[r.prompt_id] for r in responses["base"] if r.prompt_id in preferences]
+        check = checks.get((judged, held_out))
         comparisons.append(
             replace(
                 win_rate(group),
                 length_controlled=length_controlled(outcomes, longer),
-                corrected=corrected(outcomes, check.accuracy, check.se) if check else None,
                 looked=looked(in_order, *looks) if looks else None,
+                corrected=corrected(outcomes, check.accuracy, check.se) if check else None,
             )
         )
     order: dict[Side, int] = {"challenger": 0, "champion": 1, "base": 2}

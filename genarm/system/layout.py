@@ -38,11 +38,6 @@ class Layout:
         return self.root / "mlflow" / "starts.json"
 
     @property
-    def judge_checks(self) -> Path:
-        """How far the judges agree with people, as `genarm judge-check` noted it."""
-        return self.root / "judge-checks.json"
-
-    @property
     def looks(self) -> Path:
         """The numbers of prompts after which each dimension was looked at; null where a run decides once."""
         return self.root / "mlflow" / "looks.json"
@@ -51,6 +46,11 @@ class Layout:
     def kept(self) -> Path:
         """Answers and verdicts of earlier looks, which are not made again."""
         return self.root / ".cache" / "kept"
+
+    @property
+    def judge_checks(self) -> Path:
+        """How far the judges agree with people, as `genarm judge-check` noted it."""
+        return self.root / "judge-checks.json"
 
     def start_arm(self, dimension: str) -> Path:
         """The ARM that training starts from, as fetched from the registry."""

@@ -48,7 +48,7 @@ def test_the_names_are_those_of_stored_curves() -> None:
     evaluations = {"eval/", "eval/loss", "eval/rewards/accuracies", "eval/rewards/margins"}
     assert {"step", "epoch"} | of_a_step | diagnostics | evaluations == NAMES
     of_a_decision = {"win_rate", "win_rate_lower", "win_rate_upper", "win_rate_n", "p_value", "p_adjusted"}
-    of_a_decision |= {"perplexity", "repetition", "kl", "mean_tokens", "eval/longer_is_chosen"}
+    of_a_decision |= {"looks", "perplexity", "repetition", "kl", "mean_tokens", "eval/longer_is_chosen"}
     of_a_decision |= {"eval/rewards/accuracies", "eval/implicit_accuracy"}
     assert of_a_decision - evaluations == ALL - NAMES
     assert metric_names.is_of_decision(metric_names.guard_name("win_rate", "plain"))

@@ -22,15 +22,8 @@ __all__ = ["CHECKS", "check", "failures", "require"]
 Check = Callable[[Project], list[CheckResult]]
 # `genarm.doctor` has examinations of its own for the base model and for git that say more.
 CHECKS: Sequence[Check] = (
-    stages,
-    sources,
-    further_prompts,
-    judges,
-    judge_checks,
-    models,
-    origin,
-    disk_need,
-    memory_need,
+    *(stages, sources, further_prompts, judges, judge_checks),
+    *(models, origin, disk_need, memory_need),
 )
 
 

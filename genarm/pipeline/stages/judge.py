@@ -1,7 +1,7 @@
 """The stage `judge`: the responses of all sides to verdicts."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -16,7 +16,19 @@ from genarm.system.files import sha256, write_json, write_rows
 from genarm.types import Prompt, Response, Side, Verdict
 
 CODE = ("judges", "models", "types.py")  # what a verdict depends on, beside a judge of one's own
-Key = tuple[str, bool]  # the dimension that is judged, and whether by its held-out judge
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A judge, the dimension that it judges, and whether it is the held-out one."""
+
+    dimension: str
+    found: LoadedJudge
+    held_out: bool = False
+
+    @property
+    def name(self) -> str:
+        return f"{self.dimension}, held out" if self.held_out else self.dimension
 
 
 def judge(project: Project, dimension: str) -> list[Verdict]:
@@ -26,66 +38,55 @@ def judge(project: Project, dimension: str) -> list[Verdict]:
     JudgeError where it is the dimension's judge under another name.
     """
     layout, params = project.layout, project.params
-    own = params.dimensions[params.known(dimension)]
-    check_apart(dimension, own, project.root)
+    check_apart(dimension, params.dimensions[params.known(dimension)], project.root)
     sides = project.responses(dimension)
-    configs = {(d, False): config.judge for d, config in params.dimensions.items()}
-    if own.held_out is not None:
-        configs[dimension, True] = own.held_out
-    loaded = {key: load_with_origin(config, project.root) for key, config in configs.items()}
+    asked = [_Asked(d, load_with_origin(c.judge, project.root)) for d, c in params.dimensions.items()]
+    if (second := params.dimensions[dimension].held_out) is not None:
+        asked.append(_Asked(dimension, load_with_origin(second, project.root), held_out=True))
     if project.looks(dimension):
-        verdicts = _look_by_look(project, dimension, sides, loaded)
+        verdicts = _look_by_look(project, dimension, sides, asked)
     else:
         answered = {r.prompt_id for r in sides["base"]}
-        verdicts = _judged([p for p in project.prompts(dimension) if p.id in answered], sides, loaded)
+        prompts = [p for p in project.prompts(dimension) if p.id in answered]
+        verdicts = [v for one in asked for v in _judged(prompts, sides, one)]
     write_rows(layout.verdicts(dimension), verdicts)
-    asked = {
-        f"{d}, held out" if held_out else d: found.judge
-        for (d, held_out), found in loaded.items()
-        if isinstance(found.judge, AskedJudge)
-    }
-    if asked:  # tokens and dollars are of this run: beside the verdicts, as other costs are
-        told = {d: {"usage": judge.usage, "statistics": judge.statistics} for d, judge in asked.items()}
+    models = {a.name: a.found.judge for a in asked if isinstance(a.found.judge, AskedJudge)}
+    if models:  # tokens and dollars are of this run: beside the verdicts, as other costs are
+        told = {name: {"usage": m.usage, "statistics": m.statistics} for name, m in models.items()}
         write_json(layout.judge_statistics(dimension), told)
     return verdicts
 
 
 def _look_by_look(
-    project: Project,
-    dimension: str,
-    sides: Mapping[Side, Sequence[Response]],
-    loaded: Mapping[Key, LoadedJudge],
+    project: Project, dimension: str, sides: Mapping[Side, Sequence[Response]], asked: Sequence[_Asked]
 ) -> list[Verdict]:
     """Batch by batch; those of earlier looks are kept, unless the judge is asked and keeps its answers."""
     verdicts: list[Verdict] = []
     for batch in batches(project, dimension):
         ids = {p.id for p in batch}
         answers = {side: [r for r in rows if r.prompt_id in ids] for side, rows in sides.items()}
-        for key, found in loaded.items():
-            make = partial(_judged, batch, answers, {key: found})
-            if isinstance(found.judge, AskedJudge):
+        for one in asked:
+            make = partial(_judged, batch, answers, one)
+            if isinstance(one.found.judge, AskedJudge):
                 verdicts += make()
             else:
-                verdicts += kept(project, "verdicts", _depends_on(key, found, answers), Verdict, make)
+                verdicts += kept(project, "verdicts", _depends_on(one, answers), Verdict, make)
     return verdicts
 
 
 def _judged(
-    prompts: Sequence[Prompt], sides: Mapping[Side, Sequence[Response]], loaded: Mapping[Key, LoadedJudge]
+    prompts: Sequence[Prompt], sides: Mapping[Side, Sequence[Response]], one: _Asked
 ) -> list[Verdict]:
-    return [
-        replace(verdict, judge=found.identity, held_out=held_out)
-        for (dimension, held_out), found in loaded.items()
-        for verdict in compare(prompts, sides, {dimension: found.judge})
-    ]
+    said = compare(prompts, sides, {one.dimension: one.found.judge})
+    return [replace(v, judge=one.found.identity, held_out=one.held_out) for v in said]
 
 
-def _depends_on(key: Key, found: LoadedJudge, answers: Mapping[Side, Sequence[Response]]) -> dict[str, Any]:
+def _depends_on(one: _Asked, answers: Mapping[Side, Sequence[Response]]) -> dict[str, Any]:
     # A judge may import more of the project once it is asked.
-    files = {*found.files, *(f for file in found.files for f in file.parent.glob("*.py"))}
+    files = {*one.found.files, *(f for file in one.found.files for f in file.parent.glob("*.py"))}
     return {
         "texts": {side: [(r.prompt_id, r.text) for r in rows] for side, rows in answers.items()},
-        "judge": [*key, found.config, found.identity],
+        "judge": [one.name, one.found.config, one.found.identity],
         "files": sorted(sha256(file) for file in files),
         "code": code(*CODE),
     }
