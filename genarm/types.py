@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Role = Literal["system", "user", "assistant"]
-Split = Literal["train", "validation", "evaluation"]
+Split = Literal["train", "validation", "evaluation", "judge"]
 Side = Literal["base", "champion", "challenger"]
 Outcome = Literal["promote", "hold", "reject", "same"]
 Guidance = Literal["sum", "contrast"]  # what an ARM adds to the base: log p_arm, or log p_arm - log p_start

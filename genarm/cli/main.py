@@ -30,6 +30,7 @@ from genarm.cli.init import init, options
 from genarm.cli.judge_check import judge_check
 from genarm.cli.params import params
 from genarm.cli.runs import data, run
+from genarm.cli.train_judge import train_judge
 from genarm.errors import Busy, GenarmError, StaleDecision
 from genarm.system.redact import redact
 from genarm.system.utf8 import ensure_utf8
@@ -94,6 +95,9 @@ def accuracy(
     from genarm.operations.accuracy import accuracy as measure
 
     show(measure(project(), dimension, file.resolve()), as_json)
+
+
+app.command("train-judge")(train_judge)
 
 
 @app.command()

@@ -32,9 +32,9 @@ def _essence(config: JudgeConfig, root: Path | None) -> tuple[object, ...]:
     if config.llm is not None:
         return ("model", config.llm.model, config.llm.base_url, config.llm.template)
     if config.reward_model is not None:
-        return ("model", config.reward_model.model, config.reward_model.revision)
+        return ("model", config.reward_model.model, config.reward_model.revision, config.reward_model.label)
     if config.trained is not None:
-        return ("trained judge", config.trained.version)
+        return ("trained judge", f"{config.trained.version} of {config.trained.dimension}")
     called = SCORERS.get(config.name) if ":" not in config.name else find(config.name, root).called
     where = getattr(called, "__module__", None), getattr(called, "__qualname__", config.name)
     return ("function", *where, config.options)

@@ -14,6 +14,7 @@ from genarm.judges.apart import check_apart
 from genarm.judges.pairs import in_both_orders
 from genarm.judges.trivial import TRIVIAL
 from genarm.operations.human_pairs import HumanPairs, read_pairs
+from genarm.pipeline.judge_fetch import fetch_judges
 from genarm.pipeline.project import Project
 from genarm.system.files import write_json
 from genarm.types import Agreement, JudgeCheck
@@ -59,6 +60,7 @@ def judge_check(
     holds no pair, JudgeError where a judge fails.
     """
     config = project.params.dimensions[project.params.known(dimension)]
+    fetch_judges(project)
     check_apart(dimension, config, project.root)
     read = [read_pairs(file, config.data, by) for file in _distinct(files)]
     checks, rows = list[JudgeCheck](), [list[Judged]() for _ in read]

@@ -46,6 +46,17 @@ DESCRIPTIONS = {
             "attributes.`Models`",
         ),
     ),
+    tags.JUDGES_EXPERIMENT: Description(
+        "Each row is the training of a judge: a reward model on pairs that no ARM sees. "
+        f"`{names.JUDGE_ACCURACY}` is the share of validation pairs that it gets right, with its 95% "
+        f"interval, to be compared with `{names.JUDGE_LONGER}`, what preferring the longer response would "
+        "get. Its folder is among the artifacts, and params.yaml pins it by version.",
+        (
+            *_metrics(names.JUDGE_ACCURACY, names.JUDGE_ACCURACY_LOWER, names.JUDGE_ACCURACY_UPPER),
+            *_metrics(names.JUDGE_LONGER),
+            *("params.`learning_rate`", "params.`layers`"),
+        ),
+    ),
     tags.DECISIONS_EXPERIMENT: Description(
         "Each row is a decision on one challenger (promote, hold or reject) or a rollback. "
         f"`{names.WIN_RATE}` is its share of wins over the champion, or over the base model while there is "

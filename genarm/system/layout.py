@@ -81,6 +81,10 @@ class Layout:
         """The champion's PEFT folder, as fetched from the registry."""
         return self.artifacts / "champions" / dimension
 
+    def trained_judge(self, dimension: str, version: int) -> Path:
+        """A judge that was trained here, as fetched from the registry."""
+        return self.artifacts / "judges" / dimension / str(version)
+
     def checkpoints(self, dimension: str) -> Path:
         """Where a training that is cut short resumes from."""
         return self.artifacts / "checkpoints" / dimension
@@ -148,6 +152,10 @@ class Layout:
     def report(self) -> Path:
         """The folder of the report."""
         return self.artifacts / "report"
+
+    def judge_training(self, dimension: str) -> Path:
+        """Where the training of a judge works, and a killed one resumes from."""
+        return self.root / ".cache" / "train-judge" / dimension
 
     @property
     def lock(self) -> Path:

@@ -59,6 +59,13 @@ def stratum_name(stratum: str, name: str = "accuracy") -> str:
     return f"{name}_{stratum}"
 
 
+# Of a trained judge, on the validation pairs.
+JUDGE_ACCURACY = "accuracy"
+JUDGE_ACCURACY_LOWER = "accuracy_lower"  # of the 95% interval
+JUDGE_ACCURACY_UPPER = "accuracy_upper"
+JUDGE_LONGER = "longer"  # what preferring the longer response would get
+JUDGE_PAIRS = "validation_pairs"
+
 # What a decision rests on: the challenger against its rival on its own dimension, and the challenger's text.
 WIN_RATE = "win_rate"
 WIN_RATE_LOWER = "win_rate_lower"  # of the 95% interval

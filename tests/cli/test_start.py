@@ -15,6 +15,7 @@ COMMANDS = (
     "pairs length",
     "prompts",
     "train length",
+    "train-judge length",
     "accuracy length params.yaml",
     "judge-check length params.yaml",
     "respond base",

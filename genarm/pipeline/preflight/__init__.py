@@ -15,6 +15,7 @@ from genarm.pipeline.preflight.origin import origin
 from genarm.pipeline.preflight.room import disk_need, memory_need
 from genarm.pipeline.preflight.sources import sources
 from genarm.pipeline.preflight.stages import stages
+from genarm.pipeline.preflight.trained import trained_judges
 from genarm.pipeline.project import Project
 
 __all__ = ["CHECKS", "check", "failures", "require"]
@@ -22,7 +23,7 @@ __all__ = ["CHECKS", "check", "failures", "require"]
 Check = Callable[[Project], list[CheckResult]]
 # `genarm.doctor` has examinations of its own for the base model and for git that say more.
 CHECKS: Sequence[Check] = (
-    *(stages, sources, further_prompts, judges, judge_checks),
+    *(stages, sources, further_prompts, trained_judges, judges, judge_checks),
     *(models, origin, disk_need, memory_need),
 )
 

@@ -15,6 +15,7 @@ from genarm.judges import judge as compare
 from genarm.judges.apart import check_apart
 from genarm.judges.check import check, own_files
 from genarm.pipeline.check_result import CheckResult, fail, ok, warn
+from genarm.pipeline.judge_fetch import fetch_judges
 from genarm.pipeline.preflight.stages import FILE, dependencies, read_stages
 from genarm.pipeline.project import Project
 from genarm.pipeline.stage_names import JUDGE
@@ -49,6 +50,7 @@ def judges(project: Project) -> list[CheckResult]:
 
 def require_judges(project: Project) -> None:
     """Raise JudgeError where a judge's code is no dependency of its stage: its verdicts would outlive it."""
+    fetch_judges(project)
     configs = _configs(project.params)
     loaded = {key: load_with_origin(config, project.root) for key, config in configs.items() if config.scorer}
     for result in code_results(project, loaded):
