@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 from filelock import FileLock, Timeout
 from httpx import HTTPError
@@ -16,7 +17,7 @@ from prefect.exceptions import PrefectException
 from genarm.data import dvc
 from genarm.errors import Busy, StaleDecision
 from genarm.pipeline.project import Project
-from genarm.pipeline.stage_names import PAIRS, TRAIN, measuring_stages, stage_of
+from genarm.pipeline.stage_names import PAIRS, TRAIN, measuring_stages, stage_of, tuning_stages
 from genarm.pipeline.stage_summary import title_of
 from genarm.report.closing import outcomes
 from genarm.system import env
@@ -45,9 +46,10 @@ def align(root: str | None = None, promote: bool = True) -> list[Decision]:
         run(dvc.POINTER, *(stage_of(PAIRS, d) for d in dimensions))
         run.changed |= {stage_of(TRAIN, d) for d in tasks.note_starts(project)}  # it depends on the data
         run(*(stage_of(TRAIN, d) for d in dimensions))
+        in_use = {d: c for d, c in champions.items() if c and project.is_in_use(d, c)}
+        run(*tuning_stages(dimensions, in_use))
         for dimension in dimensions:
             tasks.register(project, dimension, trained=stage_of(TRAIN, dimension) in run.ran)
-        in_use = {d: c for d, c in champions.items() if c and project.is_in_use(d, c)}
         new = [d for d in dimensions if d not in in_use]
         if new:
             run(*measuring_stages(dimensions, in_use))
@@ -57,8 +59,8 @@ def align(root: str | None = None, promote: bool = True) -> list[Decision]:
                     _same_champion(dimension, decision.champion, champions[dimension])
                     decided[dimension] = tasks.promote(project, decision, carry_out=promote)
             tasks.snapshot(project)
-        weights = {d: config.weight for d, config in project.params.dimensions.items()}
-        decisions = [decided.get(d) or same(d, in_use[d], weights[d]) for d in dimensions]
+        asked = {d: config.weight for d, config in project.params.dimensions.items()}
+        decisions = [decided.get(d) or same(d, in_use[d], asked[d]) for d in dimensions]
         tasks.publish(project, decisions)
     outcome = outcomes(decisions, promote)
     name_run(f"align: {outcome}")
@@ -86,12 +88,12 @@ def open_project(root: str | None) -> Project:
     return project
 
 
-def same(dimension: str, champion: Champion, weight: float) -> Decision:
-    """Nothing to decide: the trained ARM is the version in use, byte for byte."""
+def same(dimension: str, champion: Champion, weight: float | Literal["tuned"]) -> Decision:
+    """Nothing to decide: the trained ARM is the version in use, byte for byte. `weight` is of params.yaml."""
     reasons = [
         f"{dimension}: the adapter {champion.adapter_sha256[:12]} is version {champion.version} already"
     ]
-    if champion.weight != weight:
+    if not isinstance(weight, str) and champion.weight != weight:
         reasons.append(
             f"{dimension}: it stays at weight {champion.weight:g}; "
             f"the {weight:g} of params.yaml is for the next ARM"

@@ -179,6 +179,45 @@ class TextHealth:
 
 
 @dataclass(frozen=True, slots=True)
+class StrengthPoint:
+    """One way to answer the validation prompts, and what it did: the base, the base sharpened, or guidance.
+
+    Win rates are over the base. `faults` are the limits that it does not keep, each a sentence. `kl` is None
+    for the sharpened base: the decoder measures guidance, not temperature.
+    """
+
+    kind: Literal["base", "sharpened", "guided"]
+    weight: float  # of the sharpened base: the one whose sharpening it is
+    temperature: float
+    win_rate: Estimate
+    held_out: Estimate | None  # the win rate by the held-out judge; None where there is none
+    kl: float | None
+    perplexity: float
+    repetition: float
+    mean_tokens: float
+    faults: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Tuned:
+    """How strongly an ARM is to guide, and why: `artifacts/tune/<dimension>/tuned.json`.
+
+    `source` is `params.yaml` where the weight stands there; then nothing was tried and the curve is empty.
+    Where no weight of the grid keeps the limits, `within_limits` is false and `weight` the smallest of them.
+    """
+
+    weight: float
+    guidance: Literal["sum", "contrast"]
+    source: Literal["params.yaml", "validation"]
+    why: str
+    within_limits: bool = True
+    prompts: int = 0
+    curve: Sequence[StrengthPoint] = ()  # the base, the weights in ascending order, the sharpened base
+    judge: str | None = None  # who judged, as verdicts name it
+    held_out_judge: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Scorecard:
     """Everything that was measured of one challenger: what the rule reads and the report shows."""
 
@@ -187,6 +226,7 @@ class Scorecard:
     champion: Champion | None
     comparisons: Sequence[Comparison]
     health: Sequence[TextHealth]
+    no_weight: str | None = None  # why no weight of the tuning keeps its limits; None where one does
 
     @property
     def rival(self) -> Side:

@@ -40,13 +40,18 @@ def toy_params(base: Path) -> dict[str, object]:
     return {
         "base": {"model": str(base), "dtype": "float32"},
         "dimensions": {
-            # a few steps move a toy by little: at this weight 0.6% becomes 80%
-            name: {"data": f"{name}.jsonl", "judge": f"toy_scorers:{name}", "weight": 20.0, "train": {}}
-            for name in ("vowels", "digits")
+            # a few steps move a toy by little: at weight 20, 0.6% becomes 80%
+            name: {"data": f"{name}.jsonl", "judge": f"toy_scorers:{name}", "weight": weight, "train": {}}
+            for name, weight in (("vowels", "tuned"), ("digits", 20.0))
         },
         "pairs": {"validation": 0.1, "evaluation": 0.4},
         "train": train,
-        "respond": {"prompts": 40, "sampling": {"max_new_tokens": 12, "batch_size": 40, "top_p": 1.0}},
+        "tune": {"weights": [5.0, 20.0], "max_kl": 100.0, "max_health_ratio": 1000.0},
+        "respond": {
+            "prompts": 40,
+            "guidance": "sum",
+            "sampling": {"max_new_tokens": 12, "batch_size": 40, "top_p": 1.0},
+        },
         # a toy's text is noise, so only its own dimension is held to anything
         "decide": {"alpha": 0.05, "min_gain": 0.01, "margin": 0.49, "max_health_ratio": 1000.0},
     }

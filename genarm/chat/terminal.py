@@ -57,7 +57,7 @@ def open_chat(project: Project, folders: Mapping[str, Path], weights: str) -> Ch
     from genarm.decoding import load_decoder
 
     params = project.params
-    tuned = {name: read_card(folder).weight for name, folder in folders.items()}
+    tuned = {name: _weight(project, name, folder) for name, folder in folders.items()}
     chosen = parse_weights(weights, folders) if weights else tuned
     sampling = params.respond.sampling
     decoder = load_decoder(
@@ -70,6 +70,12 @@ def open_chat(project: Project, folders: Mapping[str, Path], weights: str) -> Ch
         device_map=params.base.device_map,
     )
     return Chat(decoder, load_tokenizer(project.base), sampling, tuple(folders), chosen)
+
+
+def _weight(project: Project, name: str, folder: Path) -> float:
+    """The weight that an ARM was tuned for: on a version's card, but found after a challenger's card."""
+    is_challenger = folder == project.layout.arm(name) and project.layout.tuned(name).is_file()
+    return project.tuned(name).weight if is_challenger else read_card(folder).weight
 
 
 def run_chat(

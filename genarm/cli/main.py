@@ -29,6 +29,7 @@ from genarm.cli.export import export
 from genarm.cli.init import init, options
 from genarm.cli.params import params
 from genarm.cli.runs import data, run
+from genarm.cli.tuning import tune
 from genarm.errors import Busy, GenarmError, StaleDecision
 from genarm.system.redact import redact
 from genarm.system.utf8 import ensure_utf8
@@ -80,6 +81,9 @@ def train(dimension: Dimension, as_json: Json = False) -> None:
     from genarm.pipeline.train_process import train as run_stage
 
     show(run_stage(stage_project("train", dimension), dimension), as_json)
+
+
+app.command()(tune)
 
 
 @app.command()

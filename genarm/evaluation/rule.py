@@ -11,8 +11,8 @@ health     perplexity and repetition at most max_health_ratio times the base's o
            exceed it by 0.02, since a base that never repeats itself would otherwise forbid any repetition
 
 It is rejected when the data rule a promotion out: the upper 95% bound of the win rate < 1/2 + min_gain, or
-that of a guard < 1/2 - margin, or health fails. Otherwise it is held, and
-the number of prompts that would decide it is named.
+that of a guard < 1/2 - margin, or health fails, or no weight that was tried in tuning kept its limits.
+Otherwise it is held, and the number of prompts that would decide it is named.
 
 Chance that `win` and `gain` hold, by true win rate, without ties (min_gain 0.02; exact). For `two`, it
 is decided together with another dimension that shows no difference; where that one wins as well, the chance
@@ -40,11 +40,11 @@ from scipy import stats
 from genarm.config import RuleConfig
 from genarm.errors import DataError
 from genarm.evaluation.scorecard import comparison
+from genarm.evaluation.text_health import Limit, health_limits
 from genarm.evaluation.win_rate import wilson
 from genarm.types import Comparison, Decision, Scorecard
 
 MAX_UNREAD = 0.1  # share of prompts; with more, the unread verdicts might have changed the result
-REPETITION_FLOOR = 0.02
 NEAR = 1e-9  # rates that differ by less are equal: 0.52 - 0.5 is not 0.02 in floating point
 POWER = 0.8  # the chance of a decision at the number of prompts that a `hold` names
 Z = float(stats.norm.isf(0.05))  # one-sided 95% bounds
@@ -52,7 +52,8 @@ Z_POWER = float(stats.norm.ppf(POWER))
 
 State = Literal["failed", "open", "passed"]
 # What the conditions ask: better than its rival, no harm to other dimensions, fluent, not repetitive.
-Question = Literal["better", "harmless", "fluent", "varied"]
+# `tuned` is asked only where the tuning found no weight that keeps its limits.
+Question = Literal["tuned", "better", "harmless", "fluent", "varied"]
 OUTCOMES: dict[State, Literal["reject", "hold", "promote"]] = {
     "failed": "reject",
     "open": "hold",
@@ -103,7 +104,9 @@ def conditions(
         answers: dict[Question, Sequence[Condition]] = {}
         if not _same(card):
             perplexity, repetition = _text_health(card, rule)
-            answers = {
+            if card.no_weight:
+                answers["tuned"] = [Condition("failed", f"{card.dimension}: {card.no_weight}")]
+            answers |= {
                 "better": [_win(card, rule, p_values[card.dimension], len(tried))],
                 "harmless": [_guard(card, d, rule) for d in dimensions if d != card.dimension],
                 "fluent": [perplexity],
@@ -218,22 +221,13 @@ def _text_health(card: Scorecard, rule: RuleConfig) -> tuple[Condition, Conditio
             hint="genarm decide",
         )
     base, challenger = sides["base"], sides["challenger"]
-    ratio = rule.max_health_ratio
-    perplexity = _limit(
-        "perplexity", challenger.perplexity, ratio * base.perplexity, f"{ratio:g} times the base's"
-    )
-    if base.repetition * (ratio - 1) < REPETITION_FLOOR:
-        limit, meaning = base.repetition + REPETITION_FLOOR, f"the base's + {REPETITION_FLOOR:g}"
-    else:
-        limit, meaning = base.repetition * ratio, f"{ratio:g} times the base's"
-    return perplexity, _limit("repetition", challenger.repetition, limit, meaning)
+    perplexity, repetition = health_limits(base, rule.max_health_ratio)
+    return _kept(perplexity, challenger.perplexity), _kept(repetition, challenger.repetition)
 
 
-def _limit(name: str, value: float, limit: float, meaning: str) -> Condition:
-    # Written so that a value that is not a number fails.
-    if value <= limit:
-        return Condition("passed", f"{name} {value:.3g} <= {limit:.3g}, {meaning}")
-    return Condition("failed", f"{name} {value:.3g} > {limit:.3g}, {meaning}")
+def _kept(limit: Limit, value: float) -> Condition:
+    kept, reason = limit.check(value)
+    return Condition("passed" if kept else "failed", reason)
 
 
 def _unread(comparison: Comparison) -> Condition | None:

@@ -18,10 +18,11 @@ def smoke_test(project: Project, dimension: str, folder: Path) -> None:
     from genarm.decoding import GuidedRequest, load_decoder
 
     base = project.base
-    for source in {base, own_source(folder, read_card(folder, by_content=True), base)}:
+    card = read_card(folder, by_content=True)  # a version's: it has the weight that the version is used with
+    for source in {base, own_source(folder, card, base)}:
         _check_content(source)
     prompt = render(load_tokenizer(base), [Message("user", "Say hello.")])
-    weights = {dimension: project.params.dimensions[dimension].weight}
+    weights = {dimension: card.weight}
     decoder = load_decoder(base, {dimension: folder}, dtype=project.params.base.dtype, batch_size=1)
     (answer,) = decoder.generate([GuidedRequest(tuple(prompt), weights, max_new_tokens=8)])
     if not answer.tokens or answer.kl <= 0:

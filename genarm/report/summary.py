@@ -19,6 +19,7 @@ OUTCOMES: Mapping[Outcome, str] = {
     "same": "unchanged",
 }
 QUESTIONS: Mapping[Question, str] = {
+    "tuned": "a weight within the limits",
     "better": "better than the version in use",
     "harmless": "harms nothing else",
     "fluent": "fluent",
@@ -156,7 +157,8 @@ def _ticks(conditions: Mapping[Question, Sequence[Condition]], compared: Compari
     for question, words in QUESTIONS.items():
         if question == "better" and compared.right == "base":
             words = "better than the base (no version is in use)"
-        asked = conditions[question]
+        if (asked := conditions.get(question)) is None:
+            continue
         # The worst answer counts, as in the decision.
         order: tuple[State, ...] = ("failed", "open", "passed")
         state = min((c.state for c in asked), key=order.index, default=None)

@@ -1,5 +1,7 @@
 """The stage `decide`: verdicts to scorecards and decisions."""
 
+from dataclasses import replace
+
 from genarm.evaluation.rule import decide as apply_rule
 from genarm.evaluation.scorecard import metrics, score
 from genarm.models.arm import adapter_hash
@@ -31,4 +33,6 @@ def _scorecard(project: Project, dimension: str, champion: Champion | None) -> S
     if champion is not None and champion.adapter_sha256 == trained:
         return Scorecard(dimension, trained, champion, [], [])
     verdicts = read_rows(project.layout.verdicts(dimension), Verdict)
-    return score(dimension, trained, champion, project.responses(dimension), verdicts)
+    card = score(dimension, trained, champion, project.responses(dimension), verdicts)
+    tuned = project.tuned(dimension)
+    return card if tuned.within_limits else replace(card, no_weight=tuned.why)

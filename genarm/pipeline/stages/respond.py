@@ -3,10 +3,10 @@
 import time
 from pathlib import Path
 
-from genarm.decoding import load_decoder
 from genarm.errors import GenarmError
 from genarm.evaluation.respond import respond as answer_prompts
 from genarm.models import load_tokenizer
+from genarm.pipeline.decoder import open_decoder, trained_arm
 from genarm.pipeline.project import Fetch, Project
 from genarm.system.files import write_json, write_rows
 from genarm.system.progress import counting
@@ -27,12 +27,8 @@ def respond(project: Project, side: Side, dimension: str | None, fetch: Fetch) -
         first = next(iter(params.dimensions))
         raise GenarmError(f"genarm respond {side} needs a dimension", hint=f"genarm respond {side} {first}")
     elif side == "challenger":
-        weight = params.dimensions[params.known(dimension)].weight
-        if not layout.arm(dimension).is_dir():
-            raise GenarmError(
-                f"no ARM at {layout.arm(dimension)}", hint=f"train it first: genarm train {dimension}"
-            )
-        responses = _answer(project, {dimension: layout.arm(dimension)}, {dimension: weight})
+        folder = trained_arm(project, params.known(dimension))
+        responses = _answer(project, {dimension: folder}, {dimension: project.tuned(dimension).weight})
     elif champion := project.champions().get(params.known(dimension)):
         folder = fetch(dimension, champion, layout.champion_arm(dimension))
         responses = _answer(project, {dimension: folder}, {dimension: champion.weight})
@@ -44,25 +40,15 @@ def respond(project: Project, side: Side, dimension: str | None, fetch: Fetch) -
 
 
 def _answer(project: Project, folders: dict[str, Path], weights: dict[str, float]) -> list[Response]:
-    base, sampling = project.base, project.params.respond.sampling
-    decoder = load_decoder(
-        base,
-        folders,
-        dtype=project.params.base.dtype,
-        strategy=sampling.strategy,
-        batch_size=sampling.batch_size,
-        # The base answers alone before it is guided; then there is nothing that could draft.
-        speculate=sampling.speculate and bool(folders),
-        device_map=project.params.base.device_map,
-        compiled=sampling.compiled,
-    )
+    sampling = project.params.respond.sampling
+    decoder = open_decoder(project, folders)
     prompts = project.prompts()
     title = f"respond, guided by {', '.join(folders)}" if folders else "respond, unguided"
     with counting(title, len(prompts) * sampling.max_new_tokens, "tokens") as on_tokens:
         return answer_prompts(
             prompts,
             decoder,
-            load_tokenizer(base),
+            load_tokenizer(project.base),
             weights=weights,
             sampling=sampling,
             on_tokens=on_tokens,
