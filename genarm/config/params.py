@@ -181,7 +181,7 @@ class DimensionConfig(Section):
         None, description="a second judge, which took no part in labels, training or tuning"
     )
     weight: Annotated[float, Field(ge=0)] | Literal["tuned"] = Field(
-        description="decoding weight of its ARM, 1/beta of the paper's equation 6; tuned: the stage tune finds it"
+        description="decoding weight of its ARM: 1/beta of the paper's equation 6; `tuned` is found by tuning"
     )
     train: TrainOverlay = Field(TrainOverlay(), description="what it changes of the section `train`")
 

@@ -1,15 +1,18 @@
 """How strongly to guide: the points of a sweep, the limits that they keep, and the one that is taken.
 
-Only numbers and strings pass through here. A weight is taken where the lower end of the 95% interval of its
-win rate over the base is highest, among those that keep three limits on the same prompts:
+Only numbers and strings pass through here. A weight is taken where the lower bound of its win rate over the
+base is highest, among those that keep three limits on the same prompts:
 
 KL           KL(guided || base) at most `max_kl` nats a token
 perplexity   at most `max_health_ratio` times the base's own
 repetition   likewise, or the base's + 0.02, as the rule of promotion has it
 
-and whose verdicts could be read, all but a tenth. Of weights with equal bounds the smallest is taken. The
-win rate of the weight taken is that of the best of several, so it is biased upwards: what decides is measured
-on other prompts.
+and whose verdicts could be read, all but a tenth. The bound is the lower end of Wilson's 95% interval for
+every weight: the bootstrap, which gives the interval of a graded win rate, is too narrow on few prompts to be
+compared with it. Of weights with equal bounds the smallest is taken.
+
+The win rate of the weight that is taken is that of the best of several, so it is biased upwards; what decides
+is measured on other prompts.
 """
 
 import csv
@@ -19,8 +22,10 @@ from collections.abc import Sequence
 from genarm.config import TuneConfig
 from genarm.evaluation.rule import MAX_UNREAD
 from genarm.evaluation.text_health import Limit, health_limits
+from genarm.evaluation.win_rate import wilson
 from genarm.types import Comparison, Estimate, StrengthPoint, TextHealth
 
+Z_TWO_SIDED = 1.959964  # of a 95% interval
 COLUMNS = (
     "weight", "kl", "win_rate", "win_rate_lower", "win_rate_upper", "held_out_win_rate", "held_out_lower",
     "held_out_upper", "perplexity", "repetition", "mean_tokens",
@@ -102,7 +107,12 @@ def sharpened(temperature: float, weight: float) -> float:
 def choose(points: Sequence[StrengthPoint]) -> StrengthPoint | None:
     """The weight that is taken among those that keep the limits; None where none does."""
     within = [point for point in points if point.kind == "guided" and not point.faults]
-    return max(within, key=lambda point: (point.win_rate.interval[0], -point.weight), default=None)
+    return max(within, key=lambda point: (lower_bound(point), -point.weight), default=None)
+
+
+def lower_bound(point: StrengthPoint) -> float:
+    """The lower end of Wilson's 95% interval of a win rate, whatever made the interval that is shown."""
+    return wilson(point.win_rate.value, point.win_rate.n, Z_TWO_SIDED)[0]
 
 
 def explained(points: Sequence[StrengthPoint], chosen: StrengthPoint | None) -> str:
@@ -115,6 +125,7 @@ def explained(points: Sequence[StrengthPoint], chosen: StrengthPoint | None) -> 
     within = f"{number} of {len(tried)} weights" if left_out else f"{len(tried)} weights"
     best = "the only one" if number == 1 else "the best lower bound"
     why = f"win rate {chosen.win_rate} over base, {best} among the {within} within the limits"
+    why += "" if number == 1 else f" ({lower_bound(chosen):.2f} by Wilson)"
     return f"{why}; left out: {left_out}" if left_out else why
 
 
