@@ -15,6 +15,7 @@ Role = Literal["system", "user", "assistant"]
 Split = Literal["train", "validation", "evaluation"]
 Side = Literal["base", "champion", "challenger"]
 Outcome = Literal["promote", "hold", "reject", "same"]
+Guidance = Literal["sum", "contrast"]  # what an ARM adds to the base: log p_arm, or log p_arm - log p_start
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,13 +47,15 @@ def save_arms(root: Path, source: ModelSource, model) -> dict[str, Path]:
     }
 
 
-def make_arm(folder: Path, source: ModelSource, model, *, seed: int, **lora: object) -> Path:
-    """A LoRA with random factors, saved by PEFT, with its card."""
+def make_arm(
+    folder: Path, source: ModelSource, model, *, seed: int, zeros: bool = False, **lora: object
+) -> Path:
+    """A LoRA with random factors, saved by PEFT, with its card; as it starts, with `zeros`."""
     settings: dict[str, object] = {"r": 4, "lora_alpha": 6, "target_modules": "all-linear", **lora}
     peft = get_peft_model(copy.deepcopy(model), LoraConfig(task_type="CAUSAL_LM", **settings))
     generator = torch.Generator().manual_seed(seed)
     for name, parameter in peft.named_parameters():
-        if "lora_" in name:
+        if "lora_" in name and not zeros:
             parameter.data.normal_(0, 0.2, generator=generator)
     peft.save_pretrained(folder)
     write_card(folder, card(source))
@@ -121,9 +123,14 @@ def as_peft_loads_it(model, folder: Path):
 
 @torch.no_grad()
 def plain_loop(
-    base, arms: Mapping[str, torch.nn.Module], request: GuidedRequest, vocab: int = TOKENS, ends=(END,)
+    base,
+    arms: Mapping[str, torch.nn.Module],
+    request: GuidedRequest,
+    vocab: int = TOKENS,
+    ends=(END,),
+    starts: Mapping[str, torch.nn.Module] | None = None,
 ):
-    """(tokens, base_logprob, mean kl) of one request."""
+    """(tokens, base_logprob, mean kl) of one request; `starts` has those that are not the base."""
     uniforms = np.random.Generator(np.random.Philox(key=request.seed)).random((request.max_new_tokens, 3))[
         :, 2
     ]
@@ -131,8 +138,8 @@ def plain_loop(
     base_logprob, kl = 0.0, 0.0
     for u in uniforms:
         ids = torch.tensor([[*request.prompt, *tokens]])
-        reads = {name: _logprobs(model, ids, vocab) for name, model in {"": base, **arms}.items()}
-        scores = reads[""] + sum(w * reads[name] for name, w in request.weights.items())
+        reads = {name: _logprobs(model, ids, vocab) for name, model in _all(base, arms, starts).items()}
+        scores = reads[""] + sum(w * _rewards(reads, name, request) for name, w in request.weights.items())
         guided = scores.log_softmax(-1)
         token = _draw(scores, request, u)
         tokens.append(token)
@@ -143,10 +150,22 @@ def plain_loop(
     return tuple(tokens), base_logprob, kl / len(tokens)
 
 
-def assert_equals_plain(answers, requests, base, arms, vocab: int = TOKENS) -> None:
+def _all(base, arms, starts) -> dict[str, torch.nn.Module]:
+    """Base, ARMs and, by the ARM's name and `'s start`, the starts that are not the base."""
+    return {"": base, **arms, **{f"{name}'s start": model for name, model in (starts or {}).items()}}
+
+
+def _rewards(reads, name: str, request: GuidedRequest) -> torch.Tensor:
+    """What a weight of 1 adds, by the definition."""
+    if name not in request.contrasted:
+        return reads[name]
+    return reads[name] - reads.get(f"{name}'s start", reads[""])
+
+
+def assert_equals_plain(answers, requests, base, arms, vocab: int = TOKENS, starts=None) -> None:
     """Tokens identical, log-probability and KL within 1e-5 a token."""
     for answer, request in zip(answers, requests, strict=True):
-        tokens, base_logprob, kl = plain_loop(base, arms, request, vocab)
+        tokens, base_logprob, kl = plain_loop(base, arms, request, vocab, starts=starts)
         assert answer.tokens == tokens
         assert answer.base_logprob == pytest.approx(base_logprob, rel=1e-5, abs=1e-5 * len(tokens))
         assert answer.kl == pytest.approx(kl, rel=1e-5, abs=1e-5)
@@ -155,17 +174,20 @@ def assert_equals_plain(answers, requests, base, arms, vocab: int = TOKENS) -> N
 
 
 @torch.no_grad()
-def replay(base, arms, request: GuidedRequest, tokens, vocab: int = TOKENS):
+def replay(base, arms, request: GuidedRequest, tokens, vocab: int = TOKENS, starts=None):
     """(rewards of every token, mean kl) of a response, however it was drawn."""
     ids = torch.tensor([[*request.prompt, *tokens]])
     reads = {
         name: model(input_ids=ids).logits[0, len(request.prompt) - 1 : -1, :vocab].float().log_softmax(-1)
-        for name, model in {"": base, **arms}.items()
+        for name, model in _all(base, arms, starts).items()
     }
     used = {name: w for name, w in request.weights.items() if w > 0}
-    guided = (reads[""] + sum(w * reads[name] for name, w in used.items())).log_softmax(-1)
+    told = {name: _rewards(reads, name, request) for name in used}
+    guided = (reads[""] + sum(w * told[name] for name, w in used.items())).log_softmax(-1)
     drawn = torch.arange(len(tokens)), torch.tensor(tokens)
-    logprobs = {name: read[drawn].tolist() for name, read in {**reads, "guided": guided}.items()}
+    logprobs = {
+        name: read[drawn].tolist() for name, read in {"": reads[""], **told, "guided": guided}.items()
+    }
     rewards = [
         TokenRewards(logprobs[""][t], logprobs["guided"][t], {name: logprobs[name][t] for name in used})
         for t in range(len(tokens))
@@ -174,10 +196,10 @@ def replay(base, arms, request: GuidedRequest, tokens, vocab: int = TOKENS):
 
 
 def assert_replays(
-    answer: GuidedResponse, request: GuidedRequest, base, arms, tolerance: float = 1e-5
+    answer: GuidedResponse, request: GuidedRequest, base, arms, tolerance: float = 1e-5, starts=None
 ) -> None:
     """Rewards, log-probability and KL of the response are those of passes over the whole of it."""
-    rewards, kl = replay(base, arms, request, answer.tokens)
+    rewards, kl = replay(base, arms, request, answer.tokens, starts=starts)
     flat = [(r.base, r.guided, *(r.arms[name] for name in sorted(r.arms))) for r in answer.rewards]
     want = [(r.base, r.guided, *(r.arms[name] for name in sorted(r.arms))) for r in rewards]
     assert [sorted(r.arms) for r in answer.rewards] == [sorted(r.arms) for r in rewards]
@@ -220,16 +242,19 @@ def _draw(scores: torch.Tensor, request: GuidedRequest, u: float) -> int:
 
 
 @torch.no_grad()
-def enumerated(base, arms, request: GuidedRequest, length: int, least: float = 1e-3, vocab: int = TOKENS):
+def enumerated(
+    base, arms, request: GuidedRequest, length: int, least: float = 1e-3, vocab: int = TOKENS, starts=None
+):
     """Chance of every likely beginning of a response, up to `length` tokens; the rest together is ()."""
     ended, open_ = {}, {(): 1.0}
     for _ in range(length):
         grown = {}
         for tokens, chance in open_.items():
             ids = torch.tensor([[*request.prompt, *tokens]])
-            scores = _logprobs(base, ids, vocab)
-            scores = scores + sum(
-                w * _logprobs(arms[name], ids, vocab) for name, w in request.weights.items()
+            models = _all(base, {name: arms[name] for name in request.weights}, starts)
+            reads = {name: _logprobs(model, ids, vocab) for name, model in models.items()}
+            scores = reads[""] + sum(
+                w * _rewards(reads, name, request) for name, w in request.weights.items()
             )
             chances = torch.tensor(chances_of(scores, request), dtype=torch.float64)
             for v in (chance * chances / chances.sum() > least).nonzero().flatten().tolist():

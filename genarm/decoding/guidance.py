@@ -2,11 +2,16 @@
 
 Only logits pass through here. No tokenizer, no checkpoint and no backend is known.
 
-    scores(v) = log p_base(v) + sum_i w_i * log p_arm_i(v)      the guided policy, at temperature 1
+    scores(v) = log p_base(v) + sum_i w_i * r_i(v)      the guided policy, at temperature 1
 
-The temperature is that of the sum (`sampling.py` draws from it). Applied token by token, this approximates
-the KL-optimal policy over whole responses (GenARM, arXiv 2410.08193, equation 6), as every product of experts
-does.
+    sum         r_i = log p_arm_i                     the paper's (GenARM, arXiv 2410.08193, equation 6)
+    contrast    r_i = log p_arm_i - log p_start_i     what ARM i learned, p_start being its start
+
+The temperature is that of the scores (`sampling.py` draws from them). Applied token by token, this
+approximates the KL-optimal policy over whole responses, as every product of experts does. With a LoRA on the
+base's own weights the start is the base, and contrast at weight w < 1 is the sum at weight w / (1 - w) and
+temperature 1 / (1 - w). It is proxy tuning (arXiv 2401.08565) where the start is a smaller model, and
+decoding-time realignment (arXiv 2402.02992) where it is the base.
 """
 
 from collections.abc import Sequence
@@ -24,6 +29,31 @@ class ArmLogits:
     requests: Tensor  # [m] index of each of these requests among the b, ascending
     weights: Tensor  # [m] float32
     logits: Tensor  # [m, v]
+    start: Tensor | None = None  # [k, v] the logits of its start, for the k of these m that contrast
+    contrast: Tensor | None = None  # [k] index of each of them among the m
+
+    def rewards(self) -> Tensor:
+        """What a weight of 1 adds to the base's logits, [m, v] in float32: log p_arm, less log p_start."""
+        logits = self.logits.float()
+        if self.start is None:
+            return logits
+        if len(self.start) == len(logits):
+            return learned(logits, self.start)
+        assert self.contrast is not None
+        contrasted = learned(logits[self.contrast], self.start)
+        return logits.index_copy(0, self.contrast, contrasted)
+
+
+def learned(logits: Tensor, start: Tensor) -> Tensor:
+    """The logits of an ARM less those of its start, both [..., v], in float32.
+
+    Nothing was learned of a token that the start rules out: its difference is 0, and the base decides. A
+    start that overflowed is no number, so that it is told and not taken for a token that the ARM rules out.
+    """
+    start = start.float()
+    ruled_out = start == -torch.inf
+    start = start.nan_to_num(nan=torch.nan, posinf=torch.nan, neginf=-torch.inf)
+    return (logits.float() - start).masked_fill_(ruled_out, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +61,7 @@ class Scores:
     """The guided policy for one next token of b requests, in float32 whatever the models compute in."""
 
     base: Tensor  # [b, v] the base's logits
-    guidance: Tensor | None  # [b, v] sum_i w_i * (logits of ARM i); None where no ARM guides
+    guidance: Tensor | None  # [b, v] sum_i w_i * (rewards of ARM i); None where no ARM guides
     total: Tensor  # [b, v] their sum
     full: Tensor  # [b, v] softmax of it
 
@@ -48,9 +78,9 @@ class Scores:
         guidance = torch.zeros_like(base)
         for arm in arms:
             if len(arm.requests) == len(base):
-                guidance.addcmul_(arm.logits.float(), arm.weights[:, None])
+                guidance.addcmul_(arm.rewards(), arm.weights[:, None])
             else:
-                guidance.index_add_(0, arm.requests, arm.logits.float() * arm.weights[:, None])
+                guidance.index_add_(0, arm.requests, arm.rewards() * arm.weights[:, None])
         guidance.clamp_(min=-1e30)  # a token that is ruled out has no part in the KL: 0 * -inf is no number
         total = base + guidance
         return cls(base, guidance, total, total.softmax(-1))

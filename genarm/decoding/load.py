@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from genarm.decoding.protocol import GuidedDecoder
+from genarm.decoding.starts import start_models, with_starts
 from genarm.errors import AdapterError, ConfigError, TokenizerMismatch
 from genarm.models import DeviceMap, ModelSource, model_kind, resolve
 from genarm.models.arm import (
@@ -45,6 +46,7 @@ def load_decoder(
     speculate: bool = False,
     device_map: DeviceMap | None = None,
     compiled: bool = False,
+    contrast: bool = False,
 ) -> GuidedDecoder:
     """A decoder for a base model and the ARMs in these folders, `batch_size` requests at a time.
 
@@ -53,8 +55,10 @@ def load_decoder(
     `shared` takes LoRAs on the base's own weights, `separate` any model or LoRA with the base's tokenizer,
     `auto` shares where it can, ARM by ARM. With `speculate` the first ARM of other weights drafts and the
     guided policy verifies. `compiled` spends a minute at the start on compiling the layers, and on a GPU
-    records each step as a graph. Raises AdapterError or TokenizerMismatch for an ARM that was altered or does
-    not fit, before the base's weights are loaded, and ConfigError where no ARM could draft.
+    records each step as a graph. `contrast` loads what full-model ARMs were trained from, beside them, so
+    that requests may contrast them with it; a LoRA's start is there anyway. Raises AdapterError or
+    TokenizerMismatch for an ARM that was altered or does not fit, before the base's weights are loaded, and
+    ConfigError where no ARM could draft.
     """
     if dtype not in DTYPES:
         raise ConfigError(f"dtype is {dtype!r}", hint=f"it is one of {', '.join(DTYPES)}")
@@ -96,6 +100,7 @@ def load_decoder(
     adapters = [read_adapter(name, folder) for name, folder in shared.items()]
     tokenizer = load_tokenizer(source)
     models = separate_models(source, others, lora_cards, tokenizer)
+    starts = start_models({n: c for n, c in cards.items() if n not in lora_cards} if contrast else {})
     model = load_model(source, dtype, device_map)
     for adapter in adapters:
         check_complete(adapter, shared[adapter.name], model)
@@ -113,7 +118,9 @@ def load_decoder(
     base = Part(
         build_trunk(model, adapters, vocab, compiled=compiled), {name: name for name in shared}, base=True
     )
-    return Engine([base, *parts], tokenizer, slots=batch_size, speculate=speculate)
+    weights = [source.weights_sha256, *dict.fromkeys(model.weights_sha256 for model in models.values())]
+    parts = with_starts([base, *parts], weights, starts, dtype=dtype, vocab=vocab, compiled=compiled)
+    return Engine(parts, tokenizer, slots=batch_size, speculate=speculate)
 
 
 def _folder(name: str, folder: Path) -> Path:

@@ -1,12 +1,13 @@
 """A request for guided text and the response to it. Token ids and numbers alone: no model is known here."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Integral, Real
-from typing import Literal
+from typing import Literal, get_args
 
 from genarm.errors import RequestError
+from genarm.types import Guidance
 
 FROM_TEXT = (
     'text becomes a prompt by decoder.prompt("hello"), or where there is no decoder yet by '
@@ -39,10 +40,14 @@ class GuidedRequest:
     """Whether to go on after an end token of the model; stop strings still end the response."""
     return_rewards: bool = False
     """Whether the response tells the log-probabilities and rewards of every token."""
+    guidance: Guidance | Mapping[str, Guidance] = "sum"
+    """What a weight multiplies: `sum` log p_arm, `contrast` log p_arm - log p_start, which is what the ARM
+    learned. One for all ARMs, or by name; an ARM that is not named has `sum`."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "prompt", _token_ids(self.prompt))
         _check_weights(self.weights)
+        _check_guidance(self.guidance)
         for value, name, kind, what in (
             (self.temperature, "temperature", Real, "a number; 0 takes the best token"),
             (self.top_p, "top_p", Real, "a number in (0, 1]"),
@@ -73,6 +78,18 @@ class GuidedRequest:
             if wrong:
                 raise RequestError(what, hint=way_out)
 
+    @property
+    def used(self) -> frozenset[str]:
+        """The ARMs that guide it: those with weight."""
+        return frozenset(arm for arm, weight in self.weights.items() if weight > 0)
+
+    @property
+    def contrasted(self) -> frozenset[str]:
+        """Of these, the ones that are contrasted with their start."""
+        if isinstance(self.guidance, str):
+            return self.used if self.guidance == "contrast" else frozenset()
+        return frozenset(arm for arm in self.used if self.guidance.get(arm) == "contrast")
+
 
 @dataclass(frozen=True, slots=True)
 class TokenRewards:
@@ -83,7 +100,8 @@ class TokenRewards:
     guided: float
     """Under the guided policy at temperature 1."""
     arms: Mapping[str, float]
-    """Under each ARM that has weight, by name: the reward that it gives to the token."""
+    """The reward that each ARM with weight gives to the token, by name: log p_arm of it; under contrast
+    log p_arm - log p_start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +176,17 @@ def _check_weights(weights: object) -> None:
             )
 
 
+def _check_guidance(guidance: object) -> None:
+    """Raise RequestError where guidance is neither `sum` nor `contrast`, nor one of them for each ARM."""
+    given = guidance.values() if isinstance(guidance, Mapping) else [guidance]
+    for value in given:
+        if not isinstance(value, str) or value not in get_args(Guidance):
+            raise RequestError(
+                f"guidance is {_shown(value)}",
+                hint='it is "sum", "contrast", or one of them for each ARM: {"positive": "contrast"}',
+            )
+
+
 def _shown(value: object) -> str:
     """A value in a line, with its kind where that is not plain: `'hello'`, `-1.0`, `a Tensor`."""
     if value is None or isinstance(value, str | int | float):
@@ -180,17 +209,29 @@ def check_servable(
     vocab: int,
     name: str,
     limited: str = "",
+    starts: Container[str] | None = None,
 ) -> None:
     """Raise RequestError for a request that no batch could serve; `name` says which one, in the message.
 
     `arms` are those that are loaded, `context` the most tokens of prompt and response together, `vocab` how
-    many ids are tokens, `limited` why the context is smaller than the models were made for.
+    many ids are tokens, `limited` why the context is smaller than the models were made for, `starts` the ARMs
+    whose start is loaded (None: all).
     """
     check_request(request, name)
     if unknown := [arm for arm in request.weights if arm not in arms]:
         raise RequestError(
             f"{name} names ARM {unknown[0]!r}, which is not loaded",
             hint=f"loaded ARMs: {', '.join(arms) or 'none'}; more by load_decoder(base, {{NAME: FOLDER}})",
+        )
+    if starts is not None and (lacking := sorted(a for a in request.contrasted if a not in starts)):
+        raise RequestError(
+            f"{name} contrasts ARM {lacking[0]!r} with what it was trained from, which is not loaded",
+            hint="load_decoder(..., contrast=True) loads what its card names; guidance='sum' needs nothing",
+        )
+    if unknown := sorted(set({} if isinstance(request.guidance, str) else request.guidance) - set(arms)):
+        raise RequestError(
+            f"{name} says the guidance of ARM {unknown[0]!r}, which is not loaded",
+            hint=f"loaded ARMs: {', '.join(arms) or 'none'}",
         )
     if len(request.prompt) + request.max_new_tokens > context:
         raise RequestError(

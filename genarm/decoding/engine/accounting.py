@@ -88,9 +88,9 @@ def fail(slot: int, slots: Slots, ensemble: Ensemble) -> None:
     state = slots.states[slot]
     assert state is not None
     of_base = not np.isfinite(slots.base_logprob[slot])
-    parts = [p for p in ensemble.parts if (p.base if of_base else state.used & p.arms.keys())]
-    arms = ", ".join(sorted(arm for part in parts for arm in state.used & part.arms.keys()))
-    trunk = parts[0].trunk
+    read = [(p, r) for p in ensemble.parts for r in p.readers if r in state.used and not p.is_base(r)]
+    arms = ", ".join(sorted({str(reader) for _, reader in read}))
+    trunk = next(p for p in ensemble.parts if p.base).trunk if of_base else read[0][0].trunk
     why, way_out = trunk.fault
     state.error = ModelError(
         f"request {state.number}: the model's scores are not finite after {slots.count[slot]} tokens: "

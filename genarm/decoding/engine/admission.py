@@ -1,7 +1,8 @@
 """Who has a slot: requests wait, their prompts are read ahead, and each gets a slot as one falls free.
 
-A free slot that the same ARMs guided is taken in place, its part of the cache overwritten. Where there is
-none, or the cache has no room, all that is live moves to the left end of a new cache, with the arrivals.
+A free slot that the same ARMs and starts served is taken in place, its part of the cache overwritten. Where
+there is none, or the cache has no room, all that is live moves to the left end of a new cache, with the
+arrivals.
 """
 
 import logging
@@ -14,7 +15,7 @@ import torch
 
 from genarm.decoding.engine.request_state import RequestState
 from genarm.decoding.engine.slots import Slots
-from genarm.decoding.runner.ensemble import Ensemble, Part, assemble
+from genarm.decoding.runner.ensemble import Ensemble, Part, Reader, assemble
 
 SLACK = 64  # columns beyond the longest request while others wait, so that the cache is moved rarely
 log = logging.getLogger(__name__)
@@ -100,7 +101,7 @@ class Admission:
     def _prefill(self, most: int) -> PrefilledPrompts:
         """Read the prompts of the next requests, up to `most` different ones, each once."""
         slot_of: dict[tuple[int, ...], int] = {}
-        used: list[frozenset[str]] = []
+        used: list[frozenset[Reader]] = []
         requests: deque[tuple[RequestState, int]] = deque()
         for state in self.waiting:
             prompt = tuple(state.read[:-1])
@@ -123,7 +124,7 @@ class Admission:
         return PrefilledPrompts(ensemble, requests)
 
     def _assign(self, arrivals: Sequence[tuple[RequestState, int]], prefilled: PrefilledPrompts) -> None:
-        """Give these a slot: a free one that the same ARMs guided, else one of a new arrangement."""
+        """Give these a slot: a free one that the same readers served, else one of a new arrangement."""
         ensemble = prefilled.ensemble
         if (
             self.ensemble is None
@@ -133,7 +134,7 @@ class Admission:
             self.ensemble = ensemble
             self.slots = self.slots.kept([], [state for state, _ in arrivals])
             return
-        free: dict[frozenset[str], list[int]] = {}
+        free: dict[frozenset[Reader], list[int]] = {}
         if self.ensemble is not None:
             for slot in np.flatnonzero(~self.slots.live).tolist():
                 free.setdefault(self.ensemble.used[slot], []).append(slot)

@@ -1,6 +1,6 @@
 """One step of the guided policy for all slots: read the newest token, score, draw."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 from genarm.decoding.engine.slots import Slots
-from genarm.decoding.guidance import ArmLogits, Scores
+from genarm.decoding.guidance import ArmLogits, Scores, learned
 from genarm.decoding.request import TokenRewards
-from genarm.decoding.runner.ensemble import Ensemble, EnsembleLogits
+from genarm.decoding.runner.ensemble import Ensemble, EnsembleLogits, Reader, Start
 from genarm.decoding.sampling import distribution, draw
 
+ReaderLogits = Mapping[Reader, tuple[Tensor, Tensor]]  # the slots that each serves [m], its logits [m, v]
 GUIDED = 2  # which of a position's uniform numbers draws the guided policy's own token
 
 
@@ -47,7 +48,7 @@ class PlainPolicy:
         newest = torch.from_numpy(slots.next[:, None]).to(slots.device)
         logits = ensemble.feed(newest, ensemble.parts)
         assert logits.base is not None
-        arms = arm_logits(logits, slots, -1)
+        arms = arm_logits(at_position(logits, -1), slots)
         scores = Scores.of(logits.base[:, -1], arms)
         if slots.sampling.greedy and bool((slots.temperature == 0).all()):
             token = scores.total.argmax(-1)
@@ -57,17 +58,25 @@ class PlainPolicy:
         return step_output(token[:, None], np.ones(len(slots), int), [scores], [arms], slots)
 
 
-def arm_logits(logits: EnsembleLogits, slots: Slots, column: int) -> list[ArmLogits]:
-    """The logits of each ARM at one position."""
-    return [
-        ArmLogits(
-            arm,
-            guided.to(slots.device),
-            slots.weights(arm, guided),
-            of_arm[:, column].to(slots.device),
-        )
-        for arm, (guided, of_arm) in logits.arms.items()
-    ]
+def at_position(logits: EnsembleLogits, column: int) -> ReaderLogits:
+    """The logits of all readers at one position."""
+    return {reader: (served, of_reader[:, column]) for reader, (served, of_reader) in logits.readers.items()}
+
+
+def arm_logits(readers: ReaderLogits, slots: Slots) -> list[ArmLogits]:
+    """The logits of each ARM, with those of its start for the slots that contrast."""
+    found = []
+    for arm, (guided, logits) in readers.items():
+        if isinstance(arm, Start):
+            continue
+        requests, weights = guided.to(slots.device), slots.weights(arm, guided)
+        start = contrast = None
+        if Start(arm) in readers:
+            contrasting, of_start = readers[Start(arm)]
+            contrast = torch.searchsorted(requests, contrasting.to(slots.device))
+            start = of_start.to(slots.device)
+        found.append(ArmLogits(arm, requests, weights, logits.to(slots.device), start, contrast))
+    return found
 
 
 def uniform_numbers(slots: Slots, ahead: int, which: int) -> Tensor:
@@ -106,10 +115,14 @@ def token_rewards(
     by_slot: dict[int, dict[str, float]] = {i: {} for i in asking}
     for arm in arms:
         row = {slot: k for k, slot in enumerate(arm.requests.tolist())}
+        of_start = {} if arm.contrast is None else {k: j for j, k in enumerate(arm.contrast.tolist())}
         for i in asking:
-            if i in row:
-                log_softmax = arm.logits[row[i]].float().log_softmax(-1)
-                by_slot[i][arm.arm] = float(log_softmax[tokens[i, column]])
+            if (k := row.get(i)) is None:
+                continue
+            reward = arm.logits[k].float().log_softmax(-1)
+            if arm.start is not None and k in of_start:
+                reward = learned(reward, arm.start[of_start[k]].float().log_softmax(-1))
+            by_slot[i][arm.arm] = float(reward[tokens[i, column]])
     return {
         (i, column): TokenRewards(float(logprobs[0, i, column]), float(logprobs[1, i, column]), by_slot[i])
         for i in asking

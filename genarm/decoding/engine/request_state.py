@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from genarm.decoding.engine.stop import StreamingText
 from genarm.decoding.request import GuidedRequest, GuidedResponse, Piece, TokenRewards
+from genarm.decoding.runner.ensemble import Reader, Start
 from genarm.errors import GenarmError
 
 
@@ -24,9 +25,9 @@ class RequestState:
     error: GenarmError | None = None
 
     @property
-    def used(self) -> frozenset[str]:
-        """The ARMs that guide this request."""
-        return frozenset(arm for arm, weight in self.request.weights.items() if weight > 0)
+    def used(self) -> frozenset[Reader]:
+        """The ARMs that guide this request, and the starts that it contrasts them with."""
+        return self.request.used | frozenset(Start(arm) for arm in self.request.contrasted)
 
     @property
     def read(self) -> list[int]:

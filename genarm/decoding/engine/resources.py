@@ -9,7 +9,7 @@ from genarm.decoding.engine.policy import PlainPolicy, Policy
 from genarm.decoding.engine.speculative import SpeculativePolicy
 from genarm.decoding.engine.stop import StopCriteria
 from genarm.decoding.request import GuidedRequest, check_servable
-from genarm.decoding.runner.ensemble import Part
+from genarm.decoding.runner.ensemble import Part, Start
 from genarm.errors import RequestError
 from genarm.models import render
 from genarm.models.rotary import limit_reason
@@ -32,6 +32,7 @@ class EngineResources:
         base = next(part for part in parts if part.base)
         self.parts, self.slots = list(parts), slots
         self.arms = [arm for part in parts for arm in part.arms]
+        self.starts = {r.arm for part in parts for r in part.readers if isinstance(r, Start)}
         self.tokenizer = tokenizer
         self.stop_criteria = StopCriteria(tokenizer, base.trunk.model)
         self.device: torch.device = base.trunk.device
@@ -56,5 +57,5 @@ class EngineResources:
         """Raise RequestError, naming the request, for what could not be served."""
         narrowest = min(self.parts, key=lambda part: part.trunk.context).trunk
         limited = limit_reason(narrowest.model)
-        check_servable(request, self.arms, narrowest.context, self.vocab, name, limited)
+        check_servable(request, self.arms, narrowest.context, self.vocab, name, limited, self.starts)
         self.stop_criteria.check(request.stop, name)

@@ -9,7 +9,8 @@ top-k and top-p:
 
 The tokens are distributed as plain sampling distributes them (Leviathan et al., arXiv 2211.17192), and
 P(accepted) = 1 - TV(p, q). The draft is the ARM's own model: bare, standing in for the base, and guided by
-the same ARMs. The ARMs' logits at the drafted tokens are known by then, so verifying costs them nothing.
+the same ARMs. The ARMs' logits at the drafted tokens are known by then, so verifying costs them nothing. An
+ARM whose start is the base is contrasted with the stand-in in the draft, with the base in the verdict.
 
 Shapes: n slots, k drafted tokens (the most of any slot), v tokens of the vocabulary. A list "by position" has
 an entry for each of the k drafted tokens, and one more where the bonus is scored.
@@ -21,10 +22,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genarm.decoding.engine.policy import GUIDED, StepOutput, arm_logits, step_output, uniform_numbers
+from genarm.decoding.engine.policy import (
+    GUIDED,
+    ReaderLogits,
+    StepOutput,
+    arm_logits,
+    at_position,
+    step_output,
+    uniform_numbers,
+)
 from genarm.decoding.engine.slots import Slots
 from genarm.decoding.guidance import ArmLogits, Scores
-from genarm.decoding.runner.ensemble import Ensemble, EnsembleLogits, Part
+from genarm.decoding.runner.ensemble import Ensemble, EnsembleLogits, Part, Reader, Start
 from genarm.decoding.sampling import distribution, draw
 
 DRAFT, ACCEPT = 0, 1  # which of a position's uniform numbers draws the drafted token, and which tests it
@@ -51,25 +60,26 @@ class SpeculativePolicy:
         """Draft tokens for every slot, verify them in one pass of the base, and draw one more."""
         depth = self.draft_depth(ensemble, slots)
         ids = [torch.from_numpy(slots.next).to(slots.device)]  # by position [n], the newest token first
-        arms: list[list[ArmLogits]] = []  # by position
+        drafted: list[ReaderLogits] = []  # by position
         q: list[Tensor] = []  # by position [n, v]
         for j in range(int(depth.max(initial=0))):
             logits = ensemble.feed(ids[-1][:, None], self.drafting)
-            arms.append(arm_logits(logits, slots, -1))
+            drafted.append(at_position(logits, -1))
             assert logits.draft is not None
-            draft = Scores.of(logits.draft[:, -1].to(slots.device), arms[-1])
+            bare = logits.draft[:, -1].to(slots.device)
+            draft = Scores.of(bare, arm_logits(_with_stand_in(drafted[-1], ensemble, bare), slots))
             q.append(_normalised(distribution(draft.total, slots.sampling, draft.full)))
             ids.append(draw(q[-1], uniform_numbers(slots, j, DRAFT)))
         verdict = ensemble.feed(torch.stack(ids, -1), [self.base], head=slice(None))
-        arms = [[*arm_logits(verdict, slots, j), *drafting] for j, drafting in enumerate(arms)]
-        scores = [_scores(verdict, j, at_position) for j, at_position in enumerate(arms)]
+        arms = [arm_logits({**at_position(verdict, j), **at}, slots) for j, at in enumerate(drafted)]
+        scores = [_scores(verdict, j, at) for j, at in enumerate(arms)]
         p = [_normalised(distribution(s.total, slots.sampling, s.full)) for s in scores]  # by position [n, v]
         kept = self._test(depth, ids, q, p, slots)
         fed = len(arms)
         if bool((kept[slots.live] == fed).any()):
             # The last drafted token stayed somewhere: the ARMs' logits after it are needed there.
-            drafting = arm_logits(ensemble.feed(ids[-1][:, None], self.drafting), slots, -1)
-            arms.append([*arm_logits(verdict, slots, fed), *drafting])
+            after = at_position(ensemble.feed(ids[-1][:, None], self.drafting), -1)
+            arms.append(arm_logits({**at_position(verdict, fed), **after}, slots))
             scores.append(_scores(verdict, fed, arms[-1]))
             last = scores[-1]
             p.append(_normalised(distribution(last.total, slots.sampling, last.full)))
@@ -146,6 +156,17 @@ class SpeculativePolicy:
         slots.tested, slots.accepted = slots.tested * MEMORY + tested, slots.accepted * MEMORY + accepted
         self.tested += int(tested.sum())
         self.accepted += int(accepted.sum())
+
+
+def _with_stand_in(readers: ReaderLogits, ensemble: Ensemble, bare: Tensor) -> ReaderLogits:
+    """The same with the draft's bare logits [n, v] for each start that is the base, which is not read yet."""
+    starts: dict[Reader, tuple[Tensor, Tensor]] = {}
+    for arm in readers:
+        if isinstance(arm, Start) or Start(arm) in readers:
+            continue
+        if (slots := ensemble.contrasting(arm)) is not None:
+            starts[Start(arm)] = slots, bare[slots.to(bare.device)]
+    return {**readers, **starts}
 
 
 def _scores(verdict: EnsembleLogits, column: int, arms: Sequence[ArmLogits]) -> Scores:

@@ -1,12 +1,15 @@
 """Base and ARMs reading the same tokens: a batch in each of their models, kept in step slot by slot.
 
 Where an ARM is a LoRA on the base's own weights, both are rows of one batch (strategy `shared`); an ARM of
-other weights has a model of its own, and ARMs on the same weights share it (strategy `separate`). A slot
-has a sequence in a model only where one of that model's ARMs guides it, or the model is the base.
+other weights has a model of its own, and ARMs on the same weights share it (strategy `separate`). The start
+of an ARM, with which contrast compares it, is read beside it: the model without the adapter, or the model
+that a full one was trained from. A slot has a sequence in a model only where one of that model's readers
+serves it, or the model is the base.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -19,6 +22,19 @@ from genarm.decoding.runner.trunk import Trunk
 PREFILL = 2048  # tokens of prompts that a pass reads, counted in every row: enough to be busy, and bounded
 
 
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What an ARM was trained from: a reader of the tokens beside the ARM, where contrast asks for it."""
+
+    arm: str
+
+    def __str__(self) -> str:
+        return f"{self.arm} (its start)"
+
+
+Reader = str | Start  # whose logits guidance needs beside the base's: an ARM, by name, or its start
+
+
 @dataclass(frozen=True)
 class Part:
     """One model, and which ARMs it is: each by its adapter, None where the model itself is the ARM."""
@@ -27,18 +43,32 @@ class Part:
     arms: Mapping[str, str | None] = field(default_factory=dict)
     base: bool = False  # whether the bare model is the base
     draft: bool = False  # whether the bare model stands in for the base while drafting
+    starts: frozenset[str] = frozenset()  # ARMs of other parts that were trained from the bare model
+
+    @cached_property
+    def readers(self) -> Mapping[Reader, str | None]:
+        """The ARMs and the starts that the model is, each by its adapter; None for the bare model."""
+        adapted = [arm for arm, adapter in self.arms.items() if adapter is not None]
+        starts = [Start(arm) for arm in (*adapted, *sorted(self.starts))]
+        readers: dict[Reader, str | None] = {}
+        readers.update(self.arms)
+        return readers | dict.fromkeys(starts)
+
+    def is_base(self, reader: Reader) -> bool:
+        """Whether this reader is the base itself, whose scores are the base's."""
+        return self.base and self.readers[reader] is None
 
 
 @dataclass(frozen=True, slots=True)
 class EnsembleLogits:
     """Logits of one pass over n slots and q positions.
 
-    `arms` has for each ARM the slots that it guides [m] and its logits there [m, q, v].
+    `readers` has for each ARM or start the slots that it serves [m] and its logits there [m, q, v].
     """
 
     base: Tensor | None  # [n, q, v]
     draft: Tensor | None  # [n, q, v], zeros in a slot that the drafting model has no sequence of
-    arms: Mapping[str, tuple[Tensor, Tensor]]
+    readers: Mapping[Reader, tuple[Tensor, Tensor]]
 
 
 @dataclass
@@ -49,36 +79,43 @@ class PartBatch:
     batch: ModelBatch
     slots: list[int]
     slot_ids: Tensor  # [sequences] the same, on the model's device
-    arm_slots: dict[str, Tensor]  # of each ARM, the slots that it guides [m]
+    served: dict[Reader, Tensor]  # of each reader, the slots that it serves [m]
 
 
 class Ensemble:
-    """n slots; `used` names the ARMs that guide each."""
+    """n slots; `used` has the readers that serve each."""
 
-    def __init__(self, parts: Sequence[Part], used: Sequence[frozenset[str]], capacity: int) -> None:
+    def __init__(self, parts: Sequence[Part], used: Sequence[frozenset[Reader]], capacity: int) -> None:
         self.parts, self.used, self.capacity = parts, list(used), capacity
         self.batches = [new for part in parts if (new := self._part_batch(part)).slots]
 
     def _part_batch(self, part: Part) -> PartBatch:
-        slots = [i for i, arms in enumerate(self.used) if part.base or arms & part.arms.keys()]
+        slots = [i for i, used in enumerate(self.used) if part.base or used & part.readers.keys()]
         adapter_rows = {
             adapter: [k for k, i in enumerate(slots) if arm in self.used[i]]
             for arm, adapter in part.arms.items()
             if adapter is not None
         }
-        bare = part.base or part.draft or None in part.arms.values()
+        served = {reader: [i for i in slots if reader in self.used[i]] for reader in part.readers}
+        asked = any(served[reader] for reader, adapter in part.readers.items() if adapter is None)
+        bare = part.base or part.draft or asked
         batch = ModelBatch(part.trunk, len(slots), adapter_rows, self.capacity, bare=bare)
         device = part.trunk.device
-        arm_slots = {
-            arm: torch.tensor([i for i in slots if arm in self.used[i]], dtype=torch.long, device=device)
-            for arm in part.arms
-        }
-        return PartBatch(part, batch, slots, torch.tensor(slots, device=device), arm_slots)
+        slot_ids = {r: torch.tensor(ids, dtype=torch.long, device=device) for r, ids in served.items()}
+        return PartBatch(part, batch, slots, torch.tensor(slots, device=device), slot_ids)
 
     @property
     def width(self) -> int:
         """Columns in use, the most of any part."""
         return max((of_part.batch.width for of_part in self.batches), default=0)
+
+    def contrasting(self, arm: str) -> Tensor | None:
+        """The slots that contrast an ARM with its start [k]; None where there are none."""
+        for of_part in self.batches:
+            slots = of_part.served.get(Start(arm))
+            if slots is not None and len(slots):
+                return slots
+        return None
 
     def prefill(self, prompts: Sequence[Sequence[int]]) -> None:
         """Read what comes before the first drawn token of every slot; no logits are made."""
@@ -106,7 +143,7 @@ class Ensemble:
     ) -> EnsembleLogits:
         """Read the next tokens of every slot, ids [n, q], in these parts; as `ModelBatch.feed`."""
         base = draft = None
-        arms: dict[str, tuple[Tensor, Tensor]] = {}
+        readers: dict[Reader, tuple[Tensor, Tensor]] = {}
         for of_part in self.batches:
             part, batch = of_part.part, of_part.batch
             if part not in parts:
@@ -124,10 +161,10 @@ class Ensemble:
                 base = batch.bare_logits(logits)
             if part.draft:
                 draft = self._all_slots(batch.bare_logits(logits), of_part)
-            for arm, adapter in part.arms.items():
-                if len(slots := of_part.arm_slots[arm]):
-                    arms[arm] = slots, _arm_logits(of_part, logits, slots, adapter)
-        return EnsembleLogits(base, draft, arms)
+            for reader, adapter in part.readers.items():
+                if len(slots := of_part.served[reader]):
+                    readers[reader] = slots, _reader_logits(of_part, logits, slots, adapter)
+        return EnsembleLogits(base, draft, readers)
 
     def _all_slots(self, logits: Tensor, of_part: PartBatch) -> Tensor:
         if len(logits) == len(self.used):
@@ -163,7 +200,7 @@ class Ensemble:
         )
 
     def take(self, slots: Sequence[int], other: "Ensemble", theirs: Sequence[int]) -> None:
-        """Copy the slots `theirs` of another ensemble into `slots`, which the same ARMs guide."""
+        """Copy the slots `theirs` of another ensemble into `slots`, which the same readers serve."""
         others = {id(of_part.part): of_part for of_part in other.batches}
         for here in self.batches:
             there = others.get(id(here.part))
@@ -178,8 +215,8 @@ class Ensemble:
                 here.batch.take([to for to, _ in pairs], there.batch, [of for _, of in pairs])
 
 
-def _arm_logits(of_part: PartBatch, logits: Tensor, slots: Tensor, adapter: str | None) -> Tensor:
-    """The logits of the ARM in the slots that it guides, [m, q, v]."""
+def _reader_logits(of_part: PartBatch, logits: Tensor, slots: Tensor, adapter: str | None) -> Tensor:
+    """The logits of an ARM or a start in the slots that it serves, [m, q, v]."""
     if adapter is not None:
         return of_part.batch.adapter_logits(logits, adapter)
     bare = of_part.batch.bare_logits(logits)
@@ -189,7 +226,7 @@ def _arm_logits(of_part: PartBatch, logits: Tensor, slots: Tensor, adapter: str 
 def assemble(
     parts: Sequence[Part],
     sources: Sequence[tuple[Ensemble, Sequence[int]]],
-    used: Sequence[frozenset[str]],
+    used: Sequence[frozenset[Reader]],
     capacity: int,
 ) -> Ensemble:
     """One ensemble of these slots of several, in this order; `used` [n] of each, at most what it had."""
