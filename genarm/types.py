@@ -208,7 +208,7 @@ class Tuned:
     """
 
     weight: float
-    guidance: Literal["sum", "contrast"]
+    guidance: Guidance
     source: Literal["params.yaml", "validation"]
     why: str
     within_limits: bool = True

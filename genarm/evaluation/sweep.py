@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from genarm.config import SamplingConfig
 from genarm.decoding import GuidedDecoder
 from genarm.evaluation.respond import prompt_ids, prompt_seed, request, response_of
-from genarm.types import Prompt, Response
+from genarm.types import Guidance, Prompt, Response
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -27,6 +27,7 @@ def sweep(
     tokenizer: "PreTrainedTokenizerBase",
     settings: Sequence[Setting],
     sampling: SamplingConfig,
+    guidance: Guidance = "sum",
     on_tokens: Callable[[int], None] | None = None,
 ) -> list[list[Response]]:
     """The responses by setting, each in the order of the prompts; `sampling` says all but the temperature.
@@ -38,9 +39,9 @@ def sweep(
     requests = []
     for prompt in prompts:
         ids, seed = prompt_ids(prompt, decoder, tokenizer, sampling), prompt_seed(sampling.seed, prompt)
-        requests += [
-            replace(request(ids, s.weights, sampling, seed), temperature=s.temperature) for s in settings
-        ]
+        for setting in settings:
+            asked = request(ids, setting.weights, sampling, seed)
+            requests.append(replace(asked, temperature=setting.temperature, guidance=guidance))
     answers = decoder.generate(requests, on_tokens)
     return [
         [response_of(p, a, tokenizer) for p, a in zip(prompts, answers[i :: len(settings)], strict=True)]

@@ -6,9 +6,10 @@ from pathlib import Path
 from genarm.decoding import GuidedDecoder, load_decoder
 from genarm.errors import GenarmError
 from genarm.pipeline.project import Project
+from genarm.types import Guidance
 
 
-def open_decoder(project: Project, folders: Mapping[str, Path]) -> GuidedDecoder:
+def open_decoder(project: Project, folders: Mapping[str, Path], guidance: Guidance = "sum") -> GuidedDecoder:
     """The base with the ARMs in these folders, by name. Raises what `load_decoder` raises."""
     sampling = project.params.respond.sampling
     return load_decoder(
@@ -21,6 +22,7 @@ def open_decoder(project: Project, folders: Mapping[str, Path]) -> GuidedDecoder
         speculate=sampling.speculate and bool(folders),
         device_map=project.params.base.device_map,
         compiled=sampling.compiled,
+        contrast=guidance == "contrast",
     )
 
 

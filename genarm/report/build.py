@@ -23,6 +23,7 @@ from genarm.report.cost import costs
 from genarm.report.given import ReportInput, side_name
 from genarm.report.links import links
 from genarm.report.scores import scores
+from genarm.report.strength import strength_curves
 from genarm.report.summary import decoding, limits, summaries
 from genarm.report.svg import curves, interval_strip
 from genarm.system import metric_names as names
@@ -89,6 +90,7 @@ def _view(given: ReportInput) -> dict[str, Any]:
         "scorecards": scorecards,
         "decided": {d: comparison(card, d, card.rival) for d, card in scorecards.items()},
         "strip": interval_strip,
+        "strengths": strength_curves(given),
         "scores": scores(given),
         "extremes": [extremes(cases, card) for card in given.scorecards if card.comparisons],
         "cases": cases,
@@ -115,7 +117,7 @@ def _facts(given: ReportInput, view: Mapping[str, Any]) -> dict[str, Any]:
     handed = ("decisions", "scorecards", "sampling", "weights", "cards", "train_metrics", "pair_stats")
     return {
         **{name: view[name] for name in shown},
-        **{name: getattr(given, name) for name in (*handed, "lineage")},
+        **{name: getattr(given, name) for name in (*handed, "lineage", "tuned")},
         "scores": {s.dimension: s.rows for s in view["scores"]},
         "extremes": {
             e.dimension: {"best": [c.id for c in e.best], "worst": [c.id for c in e.worst]}

@@ -42,13 +42,14 @@ def _found(project: Project, dimension: str) -> Tuned:
     asked = {JUDGE: kind.judge} | ({HELD_OUT: kind.held_out} if kind.held_out else {})
     loaded = {name: load_with_origin(judge, project.root) for name, judge in asked.items()}
     judges = {name: found.judge for name, found in loaded.items()}
-    decoder = open_decoder(project, {dimension: trained_arm(project, dimension)})
+    guidance = params.respond.guidance
+    decoder = open_decoder(project, {dimension: trained_arm(project, dimension)}, guidance)
     tokenizer, temperature = load_tokenizer(project.base), sampling.temperature
     weights = sorted(set(config.weights))
     settings = [Setting(temperature, {dimension: w} if w else {}) for w in (0.0, *weights)]
     most = (len(settings) + 1) * len(prompts) * sampling.max_new_tokens
     with counting(f"tune {dimension}", most, "tokens") as on_tokens:
-        base, *guided = sweep(prompts, decoder, tokenizer, settings, sampling, on_tokens)
+        base, *guided = sweep(prompts, decoder, tokenizer, settings, sampling, guidance, on_tokens)
         health = text_health("base", base)
         points = []
         for w, rows in zip(weights, guided, strict=True):
@@ -59,14 +60,14 @@ def _found(project: Project, dimension: str) -> Tuned:
         chosen = strength.choose(points)
         weight = chosen.weight if chosen else weights[0]
         control = Setting(strength.sharpened(temperature, weight))
-        (rows,) = sweep(prompts, decoder, tokenizer, [control], sampling, on_tokens)
+        (rows,) = sweep(prompts, decoder, tokenizer, [control], sampling, "sum", on_tokens)
     judged = over_base(prompts, base, rows, judges)
     own = text_health("challenger", rows)
     sharp = strength.sharpened_point(weight, control.temperature, own, judged[JUDGE], judged.get(HELD_OUT))
     origin = strength.base_point(health, len(prompts), temperature, held_out=HELD_OUT in judges)
     return Tuned(
         weight=weight,
-        guidance=params.respond.guidance,
+        guidance=guidance,
         source="validation",
         why=strength.explained(points, chosen),
         within_limits=chosen is not None,
