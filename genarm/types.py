@@ -196,7 +196,7 @@ class StrengthPoint:
     perplexity: float
     repetition: float
     mean_tokens: float
-    faults: Sequence[str] = ()
+    faults: Sequence[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +213,8 @@ class Tuned:
     why: str
     within_limits: bool = True
     prompts: int = 0
-    curve: Sequence[StrengthPoint] = ()  # the base, the weights in ascending order, the sharpened base
+    # The base, the weights in ascending order, the sharpened base.
+    curve: Sequence[StrengthPoint] = field(default_factory=list)
     judge: str | None = None  # who judged, as verdicts name it
     held_out_judge: str | None = None
 

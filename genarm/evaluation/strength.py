@@ -122,10 +122,12 @@ def explained(points: Sequence[StrengthPoint], chosen: StrengthPoint | None) -> 
     if chosen is None:
         return f"no weight of {len(tried)} keeps the limits of tuning on validation prompts: {left_out}"
     number = sum(not p.faults for p in tried)
-    within = f"{number} of {len(tried)} weights" if left_out else f"{len(tried)} weights"
-    best = "the only one" if number == 1 else "the best lower bound"
-    why = f"win rate {chosen.win_rate} over base, {best} among the {within} within the limits"
-    why += "" if number == 1 else f" ({lower_bound(chosen):.2f} by Wilson)"
+    why = f"win rate {chosen.win_rate} over base"
+    if number == 1:
+        why += f", the only one of {len(tried)} weights within the limits"
+    else:
+        within = f"{number} of {len(tried)}" if left_out else f"{len(tried)}"
+        why += f", the best lower bound ({lower_bound(chosen):.2f}) of the {within} weights within the limits"
     return f"{why}; left out: {left_out}" if left_out else why
 
 

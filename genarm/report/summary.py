@@ -80,10 +80,16 @@ def summaries(given: ReportInput) -> list[Summary]:
 def limits(given: ReportInput) -> list[str]:
     """What a reader must know before relying on the decisions, a sentence each."""
     found = []
-    if given.responses:
+    controls = {d: p for d, tuned in given.tuned.items() for p in tuned.curve if p.kind == "sharpened"}
+    for dimension, control in controls.items():
+        found.append(
+            f"Sharpening alone, the base at temperature {control.temperature:.2f}, wins {control.win_rate} "
+            f"over the base on {dimension}, on validation prompts; what is won beyond that was learned."
+        )
+    if given.responses and (unknown := [d for d in given.weights if d not in controls]):
         found.append(
             "No control was measured. Guidance also sharpens what the base says, and a judge may like that "
-            f"by itself; {_control(given)} would show how much."
+            f"by itself; {_control(given, unknown)} would show how much."
         )
     same = [d for d in (s.dimension for s in given.scorecards) if judged(given, d).labels_are_the_judges]
     if same:
@@ -167,12 +173,12 @@ def _ticks(conditions: Mapping[Question, Sequence[Condition]], compared: Compari
     return ticks
 
 
-def _control(given: ReportInput) -> str:
+def _control(given: ReportInput, dimensions: Sequence[str]) -> str:
     """The base at temperature T / (1 + w), by weight: what an ARM that equals the base would make of it."""
     temperature = given.sampling.get("temperature")
-    if not isinstance(temperature, int | float) or not temperature or not given.weights:
+    if not isinstance(temperature, int | float) or not temperature:
         return "the base sampled at the temperature T / (1 + weight)"
-    at = [f"{temperature / (1 + w):.2f} for {d}" for d, w in given.weights.items()]
+    at = [f"{temperature / (1 + given.weights[d]):.2f} for {d}" for d in dimensions]
     return f"the base sampled at temperature {_listed(at)}"
 
 
