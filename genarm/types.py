@@ -77,6 +77,7 @@ class ArmCard:
     warm_start: "Champion | None" = None  # the version that training started from
     chat_template: str | None = None  # base.chat_template; None where the tokenizer's own was used
     template_date: str | None = None  # the date that a template is given which would write that of today
+    guidance: Guidance = "sum"  # what the weight was tuned for: it means another thing under the other one
 
     @property
     def guides_another_model(self) -> bool:
@@ -92,6 +93,7 @@ class Champion:
     model_id: str
     adapter_sha256: str
     weight: float
+    guidance: Guidance = "sum"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,7 @@ class Provenance:
     git_commit: str | None
     weight: float  # the decoding weight it is tuned for
     warm_start: Champion | None = None  # the version it is trained on from
+    guidance: Guidance = "sum"  # what that weight is tuned for
 
 
 @dataclass(frozen=True, slots=True)

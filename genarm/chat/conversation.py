@@ -15,7 +15,7 @@ from genarm.decoding import GuidedDecoder, GuidedResponse, Piece
 from genarm.errors import ConfigError, RequestError
 from genarm.evaluation.respond import request
 from genarm.models import render
-from genarm.types import Message
+from genarm.types import Guidance, Message
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -47,9 +47,11 @@ def parse_weights(text: str, known: Collection[str]) -> dict[str, float]:
     return weights
 
 
-def format_weights(weights: Mapping[str, float]) -> str:
-    """Weights as a person types them, without the muted ones."""
-    return ", ".join(f"{name}={weight:g}" for name, weight in weights.items() if weight) or "nothing"
+def format_weights(weights: Mapping[str, float], guidance: Mapping[str, Guidance] | None = None) -> str:
+    """Weights as a person types them, without the muted ones; who guides by contrast is marked."""
+    by = {name: f" ({of})" for name, of in (guidance or {}).items() if of != "sum"}
+    shown = (f"{name}={weight:g}{by.get(name, '')}" for name, weight in weights.items() if weight)
+    return ", ".join(shown) or "nothing"
 
 
 OnText = Callable[[str, str], None]  # takes both answers so far: the base's, then the guided one
@@ -64,6 +66,7 @@ class Exchange:
     base: GuidedResponse
     guided: GuidedResponse
     pieces: tuple[Piece, ...]
+    guidance: Mapping[str, Guidance] = field(default_factory=dict)  # of each ARM that has a weight
 
 
 def reply(
@@ -73,9 +76,11 @@ def reply(
     weights: Mapping[str, float],
     sampling: SamplingConfig,
     on_text: OnText | None = None,
+    guidance: Mapping[str, Guidance] | None = None,
 ) -> Exchange:
     """The base's own answer and the guided one, drawn from one stream of random numbers.
 
+    `guidance` says what the weight of each ARM multiplies, `sum` where it does not.
     Raises RequestError where conversation and answer together are longer than the model's context.
     """
     prompt = render(tokenizer, history)
@@ -87,8 +92,9 @@ def reply(
         )
     # Each turn has its own seed, so that a question asked twice may get two answers.
     seed, session = sampling.seed + len(history), decoder.session()
+    told = {name: by for name, by in (guidance or {}).items() if name in weights}
     base = session.submit(request(prompt, {}, sampling, seed))
-    guided = session.submit(replace(request(prompt, weights, sampling, seed), return_rewards=True))
+    guided = session.submit(replace(request(prompt, weights, sampling, seed, told), return_rewards=True))
     base_text, guided_text, pieces = "", "", []
     for base_piece, guided_piece in zip_longest(base, guided):
         if base_piece:
@@ -98,7 +104,9 @@ def reply(
             pieces.append(guided_piece)
         if on_text:
             on_text(base_text, guided_text)
-    return Exchange(history[-1].content, dict(weights), base.response(), guided.response(), tuple(pieces))
+    return Exchange(
+        history[-1].content, dict(weights), base.response(), guided.response(), tuple(pieces), told
+    )
 
 
 @dataclass(slots=True)
@@ -111,11 +119,14 @@ class Chat:
     names: tuple[str, ...]
     weights: dict[str, float]
     history: list[Message] = field(default_factory=list)
+    guidance: Mapping[str, Guidance] = field(default_factory=dict)  # what each ARM was tuned for
 
     def say(self, text: str, on_text: OnText | None = None) -> Exchange:
         """Answer, and remember the guided answer. If anything is raised, the conversation stays as it was."""
         history = [*self.history, Message("user", text)]
-        exchange = reply(self.decoder, self.tokenizer, history, self.weights, self.sampling, on_text)
+        exchange = reply(
+            self.decoder, self.tokenizer, history, self.weights, self.sampling, on_text, self.guidance
+        )
         self.history = [*history, Message("assistant", exchange.guided.text)]
         return exchange
 
@@ -126,6 +137,7 @@ def exchange_values(exchange: Exchange) -> dict[str, object]:
     return {
         "prompt": exchange.prompt,
         "weights": dict(exchange.weights),
+        "guidance": dict(exchange.guidance),
         **{
             side: {
                 "text": answer.text,

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console, Group, RenderableType
@@ -16,6 +17,7 @@ from genarm.errors import ConfigError, GenarmError, ModelError
 from genarm.models import load_tokenizer
 from genarm.models.arm import CARD, read_card
 from genarm.pipeline.project import Project
+from genarm.types import ArmCard
 
 HELP = """\
 /weights positive=3,plain=1   guide with these ARMs at these weights, and with no other
@@ -57,7 +59,8 @@ def open_chat(project: Project, folders: Mapping[str, Path], weights: str) -> Ch
     from genarm.decoding import load_decoder
 
     params = project.params
-    tuned = {name: _weight(project, name, folder) for name, folder in folders.items()}
+    cards = {name: _tuned_card(project, name, folder) for name, folder in folders.items()}
+    tuned = {name: card.weight for name, card in cards.items()}
     chosen = parse_weights(weights, folders) if weights else tuned
     sampling = params.respond.sampling
     decoder = load_decoder(
@@ -68,14 +71,19 @@ def open_chat(project: Project, folders: Mapping[str, Path], weights: str) -> Ch
         batch_size=2,
         speculate=sampling.speculate,
         device_map=params.base.device_map,
+        contrast=any(card.guidance == "contrast" for card in cards.values()),
     )
-    return Chat(decoder, load_tokenizer(project.base), sampling, tuple(folders), chosen)
+    guidance = {name: card.guidance for name, card in cards.items()}
+    return Chat(decoder, load_tokenizer(project.base), sampling, tuple(folders), chosen, guidance=guidance)
 
 
-def _weight(project: Project, name: str, folder: Path) -> float:
-    """The weight that an ARM was tuned for: on a version's card, but found after a challenger's card."""
-    is_challenger = folder == project.layout.arm(name) and project.layout.tuned(name).is_file()
-    return project.tuned(name).weight if is_challenger else read_card(folder).weight
+def _tuned_card(project: Project, name: str, folder: Path) -> ArmCard:
+    """The card of an ARM with the strength that it was tuned for; a challenger's own is older than that."""
+    card = read_card(folder)
+    if folder != project.layout.arm(name) or not project.layout.tuned(name).is_file():
+        return card
+    tuned = project.tuned(name)
+    return replace(card, weight=tuned.weight, guidance=tuned.guidance)
 
 
 def run_chat(
@@ -101,7 +109,11 @@ def run_chat(
     if once is not None:
         _answer(chat, once, out, err, as_json)
         return
-    err.print(Text(f"guided by {format_weights(chat.weights)}; /help lists the commands", style="dim"))
+    err.print(
+        Text(
+            f"guided by {format_weights(chat.weights, chat.guidance)}; /help lists the commands", style="dim"
+        )
+    )
     for line in _lines(err):
         if line.startswith("/"):
             try:
@@ -131,7 +143,7 @@ def obey(chat: Chat, line: str) -> str | None:
     if command == "/weights":
         if rest.strip():
             chat.weights = parse_weights(rest, chat.names)
-        return f"guided by {format_weights(chat.weights)}"
+        return f"guided by {format_weights(chat.weights, chat.guidance)}"
     return HELP if command == "/help" else f"no command {command}\n{HELP}"
 
 
@@ -147,7 +159,7 @@ def _lines(err: Console) -> Iterator[str]:
 
 
 def _answer(chat: Chat, text: str, out: Console, err: Console, as_json: bool) -> None:
-    guide = f"guided by {format_weights(chat.weights)}"
+    guide = f"guided by {format_weights(chat.weights, chat.guidance)}"
     if as_json:
         print(json.dumps(exchange_values(chat.say(text)), ensure_ascii=False), flush=True)
     elif not out.is_terminal:
@@ -176,7 +188,9 @@ def side_by_side(base: Text, guided: Text, guide: str) -> Table:
 def finished(exchange: Exchange) -> RenderableType:
     """Both answers, the guided one coloured where guidance acted, and how far it moved from the base."""
     both = side_by_side(
-        Text(exchange.base.text), coloured(exchange), f"guided by {format_weights(exchange.weights)}"
+        Text(exchange.base.text),
+        coloured(exchange),
+        f"guided by {format_weights(exchange.weights, exchange.guidance)}",
     )
     tokens = len(exchange.base.tokens), len(exchange.guided.tokens)
     summary = f"KL(guided || base) {exchange.guided.kl:.3f} nats a token; {tokens[0]} and {tokens[1]} tokens"

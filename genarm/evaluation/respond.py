@@ -13,7 +13,7 @@ from genarm.config import SamplingConfig
 from genarm.decoding import GuidedDecoder, GuidedRequest, GuidedResponse
 from genarm.errors import RequestError
 from genarm.models import render
-from genarm.types import Prompt, Response
+from genarm.types import Guidance, Prompt, Response
 
 TRACED = 12  # prompts; a token takes 62 microseconds more, on all a per cent or two (2026-11-26)
 
@@ -28,18 +28,20 @@ def respond(
     *,
     weights: Mapping[str, float],
     sampling: SamplingConfig,
+    guidance: Guidance = "sum",
     on_tokens: Callable[[int], None] | None = None,
 ) -> list[Response]:
     """One response to each prompt, in the order of the prompts.
 
-    `weights` are those of this side, by ARM name (none for the base model); `on_tokens` is called with the
-    number of new tokens as they come. Raises RequestError naming a prompt that leaves no room for a response.
+    `weights` are those of this side, by ARM name (none for the base model), and `guidance` says what they
+    multiply; `on_tokens` is called with the number of new tokens as they come. Raises RequestError naming a
+    prompt that leaves no room for a response.
     """
     requests = []
     traced = {p.id for p in sorted(prompts, key=lambda p: p.id)[:TRACED]} if any(weights.values()) else set()
     for prompt in prompts:
         ids = prompt_ids(prompt, decoder, tokenizer, sampling)
-        asked = request(ids, weights, sampling, prompt_seed(sampling.seed, prompt))
+        asked = request(ids, weights, sampling, prompt_seed(sampling.seed, prompt), guidance)
         requests.append(replace(asked, return_rewards=prompt.id in traced))
     answers = decoder.generate(requests, on_tokens)
     return [response_of(p, answer, tokenizer) for p, answer in zip(prompts, answers, strict=True)]
@@ -94,7 +96,11 @@ def guidance_by_token(
 
 
 def request(
-    ids: Sequence[int], weights: Mapping[str, float], sampling: SamplingConfig, seed: int
+    ids: Sequence[int],
+    weights: Mapping[str, float],
+    sampling: SamplingConfig,
+    seed: int,
+    guidance: Guidance | Mapping[str, Guidance] = "sum",
 ) -> GuidedRequest:
     """A prompt's ids as a request under the configured sampling."""
     return GuidedRequest(
@@ -106,6 +112,7 @@ def request(
         max_new_tokens=sampling.max_new_tokens,
         stop=sampling.stop,
         seed=seed,
+        guidance=guidance,
     )
 
 

@@ -40,8 +40,8 @@ def sweep(
     for prompt in prompts:
         ids, seed = prompt_ids(prompt, decoder, tokenizer, sampling), prompt_seed(sampling.seed, prompt)
         for setting in settings:
-            asked = request(ids, setting.weights, sampling, seed)
-            requests.append(replace(asked, temperature=setting.temperature, guidance=guidance))
+            asked = request(ids, setting.weights, sampling, seed, guidance)
+            requests.append(replace(asked, temperature=setting.temperature))
     answers = decoder.generate(requests, on_tokens)
     return [
         [response_of(p, a, tokenizer) for p, a in zip(prompts, answers[i :: len(settings)], strict=True)]

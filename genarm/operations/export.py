@@ -85,7 +85,7 @@ def export(
         arm, beside = Path(temporary) / "arm", Path(temporary) / "export"
         store.fetch(known, found.champion(), arm)
         chosen = weight if weight is not None else found.champion().weight
-        card = dataclasses.replace(read_card(arm), weight=chosen)
+        card = dataclasses.replace(read_card(arm), weight=chosen, guidance=found.champion().guidance)
         _check_form(card, arm, form)
         if chosen == 0:
             raise ConfigError(f"{found.name} has weight 0, which is the base model", hint="give --weight")
@@ -161,13 +161,14 @@ def _write_merged(
         load_model(source, params.base.dtype, params.base.device_map),
         arm,
         card.weight,
+        guidance=card.guidance,
         prompts=_prompts(project, tokenizer),
         vocab=len(tokenizer),
         temperature=sampling.temperature,
         say=say,
     )
     say("writing the model")
-    temperature = temperature_of(card.weight, sampling.temperature)
+    temperature = temperature_of(card.weight, sampling.temperature, card.guidance)
     save(model, tokenizer, into, temperature=temperature, top_k=sampling.top_k, top_p=sampling.top_p)
     result = dataclasses.replace(result, temperature=temperature, loss=loss)
     write_text(into / "README.md", _readme(project, card, version, result))
@@ -187,7 +188,7 @@ def _prompts(project: Project, tokenizer: "PreTrainedTokenizerBase") -> list[lis
 
 
 def _readme(project: Project, card: ArmCard, version: "Version", result: Exported) -> str:
-    from genarm.operations.merged_model import scale_of
+    from genarm.operations.merged_model import scale_of, sharpness_of
 
     sampling = project.params.respond.sampling
     page = _environment().get_template("export.md.jinja")
@@ -200,7 +201,9 @@ def _readme(project: Project, card: ArmCard, version: "Version", result: Exporte
         model=tags.model_name(result.dimension),
         genarm=__version__,
         weight=result.weight,
-        scale=scale_of(result.weight),
+        guidance=card.guidance,
+        scale=scale_of(result.weight, card.guidance),
+        sharpness=sharpness_of(result.weight, card.guidance),
         dtype=project.params.base.dtype,
         name=result.folder.name,
         temperature=sampling.temperature,

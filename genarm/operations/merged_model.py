@@ -1,14 +1,18 @@
 """One model in the place of a base model and its ARM, which is near the guided policy and not equal to it.
 
-The guided policy is a product of two models, log p_base + w log p_arm, and no single set of weights gives it.
-To first order in the LoRA's change D of the weights it is one model at another temperature:
+The guided policy is a product of models, and no single set of weights gives it. To first order in the LoRA's
+change D of the weights it is one model, under the sum at another temperature:
 
     log p_arm(v)                   = log p_base(v) + J(v) D + O(D^2)
     log p_base(v) + w log p_arm(v) = (1 + w) log p_base(v) + w J(v) D + O(D^2)
                                    = (1 + w) log p_merged(v) + O(D^2)     where D is scaled by w / (1 + w)
 
-So the change is merged at scale w / (1 + w), and the model is sampled at temperature T / (1 + w). Log-
-probabilities then differ by O(D^2) and the KL by O(D^4); `Loss` says by how much for this ARM.
+    log p_base(v) + w (log p_arm(v) - log p_base(v)) = log p_base(v) + w J(v) D + O(D^2)
+                                                     = log p_merged(v) + O(D^2)      where D is scaled by w
+
+So under the sum the change is merged at scale w / (1 + w), and the model is sampled at temperature
+T / (1 + w); under contrast at scale w and temperature T, which is exact at w = 1. Log-probabilities differ by
+O(D^2) and the KL by O(D^4); `Loss` says by how much for this ARM.
 """
 
 import warnings
@@ -22,6 +26,7 @@ import torch
 from torch import Tensor
 
 from genarm.system.process import OnLine
+from genarm.types import Guidance
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -35,20 +40,26 @@ class Loss:
     """What merging loses: means over `tokens` tokens that the merged policy drew, in nats."""
 
     merged: float  # KL(guided || merged)
-    sharpened: float  # KL(guided || base at the merged temperature), what is lost without the ARM's change
+    sharpened: float  # KL(guided || base at the merged temperature), what is lost without the ARM's change;
+    # under contrast that temperature is the same, and this is `base`
     base: float  # KL(guided || base), what guidance does at all
     prompts: int
     tokens: int
 
 
-def scale_of(weight: float) -> float:
+def sharpness_of(weight: float, guidance: Guidance = "sum") -> float:
+    """How many times log p_base is in the guided policy, to first order: 1 + w, under contrast 1."""
+    return 1 + weight if guidance == "sum" else 1
+
+
+def scale_of(weight: float, guidance: Guidance = "sum") -> float:
     """What the LoRA's change is multiplied by."""
-    return weight / (1 + weight)
+    return weight / sharpness_of(weight, guidance)
 
 
-def temperature_of(weight: float, temperature: float) -> float:
+def temperature_of(weight: float, temperature: float, guidance: Guidance = "sum") -> float:
     """The temperature at which the merged model stands for the guided policy at `temperature`."""
-    return temperature / (1 + weight)
+    return temperature / sharpness_of(weight, guidance)
 
 
 def merge(
@@ -59,6 +70,7 @@ def merge(
     prompts: Sequence[Sequence[int]],
     vocab: int,
     temperature: float = 1.0,
+    guidance: Guidance = "sum",
     say: OnLine | None = None,
 ) -> "tuple[PreTrainedModel, Loss]":
     """`base` with the LoRA in `folder` merged into its weights, and what that loses on some prompts.
@@ -73,18 +85,20 @@ def merge(
         warnings.simplefilter("ignore", FutureWarning)
         model = PeftModel.from_pretrained(base, str(folder)).eval()
     sampled = temperature or 1.0
-    with _scaled(model, scale_of(weight)):
+    scale, sharpness = scale_of(weight, guidance), sharpness_of(weight, guidance)
+    with _scaled(model, scale):
         tell("answering a few prompts")
-        texts = [_continue(model, ids, temperature_of(weight, sampled)) for ids in prompts]
+        texts = [_continue(model, ids, sampled / sharpness) for ids in prompts]
     tell("comparing with the guided policy")
     reads = _reader(texts, [len(ids) for ids in prompts], vocab)
     with model.disable_adapter():
         alone = reads(model)
-    guided = [b + weight * a for b, a in zip(alone, reads(model), strict=True)]  # [t, v] a prompt
+    rest = 1 if guidance == "sum" else 1 - weight  # log p_base + w (log p_arm - log p_base)
+    guided = [rest * b + weight * a for b, a in zip(alone, reads(model), strict=True)]  # [t, v] a prompt
     for layer in _layers(model):
-        layer.scale_layer(scale_of(weight))
+        layer.scale_layer(scale)
     merged: PreTrainedModel = model.merge_and_unload(safe_merge=True)
-    sharp, near = ([(1 + weight) * scores for scores in read] for read in (alone, reads(merged)))
+    sharp, near = ([sharpness * scores for scores in read] for read in (alone, reads(merged)))
     loss = Loss(
         _mean_kl(guided, near, sampled),
         _mean_kl(guided, sharp, sampled),

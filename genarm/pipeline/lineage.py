@@ -41,6 +41,7 @@ def provenance(project: Project, dimension: str, warm_start: Champion | None) ->
         git_commit=git_commit(project.root),
         weight=1.0 if isinstance(weight, str) else weight,  # it is found once the ARM is there
         warm_start=warm_start,
+        guidance=project.params.respond.guidance,
     )
 
 

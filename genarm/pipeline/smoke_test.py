@@ -8,6 +8,8 @@ from genarm.models.arm import own_source, read_card
 from genarm.pipeline.project import Project
 from genarm.types import Message
 
+LEAST = 1e-6  # nats a token: rounding alone lets an adapter of zeros differ from the base by less
+
 
 def smoke_test(project: Project, dimension: str, folder: Path) -> None:
     """Load an ARM and let it answer once, on models whose every byte is what it was measured on.
@@ -18,14 +20,23 @@ def smoke_test(project: Project, dimension: str, folder: Path) -> None:
     from genarm.decoding import GuidedRequest, load_decoder
 
     base = project.base
-    card = read_card(folder, by_content=True)  # a version's: it has the weight that the version is used with
+    card = read_card(
+        folder, by_content=True
+    )  # a version's: it has the strength that the version is used with
     for source in {base, own_source(folder, card, base)}:
         _check_content(source)
     prompt = render(load_tokenizer(base), [Message("user", "Say hello.")])
     weights = {dimension: card.weight}
-    decoder = load_decoder(base, {dimension: folder}, dtype=project.params.base.dtype, batch_size=1)
-    (answer,) = decoder.generate([GuidedRequest(tuple(prompt), weights, max_new_tokens=8)])
-    if not answer.tokens or answer.kl <= 0:
+    decoder = load_decoder(
+        base,
+        {dimension: folder},
+        dtype=project.params.base.dtype,
+        batch_size=1,
+        contrast=card.guidance == "contrast",
+    )
+    request = GuidedRequest(tuple(prompt), weights, max_new_tokens=8, guidance=card.guidance)
+    (answer,) = decoder.generate([request])
+    if not answer.tokens or answer.kl <= LEAST:
         raise AdapterError(
             f"{folder} loads but does not guide: {len(answer.tokens)} tokens, KL to the base {answer.kl}",
             hint="train it again; an adapter of zeros is the base model",

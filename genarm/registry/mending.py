@@ -77,7 +77,8 @@ def _unfinished(store: Store, dimension: str) -> Iterator[Fault]:
 def _identity(store: Store, version: Version, stored: list[Version]) -> Iterator[Fault]:
     """The tags that say what a version is, against the card in its files."""
     in_use = any(alias in ALIASES for alias in version.aliases)
-    usable = bool(SHA256.fullmatch(version.sha256)) and version.weight is not None
+    told = version.weight is not None and version.guidance is not None
+    usable = bool(SHA256.fullmatch(version.sha256)) and told
     if usable and not in_use:  # to compare all versions would take a download each
         return
     card = stored_card(store, version)
@@ -88,6 +89,8 @@ def _identity(store: Store, version: Version, stored: list[Version]) -> Iterator
     right = {tags.ADAPTER_SHA256: card.adapter_sha256}
     if version.weight != card.weight:
         right[tags.WEIGHT] = repr(card.weight)
+    if version.guidance != card.guidance:
+        right[tags.GUIDANCE] = card.guidance
     for tag, value in right.items():
         held = version.tags.get(tag, "")
         if held != value:

@@ -12,20 +12,22 @@ import os
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeVar
 
 from genarm.decoding import GuidedDecoder, GuidedRequest, load_decoder
-from genarm.errors import AdapterError, GenarmError, RegistryError
+from genarm.errors import AdapterError, GenarmError, RegistryError, RequestError
 from genarm.models import resolve
 from genarm.models.arm import check_weights, is_full, read_card
 from genarm.registry.pyfunc_rows import Row, read_rows
 from genarm.registry.tags import CHAMPION, model_name
 from genarm.system.redact import redact
+from genarm.types import Guidance
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 class StoredArm:
@@ -38,30 +40,33 @@ class StoredArm:
             base or card.guides_id, None if base else card.guides_revision, card.chat_template
         )
         self._dimension, self._weight, self._config = card.dimension, card.weight, config
+        self._tuned = {card.dimension: card.guidance}
+        self._contrast = False  # whether what full models were trained from is loaded, too
         self._fetched: Path | None = None
         self._decoder: GuidedDecoder | None = None
         self._folders = {card.dimension: folder}
-        self._load()
+        self._load({}, contrast=card.guidance == "contrast" and is_full(folder))
 
     def answer(self, rows: Any, params: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         """One `response`, `tokens`, `finish_reason` and `kl` for each row, in order.
 
         `rows` and `params` are what `genarm.registry.pyfunc_rows` reads. The first row that gives weight to
-        another dimension loads the base model once more, together with that ARM. `kl` is the mean over the
-        tokens of KL(guided || base) in nats. Raises RequestError for a row that makes no sense, RegistryError
+        another dimension loads the base model once more, together with that ARM. Each ARM guides by what its
+        weight was tuned for, sum or contrast, unless the row says `guidance` and `other_guidance`. `kl` is
+        the mean over the tokens of KL(guided || base) in nats. Raises RequestError for a row that makes no sense, RegistryError
         where an ARM is not found, AdapterError where it does not fit the base.
         """
         data = list(rows) if isinstance(rows, Iterable) and not hasattr(rows, "__len__") else rows
         read = read_rows(data, params, self._dimension)
         weights = [self._weights(row) for row in read]
-        self._load(dict.fromkeys(name for named in weights for name in named))
+        found = {name: self._find(name) for name in _names(weights) if name not in self._folders}
+        rows_weights = list(enumerate(zip(read, weights, strict=True)))
+        guidances = [_of_row(n, self._guidance, row, named) for n, (row, named) in rows_weights]
+        folders = self._folders | found
+        contrasted = {name for guidance in guidances for name, by in guidance.items() if by == "contrast"}
+        self._load(found, contrast=any(is_full(folders[name]) for name in contrasted))
         assert self._decoder is not None
-        requests = []
-        for number, (row, named) in enumerate(zip(read, weights, strict=True)):
-            try:
-                requests.append(self._request(row, named, self._decoder))
-            except GenarmError as error:
-                raise type(error)(f"row {number}: {error.message}", hint=error.hint) from None
+        requests = [_of_row(n, self._request, row, named, guidances[n]) for n, (row, named) in rows_weights]
         return [
             {"response": r.text, "tokens": len(r.tokens), "finish_reason": r.finish_reason, "kl": r.kl}
             for r in self._decoder.generate(requests)
@@ -72,27 +77,43 @@ class StoredArm:
         given = {self._dimension: self._weight} if row.weights is None else row.weights
         return {name: weight for name, weight in given.items() if weight or name == self._dimension}
 
-    def _request(self, row: Row, weights: Mapping[str, float], decoder: GuidedDecoder) -> GuidedRequest:
+    def _guidance(self, row: Row, weights: Mapping[str, float]) -> dict[str, Guidance]:
+        """What each weight of a row multiplies: what it was tuned for, or what the row insists on."""
+        for name, weight in weights.items():
+            if weight and row.guidance not in (None, tuned := self._tuned[name]) and not row.other_guidance:
+                raise RequestError(
+                    f"the weight of {name!r} was tuned for guidance {tuned!r}, and {row.guidance!r} is asked "
+                    "for, under which it means another thing",
+                    hint="leave guidance out, or say other_guidance=True beside it",
+                )
+        return {name: row.guidance or self._tuned[name] for name in weights}
+
+    def _request(
+        self, row: Row, weights: Mapping[str, float], guidance: Mapping[str, Guidance]
+    ) -> GuidedRequest:
+        assert self._decoder is not None
         return GuidedRequest(
-            decoder.prompt(row.messages),
+            self._decoder.prompt(row.messages),
             weights,
             temperature=row.temperature,
             top_p=row.top_p,
             max_new_tokens=row.max_new_tokens,
             seed=row.seed,
+            guidance=guidance,
         )
 
-    def _load(self, names: Iterable[str] = ()) -> None:
-        """Have a decoder with the ARMs of these dimensions beside those that it has."""
-        missing = {name: self._find(name) for name in names if name not in self._folders}
-        if self._decoder is not None and not missing:
+    def _load(self, missing: dict[str, Path], *, contrast: bool) -> None:
+        """Have a decoder with these ARMs beside those that it has, and what is contrasted with full ones."""
+        if self._decoder is not None and not missing and self._contrast >= contrast:
             return
+        self._contrast |= contrast
         self._decoder = None  # two models at once may not fit
         self._decoder = load_decoder(
             self._source,
             self._folders | missing,
             dtype=os.environ.get("GENARM_DTYPE") or self._config.get("dtype", "bfloat16"),
             batch_size=int(self._config.get("batch_size", 32)),
+            contrast=self._contrast,
         )
         self._folders |= missing
 
@@ -113,6 +134,7 @@ class StoredArm:
         if not is_full(folder) and not card.guides_another_model:
             check_weights(card, self._source)
         log.info("guided by %s too: adapter %s from %s", dimension, card.adapter_sha256[:12], place)
+        self._tuned[dimension] = card.guidance
         return folder
 
     def _download(self, place: str, dimension: str) -> Path:
@@ -135,6 +157,19 @@ class StoredArm:
                 hint="set MLFLOW_TRACKING_URI to the registry that holds it, or name its folder: "
                 f'load_model(..., model_config={{"arms": {{"{dimension}": "FOLDER"}}}})',
             ) from None
+
+
+def _names(weights: Iterable[Mapping[str, float]]) -> list[str]:
+    """Every dimension that some row gives a weight, once."""
+    return list(dict.fromkeys(name for named in weights for name in named))
+
+
+def _of_row(number: int, make: Callable[..., T], *of: object) -> T:
+    """What is made of a row; an error says of which."""
+    try:
+        return make(*of)
+    except GenarmError as error:
+        raise type(error)(f"row {number}: {error.message}", hint=error.hint) from None
 
 
 def default_place(dimension: str) -> str:

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from genarm.errors import RequestError
-from genarm.types import Message, Role
+from genarm.types import Guidance, Message, Role
 
 log = logging.getLogger(__name__)
 
-# Name -> what it is without being given. No weight means the ARM's own.
+# Name -> what it is without being given. No weight means the ARM's own, and so does no guidance.
 SETTINGS: dict[str, Any] = {
     "weight": None,
     "weights": None,
@@ -24,6 +24,8 @@ SETTINGS: dict[str, Any] = {
     "top_p": 1.0,
     "max_new_tokens": 128,
     "seed": 0,
+    "guidance": None,
+    "other_guidance": False,
 }
 PROMPTS = ("prompt", "messages")
 FORMS = (
@@ -43,6 +45,8 @@ class Row:
     top_p: float
     max_new_tokens: int
     seed: int
+    guidance: Guidance | None = None  # None where what each weight was tuned for is meant
+    other_guidance: bool = False  # whether to guide by it an ARM whose weight was tuned for the other one
 
 
 def read_rows(data: Any, params: Mapping[str, Any] | None, dimension: str) -> list[Row]:
@@ -142,6 +146,8 @@ def _row(given: Mapping[str, Any], common: Mapping[str, Any], dimension: str) ->
         top_p=_number(settings["top_p"], "top_p", float),
         max_new_tokens=_number(settings["max_new_tokens"], "max_new_tokens", int),
         seed=_number(settings["seed"], "seed", int),
+        guidance=_one_of(settings["guidance"], "guidance", (None, *get_args(Guidance))),
+        other_guidance=_one_of(settings["other_guidance"], "other_guidance", (False, True)),
     )
 
 
@@ -180,6 +186,15 @@ def _weights(value: Any) -> dict[str, float]:
     if not isinstance(value, Mapping):
         raise RequestError(f"weights is {_shown(value)}", hint=example)
     return {str(name): _number(weight, f"weight of {name}", float) for name, weight in value.items()}
+
+
+def _one_of(value: Any, name: str, known: Sequence[Any]) -> Any:
+    """A value that must be one of few."""
+    for one in known:
+        if value == one:
+            return one
+    words = " or ".join(repr(one) for one in known if one is not None)
+    raise RequestError(f"{name} is {_shown(value)}", hint=f"it is {words}")
 
 
 def _number(value: Any, name: str, kind: type) -> Any:

@@ -14,6 +14,8 @@ TYPES = {
     "top_p": "double",
     "max_new_tokens": "long",
     "seed": "long",
+    "guidance": "string",
+    "other_guidance": "boolean",
 }
 COLUMNS = {"response": "string", "tokens": "long", "finish_reason": "string", "kl": "double"}
 EXAMPLE = (["Tell me about rain."], {"max_new_tokens": 32, "seed": 1})

@@ -27,11 +27,12 @@ from genarm.registry.pages import model_page, training_page
 from genarm.registry.record import metrics_text
 from genarm.registry.store import Store, translates_errors
 from genarm.registry.tags import model_name
+from genarm.registry.trial import is_used_otherwise, put_on_trial, use_tags
 from genarm.registry.user import user_name
-from genarm.registry.version_page import refresh_pages, version_page
-from genarm.registry.versions import Version, aliases, find, flatten, point, run_of, set_tag
+from genarm.registry.version_page import version_page
+from genarm.registry.versions import Version, find, flatten, run_of
 from genarm.system.metric_names import EVALUATION_LOSS, LOSS, POSITION, STEP, is_evaluation_row
-from genarm.types import ArmCard
+from genarm.types import ArmCard, Guidance
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -46,13 +47,15 @@ def register(
     arm_folder: Path,
     *,
     weight: float | None = None,
+    guidance: Guidance | None = None,
     metrics: Mapping[str, float],
     curves: Sequence[Mapping[str, float]] = (),
     lineage: Mapping[str, str] | None = None,
 ) -> int:
     """The version number of an ARM; the version is created when its adapter hash is new.
 
-    `weight` is the decoding weight it is judged at, the card's where it is None. `curves` are rows with a
+    `weight` is the decoding weight it is judged at, and `guidance` what that weight multiplies; the card's
+    where they are None. `curves` are rows with a
     `step`. `lineage` maps names (`dvc stage`, `git dirty`, `flow run`, ...) to values, which become tags
     beside those of the card. Raises AdapterError where the folder is altered or of another dimension.
     """
@@ -64,18 +67,20 @@ def register(
         )
     if weight is not None:
         card = dataclasses.replace(card, weight=weight)
+    if guidance is not None:
+        card = dataclasses.replace(card, guidance=guidance)
     with store.lock() as held:
         version = find(held, dimension, card.adapter_sha256)
         if version is None:
             _create(held, card, arm_folder, metrics, curves, _lineage(card, lineage or {}))
             version = find(held, dimension, card.adapter_sha256)
             assert version is not None, "the version that was just created is not found"
-        elif not has_files(held, version) or _has_new_weight(held, version, card.weight):
+        elif not has_files(held, version) or is_used_otherwise(held, version, card):
             upload(held, card, arm_folder, version.model_id, version.run_id, version)
         else:
             known = held.experiment(tags.TRAIN_EXPERIMENT)
             _discard_unfinished(held, known, card.adapter_sha256, registered=version.run_id or "gone")
-        _put_on_trial(held, version, card.weight)
+        put_on_trial(held, version, card)
         run = run_of(held, version)
         if run and run.info.status == "RUNNING" and logged_model(held, version.model_id):
             # MLflow's page of the model finds its version by this; the status says that nothing is missing.
@@ -153,7 +158,7 @@ def _lineage(card: ArmCard, given: Mapping[str, str]) -> dict[str, str]:
         tags.WARM_START: card.warm_start and f"version {card.warm_start.version}",
         tags.WARM_START_SHA256: card.warm_start and card.warm_start.adapter_sha256,
         tags.BETA: repr(card.beta),
-        tags.WEIGHT: repr(card.weight),
+        **use_tags(card),
     }
     # What the card says was true when the ARM was trained: a caller can add to it, not change it.
     result = {tag: value for tag, value in of_card.items() if value}
@@ -270,23 +275,3 @@ def _ensure_registered_model(store: Store, dimension: str) -> None:
     name = model_name(dimension)
     if not store.client.search_registered_models(f"name = '{name}'", max_results=1):
         store.client.create_registered_model(name, {tags.DIMENSION: dimension}, model_page(dimension))
-
-
-def _has_new_weight(store: Store, version: Version, weight: float) -> bool:
-    """Whether it is tried at another weight than the stored one; the champion's weight is settled."""
-    settled = aliases(store, version.dimension).get(tags.CHAMPION) == version.number
-    return not settled and version.tags.get(tags.WEIGHT) != repr(weight)
-
-
-def _put_on_trial(store: Store, version: Version, weight: float) -> None:
-    """Set the alias `challenger` and the weight it is tried at; neither for the champion itself."""
-    numbers = aliases(store, version.dimension)
-    if numbers.get(tags.CHAMPION) == version.number:
-        if tags.CHALLENGER in numbers:
-            point(store, version.dimension, tags.CHALLENGER, 0)
-        return
-    if version.tags.get(tags.WEIGHT) != repr(weight):
-        set_tag(store, version, tags.WEIGHT, repr(weight))
-        refresh_pages(store, version.dimension, (version.number,))
-    if numbers.get(tags.CHALLENGER) != version.number:
-        point(store, version.dimension, tags.CHALLENGER, version.number)

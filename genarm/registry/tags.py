@@ -66,6 +66,7 @@ DTYPE = "genarm.dtype"
 QUANTISE = "genarm.quantise"
 BETA = "genarm.beta"
 WEIGHT = "genarm.weight"  # the decoding weight it is tried at
+GUIDANCE = "genarm.guidance"  # what that weight is tuned for: sum or contrast; without it, sum
 
 # Where an ARM comes from
 GIT_COMMIT = "genarm.git_commit"

@@ -8,14 +8,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from genarm.errors import RegistryError
 from genarm.registry import tags
 from genarm.registry.mlflow_errors import ABSENT, INVALID, passing_over
 from genarm.registry.store import Store
 from genarm.registry.tags import model_name
-from genarm.types import Champion
+from genarm.types import Champion, Guidance
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -60,13 +60,21 @@ class Version:
             return None
         return weight if math.isfinite(weight) and weight >= 0 else None
 
+    @property
+    def guidance(self) -> Guidance | None:
+        """What that weight was tuned for, `sum` where no tag says it; None where the tag is neither."""
+        said = self.tags.get(tags.GUIDANCE, "sum")
+        return next((known for known in get_args(Guidance) if known == said), None)
+
     def champion(self) -> Champion:
         """The version as an entry of `champions.json`. Raises RegistryError where its tags do not say it."""
         if not SHA256.fullmatch(self.sha256):
             raise self._unusable(tags.ADAPTER_SHA256)
         if self.weight is None:
             raise self._unusable(tags.WEIGHT)
-        return Champion(self.number, self.model_id, self.sha256, self.weight)
+        if self.guidance is None:
+            raise self._unusable(tags.GUIDANCE)
+        return Champion(self.number, self.model_id, self.sha256, self.weight, self.guidance)
 
     def _unusable(self, tag: str) -> RegistryError:
         value = self.tags.get(tag)

@@ -144,6 +144,7 @@ def train_arm(
         warm_start=provenance.warm_start,
         chat_template=base.chat_template,
         template_date=pinned_date(tokenizer.chat_template),
+        guidance=provenance.guidance,
     )
     if is_main_process():
         with disk_errors_named(out):

@@ -10,7 +10,7 @@ from genarm.pipeline.decoder import open_decoder, trained_arm
 from genarm.pipeline.project import Fetch, Project
 from genarm.system.files import write_json, write_rows
 from genarm.system.progress import counting
-from genarm.types import Response, Side
+from genarm.types import Guidance, Response, Side
 
 
 def respond(project: Project, side: Side, dimension: str | None, fetch: Fetch) -> list[Response]:
@@ -27,11 +27,11 @@ def respond(project: Project, side: Side, dimension: str | None, fetch: Fetch) -
         first = next(iter(params.dimensions))
         raise GenarmError(f"genarm respond {side} needs a dimension", hint=f"genarm respond {side} {first}")
     elif side == "challenger":
-        folder = trained_arm(project, params.known(dimension))
-        responses = _answer(project, {dimension: folder}, {dimension: project.tuned(dimension).weight})
+        folder, tuned = trained_arm(project, params.known(dimension)), project.tuned(dimension)
+        responses = _answer(project, {dimension: folder}, {dimension: tuned.weight}, tuned.guidance)
     elif champion := project.champions().get(params.known(dimension)):
         folder = fetch(dimension, champion, layout.champion_arm(dimension))
-        responses = _answer(project, {dimension: folder}, {dimension: champion.weight})
+        responses = _answer(project, {dimension: folder}, {dimension: champion.weight}, champion.guidance)
     write_rows(layout.responses(side, dimension), responses)
     if responses:
         seconds = time.monotonic() - started
@@ -39,9 +39,11 @@ def respond(project: Project, side: Side, dimension: str | None, fetch: Fetch) -
     return responses
 
 
-def _answer(project: Project, folders: dict[str, Path], weights: dict[str, float]) -> list[Response]:
+def _answer(
+    project: Project, folders: dict[str, Path], weights: dict[str, float], guidance: Guidance = "sum"
+) -> list[Response]:
     sampling = project.params.respond.sampling
-    decoder = open_decoder(project, folders)
+    decoder = open_decoder(project, folders, guidance)
     prompts = project.prompts()
     title = f"respond, guided by {', '.join(folders)}" if folders else "respond, unguided"
     with counting(title, len(prompts) * sampling.max_new_tokens, "tokens") as on_tokens:
@@ -51,5 +53,6 @@ def _answer(project: Project, folders: dict[str, Path], weights: dict[str, float
             load_tokenizer(project.base),
             weights=weights,
             sampling=sampling,
+            guidance=guidance,
             on_tokens=on_tokens,
         )
