@@ -29,7 +29,7 @@ from genarm.cli.export import export
 from genarm.cli.init import init, options
 from genarm.cli.params import params
 from genarm.cli.runs import data, run
-from genarm.cli.tuning import tune
+from genarm.cli.tuning import front, tune
 from genarm.errors import Busy, GenarmError, StaleDecision
 from genarm.system.redact import redact
 from genarm.system.utf8 import ensure_utf8
@@ -84,6 +84,7 @@ def train(dimension: Dimension, as_json: Json = False) -> None:
 
 
 app.command()(tune)
+app.command()(front)
 
 
 @app.command()

@@ -27,7 +27,7 @@ def sweep(
     tokenizer: "PreTrainedTokenizerBase",
     settings: Sequence[Setting],
     sampling: SamplingConfig,
-    guidance: Guidance = "sum",
+    guidance: Guidance | Mapping[str, Guidance] = "sum",
     on_tokens: Callable[[int], None] | None = None,
 ) -> list[list[Response]]:
     """The responses by setting, each in the order of the prompts; `sampling` says all but the temperature.

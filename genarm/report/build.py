@@ -49,9 +49,9 @@ def build_report(given: ReportInput, folder: Path) -> Path:
 
     Raises DataError where the counts of the pairs are not all there.
     """
-    view, environment = _view(given), _environment()
+    view, pages_of = _view(given), environment()
     try:
-        pages = {name: environment.get_template(template).render(view) for name, template in PAGES.items()}
+        pages = {name: pages_of.get_template(template).render(view) for name, template in PAGES.items()}
     except UndefinedError as error:  # all else that is shown was read as a noun
         raise DataError(
             f"a stats.json in artifacts/pairs lacks a field: {error.message}",
@@ -63,16 +63,17 @@ def build_report(given: ReportInput, folder: Path) -> Path:
     return folder / "report.html"
 
 
-def _environment() -> Environment:
-    environment = Environment(
+def environment() -> Environment:
+    """The templates, with the filters that numbers and texts are shown by."""
+    made = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=lambda name: name is not None and name.endswith(".html"),  # a model may write anything
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update({name: getattr(numbers, name) for name in FILTERS})
-    return environment
+    made.filters.update({name: getattr(numbers, name) for name in FILTERS})
+    return made
 
 
 def _view(given: ReportInput) -> dict[str, Any]:
