@@ -31,8 +31,8 @@ def front_picture(mixtures: Sequence[Mixture], across: str, up: str) -> Markup:
         if not mixture.weights:
             marks.append(Mark(x, y, "origin", label=mixture.name, below=True))
             continue
-        kind = "judge" if mixture.on_front else "held-out"
+        kind = "mixture" if mixture.on_front else "mixture beaten"
         at = mixture.win_rates[up].interval, mixture.win_rates[across].interval
-        marks.append(Mark(x, y, kind, *at, label=mixture.name))
+        marks.append(Mark(x, y, kind, *at, label=mixture.name, right=True))
     axes = Plane(f"win rate on {across}", f"win rate on {up}", (0.5,), (0.5,), x_half=True)
     return plane(axes, marks, [("judge", joined)])

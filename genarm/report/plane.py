@@ -13,6 +13,7 @@ from markupsafe import Markup, escape
 from genarm.report.svg import ticks
 
 WIDTH, HEIGHT = 600, 330  # of the picture, in its own units
+LETTER = 6.6  # the width of a letter of a label, about
 LEFT, RIGHT, TOP, BOTTOM = 46, 16, 14, 42  # margins that hold tick labels and names
 
 
@@ -26,7 +27,8 @@ class Mark:
     y_interval: tuple[float, float] | None = None
     x_interval: tuple[float, float] | None = None
     label: str = ""
-    below: bool = False  # where the label stands
+    below: bool = False  # whether the label stands below the point, and not above
+    right: bool = False  # and right of it, where that edge leaves room
     ringed: bool = False  # the one that is chosen
 
 
@@ -148,8 +150,9 @@ class _Frame:
             parts.append(f'<circle class="ring" cx="{x}" cy="{y}" r="9"/>')
         parts.append(f'<circle class="{kind}" cx="{x}" cy="{y}" r="4.5"/>')
         if mark.label:
-            # Left of the point, where no rising line runs; right of it where the left edge is near.
-            start = x < LEFT + 60
+            # A rising line leaves the left free, a falling one the right.
+            wide = 12 + LETTER * len(mark.label)
+            start = x + wide < WIDTH if mark.right else x - wide < 0
             at = f'x="{x + 10 if start else x - 10}" y="{y + (16 if mark.below else -8)}"'
             anchor = "" if start else ' text-anchor="end"'
             parts.append(f'<text class="label" {at}{anchor}>{escape(mark.label)}</text>')
