@@ -31,10 +31,10 @@ if TYPE_CHECKING:
     from decode_models import Job, Models
 
 CPU_ROWS = (
-    "hf_base", "hf_processor", "hf_processor4", "base", "shared1", "shared2", "shared4", "shared1_all",
-    "shared4_all", "separate1", "strong_base", "guided_strong", "spec_guided",
+    "hf_base", "hf_processor", "hf_processor4", "base", "shared1", "contrast1", "shared2", "shared4",
+    "shared1_all", "shared4_all", "separate1", "strong_base", "guided_strong", "spec_guided",
 )  # fmt: skip
-GPU_ROWS = ("base", "shared1", "shared4")
+GPU_ROWS = ("base", "shared1", "contrast1", "shared4")
 VARIED_ROWS = ("hf_base", "base")
 STRONG_ROWS = CPU_ROWS[-3:]  # at batch 1 alone
 SLOW = ("shared4_all",)  # left out of a quick run

@@ -20,6 +20,7 @@ from genarm.decoding.engine.speculative import SpeculativePolicy
 from genarm.decoding.runner.build_trunk import build_trunk
 from genarm.decoding.runner.ensemble import Part
 from genarm.decoding.runner.trunk import Trunk
+from genarm.types import Guidance
 
 Row = Callable[[Job], int]
 ACCEPTANCE = 0.8  # wanted of the guided draft
@@ -31,6 +32,8 @@ SHARED = {
     "shared1_all": (1, True),
     "shared4_all": (4, True),
 }  # fmt: skip  ARMs, and whether they adapt all layers
+
+CONTRAST = {"contrast1": "shared1"}  # the same engine, by the other guidance
 
 
 class ArmProcessor(LogitsProcessor):
@@ -73,7 +76,9 @@ def hugging_face(
     return answer
 
 
-def ours(engine: Engine, *, temperature: float = 1.0) -> Callable[[Job], list[list[int]]]:
+def ours(
+    engine: Engine, *, temperature: float = 1.0, guidance: Guidance = "sum"
+) -> Callable[[Job], list[list[int]]]:
     """All requests at once, every ARM of the engine at weight 1."""
     weights = dict.fromkeys(engine.arms, 1.0)
 
@@ -87,6 +92,7 @@ def ours(engine: Engine, *, temperature: float = 1.0) -> Callable[[Job], list[li
                     seed=seed,
                     max_new_tokens=length,
                     ignore_eos=True,
+                    guidance=guidance,
                 )
                 for seed, (prompt, length) in enumerate(zip(job.prompts, job.lengths, strict=True))
             ]
@@ -130,7 +136,9 @@ class Rows:
         if name.startswith("hf_"):
             arms = {"hf_base": 0, "hf_processor": 1, "hf_processor4": 4}[name]
             return hugging_face(self.models.original, self._merged[:arms], self.slots, sample=not greedy)
-        return ours(self.engine(name), temperature=0.0 if greedy else 1.0)
+        guidance: Guidance = "contrast" if name in CONTRAST else "sum"
+        engine = self.engine(CONTRAST.get(name, name))
+        return ours(engine, temperature=0.0 if greedy else 1.0, guidance=guidance)
 
     def engine(self, name: str) -> Engine:
         """The engine that answers for a row of ours."""

@@ -107,7 +107,11 @@ def params(base: Path) -> dict[str, object]:
         },
         "pairs": {"validation": 0.1, "evaluation": 0.4},
         "train": train | {"lora": {"layers": 2, "rank": 4, "alpha": 8}},
-        "respond": {"prompts": 40, "sampling": {"max_new_tokens": 12, "batch_size": 40, "top_p": 1.0}},
+        "respond": {
+            "prompts": 40,
+            "guidance": "sum",
+            "sampling": {"max_new_tokens": 12, "batch_size": 40, "top_p": 1.0},
+        },
         "decide": {"alpha": 0.05, "min_gain": 0.01, "margin": 0.49, "max_health_ratio": 1000.0},
     }
 

@@ -21,7 +21,7 @@ from genarm.pipeline.stage_names import PAIRS, TRAIN, measuring_stages, stage_of
 from genarm.pipeline.stage_summary import title_of
 from genarm.report.closing import outcomes
 from genarm.system import env
-from genarm.types import Champion, Decision
+from genarm.types import Champion, Decision, Guidance
 
 from . import crashed, tasks
 from .plain_errors import log_plainly
@@ -60,7 +60,8 @@ def align(root: str | None = None, promote: bool = True) -> list[Decision]:
                     decided[dimension] = tasks.promote(project, decision, carry_out=promote)
             tasks.snapshot(project)
         asked = {d: config.weight for d, config in project.params.dimensions.items()}
-        decisions = [decided.get(d) or same(d, in_use[d], asked[d]) for d in dimensions]
+        by = project.params.respond.guidance
+        decisions = [decided.get(d) or same(d, in_use[d], asked[d], by) for d in dimensions]
         tasks.publish(project, decisions)
     outcome = outcomes(decisions, promote)
     name_run(f"align: {outcome}")
@@ -88,7 +89,9 @@ def open_project(root: str | None) -> Project:
     return project
 
 
-def same(dimension: str, champion: Champion, weight: float | Literal["tuned"]) -> Decision:
+def same(
+    dimension: str, champion: Champion, weight: float | Literal["tuned"], guidance: Guidance = "sum"
+) -> Decision:
     """Nothing to decide: the trained ARM is the version in use, byte for byte. `weight` is of params.yaml."""
     reasons = [
         f"{dimension}: the adapter {champion.adapter_sha256[:12]} is version {champion.version} already"
@@ -97,6 +100,11 @@ def same(dimension: str, champion: Champion, weight: float | Literal["tuned"]) -
         reasons.append(
             f"{dimension}: it stays at weight {champion.weight:g}; "
             f"the {weight:g} of params.yaml is for the next ARM"
+        )
+    if champion.guidance != guidance:
+        reasons.append(
+            f"{dimension}: it stays with guidance {champion.guidance}, which its weight was tuned for; "
+            f"the {guidance} of params.yaml is for the next ARM"
         )
     return Decision(dimension, "same", reasons, champion.adapter_sha256, champion)
 

@@ -47,13 +47,17 @@ class ArmLogits:
 def learned(logits: Tensor, start: Tensor) -> Tensor:
     """The logits of an ARM less those of its start, both [..., v], in float32.
 
-    Nothing was learned of a token that the start rules out: its difference is 0, and the base decides. A
-    start that overflowed is no number, so that it is told and not taken for a token that the ARM rules out.
+    Nothing was learned of a token that the start rules out: log p_arm - log p_start counts as 0 there, and
+    the base decides. A start that overflowed is no number, so that it is told and not taken for a token that
+    the ARM rules out.
     """
-    start = start.float()
+    logits, start = logits.float(), start.float()
     ruled_out = start == -torch.inf
-    start = start.nan_to_num(nan=torch.nan, posinf=torch.nan, neginf=-torch.inf)
-    return (logits.float() - start).masked_fill_(ruled_out, 0)
+    difference = logits - start.nan_to_num(nan=torch.nan, posinf=torch.nan, neginf=-torch.inf)
+    if start.is_cpu and not bool(ruled_out.any()):  # on a GPU the answer would have to be waited for
+        return difference
+    normalisers = logits.logsumexp(-1, keepdim=True) - start.logsumexp(-1, keepdim=True)
+    return torch.where(ruled_out, normalisers, difference)
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,8 +53,8 @@ class StoredArm:
         `rows` and `params` are what `genarm.registry.pyfunc_rows` reads. The first row that gives weight to
         another dimension loads the base model once more, together with that ARM. Each ARM guides by what its
         weight was tuned for, sum or contrast, unless the row says `guidance` and `other_guidance`. `kl` is
-        the mean over the tokens of KL(guided || base) in nats. Raises RequestError for a row that makes no sense, RegistryError
-        where an ARM is not found, AdapterError where it does not fit the base.
+        the mean over the tokens of KL(guided || base) in nats. Raises RequestError for a row that makes no
+        sense, RegistryError where an ARM is not found, AdapterError where it does not fit the base.
         """
         data = list(rows) if isinstance(rows, Iterable) and not hasattr(rows, "__len__") else rows
         read = read_rows(data, params, self._dimension)
@@ -106,15 +106,16 @@ class StoredArm:
         """Have a decoder with these ARMs beside those that it has, and what is contrasted with full ones."""
         if self._decoder is not None and not missing and self._contrast >= contrast:
             return
-        self._contrast |= contrast
+        contrast |= self._contrast
         self._decoder = None  # two models at once may not fit
         self._decoder = load_decoder(
             self._source,
             self._folders | missing,
             dtype=os.environ.get("GENARM_DTYPE") or self._config.get("dtype", "bfloat16"),
             batch_size=int(self._config.get("batch_size", 32)),
-            contrast=self._contrast,
+            contrast=contrast,
         )
+        self._contrast = contrast
         self._folders |= missing
 
     def _find(self, dimension: str) -> Path:

@@ -21,6 +21,7 @@ from decode_rows import ArmProcessor, Rows, counted, hugging_face  # noqa: E402
 from strong_base import StrongBase  # noqa: E402
 
 ALONE = {"hf_base", "hf_processor", "hf_processor4", "base", "shared1", "shared2", "shared4", "shared1_all"}
+ALONE |= {"contrast1"}
 STRONG = {"strong_base_b1", "guided_strong_b1", "spec_guided_b1", "acceptance"}
 
 
@@ -53,7 +54,7 @@ def test_a_shape_of_random_weights_runs(tmp_path):
     arguments = ["--shape=tiny", "--device=cpu", "--new=2", "--batches=1,2", "--repeats=1", "--prompt=4"]
     run(*arguments, f"--json={file}")
     figures = json.loads(file.read_text())
-    rows = ("base", "shared1", "shared4", "limit_shared1", "limit_shared4")
+    rows = ("base", "shared1", "contrast1", "shared4", "limit_shared1", "limit_shared4")
     assert set(figures) == {f"{row}_b{size}" for row in rows for size in (1, 2)}
     assert all(value > 0 for value in figures.values())
 

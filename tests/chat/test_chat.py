@@ -97,6 +97,26 @@ def test_both_answers_are_what_the_plain_loop_gives(toy, arms, decoder):
     assert base.tokens != guided.tokens
 
 
+def test_each_arm_guides_by_what_it_was_tuned_for(toy, arms, project, monkeypatch):
+    """By the card; an ARM that is muted or not named needs no word."""
+    cards = {n: replace(read_card(f), guidance="contrast" if n == "kind" else "sum") for n, f in arms.items()}
+    monkeypatch.setattr(chat, "read_card", lambda folder: cards[folder.name])
+    talk = chat.open_chat(
+        project, {n: project.root / "artifacts" / "arms" / n for n in arms}, "kind=0.8,curt=0.5"
+    )
+    exchange = talk.say("hello")
+    prompt = tuple(render(toy.tokenizer, [Message("user", "hello")]))
+    loaded = {name: as_peft_loads_it(toy.model, folder) for name, folder in arms.items()}
+    asked = GuidedRequest(
+        prompt, {"kind": 0.8, "curt": 0.5}, max_new_tokens=12, seed=6, guidance={"kind": "contrast"}
+    )
+    assert exchange.guided.tokens == plain_loop(toy.model, loaded, asked)[0]
+    assert chat.finished(exchange).renderables[0].columns[1]._cells[0].title == (
+        "guided by kind=0.8 (contrast), curt=0.5"
+    )
+    assert chat.exchange_values(exchange)["guidance"] == {"kind": "contrast", "curt": "sum"}
+
+
 def test_the_conversation_goes_on_from_the_guided_answer(talk):
     first = talk.say("one")
     second = talk.say("two")

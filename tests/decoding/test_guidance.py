@@ -1,5 +1,7 @@
 """The equation, worked by hand."""
 
+import dataclasses
+
 import pytest
 import torch
 from torch.testing import assert_close
@@ -62,6 +64,56 @@ def test_without_an_arm_the_guided_policy_is_the_base_to_the_last_digit():
     base_logprob, guided_logprob, divergence = Scores.of(base, []).measure(torch.tensor([1, 0]))
     assert torch.equal(base_logprob, guided_logprob) and torch.equal(divergence, torch.zeros(2))
     assert_close(base_logprob, logs([0.8, 0.5]))
+
+
+@pytest.mark.parametrize(
+    ("base", "arm", "start", "guided", "kl"),
+    [
+        # weight 1: (.2 * .8/.2, .8 * .2/.8) = the ARM, KL .8 ln 4 + .2 ln(1/4) = .6 ln 4
+        ([0.2, 0.8], [0.8, 0.2], [0.2, 0.8], [0.8, 0.2], 0.83178),
+        # another start: (.2 * .8/.4, .8 * .2/.6) = (.4, .2667) / .6667; KL .6 ln 3 - .4 ln 2
+        ([0.2, 0.8], [0.8, 0.2], [0.4, 0.6], [0.6, 0.4], 0.38191),
+        # an ARM that learned nothing; a token that both rule out is the base's to give
+        ([0.2, 0.3, 0.5], [0.5, 0.0, 0.5], [0.5, 0.0, 0.5], [0.2, 0.3, 0.5], 0.0),
+        # one that the ARM alone rules out: (.2 * 2, 0, .5) / .9; KL (4/9) ln(20/9) + (5/9) ln(10/9)
+        ([0.2, 0.3, 0.5], [0.5, 0.0, 0.5], [0.25, 0.25, 0.5], [4 / 9, 0.0, 5 / 9], 0.41342),
+        # and one that the base rules out, which is its start
+        ([0.5, 0.5, 0.0], [0.25, 0.75, 0.0], [0.5, 0.5, 0.0], [0.25, 0.75, 0.0], 0.13081),
+    ],
+)
+def test_contrast_by_hand(base, arm, start, guided, kl):
+    """Logits, so each model's may be off by a constant of its own."""
+    contrasted = dataclasses.replace(
+        arm_logits([0], [1.0], [arm], shift=-3.0), start=logs([start]) + 2, contrast=torch.tensor([0])
+    )
+    scores = Scores.of(logs([base]) + 7, [contrasted])
+    assert_close(scores.full, torch.tensor([guided]))
+    base_logprob, guided_logprob, divergence = scores.measure(torch.tensor([0]))
+    assert_close(base_logprob.exp(), torch.tensor([base[0]]))
+    assert_close(guided_logprob.exp(), torch.tensor([guided[0]]))
+    assert_close(divergence, torch.tensor([kl]), atol=2e-5, rtol=0)
+
+
+def test_requests_that_contrast_leave_the_others_their_very_numbers():
+    """Of three requests the second contrasts, and its start rules a token out."""
+    base = torch.randn(3, 5, generator=torch.Generator().manual_seed(0))
+    arm = ArmLogits("a", torch.arange(3), torch.tensor([0.3, 0.3, 0.7]), base.flip(-1).log_softmax(-1))
+    start = torch.tensor([[1.0, 2.0, -torch.inf, 0.0, 1.0]]).log_softmax(-1)
+    mixed = Scores.of(base, [dataclasses.replace(arm, start=start, contrast=torch.tensor([1]))])
+    summed = Scores.of(base, [arm])
+    assert torch.equal(mixed.total[[0, 2]], summed.total[[0, 2]])
+    want = base[1] + 0.3 * (arm.logits[1] - start[0])
+    want[2] = base[1, 2]
+    assert_close(mixed.total[1], want)
+
+
+def test_a_start_that_is_no_number_is_told():
+    for broken in (torch.inf, torch.nan):
+        start = torch.tensor([[1.0, broken]])
+        arm = dataclasses.replace(
+            arm_logits([0], [1.0], [[0.5, 0.5]]), start=start, contrast=torch.tensor([0])
+        )
+        assert not torch.isfinite(Scores.of(logs([[0.5, 0.5]]), [arm]).measure(torch.tensor([0]))[2]).all()
 
 
 def test_divergence_is_never_below_zero():

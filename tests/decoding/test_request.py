@@ -46,6 +46,9 @@ def decoder(toy):
         ({"prompt": {"input_ids": [1]}}, "the prompt is a dict, not token ids"),
         ({"prompt": torch.tensor([1, 2])}, r"the prompt is a Tensor.*prompt.tolist\(\)"),
         ({"prompt": torch.tensor([1, 2]).unbind()}, "holds a Tensor, which is no token id"),
+        ({"guidance": "difference"}, 'guidance is \'difference\'.*"sum", "contrast"'),
+        ({"guidance": {"a": None}}, "guidance is None"),
+        ({"guidance": "contrast", "weights": {"a": -0.5}}, "weight of ARM 'a' is -0.5"),
     ],
 )
 def test_a_request_that_makes_no_sense_is_refused(wrong, message):
@@ -57,6 +60,10 @@ def test_a_request_that_makes_no_sense_is_refused(wrong, message):
     ("request_", "message"),
     [
         (GuidedRequest((1,), {"c": 1.0}), "request 1 names ARM 'c'.*loaded ARMs: a, b"),
+        (
+            GuidedRequest((1,), guidance={"c": "sum"}),
+            "request 1 says the guidance of ARM 'c'.*loaded ARMs: a, b",
+        ),
         (GuidedRequest((1,) * 30, max_new_tokens=3), "request 1: 30 prompt tokens and 3 new .*context of 32"),
         (GuidedRequest((1, 10), max_new_tokens=1), r"request 1: .*\[1, 10\], the tokenizer has 10"),
     ],

@@ -24,15 +24,16 @@ def lora(folder, model, size):
     return folder
 
 
-@pytest.mark.parametrize("weight", [0.3, 2.0])
-def test_the_loss_falls_much_faster_than_what_guidance_does(tmp_path, weight):
+@pytest.mark.parametrize(("guidance", "weight"), [("sum", 0.3), ("sum", 2.0), ("contrast", 0.4)])
+def test_the_loss_falls_much_faster_than_what_guidance_does(tmp_path, guidance, weight):
     model = toy_model().double()
     losses = []
     for size in (0.1, 0.025):
         folder = lora(tmp_path / str(size), model, size)
-        _, loss = merge(copy.deepcopy(model), folder, weight, prompts=PROMPTS, vocab=261)
+        _, loss = merge(copy.deepcopy(model), folder, weight, prompts=PROMPTS, vocab=261, guidance=guidance)
         losses.append(loss)
-    assert all(0 < loss.merged < loss.sharpened < loss.base for loss in losses)
+    assert all(0 < loss.merged < loss.sharpened <= loss.base for loss in losses)
+    assert all((loss.sharpened == loss.base) == (guidance == "contrast") for loss in losses)
     # Of log-probabilities that differ by O(D^2) the KL is O(D^4): a quarter of D gives about 4^-4 of it.
     assert 4**3 < losses[0].merged / losses[-1].merged < 4**5
 
@@ -57,3 +58,12 @@ def test_what_is_merged_is_the_scaled_change(tmp_path):
     before, full, now = (m.get_parameter(name).detach() for m in (model, arm, merged))
     torch.testing.assert_close(now - before, 0.75 * (full - before), rtol=1e-4, atol=1e-6)
     assert not any("lora" in name for name, _ in merged.named_parameters()) and loss.tokens > 2
+
+
+def test_under_contrast_the_whole_change_is_the_guided_policy(tmp_path):
+    """At weight 1 nothing is lost, and at no weight is the temperature another one."""
+    model = toy_model().double()
+    folder = lora(tmp_path, model, 1.0)
+    _, loss = merge(copy.deepcopy(model), folder, 1.0, prompts=PROMPTS, vocab=261, guidance="contrast")
+    assert loss.merged < 1e-9 < 0.1 < loss.base == loss.sharpened
+    assert (scale_of(0.4, "contrast"), temperature_of(0.4, 0.8, "contrast")) == (0.4, 0.8)

@@ -67,6 +67,8 @@ EDITS: dict[str, tuple[Edit, str]] = {
     "hash deleted": (tagged(2, tags.ADAPTER_SHA256, None), "its files say"),
     "hash of an unused version": (tagged(1, tags.ADAPTER_SHA256, "no hash"), "its files say"),
     "weight is no number": (tagged(2, tags.WEIGHT, "much"), "'much', its files say '1.5'"),
+    "guidance is none": (tagged(2, tags.GUIDANCE, "both"), "'both', its files say 'sum'"),
+    "guidance is the other": (tagged(2, tags.GUIDANCE, "contrast"), "'contrast', its files say 'sum'"),
     "weight is not finite": (tagged(2, tags.WEIGHT, "inf"), "'inf', its files say '1.5'"),
     "weight edited": (tagged(2, tags.WEIGHT, "2.5"), "'2.5', its files say '1.5'"),
     "from is no number": (tagged(2, tags.PROMOTION_FROM, "one"), "'one', which is no version; it is '1'"),

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from registry_toys import DIMENSION, MakeArm, decision, promote, register
 
+from genarm.errors import AdapterError
 from genarm.models import resolve
 from genarm.models.arm import files, is_full, read_card, write_card
 from genarm.registry import Registry, model_files
@@ -70,5 +71,9 @@ def test_a_model_of_its_own_is_stored_fetched_and_answers_beside_the_base(
     assert files(got) == files(folder)
     mlflow.set_tracking_uri(store.uri)
     model = mlflow.pyfunc.load_model("models:/genarm-positive@champion", model_config={"dtype": "float32"})
-    answer = model.predict(pd.DataFrame([{"prompt": "hello", "weight": 1.0, "max_new_tokens": 4}]))
+    asked = {"prompt": "hello", "weight": 1.0, "max_new_tokens": 4}
+    answer = model.predict(pd.DataFrame([asked]))
     assert answer["tokens"].tolist() == [4] or answer["finish_reason"].tolist() == ["stop"]
+    with pytest.raises(AdapterError, match="was trained from elsewhere, which contrast compares it with"):
+        model.predict([asked | {"guidance": "contrast", "other_guidance": True}])
+    assert model.predict([asked])["response"][0] == answer["response"][0], "as before"

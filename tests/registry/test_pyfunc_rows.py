@@ -77,6 +77,8 @@ def test_a_column_that_means_nothing_is_told(caplog):
         ("a", {"weights": "[1]"}, "row 0: weights is a list"),
         ("a", {"weights": {"kind": "x"}}, "row 0: weight of kind is 'x', which is no number"),
         ("a", {"weight": 1, "weights": {"kind": 1}}, "row 0: it has both weight and weights"),
+        ("a", {"guidance": "both"}, "row 0: guidance is 'both'; hint: it is 'sum' or 'contrast'"),
+        ("a", {"other_guidance": "yes"}, "row 0: other_guidance is 'yes'; hint: it is False or True"),
         ([{"prompt": "a", "temperature": "hot"}], {}, "row 0: temperature is 'hot', which is no number"),
     ],
 )

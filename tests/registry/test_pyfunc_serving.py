@@ -91,6 +91,33 @@ def test_several_arms_guide_at_once(promoted: Promote, toy: Any, caplog: pytest.
     assert model.predict(rows, params=asked)["response"][2] == alone
 
 
+def test_every_arm_guides_by_what_its_weight_was_tuned_for(promoted: Promote, toy: Any) -> None:
+    folders = {"positive": promoted("positive", 1), "plain": promoted("plain", 2, guidance="contrast")}
+    weights, asked = {"positive": 0.3, "plain": 0.7}, {"max_new_tokens": 6, "seed": 3}
+    decoder = load_decoder(str(toy.folder), folders, dtype="float32")
+
+    def wanted(guidance: Any, weights: Any = weights) -> tuple[str, Any]:
+        [answer] = decoder.generate(
+            [GuidedRequest(decoder.prompt("hello"), weights, guidance=guidance, **asked)]
+        )
+        return answer.text, pytest.approx(answer.kl)
+
+    def got(model: Any, **params: Any) -> tuple[str, float]:
+        answer = model.predict("hello", params=asked | params)
+        return answer["response"][0], answer["kl"][0]
+
+    both = json.dumps(weights)
+    model = mlflow.pyfunc.load_model(CHAMPION)
+    assert got(model, weights=both) == wanted({"plain": "contrast"})
+    plain = mlflow.pyfunc.load_model("models:/genarm-plain@champion")
+    assert got(plain) == wanted("contrast", {"plain": 0.5}) == got(plain, guidance="contrast")
+    refused = "row 0: the weight of 'plain' was tuned for guidance 'contrast', and 'sum' is asked for"
+    with pytest.raises(RequestError, match=f"{refused}.*other_guidance=True"):
+        got(model, weights=both, guidance="sum")
+    assert got(model, weights=both, guidance="sum", other_guidance=True) == wanted("sum")
+    assert got(model, weights=both, guidance="contrast", other_guidance=True) == wanted("contrast")
+
+
 def test_an_arm_that_is_not_there_or_does_not_fit_is_named(promoted: Promote, tmp_path: Path) -> None:
     promoted("positive", 1)
     other = promoted("plain", 2, model_weights_sha256="0" * 64)
@@ -137,7 +164,7 @@ def test_the_stored_example_and_tables_are_answered_over_http(promoted: Promote)
     place = Path(mlflow.artifacts.download_artifacts(CHAMPION))
     model = mlflow.pyfunc.load_model(str(place))
     assert {p.name for p in model.metadata.get_params_schema()} == {
-        "weight", "weights", "temperature", "top_p", "max_new_tokens", "seed"
+        "weight", "weights", "temperature", "top_p", "max_new_tokens", "seed", "guidance", "other_guidance",
     }  # fmt: skip
     server = TestClient(scoring_server.init(model))
     example = json.loads((place / "serving_input_example.json").read_text())

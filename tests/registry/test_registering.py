@@ -5,11 +5,22 @@ import shutil
 from pathlib import Path
 
 import pytest
-from registry_toys import DIMENSION, DIMENSIONS, METRICS, MakeArm, kill_at_every_write, register, state
+from registry_toys import (
+    DIMENSION,
+    DIMENSIONS,
+    METRICS,
+    MakeArm,
+    kill_at_every_write,
+    promote,
+    register,
+    state,
+)
 
 from genarm.errors import AdapterError
-from genarm.models.arm import WEIGHTS, read_card
-from genarm.registry import Registry
+from genarm.models.arm import CARD, WEIGHTS, read_card
+from genarm.registry import Registry, tags
+from genarm.system.files import read_value
+from genarm.types import ArmCard, Champion
 
 
 def test_an_adapter_is_registered_once(store: Registry, make_arm: MakeArm) -> None:
@@ -50,6 +61,45 @@ def test_a_version_leads_back_to_where_it_came_from(store: Registry, make_arm: M
     assert {metric.key for metric in model.metrics} == set(METRICS)
     assert json.loads(model.tags["mlflow.modelVersions"]) == [{"name": "genarm-positive", "version": 1}]
     assert not list(Path(shown["files"]).rglob("*.pkl"))
+
+
+def test_the_guidance_that_a_weight_was_tuned_for_goes_with_the_version(
+    store: Registry, make_arm: MakeArm, tmp_path: Path
+) -> None:
+    """The same adapter on trial by the other guidance is the same version, with a new tag and card."""
+    for by, times in (("sum", 1), ("contrast", 2)):
+        for _ in range(times):
+            number = store.register(DIMENSION, make_arm(0), guidance=by, metrics=METRICS)
+        version = store.version(DIMENSION, "challenger")
+        assert (number, version.tags[tags.GUIDANCE], version.guidance, version.champion().guidance) == (
+            1,
+            by,
+            by,
+            by,
+        )
+        card = read_card(store.fetch(DIMENSION, version.champion(), tmp_path / by))
+        assert card.guidance == by
+    assert "by contrast" in store.client.get_model_version("genarm-positive", "1").description
+    promote(store, make_arm(0))
+    assert store.snapshot(tmp_path / "champions.json", [DIMENSION])[DIMENSION].guidance == "contrast"
+    store.register(DIMENSION, make_arm(0), guidance="sum", metrics=METRICS)
+    assert store.version(DIMENSION, "champion").guidance == "contrast", "the champion's is settled"
+
+
+def test_a_version_of_earlier_genarm_guides_by_the_sum(
+    store: Registry, make_arm: MakeArm, tmp_path: Path
+) -> None:
+    """Neither its tags nor its card nor the snapshot said anything of guidance."""
+    register(store, make_arm(0))
+    store.client.delete_model_version_tag("genarm-positive", "1", tags.GUIDANCE)
+    assert store.version(DIMENSION, 1).champion().guidance == "sum"
+    assert store.inspect([DIMENSION]) == []
+    assert read_value(
+        {"version": 1, "model_id": "m", "adapter_sha256": "a", "weight": 1.0}, Champion, "f"
+    ) == (Champion(1, "m", "a", 1.0, "sum"))
+    fields = json.loads((make_arm(0) / CARD).read_text())
+    assert fields.pop("guidance") == "sum"
+    assert read_value(fields, ArmCard, "f").guidance == "sum"
 
 
 def test_the_page_of_a_version_is_readable(store: Registry, make_arm: MakeArm) -> None:

@@ -80,12 +80,17 @@ def training_bytes(config: TrainConfig, shape: ModelShape, width: int) -> int:
 
 
 def answering_bytes(project: Project, shape: ModelShape, width: int) -> int:
-    """Weights, keys and values of a whole batch of base and ARM, and the scores of one token."""
+    """Weights, keys and values of a whole batch of base and ARM, and the scores of one token.
+
+    Contrast reads what a full-model ARM was trained from beside it.
+    """
     params, sampling = project.params, project.params.respond.sampling
     tokens = params.pairs.max_tokens + sampling.max_new_tokens
     rows = 2 * sampling.batch_size  # the base's and the ARM's
     cache = rows * tokens * shape.layers * 2 * shape.kv_width * width
-    own = max((s.parameters for d in params.dimensions if (s := _arm_shape(project, d))), default=0)
+    contrast = params.respond.guidance == "contrast"
+    copies = {d: 1 + (contrast and params.train_config(d).method == "full") for d in params.dimensions}
+    own = max((n * s.parameters for d, n in copies.items() if (s := _arm_shape(project, d))), default=0)
     return (shape.parameters + own) * width + cache + 2 * rows * shape.vocabulary * 4 + LIBRARIES
 
 

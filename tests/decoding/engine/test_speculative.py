@@ -133,10 +133,11 @@ def assert_follows(answers, chances, length):
     [
         (3, {"temperature": 0.8, "top_k": 5, "top_p": 0.95}),
         (2, {}),
+        (2, {"guidance": "contrast"}),
         pytest.param(3, {"temperature": 0.5}, marks=pytest.mark.slow),
     ],
 )
-def test_sampled_tokens_follow_the_enumerated_distribution(strong, length, sampling):
+def test_sampled_tokens_follow_the_enumerated_distribution(strong, toy, length, sampling):
     """Each of three tokens is now a draft that stayed, now a recovered one, the later ones a bonus too."""
     load, base, arms = strong
     request = GuidedRequest((5, 6, 7), {"arm": 0.4, "own": 0.2}, max_new_tokens=4, **sampling)
@@ -144,7 +145,8 @@ def test_sampled_tokens_follow_the_enumerated_distribution(strong, length, sampl
     decoder.policy.cost = 0.1  # deeper than such a draft is worth
     answers = decoder.generate([dataclasses.replace(request, seed=seed) for seed in range(n)])
     assert 0.3 < decoder.policy.acceptance < 0.97
-    assert_follows(answers, enumerated(base, arms, request, length, least=2 / n), length)
+    starts = {"arm": toy.model}
+    assert_follows(answers, enumerated(base, arms, request, length, least=2 / n, starts=starts), length)
 
 
 @pytest.mark.parametrize("sampling", [{}, {"temperature": 0.8, "top_k": 9, "top_p": 0.9}])
