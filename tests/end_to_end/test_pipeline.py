@@ -56,7 +56,6 @@ def test_from_data_to_a_promoted_champion(project, first_run):
     assert sorted(v["version"] for v in versions(project)) == [1, 1]
     tuned = json.loads((project / "artifacts/tune/vowels/tuned.json").read_text())
     assert {d: c["weight"] for d, c in champions.items()} == {"vowels": tuned["weight"], "digits": 20.0}
-    assert [v["weight"] for v in versions(project) if v["dimension"] == "vowels"] == [tuned["weight"]]
     card = json.loads((project / "artifacts/arms/vowels/arm.json").read_text())
     assert card["weight"] == 1.0, "it was written before the weight was found"
     assert json.loads((project / "artifacts/tune/digits/tuned.json").read_text())["source"] == "params.yaml"
