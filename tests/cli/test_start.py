@@ -16,6 +16,8 @@ COMMANDS = (
     "prompts",
     "train length",
     "accuracy length params.yaml",
+    "tune length",
+    "front",
     "respond base",
     "judge length",
     "decide",
