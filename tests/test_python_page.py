@@ -1,6 +1,7 @@
 """The script of docs/python.md runs from top to bottom, on toys, without a network."""
 
 import dataclasses
+import json
 import re
 from pathlib import Path
 
@@ -41,4 +42,4 @@ def test_the_settings_of_the_page_are_those_of_the_model():
     table = dict(re.findall(r"^\| `(\w+)` \| (.*?) \| ", PAGE, re.MULTILINE))
     assert list(table) == list(SETTINGS)
     for name, default in SETTINGS.items():
-        assert default is None or float(table[name]) == default
+        assert default is None or json.loads(table[name]) == default

@@ -26,6 +26,7 @@ QUESTIONS: Mapping[Question, str] = {
     "varied": "not repetitive",
 }
 SETTINGS = {
+    "guidance": "challengers guided by {}",
     "dtype": "in {}",
     "temperature": "temperature {}",
     "top_p": "top-p {}",
@@ -86,7 +87,9 @@ def limits(given: ReportInput) -> list[str]:
             f"Sharpening alone, the base at temperature {control.temperature:.2f}, wins {control.win_rate} "
             f"over the base on {dimension}, on validation prompts; what is won beyond that was learned."
         )
-    if given.responses and (unknown := [d for d in given.weights if d not in controls]):
+    unknown = [d for d in given.weights if d not in controls]
+    sharpens = given.sampling.get("guidance") != "contrast"
+    if given.responses and unknown and sharpens:
         found.append(
             "No control was measured. Guidance also sharpens what the base says, and a judge may like that "
             f"by itself; {_control(given, unknown)} would show how much."

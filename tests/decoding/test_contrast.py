@@ -19,6 +19,7 @@ from toy_arms import (
 from toys import toy_model
 
 from genarm.decoding import GuidedRequest, load_decoder
+from genarm.decoding.runner.cuda_graph import CudaGraphStep
 from genarm.errors import AdapterError, RequestError
 from genarm.models import resolve
 from genarm.models.arm import write_card
@@ -95,6 +96,25 @@ def test_steps_that_are_recorded_give_the_same(toy, world):
         part.trunk.recorder.enabled = True
     assert [a.tokens for a in decoder.generate(requests)] == [a.tokens for a in plain]
     assert all(part.trunk.recorder.enabled for part in decoder.parts)
+
+
+def test_a_recorded_step_that_reuses_its_memory_gives_the_same(toy, world, monkeypatch):
+    """As a CUDA graph does: what it returns is overwritten by its next replay, while drafts still need it."""
+
+    def record(step):
+        logits = step._step()
+        return lambda: logits.copy_(step._step())
+
+    requests = mixed(temperature=0.0, top_k=0, top_p=1.0, return_rewards=True)
+    plain = decoder_of(toy, world, "small", "full", "own", "all", "top", speculate=True).generate(requests)
+    monkeypatch.setattr(CudaGraphStep, "record", record)
+    decoder = decoder_of(toy, world, "small", "full", "own", "all", "top", speculate=True)
+    for part in decoder.parts:
+        part.trunk.recorder.enabled = True
+    recorded = decoder.generate(requests)
+    assert [a.tokens for a in recorded] == [a.tokens for a in plain]
+    for answer, request in zip(recorded, requests, strict=True):
+        assert_replays(answer, request, toy.model, world[1], 1e-4, world[2])
 
 
 def test_rewards_are_differences_and_streams_bring_them(toy, world):

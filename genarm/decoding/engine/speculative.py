@@ -64,7 +64,8 @@ class SpeculativePolicy:
         q: list[Tensor] = []  # by position [n, v]
         for j in range(int(depth.max(initial=0))):
             logits = ensemble.feed(ids[-1][:, None], self.drafting)
-            drafted.append(at_position(logits, -1))
+            # A recorded step overwrites these with its next replay.
+            drafted.append({r: (served, of.clone()) for r, (served, of) in at_position(logits, -1).items()})
             assert logits.draft is not None
             bare = logits.draft[:, -1].to(slots.device)
             draft = Scores.of(bare, arm_logits(_with_stand_in(drafted[-1], ensemble, bare), slots))

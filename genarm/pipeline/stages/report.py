@@ -50,7 +50,7 @@ def _sampling(project: Project) -> dict[str, object]:
     sampling = project.params.respond.sampling
     always = {"temperature", "top_p", "max_new_tokens", "seed"}
     shown = sampling.model_dump(mode="json", include=always | sampling.model_fields_set)
-    return {**shown, "dtype": project.params.base.dtype}
+    return {"guidance": project.params.respond.guidance, **shown, "dtype": project.params.base.dtype}
 
 
 def _respond_seconds(project: Project, dimensions: Sequence[str]) -> dict[str, float]:
