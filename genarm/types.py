@@ -170,6 +170,12 @@ class Comparison:
     p_value: float  # exact one-sided sign test of "left wins more often than it loses"
     length_controlled: Estimate | None = None  # the win rate if both sides were equally long; shown only
 
+    @property
+    def unread_bounds(self) -> tuple[float, float]:
+        """The win rate if all verdicts that could not be read were losses, and if all were wins."""
+        won, asked = self.win_rate.value * self.win_rate.n, self.win_rate.n + self.unread
+        return (won / asked, (won + self.unread) / asked) if asked else (0.0, 1.0)
+
 
 @dataclass(frozen=True, slots=True)
 class TextHealth:

@@ -1,8 +1,9 @@
 """The parameters of judges: who rates a response on one dimension."""
 
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from genarm.config.numbers import Section
 
@@ -18,17 +19,47 @@ class LlmJudgeConfig(Section):
         None,
         description="name of the environment variable that holds the key; null: the server asks for none",
     )
+    criterion: str | None = Field(
+        None,
+        min_length=1,
+        description="what decides, such as 'kindness to the user'; null: what the dimension's name says",
+    )
     template: str | None = Field(
         None, description="Jinja file in the project that asks for the comparison; null: the built-in one"
     )
     verdict: Literal["auto", "logprobs", "text"] = Field(
         "auto", description="read from label log-probabilities or from the text; auto: as the API allows"
     )
+    max_tokens: int = Field(
+        16, ge=1, description="longest answer read from the text; a model that reasons needs thousands"
+    )
     concurrency: int = Field(16, ge=1, description="requests in flight together")
     timeout: float = Field(60.0, gt=0, description="seconds that one request may take")
     retries: int = Field(6, ge=0, description="times that a request is repeated which may yet succeed")
     price_in: float | None = Field(None, ge=0, description="dollars a million tokens read, for the cost")
     price_out: float | None = Field(None, ge=0, description="dollars a million tokens written")
+
+    @field_validator("key")
+    @classmethod
+    def _is_a_name(cls, key: str | None) -> str | None:
+        if key is not None and not re.match(r"[A-Z_][A-Z0-9_]*$", key):
+            raise ValueError(  # what stands there may be the key itself, and is not shown
+                "the name of an environment variable, in capital letters, and never the key itself"
+            )
+        return key
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_an_address(cls, url: str | None) -> str | None:
+        if url is not None and not re.match(r"https?://[^/\s@]+(/[^\s@?]*)?$", url):
+            raise ValueError("an address is like http://localhost:8000/v1, without login or query")
+        return url
+
+    @model_validator(mode="after")
+    def _openai_asks_for_a_key(self) -> "LlmJudgeConfig":
+        if self.base_url is None and self.key is None:
+            raise ValueError("without base_url it is OpenAI's API, which asks for a key: key: OPENAI_API_KEY")
+        return self
 
 
 class RewardModelConfig(Section):
@@ -70,6 +101,12 @@ class JudgeConfig(Section):
         if self.tie and self.llm:
             raise ValueError("tie is for scores, and an llm compares by itself")
         return self
+
+    def on(self, dimension: str) -> "JudgeConfig":
+        """The same judge, told what its dimension is called: a language model must know what to look for."""
+        if self.llm is None or self.llm.criterion is not None:
+            return self
+        return self.model_copy(update={"llm": self.llm.model_copy(update={"criterion": dimension})})
 
     @property
     def kind(self) -> str:

@@ -198,6 +198,14 @@ class DimensionConfig(Section):
             raise ValueError(f"held_out is the judge itself, {self.judge.name}, and would confirm anything")
         return self
 
+    def named(self, dimension: str) -> "DimensionConfig":
+        """The same, whose judges know what their dimension is called."""
+        held_out = self.held_out and self.held_out.on(dimension)
+        told = {"judge": self.judge.on(dimension), "held_out": held_out}
+        if (told["judge"], held_out) == (self.judge, self.held_out):
+            return self
+        return self.model_copy(update=told)
+
 
 class Params(Section):
     """The whole of `params.yaml`."""
@@ -209,6 +217,13 @@ class Params(Section):
     tune: TuneConfig = TuneConfig()
     respond: RespondConfig = RespondConfig()
     decide: RuleConfig = RuleConfig()
+
+    @field_validator("dimensions")
+    @classmethod
+    def _judges_know_their_dimension(
+        cls, dimensions: dict[DimensionName, DimensionConfig]
+    ) -> dict[DimensionName, DimensionConfig]:
+        return {name: config.named(name) for name, config in dimensions.items()}
 
     @model_validator(mode="after")
     def _every_dimension_can_be_trained(self) -> "Params":

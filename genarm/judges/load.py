@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from genarm.config import JudgeConfig, nearest
+from genarm.config.judge import LlmJudgeConfig
 from genarm.errors import JudgeError
 from genarm.judges.base import BatchScorer, Judge, PromptScorer, ScoreJudge, Scorer, by_text
 from genarm.judges.blame import in_one_line
@@ -43,11 +44,12 @@ class LoadedJudge:
     package: str | None = None
     code: OwnCode | None = None  # of the project
     model: str | None = None  # who judges, where that is a model: its name and version
+    own_files: tuple[Path, ...] = ()  # of the project, which the judge reads: its template
 
     @property
     def files(self) -> list[Path]:
-        """The files of the project that were loaded so far."""
-        return self.code.files if self.code else []
+        """The files of the project that the verdicts depend on, as far as they were loaded."""
+        return [*self.own_files, *(self.code.files if self.code else [])]
 
     @property
     def identity(self) -> str:
@@ -66,8 +68,10 @@ def load_with_origin(config: JudgeConfig, root: Path | None = None) -> LoadedJud
     """The same with what its verdicts depend on.
 
     Raises JudgeError where the name leads nowhere, options are not those of the class or function, or its
-    module or constructor fails.
+    module or constructor fails. A language model is asked once, which costs a few tokens.
     """
+    if config.llm is not None:
+        return _language_model(config, config.llm, root)
     if ":" not in config.name:
         return LoadedJudge(ScoreJudge(by_text(load_scorer(config)), config.tie), config)
     named = find(config.name, root)
@@ -77,6 +81,14 @@ def load_with_origin(config: JudgeConfig, root: Path | None = None) -> LoadedJud
     else:
         judge = ScoreJudge(_of_function(config, named.called, inside), config.tie)
     return LoadedJudge(judge, config, named.version, named.package, named.code)
+
+
+def _language_model(config: JudgeConfig, llm: LlmJudgeConfig, root: Path | None) -> LoadedJudge:
+    from genarm.judges.llm.judge import load_llm_judge  # needs the extra judges
+    from genarm.judges.llm.prompt import own_template
+
+    judge, template = load_llm_judge(llm, root), own_template(llm, root)
+    return LoadedJudge(judge, config, model=judge.identity, own_files=(template,) if template else ())
 
 
 def load_scorer(config: JudgeConfig) -> Scorer:

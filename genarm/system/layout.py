@@ -118,6 +118,15 @@ class Layout:
         return self.artifacts / "verdicts" / f"{dimension}.jsonl"
 
     @property
+    def judge_replies(self) -> Path:
+        """What language models answered as judges, so that nothing is asked, or paid for, twice."""
+        return self.root / ".cache" / "judges" / "replies.sqlite"
+
+    def judge_statistics(self, dimension: str) -> Path:
+        """What the judges of one dimension's challenger cost, and how they judged; shown in the report."""
+        return self.artifacts / "cost" / f"judge-{dimension}.json"
+
+    @property
     def decisions(self) -> Path:
         """The decision of each dimension, with its reasons."""
         return self.artifacts / "decisions.json"

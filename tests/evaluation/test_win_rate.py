@@ -20,6 +20,7 @@ def test_ties_count_half_and_the_unread_not_at_all():
     """2 wins, 1 tie, 1 loss, 1 unread: (2 + 1/2) / 4; three discordant, P(>= 2 heads of 3) = 4/8."""
     found = win_rate(verdicts(1, 1, 0, -1, None))
     assert (found.wins, found.ties, found.losses, found.unread) == (2, 1, 1, 1)
+    assert found.unread_bounds == (2.5 / 5, 3.5 / 5)  # the unread one as a loss, as a win
     assert (found.win_rate.value, found.win_rate.n, found.p_value) == (0.625, 4, 0.5)
 
 

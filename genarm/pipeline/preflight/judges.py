@@ -11,6 +11,7 @@ from packaging.utils import canonicalize_name
 from genarm.errors import ConfigError, JudgeError
 from genarm.judges import LoadedJudge, load_with_origin
 from genarm.judges import judge as compare
+from genarm.judges.check import check, own_files
 from genarm.pipeline.check_result import CheckResult, fail, ok, warn
 from genarm.pipeline.preflight.stages import FILE, dependencies, read_stages
 from genarm.pipeline.project import Project
@@ -24,24 +25,27 @@ ASKING = {JUDGE: "its verdicts", TUNE: "its weights"}  # the stages that ask jud
 
 
 def judges(project: Project) -> list[CheckResult]:
-    """Load the judge of every dimension, and let it compare an empty response with a short one."""
+    """Let every scorer compare an empty response with a short one; check other judges without an answer."""
     params = project.params
     results, loaded = list[CheckResult](), dict[str, LoadedJudge]()
     for dimension, config in params.dimensions.items():
         try:
+            if config.judge.scorer is None:
+                check(config.judge, project.root)
+                continue
             loaded[dimension] = load_with_origin(config.judge, project.root)
             try_out(loaded[dimension])
         except JudgeError as error:
             results.append(fail("judges", f"dimensions.{dimension}.judge: {error.message}", error.hint))
     results += code_results(project, loaded)
     named = ", ".join(f"{d} by {config.judge.name}" for d, config in params.dimensions.items())
-    return results or [ok("judges", f"each compares an empty response with a short one: {named}")]
+    return results or [ok("judges", f"each can compare two responses: {named}")]
 
 
 def require_judges(project: Project) -> None:
     """Raise JudgeError where a judge's code is no dependency of its stage: its verdicts would outlive it."""
-    dimensions = project.params.dimensions
-    loaded = {d: load_with_origin(config.judge, project.root) for d, config in dimensions.items()}
+    judged = {d: config.judge for d, config in project.params.dimensions.items()}
+    loaded = {d: load_with_origin(config, project.root) for d, config in judged.items() if config.scorer}
     for result in code_results(project, loaded):
         if result.status == "fail":
             raise JudgeError(result.detail, hint=result.fix)
@@ -69,6 +73,8 @@ def code_results(project: Project, loaded: dict[str, LoadedJudge]) -> list[Check
     except ConfigError:
         return []  # reported by the check of dvc.yaml
     files = {file for judge in loaded.values() for file in judge.files}
+    others = [c.judge for c in project.params.dimensions.values() if c.judge.scorer is None]
+    files |= {file for config in others for file in own_files(config, project.root)}
     root, results = project.root.resolve(), list[CheckResult]()
     paths = sorted(file.relative_to(root).as_posix() for file in files)
     for stage, deps in listed.items():

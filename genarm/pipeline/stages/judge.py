@@ -4,8 +4,9 @@ from dataclasses import replace
 
 from genarm.judges import judge as compare
 from genarm.judges import load_with_origin
+from genarm.judges.statistics import AskedJudge
 from genarm.pipeline.project import Project
-from genarm.system.files import read_rows, write_rows
+from genarm.system.files import read_rows, write_json, write_rows
 from genarm.types import Prompt, Verdict
 
 
@@ -19,4 +20,8 @@ def judge(project: Project, dimension: str) -> list[Verdict]:
     verdicts = compare(prompts, sides, {d: found.judge for d, found in loaded.items()})
     verdicts = [replace(v, judge=loaded[v.dimension].identity) for v in verdicts]
     write_rows(layout.verdicts(dimension), verdicts)
+    asked = {d: found.judge for d, found in loaded.items() if isinstance(found.judge, AskedJudge)}
+    if asked:  # tokens and dollars are of this run: beside the verdicts, as other costs are
+        told = {d: {"usage": judge.usage, "statistics": judge.statistics} for d, judge in asked.items()}
+        write_json(layout.judge_statistics(dimension), told)
     return verdicts

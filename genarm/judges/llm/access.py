@@ -1,0 +1,62 @@
+"""Address and key of an API: the key comes from the environment, and is never shown."""
+
+import os
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from urllib.parse import urlsplit
+
+from genarm.config.judge import LlmJudgeConfig
+from genarm.errors import JudgeError
+from genarm.system.redact import HIDDEN, redact
+
+OPENAI = "https://api.openai.com/v1"
+NEEDED = ("openai", "stamina")
+NO_KEY = "none"  # the client demands one, and would otherwise send that of OPENAI_API_KEY anywhere
+_SHOWN = 300  # characters of what a server says
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Where an API is, and the key to it; `variable` is where the key comes from."""
+
+    url: str
+    variable: str | None
+    key: str = field(repr=False)
+
+    @property
+    def host(self) -> str:
+        """The server's name and port, as a report shows it."""
+        return urlsplit(self.url).netloc
+
+    def shown(self, text: object) -> str:
+        """Words of the server in one line, shortened, without the key and other secrets."""
+        words = " ".join(str(text).split())
+        if self.key != NO_KEY:
+            words = words.replace(self.key, HIDDEN)
+        words = redact(words)
+        return words if len(words) <= _SHOWN else f"{words[:_SHOWN]}..."
+
+
+def access(config: LlmJudgeConfig) -> Access:
+    """Address and key of a judge. Raises JudgeError where a package or the key is not there."""
+    if absent := [name for name in NEEDED if find_spec(name) is None]:
+        raise JudgeError(
+            f"a language model as judge needs the package {' and '.join(absent)}",
+            hint="pip install 'genarm[judges]'",
+        )
+    url = (config.base_url or OPENAI).rstrip("/")
+    if config.key is None:
+        return Access(url, None, NO_KEY)
+    key = os.environ.get(config.key, "").strip()
+    if not key:
+        state = "is empty" if config.key in os.environ else "is not set"
+        raise JudgeError(
+            f"the environment variable {config.key}, which should hold the key of {url}, {state}",
+            hint=f"export {config.key}=... in the shell that starts the run, not in params.yaml",
+        )
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise JudgeError(
+            f"the environment variable {config.key} holds what cannot be a key: spaces or special characters",
+            hint=f"export {config.key} anew, with the key alone",
+        )
+    return Access(url, config.key, key)
