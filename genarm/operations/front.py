@@ -18,7 +18,7 @@ from genarm.pipeline.validation import over_base, validation_prompts
 from genarm.report.front_page import write_page
 from genarm.system.files import write_json, write_text
 from genarm.system.progress import counting
-from genarm.types import Champion, Estimate, Tuned
+from genarm.types import Champion, Estimate, Guidance, Tuned
 
 HELD_OUT = " held out"  # marks the name of a held-out judge; no dimension's name has a space
 
@@ -92,7 +92,7 @@ def _measured(
     judges = {name: load_with_origin(judge, project.root).judge for name, judge in asked.items()}
     prompts = validation_prompts(project, list(params.dimensions), most)
     guidance = {d: found.guidance for d, found in used.items()}
-    contrasts = "contrast" if "contrast" in guidance.values() else "sum"
+    contrasts: Guidance = "contrast" if "contrast" in guidance.values() else "sum"
     decoder = open_decoder(project, {d: trained_arm(project, d) for d in used}, contrasts)
     settings = [Setting(sampling.temperature, weights) for weights in ({}, *mixed)]
     tokenizer = load_tokenizer(project.base)
