@@ -70,7 +70,7 @@ def strength_picture(dimension: str, rows: Sequence[StrengthRow]) -> Markup:
         marks.append(
             Mark(p.kl or 0.0, p.win_rate.value, kind, p.win_rate.interval, label=label, ringed=row.chosen)
         )
-    marks += [Mark(0.0, 0.5, "origin", label="base", below=True)]
+    marks += [Mark(0.0, 0.5, "origin", label="base", below=True, right=True)]
     levels = [
         Level(r.point.win_rate.value, r.point.win_rate.interval, r.name)
         for r in rows

@@ -88,6 +88,14 @@ def test_where_no_weight_keeps_the_limits_the_smallest_is_used_and_said_to_be_no
     assert tuned.why.startswith("no weight of 2 keeps the limits of tuning") and tuned.why.count("KL ") == 2
 
 
+def test_what_the_weight_multiplies_is_told_with_it(project):
+    by_sum = tune(project, "kind")
+    by_contrast = tune(changed(project, "respond", guidance="contrast"), "kind")
+    assert by_contrast.guidance == json.loads(project.layout.tuned_strength("kind").read_text())["guidance"]
+    assert by_contrast.guidance == "contrast" and by_contrast.curve[0] == by_sum.curve[0]
+    assert by_contrast.curve[2].kl != by_sum.curve[2].kl and by_contrast.curve[2].perplexity > 0
+
+
 def test_prompts_of_the_decision_are_never_tuned_on(project):
     found = validation_prompts(project, ["kind"], most=100)
     assert sorted(p.messages[-1].content for p in found) == sorted(f"say {i}" for i in range(12))
