@@ -124,7 +124,7 @@ def make_project(folder: Path, base: Path) -> Path:
         YAML().dump(params(base), file)
     new_project.create(folder)
     (folder / "params.yaml.toy").replace(folder / "params.yaml")
-    for name in ("champions.json", "starts.json"):
+    for name in ("champions.json", "starts.json", "looks.json"):
         (folder / "mlflow" / name).write_text(json.dumps({DIMENSION: None}, indent=2) + "\n")
     (folder / "toy_scorers.py").write_text(SCORER)
     stages = (folder / "dvc.yaml").read_text()

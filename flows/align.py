@@ -16,8 +16,9 @@ from prefect.exceptions import PrefectException
 
 from genarm.data import dvc
 from genarm.errors import Busy, StaleDecision
+from genarm.pipeline import kept, looking
 from genarm.pipeline.project import Project
-from genarm.pipeline.stage_names import PAIRS, TRAIN, measuring_stages, stage_of, tuning_stages
+from genarm.pipeline.stage_names import DECIDE, PAIRS, TRAIN, measuring_stages, stage_of, tuning_stages
 from genarm.pipeline.stage_summary import title_of
 from genarm.report.closing import outcomes
 from genarm.system import env
@@ -52,7 +53,7 @@ def align(root: str | None = None, promote: bool = True) -> list[Decision]:
             tasks.register(project, dimension, trained=stage_of(TRAIN, dimension) in run.ran)
         new = [d for d in dimensions if d not in in_use]
         if new:
-            run(*measuring_stages(dimensions, in_use))
+            measure(project, run, new, measuring_stages(dimensions, in_use))
             tasks.verify(project)
             for dimension, decision in project.decisions().items():
                 if dimension in new:
@@ -68,6 +69,30 @@ def align(root: str | None = None, promote: bool = True) -> list[Decision]:
     for decision in decisions:
         get_run_logger().info("%s: %s", outcomes([decision], promote), "; ".join(decision.reasons))
     return concluded(decisions, outcome)
+
+
+def measure(project: Project, run: "ChangedStages", new: list[str], stages: list[str]) -> None:
+    """Answer, judge and decide; again with more prompts for what is held, up to `decide.max_prompts`.
+
+    Once answers or verdicts change, a test begins anew; with the answers that were kept, it gets as far as
+    before in a moment. The report is written once.
+    """
+    *until_decided, last = stages
+    anew = bool(run.ran) or not {s for s in until_decided if s != DECIDE}.isdisjoint(run.changed)
+    for line in looking.raised(project, new, anew=anew):
+        get_run_logger().warning("looks: %s", line, **told())
+    run.changed |= looking.begin(project, new, anew=anew)
+    run(*until_decided)
+    while any(project.looks(d) for d in new):
+        look = looking.last_look(project, new)
+        get_run_logger().info("%s", look.line, **told(f"look {len(project.looks())}"))
+        if not look.undecided:
+            kept.forget(project)
+            break
+        changed = looking.go_on(project, look.undecided)
+        run.changed |= changed
+        run(*looking.further_stages(project, new, changed))
+    run(last)
 
 
 def open_project(root: str | None) -> Project:

@@ -1,8 +1,7 @@
 """The nouns, in the order of the pipeline: dataset -> pairs -> ARM -> version -> responses -> verdicts ->
 scorecard -> decision. All are frozen; a stage makes new ones and never changes those that it was given.
 
-Shape letters used everywhere: b requests, n ARMs on a request, r = b * (1 + n) rows, s tokens,
-d width, v vocabulary, p pairs.
+Shape letters: b requests, n ARMs on one, r = b * (1 + n) rows, s tokens, d width, v vocabulary, p pairs.
 """
 
 import hashlib
@@ -12,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Role = Literal["system", "user", "assistant"]
-Split = Literal["train", "validation", "evaluation"]
+Split = Literal["train", "validation", "evaluation", "judge"]
 Side = Literal["base", "champion", "challenger"]
 Outcome = Literal["promote", "hold", "reject", "same"]
 Guidance = Literal["sum", "contrast"]  # what an ARM adds to the base: log p_arm, or log p_arm - log p_start
@@ -112,8 +111,7 @@ class Response:
     """What one side answered to one prompt.
 
     `base_logprob` is sum_t log p_base(y_t) and `kl` the mean over tokens of KL(guided || base), both in nats.
-    `guidance` says where guidance acted, on some prompts only: for each token the characters that it adds to
-    the text, and log p_guided(y_t) - log p_base(y_t) in nats.
+    `guidance`, on some prompts only: for each token its characters in the text, log p_guided - log p_base.
     """
 
     prompt_id: str
@@ -129,9 +127,8 @@ class Response:
 class Verdict:
     """One judge on one prompt. preference in [-1, 1]: above 0 for `left`, below 0 for `right`, 0 a tie.
 
-    None stands for a judge that could not be read; it is counted, never taken for a tie. `scores` of left and
-    right are there where the judge compares scores, `judge` says who judged and in which version; files of
-    earlier versions have neither.
+    None stands for a judge that could not be read: counted, never a tie. `scores` are there where it compares
+    scores, `judge` is who judged in which version, `held_out` that it was the second; older files have none.
     """
 
     prompt_id: str
@@ -141,11 +138,12 @@ class Verdict:
     preference: float | None
     scores: tuple[float, float] | None = None
     judge: str | None = None
+    held_out: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A value, its interval and the prompts behind it; prints as 0.58 [0.53, 0.63] n=400."""
+    """A value, its interval and the prompts (or pairs) behind it; prints as 0.58 [0.53, 0.63] n=400."""
 
     value: float
     interval: tuple[float, float]
@@ -153,6 +151,16 @@ class Estimate:
 
     def __str__(self) -> str:
         return f"{self.value:.2f} [{self.interval[0]:.2f}, {self.interval[1]:.2f}] n={self.n}"
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What holds of a comparison at any look: valid whenever the run is stopped, up to `most` prompts."""
+
+    p_value: float  # always-valid, of "left wins more often than it loses"
+    lower: float  # one-sided 95% bound of the win rate
+    looks: int
+    most: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +177,9 @@ class Comparison:
     unread: int
     p_value: float  # exact one-sided sign test of "left wins more often than it loses"
     length_controlled: Estimate | None = None  # the win rate if both sides were equally long; shown only
+    held_out: bool = False  # judged by the second judge of the dimension
+    corrected: Estimate | None = None  # the win rate corrected for the judge's errors; shown only
+    looked: Looked | None = None  # where prompts are answered in batches, until nothing is open
 
     @property
     def unread_bounds(self) -> tuple[float, float]:
@@ -190,18 +201,14 @@ class TextHealth:
 
 @dataclass(frozen=True, slots=True)
 class StrengthPoint:
-    """One way to answer the validation prompts, and what it did: the base, the base sharpened, or guidance.
-
-    Win rates are over the base. `faults` are the limits that it does not keep, each a sentence. `kl` is None
-    for the sharpened base: the decoder measures guidance, not temperature.
-    """
+    """One way to answer the validation prompts, its win rates over the base, and the limits it exceeds."""
 
     kind: Literal["base", "sharpened", "guided"]
     weight: float  # of the sharpened base: the one whose sharpening it is
     temperature: float
     win_rate: Estimate
     held_out: Estimate | None  # the win rate by the held-out judge; None where there is none
-    kl: float | None
+    kl: float | None  # None for the sharpened base: guidance is measured, temperature is not
     perplexity: float
     repetition: float
     mean_tokens: float
@@ -210,22 +217,57 @@ class StrengthPoint:
 
 @dataclass(frozen=True, slots=True)
 class Tuned:
-    """How strongly an ARM is to guide, and why: `artifacts/tune/<dimension>/tuned.json`.
-
-    `source` is `params.yaml` where the weight stands there; then nothing was tried and the curve is empty.
-    Where no weight of the grid keeps the limits, `within_limits` is false and `weight` the smallest of them.
-    """
+    """How strongly an ARM is to guide, and why: `artifacts/tune/<dimension>/tuned.json`."""
 
     weight: float
     guidance: Guidance
-    source: Literal["params.yaml", "validation"]
+    source: Literal["params.yaml", "validation"]  # params.yaml: it stands there, and nothing was tried
     why: str
-    within_limits: bool = True
+    within_limits: bool = True  # where no weight of the grid is, the smallest stands above
     prompts: int = 0
-    # The base, the weights in ascending order, the sharpened base.
-    curve: Sequence[StrengthPoint] = field(default_factory=list)
+    curve: Sequence[StrengthPoint] = field(default_factory=list)  # base, weights ascending, sharpened base
     judge: str | None = None  # who judged, as verdicts name it
     held_out_judge: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """How far a judge agrees with people on one file of pairs, each judged in both orders; a tie is 1/2."""
+
+    file: str
+    sha256: str  # of the file
+    accuracy: Estimate  # how often it prefers what people preferred; n are the pairs that could be read
+    se: float  # standard error of the accuracy; it and the interval are by prompt where prompts repeat
+    prompts: int
+    unread: int  # pairs without a verdict that could be read
+    ties: float  # share of the pairs
+    consistency: float  # share of the pairs that are judged alike in both orders
+    first: float  # share of the readings that prefer the response shown first, a tie 1/2
+    longer: float | None  # how often it prefers the longer response; None where all are equally long
+    length_correlation: float | None  # of its preference with the difference in length, by ranks
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeCheck:
+    """An entry of `judge-checks.json`: how far one judge of a dimension agrees with people."""
+
+    judge: str  # who judged and in which version, as verdicts name it
+    settings: str  # hash of its options and of its tie
+    held_out: bool
+    accuracy: Estimate  # over all files
+    se: float
+    agreements: Sequence[Agreement]  # one a file
+
+
+@dataclass(frozen=True, slots=True)
+class JudgeStanding:
+    """Who gave verdicts on a dimension, and what is known of their agreement with people."""
+
+    dimension: str
+    held_out: bool
+    judge: str  # who judged, as the verdicts name it; empty in files of earlier versions
+    check: JudgeCheck | None
+    stale: str = ""  # why the check says nothing of this judge
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +279,7 @@ class Scorecard:
     champion: Champion | None
     comparisons: Sequence[Comparison]
     health: Sequence[TextHealth]
+    standings: Sequence[JudgeStanding] = ()  # of those who judged; files of earlier versions have none
     no_weight: str | None = None  # why no weight of the tuning keeps its limits; None where one does
 
     @property

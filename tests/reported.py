@@ -68,6 +68,15 @@ def made(*, champion: bool = True) -> ReportInput:
         train_metrics={
             d: {
                 "validation/implicit_accuracy": 0.71,
+                "validation/implicit_accuracy_longer_chosen": 0.8,
+                "validation/implicit_accuracy_shorter_chosen": 0.35,
+                "validation/implicit_margin": 1.2,
+                "validation/implicit_brier": 0.24,
+                "validation/pairs_longer_chosen": 70.0,
+                "validation/pairs_shorter_chosen": 60.0,
+                "validation/pairs_equal_length": 0.0,
+                "validation/accuracy": 0.47,
+                "validation/longer_is_chosen": 0.54,
                 "validation/kl_to_base": 0.8,
                 "validation/pairs": 130.0,
                 "train/tokens": 61000.0,

@@ -17,7 +17,13 @@ ONLY_HERE = {
     "dvc": {"genarm.data"},  # driven by its command line, but for the hash of a file
     "dvc_data": {"genarm.data"},
     "accelerate": {"genarm.training"},
-    "peft": {"genarm.training", "genarm.decoding.runner.adapter_files", "genarm.operations.merged_model"},
+    "peft": {
+        "genarm.training",
+        "genarm.decoding.runner.adapter_files",
+        "genarm.operations.merged_model",
+        "genarm.operations.bradley_terry",
+    },
+    "trl": {"genarm.operations.bradley_terry"},
     "scipy": {"genarm.evaluation", "genarm.synthesis"},
     "fastapi": set(),
 }

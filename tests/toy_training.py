@@ -4,6 +4,7 @@ import dataclasses
 import random
 from pathlib import Path
 
+import numpy as np
 import torch
 from toys import Toy, toy_model
 from transformers import (
@@ -23,6 +24,7 @@ from genarm import models
 from genarm.config import TrainConfig
 from genarm.system.files import write_rows
 from genarm.training.loss import preference_loss
+from genarm.training.token_cache import TokenPairs
 from genarm.training.tokens import TokenPair
 from genarm.training.train import TrainResult, train_arm
 from genarm.training.trainer import ArmTrainer
@@ -154,6 +156,12 @@ def token_pairs(seed: int = 0) -> list[TokenPair]:
         return [rng.randrange(256) for _ in range(n)]
 
     return [TokenPair(f"p{i}", ids(p), ids(c), ids(r)) for i, (p, c, r) in enumerate(LENGTHS)]
+
+
+def in_memory(pairs: list[TokenPair]) -> TokenPairs:
+    """Pairs as a training reads them, without a file."""
+    lengths = np.array([(len(p.prompt), len(p.chosen), len(p.rejected)) for p in pairs], dtype=np.int64)
+    return TokenPairs("toy", [dataclasses.asdict(p) for p in pairs], np.arange(len(pairs)), lengths)
 
 
 def slow_logps(model, pairs) -> torch.Tensor:

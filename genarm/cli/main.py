@@ -27,8 +27,10 @@ from genarm.cli.console import (
 )
 from genarm.cli.export import export
 from genarm.cli.init import init, options
+from genarm.cli.judge_check import judge_check
 from genarm.cli.params import params
 from genarm.cli.runs import data, run
+from genarm.cli.train_judge import train_judge
 from genarm.cli.tuning import front, tune
 from genarm.errors import Busy, GenarmError, StaleDecision
 from genarm.system.redact import redact
@@ -47,6 +49,7 @@ app.callback()(options)
 app.command()(init)
 app.command()(export)
 app.command()(params)
+app.command("judge-check")(judge_check)
 app.add_typer(registry.app, name="registry")
 
 LEVELS = {Verbosity.VERBOSE: {"-v", "--verbose"}, Verbosity.QUIET: {"-q", "--quiet"}}
@@ -93,10 +96,13 @@ def accuracy(
     file: Annotated[Path, typer.Argument(help="preference pairs in any known format", exists=True)],
     as_json: Json = False,
 ) -> None:
-    """How often the trained ARM prefers the chosen response, beside "longer is chosen"."""
+    """How often the trained ARM prefers the chosen response, and its implicit reward does."""
     from genarm.operations.accuracy import accuracy as measure
 
     show(measure(project(), dimension, file.resolve()), as_json)
+
+
+app.command("train-judge")(train_judge)
 
 
 @app.command()

@@ -65,17 +65,32 @@ class LlmJudgeConfig(Section):
 class RewardModelConfig(Section):
     """A sequence-classification model of transformers that scores a prompt with its response."""
 
-    model: str = Field(description="a hub id, or a folder")
+    model: str = Field(description="a hub id, or a folder; one within the project is named from its root")
     revision: str | None = Field(None, description="commit or tag of a hub id")
     dtype: Literal["bfloat16", "float16", "float32"] = Field("float32", description="precision")
     batch_tokens: int = Field(4096, ge=8, description="tokens of a forward pass, padding included")
     max_tokens: int = Field(2048, ge=8, description="longer texts lose the beginning of their prompt")
+    label: int | None = Field(
+        None, ge=0, description="which label is the score, from 0, where the model has more than one"
+    )
+    lower_is_better: bool = Field(False, description="whether the model rates a cost, as one of Beaver's")
+    chat_template: str | None = Field(
+        None, description="Jinja text that renders a conversation, in place of the tokenizer's own"
+    )
 
 
 class TrainedJudgeConfig(Section):
     """A reward model that `genarm train-judge` trained on pairs which the ARM never sees."""
 
     version: int = Field(ge=1, description="its version in the registry, as `genarm train-judge` prints it")
+    sha256: str | None = Field(
+        None,
+        pattern=r"^[0-9a-f]{12,64}$",
+        description="the start of its hash, so that another registry's version of that number is refused",
+    )
+    dimension: str | None = Field(None, description="what it was trained for; null: the dimension it judges")
+    dtype: Literal["bfloat16", "float16", "float32"] = Field("float32", description="precision")
+    batch_tokens: int = Field(4096, ge=8, description="tokens of a forward pass, padding included")
 
 
 class JudgeConfig(Section):
@@ -103,7 +118,13 @@ class JudgeConfig(Section):
         return self
 
     def on(self, dimension: str) -> "JudgeConfig":
-        """The same judge, told what its dimension is called: a language model must know what to look for."""
+        """The same judge, told what its dimension is called.
+
+        A language model must know what to look for, a trained judge is found by it.
+        """
+        if self.trained is not None and self.trained.dimension is None:
+            trained = self.trained.model_copy(update={"dimension": dimension})
+            return self.model_copy(update={"trained": trained})
         if self.llm is None or self.llm.criterion is not None:
             return self
         return self.model_copy(update={"llm": self.llm.model_copy(update={"criterion": dimension})})
@@ -123,4 +144,4 @@ class JudgeConfig(Section):
         if self.reward_model is not None:
             return self.reward_model.model
         assert self.trained is not None
-        return f"trained judge {self.trained.version}"
+        return f"trained judge {self.trained.version} of {self.trained.dimension}"

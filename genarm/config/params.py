@@ -231,6 +231,36 @@ class Params(Section):
             self.train_config(dimension)
         return self
 
+    @model_validator(mode="after")
+    def _the_rule_names_what_is_there(self) -> "Params":
+        if unknown := [d for d in self.decide.weak_judges if d not in self.dimensions]:
+            raise ValueError(
+                f"decide.weak_judges names {unknown[0]!r}{nearest(unknown[0], self.dimensions)}, which is no "
+                f"dimension: {', '.join(self.dimensions)}"
+            )
+        without = [d for d, config in self.dimensions.items() if config.held_out is None]
+        if self.decide.held_out == "required" and without:
+            raise ValueError(
+                f"decide.held_out is required, and dimensions.{without[0]} names no held_out judge: "
+                "name one, or leave it at shown"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _looks_begin_and_end_somewhere(self) -> "Params":
+        first, most, extra = self.respond.prompts, self.decide.max_prompts, self.decide.extra
+        if extra and most is None:
+            raise ValueError(
+                f"decide.extra = {extra!r} holds prompts that are answered up to decide.max_prompts, "
+                "which is not set"
+            )
+        if most is not None and (first is None or first > most):
+            raise ValueError(
+                f"respond.prompts = {'null' if first is None else first} is how many prompts are answered "
+                f"before the first look, and decide.max_prompts = {most} is how many at most"
+            )
+        return self
+
     def train_config(self, dimension: str) -> TrainConfig:
         """The settings of one dimension: `train` with `dimensions.<dimension>.train` laid over it."""
         return laid_over(self.train, self.dimensions[self.known(dimension)].train, dimension)

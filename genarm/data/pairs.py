@@ -35,7 +35,7 @@ from genarm.types import PreferencePair, Prompt, Split
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-SPLITS: tuple[Split, ...] = ("train", "validation", "evaluation")
+SPLITS: tuple[Split, ...] = ("train", "validation", "evaluation")  # and `judge`, where its share is above 0
 MOST_COLUMNS = 50  # of one file that are told as not read
 DUPLICATE = "duplicate"
 Measured = tuple[PreferencePair, Lengths]
@@ -157,12 +157,23 @@ def split_of(prompt: Prompt, config: PairsConfig) -> Split:
     Whatever goes on from one first turn of the user, under any system message, is in one split: otherwise an
     evaluation prompt could hold a response that was trained on.
     """
-    question = Prompt(tuple(m for m in prompt.messages if m.role == "user")[:1])
-    digest = hashlib.sha256(f"{config.seed}:{question.id}".encode()).digest()
+    return split_of_conversation(conversation_id(prompt), config)
+
+
+def split_of_conversation(identity: str, config: PairsConfig) -> Split:
+    """The same of the id that `conversation_id` gives."""
+    digest = hashlib.sha256(f"{config.seed}:{identity}".encode()).digest()
     draw = int.from_bytes(digest[:8], "big") / 2**64
     if draw < config.evaluation:
         return "evaluation"
-    return "validation" if draw < config.evaluation + config.validation else "train"
+    if draw < config.evaluation + config.validation:
+        return "validation"
+    return "judge" if draw < config.evaluation + config.validation + config.judge else "train"
+
+
+def conversation_id(prompt: Prompt) -> str:
+    """The id of the first turn of a prompt's user: what decides its split."""
+    return Prompt(tuple(m for m in prompt.messages if m.role == "user")[:1]).id
 
 
 def write_pairs(layout: Layout, result: PairsResult) -> None:
@@ -174,8 +185,10 @@ def write_pairs(layout: Layout, result: PairsResult) -> None:
     write_rows(quarantine, result.refused)
     write_json(layout.pairs_stats(result.dimension), result.stats)
     check_pairs(result, f"{quarantine.relative_to(layout.root)} names every row")
-    for split in SPLITS:
-        write_rows(layout.pairs(result.dimension, split), result.splits[split])
+    if "judge" not in result.splits:  # left over from when it had a share
+        layout.pairs(result.dimension, "judge").unlink(missing_ok=True)
+    for split, pairs in result.splits.items():
+        write_rows(layout.pairs(result.dimension, split), pairs)
 
 
 def check_pairs(result: PairsResult, where: str) -> None:
@@ -198,9 +211,9 @@ def check_pairs(result: PairsResult, where: str) -> None:
             f"more than the {result.max_refused:.1%} allowed: {reasons}",
             hint=f"{where}; correct the data or its entry in params.yaml, or raise pairs.max_refused",
         )
-    for split in SPLITS:
-        if not result.splits[split]:
-            sizes = ", ".join(f"{s} {stats.splits[s].prompts}" for s in SPLITS)
+    for split, pairs in result.splits.items():
+        if not pairs:
+            sizes = ", ".join(f"{s} {part.prompts}" for s, part in stats.splits.items())
             knob = (
                 "lower pairs.validation or pairs.evaluation" if split == "train" else f"raise pairs.{split}"
             )
@@ -239,7 +252,8 @@ def _result(
     config: PairsConfig,
 ) -> PairsResult:
     count = sum(files.values())
-    members: dict[Split, list[Measured]] = {split: [] for split in SPLITS}
+    wanted: tuple[Split, ...] = (*SPLITS, "judge") if config.judge else SPLITS
+    members: dict[Split, list[Measured]] = {split: [] for split in wanted}
     for pair, lengths in kept:
         members[split_of(pair.prompt, config)].append((pair, lengths))
     reasons = Counter(row.reason for row in refused)

@@ -10,10 +10,11 @@ from genarm.pipeline.preflight.models import arms
 from genarm.pipeline.preflight.room import disk_need, memory_need
 from genarm.pipeline.preflight.sources import sources
 from genarm.pipeline.preflight.stages import stages
+from genarm.pipeline.preflight.trained import trained_judges
 from genarm.pipeline.project import Project
 
 # The base model and git have checks of their own here.
-CHECKS = (stages, sources, judges, arms, disk_need, memory_need)
+CHECKS = (stages, sources, trained_judges, judges, arms, disk_need, memory_need)
 
 
 def ahead(root: Path) -> list[CheckResult]:

@@ -7,12 +7,18 @@ win        exact one-sided sign test on its own dimension, Holm-adjusted over th
            better than its rival.
 gain       win rate - 1/2 >= min_gain
 guard      on every other dimension the lower 95% bound (one-sided, Wilson) of the win rate > 1/2 - margin
+judged     the judge agrees with people, where that was checked, and the held-out judge confirms the win,
+           where that is required: see `judge_conditions`
 health     perplexity and repetition at most max_health_ratio times the base's own; repetition may always
            exceed it by 0.02, since a base that never repeats itself would otherwise forbid any repetition
 
 It is rejected when the data rule a promotion out: the upper 95% bound of the win rate < 1/2 + min_gain, or
-that of a guard < 1/2 - margin, or health fails, or no weight that was tried in tuning kept its limits.
-Otherwise it is held, and the number of prompts that would decide it is named.
+that of a guard < 1/2 - margin, that of the held-out judge < 1/2, or health fails, or no weight that was tried
+in tuning kept its limits. Otherwise it is held, and the number of prompts that would decide it is named.
+
+Where a run goes on after a hold (`decide.max_prompts`), the p-value of `win` and the lower bound of `guard`
+are those of `sequential`, which hold at any look: a promotion rests on them. The upper bounds and health stay
+those of one look. To look at them often can only reject more, which never promotes anything.
 
 Chance that `win` and `gain` hold, by true win rate, without ties (min_gain 0.02; exact). For `two`, it
 is decided together with another dimension that shows no difference; where that one wins as well, the chance
@@ -32,42 +38,32 @@ lies between the two columns.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from scipy import stats
 
 from genarm.config import RuleConfig
 from genarm.errors import DataError
+from genarm.evaluation.condition import (
+    NEAR,
+    Z_POWER,
+    Condition,
+    Question,
+    State,
+    Z,
+    too_many_unread,
+)
+from genarm.evaluation.judge_conditions import judge_conditions
 from genarm.evaluation.scorecard import comparison
 from genarm.evaluation.text_health import Limit, health_limits
 from genarm.evaluation.win_rate import wilson
 from genarm.types import Comparison, Decision, Scorecard
 
-MAX_UNREAD = 0.1  # share of prompts; with more, the unread verdicts might have changed the result
-NEAR = 1e-9  # rates that differ by less are equal: 0.52 - 0.5 is not 0.02 in floating point
-POWER = 0.8  # the chance of a decision at the number of prompts that a `hold` names
-Z = float(stats.norm.isf(0.05))  # one-sided 95% bounds
-Z_POWER = float(stats.norm.ppf(POWER))
-
-State = Literal["failed", "open", "passed"]
-# What the conditions ask: better than its rival, no harm to other dimensions, fluent, not repetitive.
-# `tuned` is asked only where the tuning found no weight that keeps its limits.
-Question = Literal["tuned", "better", "harmless", "fluent", "varied"]
 OUTCOMES: dict[State, Literal["reject", "hold", "promote"]] = {
     "failed": "reject",
     "open": "hold",
     "passed": "promote",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """One condition of the rule: its state, a sentence with its numbers, prompts that would decide it."""
-
-    state: State
-    reason: str
-    prompts_needed: int | None = None
 
 
 def decide(scorecards: Sequence[Scorecard], rule: RuleConfig) -> list[Decision]:
@@ -97,7 +93,7 @@ def conditions(
     """
     dimensions = [s.dimension for s in scorecards]
     tried = [s for s in scorecards if not _same(s)]
-    adjusted = holm([_against_rival(s, s.dimension).p_value for s in tried])
+    adjusted = holm([p_value(_against_rival(s, s.dimension)) for s in tried])
     p_values = {s.dimension: p for s, p in zip(tried, adjusted, strict=True)}
     found: list[dict[Question, Sequence[Condition]]] = []
     for card in scorecards:
@@ -111,9 +107,20 @@ def conditions(
                 "harmless": [_guard(card, d, rule) for d in dimensions if d != card.dimension],
                 "fluent": [perplexity],
                 "varied": [repetition],
+                "judged": judge_conditions(card, rule),
             }
         found.append(answers)
     return found
+
+
+def p_value(comparison: Comparison) -> float:
+    """The p-value that the rule reads: the always-valid one where the run may go on after a look.
+
+    Always-valid p-values may be adjusted by Holm at any look, also if each dimension stops at its own: had
+    all gone on to the end, each would be as small or smaller, so Holm would call every win that it calls now,
+    and any false one among those has a chance of at most alpha.
+    """
+    return comparison.looked.p_value if comparison.looked else comparison.p_value
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -150,29 +157,28 @@ def _decision(card: Scorecard, conditions: Sequence[Condition]) -> Decision:
 def _win(card: Scorecard, rule: RuleConfig, p: float, family: int) -> Condition:
     """Better than the rival on the dimension it was trained for, and by enough."""
     comparison = _against_rival(card, card.dimension)
-    if unread := _unread(comparison):
+    if unread := too_many_unread(comparison):
         return unread
     rate, n = comparison.win_rate.value, comparison.win_rate.n
     gain, upper = rate - 0.5, wilson(rate, n, Z)[1]
     seen = f"{card.dimension}: win rate {comparison.win_rate} over {card.rival}"
+    shown = f"adjusted p {p:.2g}"
+    if looked := comparison.looked:
+        shown = f"look {looked.looks} of at most {looked.most} prompts, adjusted always-valid p {p:.2g}"
     if p < rule.alpha and rate >= 0.5 + rule.min_gain:
-        return Condition(
-            "passed", f"{seen}, adjusted p {p:.2g} < {rule.alpha:g}, gain {gain:.2f} >= {rule.min_gain:g}"
-        )
+        return Condition("passed", f"{seen}, {shown} < {rule.alpha:g}, gain {gain:.2f} >= {rule.min_gain:g}")
     if upper < 0.5 + rule.min_gain:
         return Condition("failed", f"{seen}, upper bound {upper:.2f} < {0.5 + rule.min_gain:g}")
     # A graded judge may see more wins than losses while the mean falls, or the reverse.
     if gain <= rule.min_gain + NEAR or comparison.wins <= comparison.losses:
         return Condition(
             "open",
-            f"{seen}, adjusted p {p:.2g}, gain {gain:.3f} against the {rule.min_gain:g} it must exceed: "
+            f"{seen}, {shown}, gain {gain:.3f} against the {rule.min_gain:g} it must exceed: "
             "too small to be decided by more prompts",
         )
     # Holm may be kinder, but what the other dimensions will show is not known.
     needed = max(n + 1, prompts_to_win(comparison, rule, rule.alpha / family))
-    return Condition(
-        "open", f"{seen}, adjusted p {p:.2g} >= {rule.alpha:g}: {needed} prompts would decide it", needed
-    )
+    return Condition("open", f"{seen}, {shown} >= {rule.alpha:g}: {needed} prompts would decide it", needed)
 
 
 def prompts_to_win(comparison: Comparison, rule: RuleConfig, alpha: float) -> int:
@@ -193,11 +199,12 @@ def prompts_to_win(comparison: Comparison, rule: RuleConfig, alpha: float) -> in
 def _guard(card: Scorecard, dimension: str, rule: RuleConfig) -> Condition:
     """Not worse than the rival, by more than the margin, on a dimension it was not trained for."""
     comparison = _against_rival(card, dimension)
-    if unread := _unread(comparison):
+    if unread := too_many_unread(comparison):
         return unread
     rate, n = comparison.win_rate.value, comparison.win_rate.n
     least = 0.5 - rule.margin
     lower, upper = wilson(rate, n, Z)
+    lower = comparison.looked.lower if comparison.looked else lower
     seen = f"{dimension}: win rate {comparison.win_rate} over {card.rival}"
     if lower > least:
         return Condition("passed", f"{seen}, lower bound {lower:.2f} > {least:g}")
@@ -228,17 +235,6 @@ def _text_health(card: Scorecard, rule: RuleConfig) -> tuple[Condition, Conditio
 def _kept(limit: Limit, value: float) -> Condition:
     kept, reason = limit.check(value)
     return Condition("passed" if kept else "failed", reason)
-
-
-def _unread(comparison: Comparison) -> Condition | None:
-    asked = comparison.win_rate.n + comparison.unread
-    if asked and comparison.unread <= MAX_UNREAD * asked:
-        return None
-    return Condition(
-        "open",
-        f"{comparison.dimension}: {comparison.unread} of {asked} verdicts on {comparison.left} against "
-        f"{comparison.right} could not be read, more than {MAX_UNREAD:.0%}: repair the judge and judge again",
-    )
 
 
 def _same(card: Scorecard) -> bool:

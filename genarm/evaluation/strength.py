@@ -20,7 +20,7 @@ import io
 from collections.abc import Sequence
 
 from genarm.config import TuneConfig
-from genarm.evaluation.rule import MAX_UNREAD
+from genarm.evaluation.condition import MAX_UNREAD
 from genarm.evaluation.text_health import Limit, health_limits
 from genarm.evaluation.win_rate import wilson
 from genarm.types import Comparison, Estimate, StrengthPoint, TextHealth

@@ -26,13 +26,13 @@ def win_rate(verdicts: Sequence[Verdict]) -> Comparison:
     wins + ties + losses = n; `unread` counts the prompts without a readable verdict, which are not in n.
     Nothing read gives 0.5 [0, 1] n=0. Raises DataError on verdicts of more than one comparison.
     """
-    kinds = {(v.dimension, v.left, v.right) for v in verdicts}
+    kinds = {(v.dimension, v.left, v.right, v.held_out) for v in verdicts}
     if len(kinds) != 1:
         raise DataError(
             f"a win rate is of one comparison, these verdicts are of {len(kinds)}: {sorted(kinds)}",
-            hint="group the verdicts by dimension, left and right",
+            hint="group the verdicts by dimension, left, right and judge",
         )
-    [(dimension, left, right)] = kinds
+    [(dimension, left, right, held_out)] = kinds
     preferences = preferences_by_prompt(verdicts)
     wins = sum(p > TIE for p in preferences.values())
     losses = sum(p < -TIE for p in preferences.values())
@@ -40,12 +40,13 @@ def win_rate(verdicts: Sequence[Verdict]) -> Comparison:
         dimension=dimension,
         left=left,
         right=right,
-        win_rate=_estimate([(1 + p) / 2 for p in preferences.values()]),
+        win_rate=estimate([(1 + p) / 2 for p in preferences.values()]),
         wins=wins,
         ties=len(preferences) - wins - losses,
         losses=losses,
         unread=len({v.prompt_id for v in verdicts}) - len(preferences),
         p_value=sign_test(wins, losses),
+        held_out=held_out,
     )
 
 
@@ -94,7 +95,8 @@ def preferences_by_prompt(verdicts: Sequence[Verdict]) -> dict[str, float]:
     return {prompt: math.fsum(read[prompt]) / len(read[prompt]) for prompt in sorted(read)}
 
 
-def _estimate(outcomes: Sequence[float]) -> Estimate:
+def estimate(outcomes: Sequence[float]) -> Estimate:
+    """The mean of outcomes in [0, 1], one a prompt, with its 95% interval: Wilson's, or by bootstrap."""
     values = np.sort(np.asarray(outcomes, dtype=float))  # sorted: the order of files must change nothing
     n = len(values)
     value = float(values.mean()) if n else 0.5

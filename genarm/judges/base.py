@@ -68,6 +68,8 @@ class ScoreJudge:
         prompts, texts = list(asked.values()), [text for _, text in asked]
         try:
             scores = list(self._score_all(prompts, texts))
+        except JudgeError:
+            raise
         except Exception as error:  # a user's scorer may raise anything
             raise JudgeError(
                 f"the scorer failed on {len(texts)} responses at once: {in_one_line(error)}",
@@ -108,6 +110,8 @@ def rate(score: Scorer, text: str, prompt_id: str) -> float:
     """
     try:
         value = score(text)
+    except JudgeError:
+        raise
     except Exception as error:  # a user's scorer may raise anything; name the response that it failed on
         raise JudgeError(
             f"the scorer failed on the response to prompt {prompt_id}: {in_one_line(error)}",

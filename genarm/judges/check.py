@@ -15,6 +15,14 @@ def check(config: JudgeConfig, root: Path | None = None) -> None:
         from genarm.judges.llm.check import check_llm
 
         check_llm(config.llm, root)
+    elif config.reward_model is not None:
+        from genarm.judges.reward.load import check_reward_model
+
+        check_reward_model(config.reward_model, root)
+    elif config.trained is not None:
+        from genarm.judges.reward.load import check_trained, trained_folder
+
+        check_trained(config.trained, trained_folder(config.trained, root))
     elif config.scorer is not None:
         load_with_origin(config, root)
 
@@ -26,4 +34,9 @@ def own_files(config: JudgeConfig, root: Path | None = None) -> list[Path]:
 
         file = own_template(config.llm, root)
         return [file] if file else []
+    if config.reward_model is not None:
+        from genarm.judges.reward.load import own_folder
+
+        folder = own_folder(config.reward_model, root)
+        return sorted(file for file in folder.iterdir() if file.is_file()) if folder else []
     return load_with_origin(config, root).files if config.scorer is not None else []

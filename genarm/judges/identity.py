@@ -12,7 +12,12 @@ from genarm.config import JudgeConfig
 from genarm.system.files import sha256
 
 # Built-in scorers that another library computes; the others are genarm's own.
-LIBRARIES = {"positive": "vaderSentiment", "plain": "textstat"}
+LIBRARIES = {
+    "positive": "vaderSentiment",
+    "plain": "textstat",
+    "textblob": "textblob",
+    "dale_chall": "textstat",
+}
 
 
 def scorer_identity(

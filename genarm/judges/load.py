@@ -72,6 +72,11 @@ def load_with_origin(config: JudgeConfig, root: Path | None = None) -> LoadedJud
     """
     if config.llm is not None:
         return _language_model(config, config.llm, root)
+    if config.reward_model is not None or config.trained is not None:
+        from genarm.judges.reward.load import reward_model_judge, trained_judge
+
+        found = (reward_model_judge if config.reward_model else trained_judge)(config, root)
+        return LoadedJudge(found.judge, config, model=found.identity)
     if ":" not in config.name:
         return LoadedJudge(ScoreJudge(by_text(load_scorer(config)), config.tie), config)
     named = find(config.name, root)

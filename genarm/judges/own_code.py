@@ -67,7 +67,8 @@ class OwnCode:
         return top != "genarm" and package is not None and self._lies_here(package, top)
 
     def _lies_here(self, package: ModuleType, top: str) -> bool:
-        places = [package.__file__] if package.__file__ else list(getattr(package, "__path__", ()))
+        file = getattr(package, "__file__", None)  # a module built into Python has none
+        places = [file] if file else list(getattr(package, "__path__", ()))
         ours = {self.root / f"{top}.py", self.root / top / "__init__.py", self.root / top}
         return any(self._here(place) in ours for place in places)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 PLAIN_RANGE = (-50.0, 120.0)
+DALE_CHALL_RANGE = (-15.0, 0.0)
 PLAIN_WORDS = 5
 
 _WORD = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
@@ -40,10 +41,46 @@ def plain(text: str) -> float:
     import textstat
 
     lowest, highest = PLAIN_RANGE
-    if len({word.lower() for word in _WORD.findall(text)}) < PLAIN_WORDS:
+    if not _says_something(text):
         return lowest
-    prose = _OPEN_LINE.sub(".", _MARKUP.sub("", text).strip())
-    return min(highest, max(lowest, float(textstat.flesch_reading_ease(prose))))
+    return min(highest, max(lowest, float(textstat.flesch_reading_ease(_prose(text)))))
+
+
+def textblob(text: str) -> float:
+    """How cheerful the wording is by another lexicon: TextBlob's polarity in [-1, 1], 0 for empty text.
+
+    The mean over the words that it knows, so it does not grow with length. A second opinion on `positive`: on
+    the seed's responses their rank correlation is 0.47. textblob 0.20.1, whose lexicon is Pattern's (De Smedt
+    and Daelemans, JMLR 2012). English only.
+    """
+    from textblob import TextBlob
+
+    return float(TextBlob(text).sentiment.polarity)
+
+
+def dale_chall(text: str) -> float:
+    """How common the words are: minus the Dale-Chall grade, clipped to [-15, 0]; a child of ten reads -4.9.
+
+    0.1579 percent of words that are not among 3,000 familiar ones + 0.0496 words / sentences, and 3.6365 more
+    where those are over 5 percent, by textstat 0.7.8. Markup, ends of lines and texts of fewer than five
+    different words are treated as by `plain`, on which it is a second opinion (rank correlation 0.74).
+    Source: Dale and Chall, Educational Research Bulletin 1948. English only.
+    """
+    import textstat
+
+    lowest, highest = DALE_CHALL_RANGE
+    if not _says_something(text):
+        return lowest
+    return min(highest, max(lowest, -float(textstat.dale_chall_readability_score(_prose(text)))))
+
+
+def _says_something(text: str) -> bool:
+    return len({word.lower() for word in _WORD.findall(text)}) >= PLAIN_WORDS
+
+
+def _prose(text: str) -> str:
+    """The text without markup, in which the end of a line ends a sentence."""
+    return _OPEN_LINE.sub(".", _MARKUP.sub("", text).strip())
 
 
 def length(text: str) -> float:
@@ -71,7 +108,7 @@ def forbidden_words(text: str, words: Sequence[str]) -> float:
 
 
 SCORERS: dict[str, Callable[..., float]] = {
-    f.__name__: f for f in (positive, plain, length, brief, refusal, forbidden_words)
+    f.__name__: f for f in (positive, plain, textblob, dale_chall, length, brief, refusal, forbidden_words)
 }
 
 

@@ -4,7 +4,7 @@ from genarm.models.cache import cache_folder
 from genarm.models.chat_template import render
 from genarm.models.gguf import EMBEDDED, conversion, embedded_file
 from genarm.models.load import DeviceMap, context_of, load_model, load_tokenizer, load_whole
-from genarm.models.source import ModelSource, model_kind, resolve, tokenizer_hash
+from genarm.models.source import ModelSource, model_kind, resolve, small_files, tokenizer_hash
 from genarm.models.weights import weights_hash
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "model_kind",
     "render",
     "resolve",
+    "small_files",
     "tokenizer_hash",
     "weights_hash",
 ]

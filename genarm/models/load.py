@@ -130,6 +130,11 @@ def context_of(model: "PreTrainedModel") -> int:
 
     A very large number where its configuration gives none.
     """
-    config = model.config.get_text_config()
+    return context_of_config(model.config)
+
+
+def context_of_config(config: Any) -> int:
+    """The same of a model's configuration."""
+    config = config.get_text_config()
     context = int(getattr(config, "max_position_embeddings", None) or 2**31)
     return min(context, position_limit(config) or context)

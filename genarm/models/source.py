@@ -6,6 +6,7 @@ network is needed.
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -18,6 +19,7 @@ from genarm.models.weights import weight_files, weights_hash
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+SMALL_FILES, WEIGHTS = ("*.json", "*.jinja", "*.model", "*.txt"), ("*.safetensors",)
 ModelKind = Literal["embedded", "gguf", "folder", "hub"]
 
 
@@ -99,7 +101,15 @@ def tokenizer_hash(tokenizer: "PreTrainedTokenizerBase") -> str:
     return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
-def _from_hub(name: str, revision: str | None) -> Path:
+def small_files(name: str, revision: str | None = None) -> Path:
+    """A folder with the files that describe a model of the hub; its weights are not fetched.
+
+    Raises what `resolve` raises.
+    """
+    return _from_hub(name, revision, SMALL_FILES)
+
+
+def _from_hub(name: str, revision: str | None, patterns: Sequence[str] = (*SMALL_FILES, *WEIGHTS)) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
         HfHubHTTPError,
@@ -108,9 +118,8 @@ def _from_hub(name: str, revision: str | None) -> Path:
         RevisionNotFoundError,
     )
 
-    patterns = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.txt"]
     try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=patterns))
+        return Path(snapshot_download(name, revision=revision, allow_patterns=list(patterns)))
     except RevisionNotFoundError as error:
         raise ModelError(
             f"{name} has no revision {revision!r}", hint="set base.revision to a commit or tag of its page"

@@ -13,6 +13,7 @@ from genarm.pipeline.project import Project
 def accuracy(project: Project, dimension: str, file: Path) -> dict[str, float]:
     """How often the trained ARM prefers the chosen response, on any file of preference pairs.
 
+    By its log-probability and by what it learned, beside "longer is chosen", as `evaluate_arm` measures them.
     Its columns are those of the dimension's source, or such as `recognise` finds. `refused` counts the rows
     that are no pairs of any known format. Over-long pairs are an error, since none is ever cut.
     """

@@ -8,6 +8,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 PARAMS = "params.yaml"
+CHECKS = "judge-checks.json"
 SHOWN = 3  # further changes are counted
 NOT_SET = "not set"
 
@@ -24,6 +25,9 @@ def changes(root: Path, file: str, recorded: Mapping[str, Any], keys: Mapping[st
         now = None
     words: list[str] = []
     for key, how in keys.items():
+        if file == CHECKS:
+            words.append(f"judge-check of {key} {how}")
+            continue
         if key in recorded and file != PARAMS:
             # A snapshot of versions by dimension: mlflow/champions.json or mlflow/starts.json.
             was, is_now = _version(recorded[key]), _version(_at(now, key))
@@ -50,6 +54,8 @@ def _differences(name: str, before: Any, now: Any) -> Iterator[str]:
 
 
 def _version(noted: Any) -> str:
+    if isinstance(noted, list):  # mlflow/looks.json
+        return f"after {noted[-1]} prompts" if noted else "none"
     return f"version {noted['version']}" if isinstance(noted, Mapping) and "version" in noted else "none"
 
 

@@ -13,7 +13,7 @@ from genarm.models.arm import adapter_hash
 from genarm.system.env import project_root
 from genarm.system.files import read_json, read_rows
 from genarm.system.layout import Layout
-from genarm.types import Champion, Decision, Prompt, Response, Side, Tuned
+from genarm.types import Champion, Decision, JudgeCheck, Prompt, Response, Side, Tuned
 
 T = TypeVar("T")
 # Dimension, version and the folder to put it in -> the folder that holds the ARM, checked against its hash.
@@ -60,14 +60,39 @@ class Project:
         """How strongly the trained ARM is to guide. Raises DataError where the stage `tune` did not run."""
         return read_json(self.layout.tuned(dimension), Tuned)
 
+    def judge_checks(self) -> dict[str, list[JudgeCheck] | None]:
+        """How far each dimension's judges agree with people; without the file nothing is known."""
+        if not self.layout.judge_checks.exists():
+            return {}
+        return read_json(self.layout.judge_checks, dict[str, list[JudgeCheck] | None])
+
     def decisions(self) -> dict[str, Decision]:
         """What the last `decide` decided, by dimension."""
         return read_json(self.layout.decisions, dict[str, Decision])
 
-    def prompts(self) -> list[Prompt]:
-        """The evaluation prompts that are answered. Raises DataError where there are none."""
+    def noted_looks(self) -> dict[str, list[int] | None]:
+        """What `mlflow/looks.json` notes by dimension; nothing where there is no such file."""
+        if not self.layout.looks.is_file():
+            return {}
+        return read_json(self.layout.looks, dict[str, list[int] | None])
+
+    def looks(self, dimension: str | None = None) -> list[int]:
+        """After how many prompts a dimension was looked at, empty where a run decides once; see `looks`.
+
+        Without a dimension, of the one that has gone furthest: so far the base answers.
+        """
+        noted = self.noted_looks()
+        wanted = [dimension] if dimension else list(self.params.dimensions)
+        return max((noted.get(d) or [] for d in wanted), key=lambda until: until[-1:], default=[])
+
+    def prompts(self, dimension: str | None = None) -> list[Prompt]:
+        """The prompts that one dimension's sides answer; without one, those that the base answers.
+
+        Raises DataError where there are none.
+        """
         prompts = _some(self.layout.prompts, read_rows(self.layout.prompts, Prompt), "pairs")
-        return prompts[: self.params.respond.prompts]
+        until = self.looks(dimension)
+        return prompts[: until[-1] if until else self.params.respond.prompts]
 
     def responses(self, dimension: str) -> dict[Side, list[Response]]:
         """What each side answered for one dimension; a champion without answers is left out.
@@ -75,10 +100,13 @@ class Project:
         Raises DataError where the base or the challenger answered nothing: that file was cut short.
         """
         sides: dict[Side, list[Response]] = {}
+        until = self.looks(dimension)
         for side in ("base", "champion", "challenger"):
             file = self.layout.responses(side, None if side == "base" else dimension)
             if (rows := read_rows(file, Response)) or side != "champion":
                 sides[side] = _some(file, rows, f"respond {side}")
+        if until and "base" in sides:  # it may have answered more, for another dimension
+            sides["base"] = sides["base"][: until[-1]]
         return sides
 
     def is_in_use(self, dimension: str, champion: Champion | None) -> bool:

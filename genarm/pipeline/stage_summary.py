@@ -9,6 +9,7 @@ from genarm.errors import GenarmError
 from genarm.pipeline.project import Project
 from genarm.pipeline.stage_names import JUDGE, PAIRS, PROMPTS, REPORT, RESPOND_OF, TRAIN, TUNE, dimension_of
 from genarm.system.files import read_json, read_rows
+from genarm.system.metric_names import IMPLICIT_ACCURACY
 from genarm.types import Prompt, Response, Side, Tuned, Verdict
 
 
@@ -57,6 +58,8 @@ def _train(metrics: dict[str, float]) -> str:
         words += f", validation accuracy {accuracy:.2f}"
     if (before := metrics.get("validation/accuracy_before")) is not None:
         words += f" ({before:.2f} before)"
+    if (learned := metrics.get(f"validation/{IMPLICIT_ACCURACY}")) is not None:
+        words += f", implicit {learned:.2f}"
     return words
 
 
@@ -79,7 +82,7 @@ def _responses(responses: Sequence[Response], guided: bool) -> str:
 
 def _verdicts(verdicts: Sequence[Verdict], dimension: str) -> str:
     # Against the rival: the champion, or the base model while there is none.
-    own = [v for v in verdicts if v.dimension == dimension and v.left == "challenger"]
+    own = [v for v in verdicts if v.dimension == dimension and v.left == "challenger" and not v.held_out]
     rival = "champion" if any(v.right == "champion" for v in own) else "base"
     read = [v.preference for v in own if v.right == rival and v.preference is not None]
     wins = fmean((p > 0) + (p == 0) / 2 for p in read) if read else 0

@@ -160,7 +160,7 @@ def _read_by(project: Project, stage: str, dimension: str) -> Sequence[Path]:
         case names.PAIRS:
             return [layout.data]
         case names.PROMPTS:
-            return [layout.pairs(d, "evaluation") for d in project.params.dimensions]
+            return [pairs, *([layout.data] if project.params.decide.extra else [])]
         case names.TRAIN:
             return [pairs / dimension]
         case names.RESPOND_BASE | names.RESPOND_CHAMPION:  # a champion is checked by its own hash

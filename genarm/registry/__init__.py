@@ -6,6 +6,7 @@
     registry.promote("positive", decision, smoke_test=..., actor=...)  compare-and-set, then smoke test
     registry.rollback("positive", "answers too long")                  back, and the version is blocked
     registry.reconcile(dimensions)                                     repair what a crash left half done
+    registry.register_judge(folder), fetch_judge("positive", 1, into)  trained judges, pinned by version
 
 Aliases say what a version is for (`champion`, `previous`, `challenger`), tags say where it comes from and how
 far a change got. A reading order: `tags`, `tracking`, `owner`, `lease`, `store`, `versions`, `model_files`,
@@ -17,7 +18,16 @@ far a change got. A reading order: `tags`, `tracking`, `owner`, `lease`, `store`
 from pathlib import Path
 
 from genarm.registry import champions as in_use
-from genarm.registry import decision_log, mending, registering, repair, showing, store, versions
+from genarm.registry import (
+    decision_log,
+    mending,
+    registering,
+    repair,
+    showing,
+    store,
+    trained_judges,
+    versions,
+)
 from genarm.registry import promote as promotion
 from genarm.registry import rollback as rolling_back
 from genarm.registry.store import Store
@@ -33,6 +43,8 @@ class Registry(Store):
     snapshot = in_use.snapshot
     drift = in_use.drift
     fetch = in_use.fetch
+    register_judge = trained_judges.register_judge
+    fetch_judge = trained_judges.fetch_judge
     show = showing.show
     list = showing.listing
     version = store.translates_errors(versions.get)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 HELD_OUT = {
     names.EVALUATION_ACCURACY: "validation/accuracy",
     names.EVALUATION_LONGER: "validation/longer_is_chosen",
+    names.EVALUATION_IMPLICIT: f"validation/{names.IMPLICIT_ACCURACY}",
 }
 
 

@@ -34,14 +34,27 @@ DESCRIPTIONS = {
         "Each row is the training of one autoregressive reward model (ARM), up to its version. "
         f"`{names.EVALUATION_ACCURACY}` is the share of held-out pairs that it gets right, to be compared "
         f"with `{names.EVALUATION_LONGER}`, what preferring the longer response would get; "
+        f"`{names.EVALUATION_IMPLICIT}` is that share by what training taught, its log-probability less its "
+        "start's; "
         f"`{names.evaluation_name(names.KL_TO_BASE)}` is how far it moved from its base, in nats a token. "
         "How well its guided answers did is on its version and in the experiment "
         f"{tags.DECISIONS_EXPERIMENT}.",
         (
             *_metrics(names.EVALUATION_ACCURACY, names.EVALUATION_LONGER, names.EVALUATION_LOSS),
-            *_metrics(names.evaluation_name(names.KL_TO_BASE)),
+            *_metrics(names.EVALUATION_IMPLICIT, names.evaluation_name(names.KL_TO_BASE)),
             *("params.`learning_rate`", "params.`beta`"),
             "attributes.`Models`",
+        ),
+    ),
+    tags.JUDGES_EXPERIMENT: Description(
+        "Each row is the training of a judge: a reward model on pairs that no ARM sees. "
+        f"`{names.JUDGE_ACCURACY}` is the share of validation pairs that it gets right, with its 95% "
+        f"interval, to be compared with `{names.JUDGE_LONGER}`, what preferring the longer response would "
+        "get. Its folder is among the artifacts, and params.yaml pins it by version.",
+        (
+            *_metrics(names.JUDGE_ACCURACY, names.JUDGE_ACCURACY_LOWER, names.JUDGE_ACCURACY_UPPER),
+            *_metrics(names.JUDGE_LONGER),
+            *("params.`learning_rate`", "params.`layers`"),
         ),
     ),
     tags.DECISIONS_EXPERIMENT: Description(
@@ -51,7 +64,8 @@ DESCRIPTIONS = {
         f"`{names.P_ADJUSTED}` is the chance of such a result without any gain, adjusted for the dimensions "
         "decided together. "
         f"`{names.guard_name(names.WIN_RATE, 'NAME')}` is the win rate on a dimension that it was not "
-        "trained for. The reasons and the report are on the page of the run.",
+        f"trained for, `{names.held_out_name(names.WIN_RATE)}` that by the held-out judge. "
+        "The reasons and the report are on the page of the run.",
         (
             *_tags(tags.OUTCOME, tags.CHALLENGER_VERSION, tags.CHAMPION_VERSION),
             *_metrics(names.WIN_RATE, names.WIN_RATE_LOWER, names.WIN_RATE_UPPER, names.WIN_RATE_N),

@@ -11,6 +11,11 @@ def tag(name: str) -> str:
     return PREFIX + name.strip().replace(" ", "_")
 
 
+def judge_model_name(dimension: str) -> str:
+    """The registered model that holds the trained judges of one dimension, whose name has no dot."""
+    return f"genarm-judge.{dimension}"
+
+
 def label(tag: str) -> str:
     """A tag as people read it: `genarm.git_dirty` becomes `git dirty`."""
     return tag.removeprefix(PREFIX).replace("_", " ")
@@ -45,6 +50,7 @@ LEASE_RELEASED = "genarm.lease_released"
 
 # Experiments
 TRAIN_EXPERIMENT = "genarm/train"  # one run for each training, and so for each ARM: how it was made
+JUDGES_EXPERIMENT = "genarm/judges"  # one run for each judge that was trained
 DECISIONS_EXPERIMENT = "genarm/decisions"  # one run for each decision and each rollback
 
 # Aliases of a registered model
@@ -68,7 +74,10 @@ BETA = "genarm.beta"
 WEIGHT = "genarm.weight"  # the decoding weight it is tried at
 GUIDANCE = "genarm.guidance"  # what that weight is tuned for: sum or contrast; without it, sum
 
-# Where an ARM comes from
+# What a trained judge is
+JUDGE_SHA256 = "genarm.judge_sha256"  # identifies its version
+
+# Where an ARM or a judge comes from
 GIT_COMMIT = "genarm.git_commit"
 DATA_MD5 = "genarm.data_md5"
 PAIRS_SHA256 = "genarm.pairs_sha256"

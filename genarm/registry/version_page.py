@@ -79,7 +79,8 @@ def measured_lines(metrics: Mapping[str, float], dimension: str) -> list[str]:
     for name in metrics:
         head, _, other = name.partition("/")
         if head == names.WIN_RATE and other:
-            lines.append(f"{names.WIN_RATE} on {other}: {_win_rate(metrics, other, guard=True)}")
+            judged = "by the held-out judge" if other == names.HELD_OUT else f"on {other}"
+            lines.append(f"{names.WIN_RATE} {judged}: {_win_rate(metrics, other, guard=True)}")
     for name in (names.PERPLEXITY, names.REPETITION, names.KL, names.MEAN_TOKENS):
         if name in metrics:
             lines.append(f"{name}: {metrics[name]:.4g}")
@@ -88,6 +89,9 @@ def measured_lines(metrics: Mapping[str, float], dimension: str) -> list[str]:
         if names.EVALUATION_LONGER in metrics:
             line += f", where preferring the longer response gets {metrics[names.EVALUATION_LONGER]:.3f}"
         lines.append(line)
+    if names.EVALUATION_IMPLICIT in metrics:
+        right = metrics[names.EVALUATION_IMPLICIT]
+        lines.append(f"{names.EVALUATION_IMPLICIT} (what was learned, held-out pairs): {right:.3f}")
     return lines
 
 

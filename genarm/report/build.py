@@ -21,6 +21,7 @@ from genarm.report import numbers
 from genarm.report.cases import all_cases, extremes
 from genarm.report.cost import costs
 from genarm.report.given import ReportInput, side_name
+from genarm.report.learned import PARTS, learned
 from genarm.report.links import links
 from genarm.report.scores import scores
 from genarm.report.strength import strength_curves
@@ -41,6 +42,7 @@ CURVES = (
     names.CHOSEN_PERPLEXITY,
     names.KL_TO_BASE,
     names.IMPLICIT_ACCURACY,
+    names.IMPLICIT_MARGIN,
 )
 
 
@@ -99,6 +101,8 @@ def _view(given: ReportInput) -> dict[str, Any]:
         "health": _text_health(given),
         "charts": {name: _charts(rows) for name, rows in given.curves.items() if rows},
         "metrics": sorted({key for metrics in given.train_metrics.values() for key in metrics}),
+        "learned": learned(given.train_metrics),
+        "parts_by_length": [*PARTS.values()],
         "costs": costs(given),
         "quarantine": _quarantine(given.quarantine),
         "params": {
@@ -114,7 +118,7 @@ def _view(given: ReportInput) -> dict[str, Any]:
 
 def _facts(given: ReportInput, view: Mapping[str, Any]) -> dict[str, Any]:
     """The facts of the page for programs, with numbers in full and every prompt."""
-    shown = ("title", "summaries", "limits", "links", "cases", "costs", "quarantine")
+    shown = ("title", "summaries", "limits", "links", "cases", "learned", "costs", "quarantine")
     handed = ("decisions", "scorecards", "sampling", "weights", "cards", "train_metrics", "pair_stats")
     return {
         **{name: view[name] for name in shown},

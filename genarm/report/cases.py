@@ -25,6 +25,12 @@ class Mark:
     word: Word
     preference: float | None
     scores: tuple[float, float] | None
+    held_out: bool = False
+
+    @property
+    def on(self) -> str:
+        """What was judged and, where it was the second judge, that it was."""
+        return f"{self.dimension} (held-out judge)" if self.held_out else self.dimension
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +142,7 @@ def _mark(verdict: Verdict) -> Mark:
     word: Word = "unread"
     if preference is not None:
         word = WORDS[1 + (preference > TIE) - (preference < -TIE)]
-    return Mark(verdict.dimension, verdict.right, word, preference, verdict.scores)
+    return Mark(verdict.dimension, verdict.right, word, preference, verdict.scores, verdict.held_out)
 
 
 def _gains(answers: Sequence[Answer], rivals: Mapping[str, Side]) -> dict[str, float]:
@@ -147,6 +153,6 @@ def _gains(answers: Sequence[Answer], rivals: Mapping[str, Side]) -> dict[str, f
             dimension = answer.dimension
             if answer.side != "challenger" or mark.dimension != dimension or mark.preference is None:
                 continue
-            if mark.rival == rivals.get(dimension):
+            if not mark.held_out and mark.rival == rivals.get(dimension):
                 gains[dimension] = mark.scores[0] - mark.scores[1] if mark.scores else mark.preference
     return gains

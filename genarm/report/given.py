@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from genarm.evaluation.rule import Condition, Question
+from genarm.evaluation.condition import Condition, Question
 from genarm.types import ArmCard, Decision, Prompt, Response, Scorecard, Side, Tuned, Verdict
 
 

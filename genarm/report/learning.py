@@ -12,6 +12,8 @@ than that is not explained by what was learned: it is luck or sharpening.
 
 The implicit reward, log p_arm - log p_start, says what training taught: its accuracy is how often the chosen
 response has the larger one. It is above chance where its lower 95% bound (one-sided, Wilson) exceeds 0.5.
+Where it is below chance on the pairs whose longer, or whose shorter, response was chosen, a part of what was
+learned is a length, and the sentence says so.
 """
 
 import math
@@ -19,8 +21,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from genarm.evaluation.rule import Z
+from genarm.evaluation.condition import Z
 from genarm.evaluation.win_rate import wilson
+from genarm.report.learned import TRAINED, by_length
 from genarm.report.numbers import people
 from genarm.system import metric_names as names
 from genarm.types import Comparison, TextHealth
@@ -30,7 +33,7 @@ Finding = Literal["learned", "not shown", "hardly moved", "luck or sharpening", 
 CHANCE = 0.5
 HARDLY = 0.02  # a reach below it: no smaller gain counts by the rule's default either
 # How training names its metrics of the last evaluation.
-KL, IMPLICIT, PAIRS = (f"validation/{name}" for name in (names.KL_TO_BASE, names.IMPLICIT_ACCURACY, "pairs"))
+KL, IMPLICIT, PAIRS = (TRAINED + name for name in (names.KL_TO_BASE, names.IMPLICIT_ACCURACY, "pairs"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +70,23 @@ def learning(
         finding = "hardly moved"
     elif accuracy is not None and pairs:
         finding = "learned" if wilson(accuracy, pairs, Z)[0] > CHANCE else "not shown"
-    sentence = _sentence(finding, kl, accuracy, pairs, reach, needed, least)
+    sentence = _sentence(finding, kl, accuracy, pairs, reach, needed, least) + _length(metrics)
     return Learning(finding, sentence, kl, accuracy, pairs, reach, needed, least)
+
+
+def _length(metrics: Mapping[str, float]) -> str:
+    """The implicit accuracy where the longer and where the shorter response was chosen, as a sentence."""
+    longer, shorter, _ = by_length(metrics, names.IMPLICIT_ACCURACY)
+    if longer is None or shorter is None:
+        return ""
+    told = (
+        f"{longer.value:.2f} of the {longer.n:,} pairs whose longer response was chosen "
+        f"and in {shorter.value:.2f} of the {shorter.n:,} whose shorter one was"
+    )
+    for part, liked in ((longer, "shorter"), (shorter, "longer")):
+        if part.interval[1] < CHANCE:
+            return f" In part it learned to prefer {liked} responses: it is right in {told}."
+    return f" It is right in {told}."
 
 
 def _sentence(

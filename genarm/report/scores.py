@@ -35,7 +35,7 @@ def scores(given: ReportInput) -> list[Scores]:
     """One entry for each dimension with scores, its own sides first."""
     found: dict[str, dict[str, dict[str, float]]] = {}  # judged dimension -> side -> prompt -> score
     for dimension, verdicts in given.verdicts.items():
-        for verdict in verdicts:
+        for verdict in (v for v in verdicts if not v.held_out):
             for side, score in zip((verdict.left, verdict.right), verdict.scores or (), strict=False):
                 sides = found.setdefault(verdict.dimension, {})
                 sides.setdefault(side_name(dimension, side), {})[verdict.prompt_id] = score

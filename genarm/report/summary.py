@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from genarm.evaluation.rule import Condition, Question, State
+from genarm.evaluation.condition import Condition, Question, State
 from genarm.evaluation.scorecard import comparison
 from genarm.report.given import ReportInput
 from genarm.report.learning import Learning, learning
 from genarm.report.numbers import people
+from genarm.report.standing import corrected_sentence, is_measured
 from genarm.types import Comparison, Decision, Outcome, Scorecard
 
 # The report is made before the registry acts: whether it promoted is not known yet.
@@ -24,6 +25,7 @@ QUESTIONS: Mapping[Question, str] = {
     "harmless": "harms nothing else",
     "fluent": "fluent",
     "varied": "not repetitive",
+    "judged": "judged reliably",
 }
 SETTINGS = {
     "guidance": "challengers guided by {}",
@@ -48,9 +50,13 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """Who judged one dimension, and whether the same scorer labelled the pairs that it was trained on."""
+    """Who judged one dimension, and whether the same scorer labelled the pairs that it was trained on.
+
+    `held_out` is the second judge, empty where there is none.
+    """
 
     judge: str
+    held_out: str
     labelled_by: str
     labels_are_the_judges: bool | None  # None is not known
     sentence: str
@@ -66,6 +72,8 @@ class Summary:
     rival: str
     weight: float | None  # that the challenger was decoded with
     compared: Comparison | None  # what the decision turns on
+    held_out: Comparison | None  # the same by the held-out judge
+    corrected: str  # the win rate corrected for the judge's errors, or why there is none
     ticks: Sequence[Tick]
     learning: Learning
     judged: Judged
@@ -94,6 +102,12 @@ def limits(given: ReportInput) -> list[str]:
             "No control was measured. Guidance also sharpens what the base says, and a judge may like that "
             f"by itself; {_control(given, unknown)} would show how much."
         )
+    unchecked = [s.dimension for s in given.scorecards if s.standings and not is_measured(s)]
+    if unchecked:
+        found.append(
+            f"How far the judge of {_listed(unchecked)} agrees with people was not measured "
+            f"(genarm judge-check {unchecked[0]} FILE)."
+        )
     same = [d for d in (s.dimension for s in given.scorecards) if judged(given, d).labels_are_the_judges]
     if same:
         found.append(
@@ -117,7 +131,9 @@ def decoding(sampling: Mapping[str, object]) -> str:
 def judged(given: ReportInput, dimension: str) -> Judged:
     """Who judged, as the verdicts name it, and who labelled the pairs, as the data says."""
     rows = (v for verdicts in given.verdicts.values() for v in verdicts)
-    judges = list(dict.fromkeys(v.judge for v in rows if v.dimension == dimension and v.judge))
+    named = dict.fromkeys((v.judge, v.held_out) for v in rows if v.dimension == dimension and v.judge)
+    judges = [judge for judge, held_out in named if not held_out]
+    second = "; ".join(judge for judge, held_out in named if held_out)
     labels = list(given.pair_stats.get(dimension, {}).get("labelled_by") or ())
     judge, labelled = "; ".join(judges) or NOT_KNOWN, "; ".join(labels) or NOT_KNOWN
     same = None
@@ -125,11 +141,11 @@ def judged(given: ReportInput, dimension: str) -> Judged:
         same = bool({_scorer(j) for j in judges} & {_scorer(label) for label in labels})
     who = f"Judged by {judge}" if judges else "Who judged is not known"
     if same:
-        return Judged(judge, labelled, same, f"{who}, which also labelled the pairs.")
+        return Judged(judge, second, labelled, same, f"{who}, which also labelled the pairs.")
     of_labels = (
         "who labelled the pairs is not known" if not labels else f"the pairs were labelled by {labelled}"
     )
-    return Judged(judge, labelled, same, f"{who}; {of_labels}.")
+    return Judged(judge, second, labelled, same, f"{who}; {of_labels}.")
 
 
 def _summary(given: ReportInput, decision: Decision, card: Scorecard) -> Summary:
@@ -148,7 +164,9 @@ def _summary(given: ReportInput, decision: Decision, card: Scorecard) -> Summary
         rival=rival,
         weight=weight,
         compared=compared,
-        ticks=_ticks(given.conditions.get(dimension, {}), compared),
+        held_out=comparison(card, dimension, card.rival, held_out=True),
+        corrected=corrected_sentence(card, compared),
+        ticks=_ticks(given.conditions.get(dimension, {}), compared, card),
         learning=learning(
             given.train_metrics.get(dimension, {}), weight or 0.0, comparison(card, dimension, "base"), health
         ),
@@ -157,7 +175,9 @@ def _summary(given: ReportInput, decision: Decision, card: Scorecard) -> Summary
     )
 
 
-def _ticks(conditions: Mapping[Question, Sequence[Condition]], compared: Comparison | None) -> list[Tick]:
+def _ticks(
+    conditions: Mapping[Question, Sequence[Condition]], compared: Comparison | None, card: Scorecard
+) -> list[Tick]:
     if not conditions or compared is None:
         return []  # the challenger is the version in use: nothing was asked
     ticks = []
@@ -167,10 +187,15 @@ def _ticks(conditions: Mapping[Question, Sequence[Condition]], compared: Compari
         if question == "better" and compared.right == "base":
             words = "better than the base (no version is in use)"
         if (asked := conditions.get(question)) is None:
+            continue  # `tuned` is asked at times, and files of earlier versions do not tell who judged
+        if question == "judged" and not asked:
             continue
         # The worst answer counts, as in the decision.
         order: tuple[State, ...] = ("failed", "open", "passed")
+        state: State | Literal["not asked"] | None
         state = min((c.state for c in asked), key=order.index, default=None)
+        if question == "judged" and state == "passed" and not is_measured(card):
+            state = "not asked"  # a judge that nobody checked passes, and is no reason for a tick
         reasons = [c.reason.removeprefix(known) for c in asked] or ["no other dimension is measured"]
         ticks.append(Tick(question, words, state or "not asked", reasons))
     return ticks

@@ -37,6 +37,21 @@ class Layout:
         """The versions that training starts from; null where it starts anew, as it does by default."""
         return self.root / "mlflow" / "starts.json"
 
+    @property
+    def judge_checks(self) -> Path:
+        """How far the judges agree with people, as `genarm judge-check` noted it."""
+        return self.root / "judge-checks.json"
+
+    @property
+    def looks(self) -> Path:
+        """The numbers of prompts after which each dimension was looked at; null where a run decides once."""
+        return self.root / "mlflow" / "looks.json"
+
+    @property
+    def kept(self) -> Path:
+        """Answers and verdicts of earlier looks, which are not made again."""
+        return self.root / ".cache" / "kept"
+
     def start_arm(self, dimension: str) -> Path:
         """The ARM that training starts from, as fetched from the registry."""
         return self.artifacts / "starts" / dimension
@@ -65,6 +80,10 @@ class Layout:
     def champion_arm(self, dimension: str) -> Path:
         """The champion's PEFT folder, as fetched from the registry."""
         return self.artifacts / "champions" / dimension
+
+    def trained_judge(self, dimension: str, version: int) -> Path:
+        """A judge that was trained here, as fetched from the registry."""
+        return self.artifacts / "judges" / dimension / str(version)
 
     def checkpoints(self, dimension: str) -> Path:
         """Where a training that is cut short resumes from."""
@@ -150,6 +169,10 @@ class Layout:
     def report(self) -> Path:
         """The folder of the report."""
         return self.artifacts / "report"
+
+    def judge_training(self, dimension: str) -> Path:
+        """Where the training of a judge works, and a killed one resumes from."""
+        return self.root / ".cache" / "train-judge" / dimension
 
     @property
     def lock(self) -> Path:

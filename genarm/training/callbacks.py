@@ -10,14 +10,18 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from genarm.system.metric_names import ACCURACY, EPOCH, LOSS, is_curve_row
+from genarm.system.metric_names import ACCURACY, EPOCH, IMPLICIT_ACCURACY, LOSS, is_curve_row
 from genarm.system.progress import ProgressDisplay, Step
 from genarm.system.signals import on_first_signal
 from genarm.training.process_group import any_process, is_main_process
 
 Journal = Callable[[Mapping[str, float]], Any]
 
-SHOWN = {LOSS: LOSS, ACCURACY: "accuracy"}  # beside the bar, and as it is called there
+SHOWN = {
+    LOSS: LOSS,
+    ACCURACY: "accuracy",
+    IMPLICIT_ACCURACY: "implicit",
+}  # beside the bar, and as it is called there
 
 
 def quiet(row: Mapping[str, float]) -> None:

@@ -36,6 +36,7 @@ class PairBatch:
     source: Tensor  # [t] which of the True places of `predicts`, in reading order, predicts the token
     target: Tensor  # [t] the token
     owner: Tensor  # [t] the response that it belongs to
+    start: Tensor | None = None  # [p, 2] log-probabilities before training, where the loss subtracts them
 
     def __len__(self) -> int:
         return len(self.prompt_ids)
@@ -50,8 +51,8 @@ class PairBatch:
         return replace(self, **moved)
 
 
-def collate(pairs: Sequence[TokenPair], *, packed: bool = True) -> PairBatch:
-    """Some pairs end to end in one row, or as two padded rows each."""
+def collate(pairs: Sequence[TokenPair], *, packed: bool = True, start: Tensor | None = None) -> PairBatch:
+    """Some pairs end to end in one row, or as two padded rows each; `start` goes with them as it is."""
     ids: list[list[int]] = []
     positions: list[list[int]] = []
     owners: list[list[int]] = []
@@ -96,6 +97,7 @@ def collate(pairs: Sequence[TokenPair], *, packed: bool = True) -> PairBatch:
         torch.tensor(
             [2 * i + k for i, p in enumerate(pairs) for k, y in enumerate((p.chosen, p.rejected)) for _ in y]
         ),
+        start,
     )
 
 

@@ -61,27 +61,24 @@ def evaluation_diagnostics(
     }
 
 
-def implicit_accuracy(margins: Tensor, start: Tensor) -> float:
-    """How often the implicit reward r = log p_arm - log p_start is larger for the chosen response; ties half.
-
-    `margins` [p] are log p(chosen) - log p(rejected) of each pair now, `start` [p] the same before the first
-    step: r(chosen) - r(rejected) is their difference. 0.5 says that training taught nothing of these pairs.
-    """
-    gained = margins - start
-    return ((gained > 0).double() + 0.5 * (gained == 0).double()).mean().item()
-
-
-def reward_hacking_warning(evaluations: Sequence[Mapping[str, float]], pairs: int) -> str | None:
+def reward_hacking_warning(
+    evaluations: Sequence[Mapping[str, float]], pairs: int, *, implicit: bool = False
+) -> str | None:
     """A warning where the margin grows and accuracy does not: rewards grow without being more often right.
 
     Over the last four evaluations of `pairs` pairs: the margin rose each time, by a fifth in all, while
-    accuracy gained less than its standard error, sqrt(a (1 - a) / pairs), at the first.
+    accuracy gained less than its standard error, sqrt(a (1 - a) / pairs), at the first. With `implicit`, both
+    are of the implicit reward, which a loss over the start fits.
     """
-    last = [row for row in evaluations if names.EVALUATION_MARGIN in row][-EVALUATIONS:]
+    margin, accuracy, kind = names.EVALUATION_MARGIN, names.EVALUATION_ACCURACY, ""
+    if implicit:
+        margin, accuracy = names.evaluation_name(names.IMPLICIT_MARGIN), names.EVALUATION_IMPLICIT
+        kind = "implicit "
+    last = [row for row in evaluations if margin in row and accuracy in row][-EVALUATIONS:]
     if len(last) < EVALUATIONS:
         return None
-    margins = [row[names.EVALUATION_MARGIN] for row in last]
-    before, after = (last[i][names.EVALUATION_ACCURACY] for i in (0, -1))
+    margins = [row[margin] for row in last]
+    before, after = (last[i][accuracy] for i in (0, -1))
     noise = math.sqrt(before * (1 - before) / pairs)
     rising = all(b > a for a, b in pairwise(margins))
     grown = rising and margins[-1] - margins[0] >= GROWTH * abs(margins[0])
@@ -89,7 +86,8 @@ def reward_hacking_warning(evaluations: Sequence[Mapping[str, float]], pairs: in
         return None
     return (
         f"a sign of reward hacking: over the last {EVALUATIONS} evaluations "
-        f"(steps {last[0].get(names.STEP, 0):.0f} to {last[-1].get(names.STEP, 0):.0f}) the margin grew "
-        f"from {margins[0]:.3g} to {margins[-1]:.3g}, while accuracy went from {before:.3f} to {after:.3f};"
+        f"(steps {last[0].get(names.STEP, 0):.0f} to {last[-1].get(names.STEP, 0):.0f}) the {kind}margin "
+        f"grew from {margins[0]:.3g} to {margins[-1]:.3g}, while {kind}accuracy went from {before:.3f} to "
+        f"{after:.3f};"
         " fewer epochs, a lower train.learning_rate or early stopping would avoid it"
     )

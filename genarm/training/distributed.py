@@ -19,6 +19,8 @@ from genarm.system.metric_names import (
     ACCURACY,
     CHOSEN_LOGP,
     CHOSEN_REWARD,
+    IMPLICIT_ACCURACY,
+    IMPLICIT_MARGIN,
     LOSS,
     MARGIN,
     REJECTED_LOGP,
@@ -31,7 +33,9 @@ from genarm.training.process_group import all_reduce_sum, rank, world_size
 from genarm.training.token_cache import TokenPairs
 from genarm.training.transformers_hooks import HookedTrainer, disable_ddp
 
+# Sums over the pairs of a step. The second tuple is of losses that subtract the start's log-probabilities.
 LOGGED = ("pairs", LOSS, ACCURACY, MARGIN, CHOSEN_REWARD, REJECTED_REWARD, CHOSEN_LOGP, REJECTED_LOGP)
+LOGGED_OVER_START = (IMPLICIT_ACCURACY, IMPLICIT_MARGIN)
 
 
 class DistributedTrainer(HookedTrainer):
@@ -44,9 +48,12 @@ class DistributedTrainer(HookedTrainer):
         steps: PackedSteps,
         data: TokenPairs,
         packed: bool,
+        start: Tensor | None = None,
     ) -> None:
         self.adapted, self.steps, self.data, self.packed = model, steps, data, packed
-        self.sums: Counter[str] = Counter()  # of LOGGED, over the pairs since the last log
+        self.start = start  # [n, 2] log-probabilities before training, where the loss subtracts them
+        self.logged = LOGGED if start is None else LOGGED + LOGGED_OVER_START
+        self.sums: Counter[str] = Counter()  # of `logged`, over the pairs since the last log
         super().__init__(model=model, args=arguments, train_dataset=steps, data_collator=self._collate)
         disable_ddp(self)
 
@@ -104,7 +111,7 @@ class DistributedTrainer(HookedTrainer):
         """Sum over processes the loss, what is logged, and the gradients, unless FSDP2 has reduced them."""
         if world_size() == 1:
             return
-        sums = torch.tensor([self.sums[n] for n in LOGGED], dtype=torch.float64, device=total.device)
+        sums = torch.tensor([self.sums[n] for n in self.logged], dtype=torch.float64, device=total.device)
         tensors = [total, sums]
         if not self.is_fsdp_enabled:
             for parameter in self.adapted.parameters():
@@ -113,7 +120,7 @@ class DistributedTrainer(HookedTrainer):
                         parameter.grad = torch.zeros_like(parameter)
                     tensors.append(parameter.grad)
         all_reduce_sum(tensors)
-        self.sums = Counter(dict(zip(LOGGED, sums.tolist(), strict=True)))
+        self.sums = Counter(dict(zip(self.logged, sums.tolist(), strict=True)))
 
     def _collate(self, items: list[list[list[int]]]) -> dict[str, Any]:
         """This process's share of a step: its packs, and `padding` passes that sharded weights require."""
@@ -121,8 +128,9 @@ class DistributedTrainer(HookedTrainer):
         shares = self.steps.shares(step)
         share = shares[rank()]
         missing = max(map(len, shares)) - len(share) if self.is_fsdp_enabled else 0
-        packs, padding = (
-            [collate([self.data[i] for i in pack], packed=self.packed) for pack in part]
-            for part in (share, [step[0]] * missing)
-        )
+        packs, padding = ([self._batch(pack) for pack in part] for part in (share, [step[0]] * missing))
         return {"pairs": sum(map(len, step)), "packs": packs, "padding": padding}
+
+    def _batch(self, pack: list[int]) -> PairBatch:
+        start = None if self.start is None else self.start[pack]
+        return collate([self.data[i] for i in pack], packed=self.packed, start=start)

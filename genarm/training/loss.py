@@ -2,6 +2,7 @@
 
 A reward is the log-probability of the response, r(x, y) = sum_t log pi_r(y_t | x, y_<t), and a pair is fitted
 by a Bradley-Terry model of these rewards without a reference model (GenARM, arXiv 2410.08193, section 4.1).
+DPO (arXiv 2305.18290) fits log pi_r - log pi_start instead: what training adds to the model it starts from.
 """
 
 from dataclasses import dataclass
@@ -50,13 +51,19 @@ class Objective:
     label_smoothing: float = 0.0
     length_normalised: bool = False
 
-    def losses(self, logps: Tensor, owner: Tensor) -> Tensor:
+    def losses(self, logps: Tensor, owner: Tensor, start: Tensor | None = None) -> Tensor:
         """The loss of each pair; logps [p, 2] sums over tokens, owner [t] the response of a token -> [p].
+
+        `start` [p, 2] are the log-probabilities of the model that training started from, in DPO's loss: the
+        reward is what exceeds them, so a pair counts from the same place whatever the start prefers.
 
         With `length_normalised` a response's reward is its mean log-probability a token. Off by default:
         the sum is the paper's objective and what decoding adds up, token by token; a mean trains another
-        reward than that, but does not disfavour a long response for its length alone.
+        reward than that, but does not disfavour a long response for its length alone. In DPO's loss, both
+        log-probabilities are divided.
         """
+        if start is not None:
+            logps = logps - start
         if self.length_normalised:
             tokens = torch.bincount(owner, minlength=logps.numel()).view(logps.shape)
             logps = logps / tokens

@@ -5,24 +5,27 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from genarm.system import metric_names as names
 from genarm.system.files import read_json, write_json
 from genarm.training.checkpoints import disk_errors_named
-from genarm.training.diagnostics import implicit_accuracy
+from genarm.training.margins import implicit_measures
 from genarm.training.process_group import is_main_process
 
 FILE = "margins-at-start.json"  # beside the checkpoints, which hold only means over the pairs
 
 
 class MarginsAtStart:
-    """Notes the margins of the first evaluation and compares those of later ones with them."""
+    """Notes the margins of the first evaluation and compares those of later ones with them.
 
-    def __init__(self, folder: Path) -> None:
-        self._file = folder / FILE
+    The start of a training is its model before the first step: the base, or with a warm start the ARM that
+    training went on from.
+    """
+
+    def __init__(self, folder: Path, *, beta: float, parts: dict[str, Tensor]) -> None:
+        self._file, self._beta, self._parts = folder / FILE, beta, parts
         self._start: Tensor | None = None
 
     def metrics(self, margins: Tensor | None, step: int) -> dict[str, float]:
-        """The implicit accuracy of an evaluation at this step; `margins` [p] in nats.
+        """The implicit reward's measures in an evaluation at this step; `margins` [p] in nats.
 
         Nothing where the checkpoint that was resumed predates the file.
         """
@@ -35,6 +38,6 @@ class MarginsAtStart:
                     write_json(self._file, margins.tolist())
         elif self._start is None and self._file.is_file():
             self._start = torch.tensor(read_json(self._file, list[float]), dtype=torch.float64)
-        return (
-            {} if self._start is None else {names.IMPLICIT_ACCURACY: implicit_accuracy(margins, self._start)}
-        )
+        if self._start is None:
+            return {}
+        return implicit_measures(margins, self._start, self._beta, self._parts)

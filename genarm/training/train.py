@@ -24,6 +24,7 @@ from genarm.training.callbacks import Journal, quiet
 from genarm.training.checkpoints import clear, disk_errors_named, open_folder, training_key
 from genarm.training.full import save_full_model
 from genarm.training.logps import prepare
+from genarm.training.logps_at_start import start_of
 from genarm.training.lora import save_adapter
 from genarm.training.process_group import initialise, is_main_process
 from genarm.training.token_cache import OverLong, TokenPairs, tokenise
@@ -45,7 +46,14 @@ DIAGNOSTICS = (
     names.REJECTED_DRIFT,
     names.CHOSEN_PERPLEXITY,
     names.KL_TO_BASE,
+    names.SUM_BRIER,
+    names.SUM_CALIBRATION,
     names.IMPLICIT_ACCURACY,
+    names.IMPLICIT_MARGIN,
+    names.IMPLICIT_BRIER,
+    names.IMPLICIT_CALIBRATION,
+    *(names.stratum_name(part) for part in names.STRATA),
+    *(names.stratum_name(part, names.IMPLICIT_ACCURACY) for part in names.STRATA),
 )
 # Settings that the result does not depend on: a checkpoint is used whatever they are.
 EXECUTION = {"checkpoint_minutes", "gradient_checkpointing", "launcher", "processes", "accelerate_config"}
@@ -115,8 +123,17 @@ def train_arm(
     # Training.
     packed = prepare(model, data)
     adapted = make_trainable(model, arm_model, config, start)
+    title = f"train {dimension}"
+    origin = arm_model.weights_sha256 if start is None else f"{arm_model.weights_sha256} {weights}"
+    before = start_of(
+        adapted, data, held_out, config, packed=packed, title=title, weights=origin, dtype=dtype
+    )
     trainer = ArmTrainer(
-        adapted, config, data, held_out, folder, title=f"train {dimension}", packed=packed, journal=journal
+        *(adapted, config, data, held_out, folder),
+        title=title,
+        packed=packed,
+        journal=journal,
+        start=before,
     )
     trainer.run(dimension)
     metrics = _metrics(trainer, time.monotonic() - begun)
@@ -204,6 +221,10 @@ def _metrics(trainer: ArmTrainer, seconds: float) -> dict[str, float]:
         "validation/accuracy_before": before[names.EVALUATION_ACCURACY],
         "validation/accuracy": after[names.EVALUATION_ACCURACY],
         "validation/longer_is_chosen": trainer.validation.longer_is_chosen,
+        **{
+            f"validation/{names.stratum_name(part, 'pairs')}": float(chosen.sum())
+            for part, chosen in trainer.validation.strata.items()
+        },
         "validation/margin_before": before[names.EVALUATION_MARGIN] / beta,
         "validation/margin": after[names.EVALUATION_MARGIN] / beta,
         "validation/loss": after[names.EVALUATION_LOSS],

@@ -35,9 +35,10 @@ from genarm.training.checkpoints import (
 from genarm.training.collate import PairBatch
 from genarm.training.diagnostics import reward_hacking_warning
 from genarm.training.distributed import DistributedTrainer
-from genarm.training.early_stopping import EarlyStopping
+from genarm.training.early_stopping import METRICS, EarlyStopping
 from genarm.training.gradient_checkpointing import enable_gradient_checkpointing
 from genarm.training.logps import causal_lm, pair_logps
+from genarm.training.logps_at_start import Start
 from genarm.training.loss import Objective
 from genarm.training.margins_at_start import MarginsAtStart
 from genarm.training.packing import PackedSteps
@@ -62,7 +63,10 @@ SCHEDULES = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_
 
 
 class ArmTrainer(DistributedTrainer):
-    """transformers.Trainer for an ARM: packed steps, the preference loss, evaluation on held-out pairs."""
+    """transformers.Trainer for an ARM: packed steps, the preference loss, evaluation on held-out pairs.
+
+    `start` is what DPO's loss subtracts: it is there with `objective: dpo` and only with it.
+    """
 
     def __init__(
         self,
@@ -75,7 +79,10 @@ class ArmTrainer(DistributedTrainer):
         title: str,
         packed: bool,
         journal: Journal = quiet,
+        start: Start | None = None,
     ) -> None:
+        if (start is None) != (config.objective == "arm"):
+            raise ValueError(f"objective {config.objective!r} with{'out' if start is None else ''} a start")
         steps = PackedSteps(
             data.row_tokens,
             epochs=config.epochs,
@@ -86,7 +93,7 @@ class ArmTrainer(DistributedTrainer):
         )
         arguments = training_arguments(config, folder, next(model.parameters()).device)
         disable_data_parallel(arguments)
-        super().__init__(model, arguments, steps, data, packed)
+        super().__init__(model, arguments, steps, data, packed, start.train if start else None)
         if config.gradient_checkpointing:
             enable_gradient_checkpointing(causal_lm(model))
         self.config, self.held_out, self.folder = config, held_out, folder
@@ -100,9 +107,13 @@ class ArmTrainer(DistributedTrainer):
             objective=self.objective,
             packed=packed,
             sharded=self.is_fsdp_enabled,
+            start=start.held_out if start else None,
         )
-        self.margins_at_start = MarginsAtStart(folder)
-        self.early_stopping = EarlyStopping(config.early_stopping.patience if config.early_stopping else None)
+        self.margins_at_start = MarginsAtStart(folder, beta=config.beta, parts=self.validation.strata)
+        stopping = config.early_stopping
+        self.early_stopping = (
+            EarlyStopping(stopping.patience, METRICS[stopping.metric]) if stopping else EarlyStopping(None)
+        )
         self.progress = ProgressBarCallback(title)
         self.checkpoints = CheckpointCallback(config.checkpoint_minutes, self.progress.warn)
         self.remove_callback(PrinterCallback)
@@ -166,7 +177,8 @@ class ArmTrainer(DistributedTrainer):
             raise self._not_finite(f"the evaluation's {strange[0]}", self.state.global_step, prompts)
         logs = {evaluation_name(name): value for name, value in metrics.items()}
         self.log(dict(logs))
-        if warning := reward_hacking_warning(self.curves, len(self.held_out)):
+        implicit = self.config.objective == "dpo"
+        if warning := reward_hacking_warning(self.curves, len(self.held_out), implicit=implicit):
             self.progress.warn(warning)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, logs)
         return logs
@@ -190,11 +202,12 @@ class ArmTrainer(DistributedTrainer):
         """The sum of the losses of one pack. Raises TrainingError where it is not finite."""
         batch: PairBatch = inputs["pairs"]
         logps = self.run_model(model, pair_logps, batch)
-        losses = self.objective.losses(logps, batch.owner)
+        losses = self.objective.losses(logps, batch.owner, batch.start)
         if not torch.isfinite(losses).all():
             raise self._not_finite("the loss", self.state.global_step + 1, batch.prompt_ids)
         self.step_prompts += batch.prompt_ids
-        self.sums.update({**metric_sums(logps, losses, beta=self.config.beta), "pairs": len(batch)})
+        sums = metric_sums(logps, losses, beta=self.config.beta, start=batch.start)
+        self.sums.update({**sums, "pairs": len(batch)})
         return losses.sum()
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:

@@ -24,6 +24,7 @@ READ = {
     ],
     "decide": [
         "mlflow/champions.json",
+        "judge-checks.json",
         f"{RESPONSES}/base.jsonl",
         f"{RESPONSES}/challenger/length.jsonl",
         VERDICTS,
@@ -47,6 +48,8 @@ READ = {
 }
 HARMLESS = {
     ("missing", "artifacts/lineage.json"),
+    ("missing", "judge-checks.json"),  # of a project of an earlier version
+    ("of other names", "judge-checks.json"),
     ("empty", "artifacts/pairs/length/quarantine.jsonl"),
     ("of other names", "artifacts/prompts.jsonl"),  # no name in it has a p
     ("of other names", "artifacts/lineage.json"),
@@ -59,6 +62,7 @@ HARMLESS = {
 def decided(run, answered):
     """A project in which every command above has what it reads."""
     write_json(answered.lineage, {"flow run": "f-1"})
+    write_json(answered.judge_checks, {"length": None, "brief": None})
     write_rows(answered.quarantine("length"), [{"dimension": "length", "reason": "empty prompt"}] * 3)
     write_curves(answered.train_curves("length"), [{"step": i, "loss": 1 / i} for i in range(1, 9)])
     assert run("judge", "length")[0] == 0 and run("decide")[0] == 0

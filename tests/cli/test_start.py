@@ -15,9 +15,11 @@ COMMANDS = (
     "pairs length",
     "prompts",
     "train length",
+    "train-judge length",
     "accuracy length params.yaml",
     "tune length",
     "front",
+    "judge-check length params.yaml",
     "respond base",
     "judge length",
     "decide",
@@ -48,8 +50,7 @@ def outside(run, project, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_outside_a_project_every_command_says_so_and_leaves_nothing(command, outside, tmp_path):
-    if command.startswith("accuracy"):
-        command = f"accuracy length {__file__}"
+    command = command.replace("params.yaml", __file__)
     code, out, err = outside(*command.split())
     assert (code, out) == (1, "")
     assert err.startswith("error: this is no project: ") and "hint: " in err and "genarm init" in err

@@ -7,7 +7,6 @@ from ruamel.yaml import YAML
 from toys import byte_tokenizer
 
 from genarm.config import load_params
-from genarm.judges import load_judge
 from genarm.models import load_tokenizer, render, resolve
 from genarm.types import Message
 
@@ -86,6 +85,16 @@ def test_every_parameter_that_a_stage_watches_is_there(path):
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
-def test_the_judges_of_a_recipe_can_be_loaded(path):
+def test_a_recipe_is_judged_by_models_of_two_kinds_neither_of_which_made_the_labels(path):
     for dimension in load_params(path).dimensions.values():
-        load_judge(dimension.judge)
+        judges = [dimension.judge, dimension.held_out]
+        assert {judge.kind for judge in judges} == {"reward_model", "llm"}
+        assert not any("gpt-4" in judge.name.lower() for judge in judges), "which labelled UltraFeedback"
+
+
+def test_the_reward_models_of_saferlhf_read_what_the_base_writes():
+    params = load_params(ROOT / "configs" / "saferlhf.yaml")
+    for name, dimension in params.dimensions.items():
+        model = dimension.judge.reward_model
+        assert model.chat_template == params.base.chat_template
+        assert model.lower_is_better == (name == "harmless") == model.model.endswith("cost")

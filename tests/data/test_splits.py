@@ -9,8 +9,9 @@ import pytest
 
 from genarm.config import PairsConfig, SourceConfig
 from genarm.data.formats import parse
-from genarm.data.pairs import make_pairs, split_of
+from genarm.data.pairs import make_pairs, split_of, write_pairs
 from genarm.system.files import iter_rows
+from genarm.system.layout import Layout
 from genarm.types import Message, PreferencePair, Prompt
 
 ROOT = Path(__file__).parents[2]
@@ -47,6 +48,16 @@ def test_a_prompt_of_one_turn_falls_where_the_hash_of_its_messages_puts_it():
         draw = int.from_bytes(digest[:8], "big") / 2**64
         expected = "evaluation" if draw < 0.35 else "validation" if draw < 0.43 else "train"
         assert split_of(one, CONFIG) == expected
+
+
+def test_a_share_for_a_judge_takes_prompts_from_training_alone():
+    shared = CONFIG.model_copy(update={"judge": 0.2})
+    prompts = [prompt(f"q {i}") for i in range(400)]
+    for one in prompts:
+        before, after = split_of(one, CONFIG), split_of(one, shared)
+        assert after == before or (before, after) == ("train", "judge")
+    # 400 draws: one standard deviation is 2 of a hundred
+    assert [split_of(p, shared) for p in prompts].count("judge") / 400 == pytest.approx(0.2, abs=0.08)
 
 
 @pytest.mark.parametrize(("dimension", "sizes"), [("plain", (907, 132, 504)), ("positive", (425, 52, 232))])
@@ -100,3 +111,23 @@ def test_no_evaluation_prompt_goes_on_from_a_training_one(toy, tmp_path, format)
     assert sum(map(len, splits.values())) == 180
     for one, other in (("train", "evaluation"), ("train", "validation"), ("validation", "evaluation")):
         assert begun(splits[one]) and not begun(splits[one]) & begun(splits[other])
+
+
+def test_without_a_share_for_a_judge_its_file_is_absent_and_the_others_stay_as_they_are(toy, tmp_path):
+    rows = [{"prompt": f"q {i}", "chosen": "yes", "rejected": "no"} for i in range(80)]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    layout, source = Layout(tmp_path), SourceConfig(files="a.jsonl")
+
+    def written(**changes: float) -> dict[str, bytes]:
+        config = CONFIG.model_copy(update=changes)
+        write_pairs(layout, make_pairs(tmp_path, "kind", source, config, toy.tokenizer))
+        return {file.name: file.read_bytes() for file in layout.pairs("kind", "train").parent.iterdir()}
+
+    without, shared = written(), written(judge=0.3)
+    assert without.keys() == shared.keys() - {"judge.jsonl"}
+    assert shared["evaluation.jsonl"] == without["evaluation.jsonl"]
+    assert shared["validation.jsonl"] == without["validation.jsonl"]
+    both = shared["train.jsonl"].splitlines() + shared["judge.jsonl"].splitlines()
+    assert sorted(both) == sorted(without["train.jsonl"].splitlines())
+    assert b'"judge"' not in without["stats.json"] and b'"judge"' in shared["stats.json"]
+    assert written() == without, "the file of an earlier share is gone"

@@ -6,7 +6,7 @@ from scipy import stats
 
 from genarm.config import RuleConfig
 from genarm.evaluation import length_control, win_rate
-from genarm.evaluation.rule import MAX_UNREAD, Z
+from genarm.evaluation.condition import MAX_UNREAD, Z
 from genarm.evaluation.rule import __doc__ as rule_page
 from genarm.evaluation.text_health import REPETITION_FLOOR
 from genarm.evaluation.win_rate import wilson

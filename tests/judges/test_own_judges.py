@@ -171,3 +171,11 @@ def test_what_goes_wrong_while_it_judges_is_told_with_its_line(name, message, pr
     sides: dict[Side, list[Response]] = {"base": [answer("a")], "challenger": [answer("b")]}
     with pytest.raises(JudgeError, match=message):
         judge([P], sides, {"own": own(project, name)})
+
+
+def test_a_judge_may_import_a_module_that_is_built_into_python(tmp_path, monkeypatch):
+    """Such a module has no file; it is imported while the judge's own modules are told from others."""
+    monkeypatch.delitem(sys.modules, "xxsubtype", raising=False)
+    (tmp_path / "own_built.py").write_text("import xxsubtype\n\ndef score(text):\n    return len(text)\n")
+    loaded = load_with_origin(JudgeConfig(scorer="own_built:score"), tmp_path)
+    assert [file.name for file in loaded.files] == ["own_built.py"]

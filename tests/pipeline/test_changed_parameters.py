@@ -31,6 +31,12 @@ def test_a_new_champion_is_told_by_its_version(tmp_path):
     assert told == ["champion of kind none -> version 2"]
 
 
+def test_a_new_check_of_a_judge_is_told_without_its_numbers(tmp_path):
+    write_json(tmp_path / "judge-checks.json", {"kind": [{"judge": "k"}]})
+    told = changes(tmp_path, "judge-checks.json", {"kind": None}, {"kind": "modified"})
+    assert told == ["judge-check of kind modified"]
+
+
 def test_a_damaged_file_still_names_the_key(tmp_path):
     (tmp_path / "params.yaml").write_text("train: {")
     before = {"train.beta": 0.02}

@@ -19,6 +19,10 @@ MEASURED = {
     "win_rate_lower/plain": 0.42,
     "win_rate_upper/plain": 0.62,
     "win_rate_n/plain": 100.0,
+    "win_rate/held_out": 0.61,
+    "win_rate_lower/held_out": 0.51,
+    "win_rate_upper/held_out": 0.7,
+    "win_rate_n/held_out": 100.0,
     "perplexity": 7.5,
     "kl": 0.4,
 }
@@ -40,12 +44,17 @@ def test_the_numbers_of_a_decision_are_on_its_run_the_version_and_the_model(
     store.register(
         DIMENSION,
         make_arm(0),
-        metrics={"validation/accuracy": 0.7, "validation/longer_is_chosen": 0.55},
+        metrics={
+            "validation/accuracy": 0.7,
+            "validation/longer_is_chosen": 0.55,
+            "validation/implicit_accuracy": 0.6,
+        },
     )
     held = decision(store, make_arm(0), "hold")
     ids = [store.record_decision(held, metrics=MEASURED, actor="f-1") for _ in range(2)]
     assert ids[0] == ids[1]
     expected = MEASURED | {"eval/rewards/accuracies": 0.7, "eval/longer_is_chosen": 0.55}
+    expected["eval/implicit_accuracy"] = 0.6
     run = store.client.get_run(ids[0])
     assert run.data.metrics == expected and run.data.tags["mlflow.user"] == "ada"
     assert len(store.client.get_metric_history(ids[0], "win_rate")) == 1
@@ -76,6 +85,7 @@ def test_the_page_of_a_version_says_why_it_is_in_use_and_why_no_longer(
     assert new.startswith("The champion, promoted on 20") and "by ada (test)." in new
     assert "- win rate 0.71" in new and "against [version 1](#/models/genarm-positive/versions/1)" in new
     assert "win_rate on plain: 0.52 [0.42, 0.62] n=100" in new
+    assert "win_rate by the held-out judge: 0.61 [0.51, 0.70] n=100" in new
     run_id = store.show(DIMENSION)["decision"]["run"]
     assert f"/runs/{run_id})" in new
     assert (

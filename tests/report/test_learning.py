@@ -2,6 +2,7 @@
 
 import pytest
 
+from genarm.report.learned import learned
 from genarm.report.learning import learning
 from genarm.report.numbers import duration, people, share, typeset
 from genarm.types import Comparison, Estimate, TextHealth
@@ -43,6 +44,26 @@ def test_a_win_that_the_distance_from_the_base_cannot_explain_is_luck_or_sharpen
 )
 def test_what_an_arm_learned_follows_from_its_validation_pairs(kl, accuracy, rate, low, finding):
     assert found(kl, accuracy, rate, low).finding == finding
+
+
+def test_lengths_are_told_where_they_play_in():
+    """.39 of 226: below a half by its upper bound, .39 + 1.96 sqrt(.39 .61 / 226) = .45."""
+    metrics = {"validation/pairs": 400.0, "validation/implicit_accuracy": 0.53, "validation/kl_to_base": 0.9}
+    parts = {"longer_chosen": (0.72, 168), "shorter_chosen": (0.39, 226), "equal_length": (0.5, 6)}
+    for part, (right, n) in parts.items():
+        metrics[f"validation/implicit_accuracy_{part}"] = right
+        metrics[f"validation/pairs_{part}"] = float(n)
+    told = learning(metrics, 0.4, won(0.7, 0.6), HEALTH)
+    assert "not shown" in told.sentence
+    assert "In part it learned to prefer longer responses" in told.sentence
+    assert "0.72 of the 168 pairs whose longer response was chosen and in 0.39 of the 226" in told.sentence
+    (row,) = learned({"kind": metrics})
+    assert (row.reward, row.accuracy.n) == ("implicit", 400)
+    assert row.by_length[1].interval == pytest.approx((0.329, 0.455), abs=2e-3)
+    even = metrics | {"validation/implicit_accuracy_shorter_chosen": 0.47}
+    sentence = learning(even, 0.4, won(0.7, 0.6), HEALTH).sentence
+    assert "It is right in 0.72" in sentence and "In part" not in sentence
+    assert learned({"kind": {"train/loss": 0.1}}) == []  # an ARM of an earlier version
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,11 @@ import pytest
 from reported import DIMENSIONS, Outline, made, with_text
 
 from genarm.config import RuleConfig
-from genarm.evaluation.rule import Condition, decide
+from genarm.evaluation.condition import Condition
+from genarm.evaluation.rule import decide
 from genarm.report.build import build_report
 from genarm.report.numbers import typeset, unbroken
+from genarm.types import Looked
 
 HOSTILE = "<script>alert('x')</script> & <img src=http://a.example/b.png> ``` | \\ 日本"
 
@@ -42,6 +44,7 @@ def test_the_first_screen_says_what_was_decided_by_whom_and_why(tmp_path: Path):
         "base sampled at temperature 0.80 for positive",
         "999999999999, with uncommitted changes",
         "implicit accuracy 0.71 on 130 validation pairs",
+        "In part it learned to prefer longer responses: it is right in 0.80 of the 70 pairs",
     ):
         assert fact in first_screen, fact
     # five evaluations of two curves in each dimension, and one in the legend
@@ -162,3 +165,17 @@ def test_a_run_that_measured_nothing_still_has_a_report(tmp_path: Path):
     )  # fmt: skip
     seen = Outline(build_report(bare, tmp_path).read_text()).text
     assert "positive unchanged, plain unchanged" in seen and "No row was refused" in seen
+
+
+def test_a_run_that_looked_more_than_once_says_which_p_the_rule_reads(tmp_path):
+    given = made()
+    cards = [
+        replace(c, comparisons=[replace(x, looked=Looked(0.0123, 0.4, 2, 600)) for x in c.comparisons])
+        for c in given.scorecards
+    ]
+    build_report(replace(given, scorecards=cards), tmp_path)
+    page, text = ((tmp_path / name).read_text() for name in ("report.html", "report.md"))
+    for shown in (page, text):
+        assert "for at most 600 prompts" in shown and "(0.012)" in shown and "always-valid" in shown
+    build_report(given, tmp_path)
+    assert "always-valid" not in (tmp_path / "report.html").read_text() + (tmp_path / "report.md").read_text()

@@ -9,8 +9,10 @@ ROOT = Path(__file__).parents[2]
 ALL = {value for name, value in vars(metric_names).items() if name.isupper() and isinstance(value, str)}
 # What a decision rests on is called as the fields of the nouns are, which are spelled wherever they are read.
 NAMES = {n for n in ALL if not metric_names.is_of_decision(n)} | {metric_names.EVALUATION_ACCURACY}
-# The same word where it is no name of a curve: a comparison that was lost, a column of statistics of pairs.
+# The same word where it is no name of a curve: a comparison that was lost, a column of statistics of pairs,
+# a choice of a parameter.
 OTHER_MEANINGS = {("genarm/report/cases.py", "loss"), ("genarm/synthesis/card.py", "longer_is_chosen")}
+OTHER_MEANINGS |= {("genarm/config/train.py", "implicit_accuracy")}
 
 
 def strings(path: Path) -> set[str]:
@@ -41,12 +43,13 @@ def test_the_names_are_those_of_stored_curves() -> None:
     of_a_step = {"loss", "grad_norm", "rewards/accuracies", "rewards/margins", "rewards/chosen"}
     of_a_step |= {"rewards/rejected", "logps/chosen", "logps/rejected"}
     diagnostics = {"drift/chosen", "drift/rejected", "perplexity/chosen", "kl_to_base"}
-    diagnostics |= {"longer_is_chosen", "over_longer", "implicit_accuracy"}
+    diagnostics |= {"longer_is_chosen", "over_longer", "implicit_accuracy", "implicit_margin"}
+    diagnostics |= {"implicit_brier", "implicit_calibration_error", "brier", "calibration_error"}
     evaluations = {"eval/", "eval/loss", "eval/rewards/accuracies", "eval/rewards/margins"}
     assert {"step", "epoch"} | of_a_step | diagnostics | evaluations == NAMES
     of_a_decision = {"win_rate", "win_rate_lower", "win_rate_upper", "win_rate_n", "p_value", "p_adjusted"}
     of_a_decision |= {"perplexity", "repetition", "kl", "mean_tokens", "eval/longer_is_chosen"}
-    of_a_decision |= {"eval/rewards/accuracies"}
+    of_a_decision |= {"eval/rewards/accuracies", "eval/implicit_accuracy"}
     assert of_a_decision - evaluations == ALL - NAMES
     assert metric_names.is_of_decision(metric_names.guard_name("win_rate", "plain"))
 

@@ -12,7 +12,6 @@ from genarm.config import LoraConfig
 from genarm.training.collate import collate
 from genarm.training.diagnostics import (
     evaluation_diagnostics,
-    implicit_accuracy,
     kl_sample,
     kl_to_base,
     reward_hacking_warning,
@@ -80,13 +79,6 @@ def test_diagnostics_by_hand():
     assert evaluation_diagnostics(now, None, tokens=4, longer=0.6)["drift/chosen"] == 0
 
 
-def test_implicit_accuracy_asks_what_training_changed():
-    """Gains of +3, -1, 0 and +1 nats: two of four right and a tie, although only one margin is above 0."""
-    start, now = torch.tensor([-5.0, 2.0, 1.0, -9.0]), torch.tensor([-2.0, 1.0, 1.0, -8.0])
-    assert implicit_accuracy(now, start) == 0.625
-    assert implicit_accuracy(start, start) == 0.5
-
-
 def evaluations(margins, accuracies):
     rows = zip(margins, accuracies, strict=True)
     return [
@@ -113,6 +105,18 @@ def test_reward_hacking_is_named_when_the_margin_grows_alone(margins, accuracies
     assert bool(warning) is warns
     if warning:
         assert "reward hacking" in warning and f"from {margins[-4]:.3g} to {margins[-1]:.3g}" in warning
+
+
+def test_the_warning_of_a_loss_over_the_start_goes_by_what_was_learned():
+    rows = evaluations([1.0, 1.1, 1.15, 1.25], [0.6] * 4)
+    learned = [
+        row | {"eval/implicit_margin": i / 10, "eval/implicit_accuracy": 0.5 + i / 10}
+        for i, row in enumerate(rows)
+    ]
+    assert reward_hacking_warning(learned, 100) and not reward_hacking_warning(learned, 100, implicit=True)
+    flat = [row | {"eval/implicit_accuracy": 0.5} for row in learned]
+    told = reward_hacking_warning(flat, 100, implicit=True)
+    assert "the implicit margin grew from 0 to 0.3, while implicit accuracy went from 0.500 to 0.500" in told
 
 
 def test_the_sample_is_spread_over_all_pairs():

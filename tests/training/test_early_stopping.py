@@ -20,6 +20,22 @@ def test_the_best_evaluation_is_the_first_of_equals_and_never_the_one_before_tra
     assert best_evaluation(rows(0.9)) is None
     assert best_evaluation([*rows(0.9, 0.5), {"loss": 1.0, "step": 4}]) == BestEvaluation(3, 0)
     assert best_evaluation(rows(0.9, 0.5, 0.7, 0.7, 0.6)) == BestEvaluation(6, 2)
+    by_both = [
+        row | {"eval/implicit_accuracy": 1 - row["eval/rewards/accuracies"]} for row in rows(0, 0.5, 0.4)
+    ]
+    assert best_evaluation(by_both) == BestEvaluation(3, 1)
+    assert best_evaluation(by_both, "eval/implicit_accuracy") == BestEvaluation(6, 0)
+
+
+def test_what_was_learned_may_decide_which_step_is_kept(toy, tmp_path):
+    stopping = EarlyStoppingConfig(patience=2, metric="implicit_accuracy")
+    config = changed(**STOPS | {"early_stopping": stopping, "objective": "dpo"})
+    result = run(toy, tmp_path, config, train=noisy_preferences(16))
+    rows = [row for row in result.curves if "eval/loss" in row]
+    best = best_evaluation(rows, "eval/implicit_accuracy")
+    assert result.metrics["train/kept_step"] == best.step != best_evaluation(rows).step
+    kept = next(row for row in rows if row["step"] == best.step)
+    assert result.metrics["validation/implicit_margin"] == kept["eval/implicit_margin"]
 
 
 @pytest.mark.parametrize("method", ["lora", "full"])

@@ -129,7 +129,7 @@ def test_an_altered_model_is_noticed_and_shares_nothing(trained_in_full, toy, tm
 
 
 @pytest.mark.parametrize("method", ["lora", "full"])
-def test_a_smaller_model_with_the_same_tokens_guides_the_base(toy, tmp_path, method):
+def test_a_smaller_model_with_the_same_tokens_guides_the_base(toy, tmp_path, caplog, method):
     other_model(toy, tmp_path / "small")
     config = changed(method=method, model=str(tmp_path / "small"))
     result = run(toy, tmp_path, config)
@@ -143,6 +143,13 @@ def test_a_smaller_model_with_the_same_tokens_guides_the_base(toy, tmp_path, met
     assert answer.kl > 0
     measured = evaluate_arm(base, tmp_path / "arm", preferences(9, seed=1), dtype="float32")
     assert measured["margin"] == pytest.approx(result.metrics["validation/margin"], abs=1e-3)
+    learned = result.metrics["validation/implicit_margin"]
+    assert abs(learned) > 0.5 and measured["implicit_margin"] == pytest.approx(learned, abs=1e-3)
+    if method == "full":  # its start was another model, which may be gone
+        shutil.rmtree(tmp_path / "small")
+        gone = evaluate_arm(base, tmp_path / "arm", preferences(9, seed=1), dtype="float32")
+        assert gone["margin"] == measured["margin"] and "implicit_margin" not in gone
+        assert "what ARM 'loud' learned is not measured" in caplog.text
 
 
 def test_a_model_with_other_tokens_is_refused_by_the_first_that_differs(toy, tmp_path):

@@ -63,6 +63,13 @@ def test_a_saved_arm_measures_as_it_did_while_training(trained, toy):
     assert measured["margin"] == pytest.approx(result.metrics["validation/margin"], abs=1e-3)
     assert measured["longer_is_chosen"] == result.metrics["validation/longer_is_chosen"]
     assert measured["n"] == 9
+    assert measured["implicit_accuracy"] == result.metrics["validation/implicit_accuracy"] > 0.85
+    for name in ("implicit_margin", "implicit_brier", "implicit_calibration_error", "brier"):
+        assert measured[name] == pytest.approx(result.metrics[f"validation/{name}"], abs=1e-3)
+    for part in ("longer_chosen", "shorter_chosen", "equal_length"):
+        assert measured[f"n_{part}"] == result.metrics[f"validation/pairs_{part}"]
+        for name in (f"accuracy_{part}", f"implicit_accuracy_{part}"):
+            assert measured.get(name) == result.metrics.get(f"validation/{name}")
 
 
 def test_the_same_inputs_give_the_same_bytes(trained, toy, tmp_path):

@@ -1,15 +1,18 @@
-"""The same loss and gradient as TRL's CPO trainer without its SFT term, on the same tensors."""
+"""The same loss and gradient as TRL's trainers on the same tensors: CPO without its SFT term, and DPO."""
+
+import math
 
 import pytest
 import torch
 from torch.nn.utils.rnn import pad_sequence
 from torch.testing import assert_close
-from toy_training import TOLERANCE, initialise_lora_b, token_pairs
+from toy_training import TOLERANCE, in_memory, initialise_lora_b, token_pairs
 from toys import byte_tokenizer, toy_model
 
 from genarm.config import LoraConfig
 from genarm.training.collate import collate
 from genarm.training.logps import pair_logps, prepare
+from genarm.training.logps_at_start import logps_at_start
 from genarm.training.lora import add_lora, fuse_lora
 from genarm.training.loss import Objective
 from genarm.training.tokens import TokenPair
@@ -79,3 +82,67 @@ def test_loss_and_gradient_are_those_of_cpo_without_its_sft_term(tmp_path, smoot
     assert (our_gradient - gradient).norm() < TOLERANCE[torch.float32, "all"] * gradient.norm()
     assert_close(logps[:, 0].mean().item(), metrics["logps/chosen"], rtol=1e-5, atol=1e-4)
     assert_close(BETA * logps[:, 1].mean().item(), metrics["rewards/rejected"], rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize("warm", [False, True])
+def test_loss_and_gradient_over_the_start_are_those_of_dpo(tmp_path, warm, packed):
+    """TRL's reference is the model with its adapter off or, with a warm start, a copy of that adapter."""
+    pytest.importorskip("trl")
+    from datasets import Dataset
+    from trl import DPOConfig, DPOTrainer
+    from trl.trainer.dpo_trainer import DataCollatorForPreference
+
+    model, pairs = toy_model(), token_pairs()
+    adapted = add_lora(model, LoraConfig(rank=2))
+    if warm:
+        initialise_lora_b(adapted)
+    before = adapted.state_dict()
+    trainer = DPOTrainer(
+        adapted,
+        args=DPOConfig(
+            output_dir=str(tmp_path),
+            beta=BETA,
+            max_length=99,
+            gradient_checkpointing=False,
+            use_cpu=True,
+            bf16=False,
+            report_to="none",
+        ),
+        processing_class=byte_tokenizer(),
+        train_dataset=Dataset.from_list([{"prompt": "a", "chosen": "b", "rejected": "c"}]),
+    )
+    adapted = trainer.model.eval()
+    assert all(torch.equal(adapted.state_dict()[name], value) for name, value in before.items())
+    data = in_memory(pairs)
+    start = logps_at_start(adapted, data, packed=False, title="test")
+    move_adapter(adapted)
+    examples = [{"prompt_ids": p.prompt, "chosen_ids": p.chosen, "rejected_ids": p.rejected} for p in pairs]
+    adapted.zero_grad()
+    theirs = trainer._compute_loss(adapted, DataCollatorForPreference(PAD)(examples), return_outputs=False)
+    theirs.backward()
+    gradient = gradient_of(adapted)
+    assert gradient.norm() > 0.01 and abs(theirs.item() - math.log(2)) > 0.01
+
+    if packed:
+        assert prepare(model, pairs)
+        fuse_lora(adapted)
+    batch = collate(pairs, packed=packed, start=start)
+    adapted.zero_grad()
+    loss = Objective(BETA).losses(pair_logps(adapted, batch), batch.owner, batch.start).mean()
+    loss.backward()
+    assert_close(loss.detach(), theirs.detach(), rtol=1e-5, atol=1e-5)
+    assert (gradient_of(adapted) - gradient).norm() < TOLERANCE[torch.float32, "all"] * gradient.norm()
+
+
+def gradient_of(model) -> torch.Tensor:
+    trained = (p for name, p in model.named_parameters() if ".default." in name)
+    return torch.cat([p.grad.flatten() for p in trained])
+
+
+def move_adapter(model) -> None:
+    """As training would: away from where it started."""
+    torch.manual_seed(5)
+    for name, parameter in model.named_parameters():
+        if "lora_B.default" in name:
+            parameter.data += 0.1 * torch.randn_like(parameter)

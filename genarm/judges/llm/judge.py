@@ -81,6 +81,13 @@ class LlmJudge:
         self.prepare([(prompt, left, right)])
         return self._games[_id(prompt, left, right)].preference
 
+    def games(self, prompt: Prompt, left: Response, right: Response) -> Games:
+        """What both orders said. Raises JudgeError."""
+        if left.text == right.text:
+            return Games(0.0, 0.0)
+        self.prepare([(prompt, left, right)])
+        return self._games[_id(prompt, left, right)]
+
     def _both_orders(self, prompt: Prompt, left: Response, right: Response) -> tuple[str, str]:
         ask = self._question.text
         return ask(prompt, left.text, right.text), ask(prompt, right.text, left.text)

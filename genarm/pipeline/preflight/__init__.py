@@ -7,19 +7,25 @@ from collections.abc import Callable, Sequence
 
 from genarm.errors import ConfigError, GenarmError, PipelineError
 from genarm.pipeline.check_result import CheckResult, fail
+from genarm.pipeline.preflight.further_prompts import further_prompts
+from genarm.pipeline.preflight.judge_checks import judge_checks
 from genarm.pipeline.preflight.judges import judges
 from genarm.pipeline.preflight.models import models
 from genarm.pipeline.preflight.origin import origin
 from genarm.pipeline.preflight.room import disk_need, memory_need
 from genarm.pipeline.preflight.sources import sources
 from genarm.pipeline.preflight.stages import stages
+from genarm.pipeline.preflight.trained import trained_judges
 from genarm.pipeline.project import Project
 
 __all__ = ["CHECKS", "check", "failures", "require"]
 
 Check = Callable[[Project], list[CheckResult]]
 # `genarm.doctor` has examinations of its own for the base model and for git that say more.
-CHECKS: Sequence[Check] = (stages, sources, judges, models, origin, disk_need, memory_need)
+CHECKS: Sequence[Check] = (
+    *(stages, sources, further_prompts, trained_judges, judges, judge_checks),
+    *(models, origin, disk_need, memory_need),
+)
 
 
 def check(project: Project) -> list[CheckResult]:

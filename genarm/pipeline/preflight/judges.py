@@ -2,17 +2,20 @@
 
 import contextlib
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+from genarm.config import DimensionConfig, JudgeConfig, Params
 from genarm.errors import ConfigError, JudgeError
 from genarm.judges import LoadedJudge, load_with_origin
 from genarm.judges import judge as compare
+from genarm.judges.apart import check_apart
 from genarm.judges.check import check, own_files
 from genarm.pipeline.check_result import CheckResult, fail, ok, warn
+from genarm.pipeline.judge_fetch import fetch_judges
 from genarm.pipeline.preflight.stages import FILE, dependencies, read_stages
 from genarm.pipeline.project import Project
 from genarm.pipeline.stage_names import JUDGE, TUNE
@@ -25,27 +28,32 @@ ASKING = {JUDGE: "its verdicts", TUNE: "its weights"}  # the stages that ask jud
 
 
 def judges(project: Project) -> list[CheckResult]:
-    """Let every scorer compare an empty response with a short one; check other judges without an answer."""
+    """Let every scorer compare an empty response with a short one; check other judges without an answer.
+
+    A held-out judge must not be the judge of its dimension under another name.
+    """
     params = project.params
-    results, loaded = list[CheckResult](), dict[str, LoadedJudge]()
-    for dimension, config in params.dimensions.items():
+    results, loaded, sound = list[CheckResult](), dict[str, LoadedJudge](), list[str]()
+    for key, config in _configs(params).items():
         try:
-            if config.judge.scorer is None:
-                check(config.judge, project.root)
-                continue
-            loaded[dimension] = load_with_origin(config.judge, project.root)
-            try_out(loaded[dimension])
+            if config.scorer is None:
+                check(config, project.root)
+            else:
+                loaded[key] = load_with_origin(config, project.root)
+                try_out(loaded[key])
+            sound.append(key)
         except JudgeError as error:
-            results.append(fail("judges", f"dimensions.{dimension}.judge: {error.message}", error.hint))
-    results += code_results(project, loaded)
-    named = ", ".join(f"{d} by {config.judge.name}" for d, config in params.dimensions.items())
+            results.append(fail("judges", f"dimensions.{key}: {error.message}", error.hint))
+    results += code_results(project, loaded) + _apart(project, sound)
+    named = ", ".join(f"{d} by {_named(config)}" for d, config in params.dimensions.items())
     return results or [ok("judges", f"each can compare two responses: {named}")]
 
 
 def require_judges(project: Project) -> None:
     """Raise JudgeError where a judge's code is no dependency of its stage: its verdicts would outlive it."""
-    judged = {d: config.judge for d, config in project.params.dimensions.items()}
-    loaded = {d: load_with_origin(config, project.root) for d, config in judged.items() if config.scorer}
+    fetch_judges(project)
+    configs = _configs(project.params)
+    loaded = {key: load_with_origin(config, project.root) for key, config in configs.items() if config.scorer}
     for result in code_results(project, loaded):
         if result.status == "fail":
             raise JudgeError(result.detail, hint=result.fix)
@@ -73,7 +81,7 @@ def code_results(project: Project, loaded: dict[str, LoadedJudge]) -> list[Check
     except ConfigError:
         return []  # reported by the check of dvc.yaml
     files = {file for judge in loaded.values() for file in judge.files}
-    others = [c.judge for c in project.params.dimensions.values() if c.judge.scorer is None]
+    others = [config for config in _configs(project.params).values() if config.scorer is None]
     files |= {file for config in others for file in own_files(config, project.root)}
     root, results = project.root.resolve(), list[CheckResult]()
     paths = sorted(file.relative_to(root).as_posix() for file in files)
@@ -94,6 +102,33 @@ def code_results(project: Project, loaded: dict[str, LoadedJudge]) -> list[Check
         )
         results.append(warn("judges", detail, fix))
     return results
+
+
+def _configs(params: Params) -> dict[str, JudgeConfig]:
+    """Every judge by its key below `dimensions`: `positive.judge`, also `positive.held_out`."""
+    found = dict[str, JudgeConfig]()
+    for dimension, config in params.dimensions.items():
+        found[f"{dimension}.judge"] = config.judge
+        if config.held_out is not None:
+            found[f"{dimension}.held_out"] = config.held_out
+    return found
+
+
+def _apart(project: Project, sound: Collection[str]) -> list[CheckResult]:
+    """A failure for each dimension whose held-out judge is its judge; `sound` are those that can judge."""
+    results = list[CheckResult]()
+    for dimension, config in project.params.dimensions.items():
+        if {f"{dimension}.judge", f"{dimension}.held_out"} <= set(sound):
+            try:
+                check_apart(dimension, config, project.root)
+            except JudgeError as error:
+                results.append(fail("judges", error.message, error.hint))
+    return results
+
+
+def _named(config: DimensionConfig) -> str:
+    second = f" and, held out, {config.held_out.name}" if config.held_out else ""
+    return f"{config.judge.name}{second}"
 
 
 def _covered(path: str, listed: Iterable[str]) -> bool:

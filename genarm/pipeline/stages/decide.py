@@ -2,9 +2,12 @@
 
 from dataclasses import replace
 
+from genarm.config import JudgeConfig
 from genarm.evaluation.rule import decide as apply_rule
 from genarm.evaluation.scorecard import metrics, score
+from genarm.evaluation.standing import standings
 from genarm.models.arm import adapter_hash
+from genarm.pipeline.looks import looks_so_far
 from genarm.pipeline.project import Project
 from genarm.pipeline.verify import verify_decision
 from genarm.system.files import read_rows, write_json
@@ -33,6 +36,15 @@ def _scorecard(project: Project, dimension: str, champion: Champion | None) -> S
     if champion is not None and champion.adapter_sha256 == trained:
         return Scorecard(dimension, trained, champion, [], [])
     verdicts = read_rows(project.layout.verdicts(dimension), Verdict)
-    card = score(dimension, trained, champion, project.responses(dimension), verdicts)
+    found = standings(verdicts, project.judge_checks(), _judges(project))
+    looks = looks_so_far(project, dimension)
+    card = score(dimension, trained, champion, project.responses(dimension), verdicts, found, looks=looks)
     tuned = project.tuned(dimension)
     return card if tuned.within_limits else replace(card, no_weight=tuned.why)
+
+
+def _judges(project: Project) -> dict[tuple[str, bool], JudgeConfig]:
+    """Every judge by its dimension and whether it is the held-out one."""
+    dimensions = project.params.dimensions.items()
+    held_out = {(d, True): config.held_out for d, config in dimensions if config.held_out}
+    return {**{(d, False): config.judge for d, config in dimensions}, **held_out}

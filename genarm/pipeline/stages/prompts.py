@@ -1,14 +1,21 @@
-"""The stage `prompts`: the evaluation prompts of all dimensions, each once."""
+"""The stage `prompts`: the evaluation prompts of all dimensions, each once, then those of `decide.extra`."""
 
+import logging
+from pathlib import Path
+
+from genarm.data.prompts import read_prompts
 from genarm.pipeline.project import Project
 from genarm.system.files import read_rows, write_rows
 from genarm.types import PreferencePair, Prompt
 
+log = logging.getLogger(__name__)
+
 
 def prompts(project: Project) -> list[Prompt]:
-    """artifacts/pairs/*/evaluation.jsonl -> artifacts/prompts.jsonl.
+    """artifacts/pairs/*/evaluation.jsonl and the file `decide.extra` -> artifacts/prompts.jsonl.
 
-    Prompts stand in the order of their ids. An id is a hash, so the first n of them are a fair sample of all.
+    Prompts stand in the order of their ids. An id is a hash, so the first n of them are a fair sample of all;
+    those of `decide.extra` come after the others. Raises DataError where that file cannot be read.
     """
     layout = project.layout
     found: dict[str, Prompt] = {}
@@ -16,5 +23,28 @@ def prompts(project: Project) -> list[Prompt]:
         for pair in read_rows(layout.pairs(dimension, "evaluation"), PreferencePair):
             found[pair.prompt.id] = pair.prompt
     ordered = [found[key] for key in sorted(found)]
+    if (name := project.params.decide.extra) is not None:
+        ordered += _extra(project, name, set(found))
     write_rows(layout.prompts, ({"id": p.id, "messages": p.messages} for p in ordered))
     return ordered
+
+
+def _extra(project: Project, name: str, known: set[str]) -> list[Prompt]:
+    """The further prompts, without those of any split: an ARM or a judge may have learned from them."""
+    listed = read_prompts(project.root / name, name)
+    new = {p.id: p for p in listed}
+    splits = sorted(f for d in project.params.dimensions for f in _splits(project, d))
+    seen = known.union(*({p.prompt.id for p in read_rows(file, PreferencePair)} for file in splits))
+    left = sorted(new.keys() - seen)
+    twice, of_pairs = len(listed) - len(new), len(new) - len(left)
+    if twice or of_pairs:
+        log.warning(
+            "%s: %d of %d prompts are new; left out are %d of the pairs and %d that stand there twice",
+            *(name, len(left), len(listed), of_pairs, twice),
+        )
+    return [new[key] for key in left]
+
+
+def _splits(project: Project, dimension: str) -> list[Path]:
+    folder = project.layout.pairs(dimension, "train").parent
+    return [file for file in folder.glob("*.jsonl") if file != project.layout.quarantine(dimension)]

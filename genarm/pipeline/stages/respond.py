@@ -1,16 +1,25 @@
 """The stages `respond-base`, `respond` and `respond-champion`: the evaluation prompts to responses."""
 
 import time
+from collections.abc import Sequence
+from functools import cache, partial
 from pathlib import Path
 
+from genarm.decoding import GuidedDecoder
 from genarm.errors import GenarmError
 from genarm.evaluation.respond import respond as answer_prompts
 from genarm.models import load_tokenizer
+from genarm.models.arm import adapter_hash
 from genarm.pipeline.decoder import open_decoder, trained_arm
+from genarm.pipeline.kept import code, kept
+from genarm.pipeline.looks import batches
 from genarm.pipeline.project import Fetch, Project
 from genarm.system.files import write_json, write_rows
 from genarm.system.progress import counting
-from genarm.types import Guidance, Response, Side
+from genarm.types import Guidance, Prompt, Response, Side
+
+# What an answer depends on.
+CODE = ("decoding", "models", "evaluation/respond.py", "pipeline/decoder.py", "types.py")
 
 
 def respond(project: Project, side: Side, dimension: str | None, fetch: Fetch) -> list[Response]:
@@ -22,16 +31,19 @@ def respond(project: Project, side: Side, dimension: str | None, fetch: Fetch) -
     responses: list[Response] = []
     if side == "base":
         dimension = None  # one file for all
-        responses = _answer(project, {}, {})
+        responses = _answer(project, {}, {}, None)
     elif dimension is None:
         first = next(iter(params.dimensions))
         raise GenarmError(f"genarm respond {side} needs a dimension", hint=f"genarm respond {side} {first}")
     elif side == "challenger":
         folder, tuned = trained_arm(project, params.known(dimension)), project.tuned(dimension)
-        responses = _answer(project, {dimension: folder}, {dimension: tuned.weight}, tuned.guidance)
+        responses = _answer(
+            project, {dimension: folder}, {dimension: tuned.weight}, dimension, tuned.guidance
+        )
     elif champion := project.champions().get(params.known(dimension)):
         folder = fetch(dimension, champion, layout.champion_arm(dimension))
-        responses = _answer(project, {dimension: folder}, {dimension: champion.weight}, champion.guidance)
+        weights = {dimension: champion.weight}
+        responses = _answer(project, {dimension: folder}, weights, dimension, champion.guidance)
     write_rows(layout.responses(side, dimension), responses)
     if responses:
         seconds = time.monotonic() - started
@@ -40,19 +52,50 @@ def respond(project: Project, side: Side, dimension: str | None, fetch: Fetch) -
 
 
 def _answer(
-    project: Project, folders: dict[str, Path], weights: dict[str, float], guidance: Guidance = "sum"
+    project: Project,
+    folders: dict[str, Path],
+    weights: dict[str, float],
+    dimension: str | None,
+    guidance: Guidance = "sum",
 ) -> list[Response]:
-    sampling = project.params.respond.sampling
-    decoder = open_decoder(project, folders, guidance)
-    prompts = project.prompts()
-    title = f"respond, guided by {', '.join(folders)}" if folders else "respond, unguided"
-    with counting(title, len(prompts) * sampling.max_new_tokens, "tokens") as on_tokens:
-        return answer_prompts(
-            prompts,
-            decoder,
-            load_tokenizer(project.base),
-            weights=weights,
-            sampling=sampling,
-            guidance=guidance,
-            on_tokens=on_tokens,
+    """Answer batch by batch, which is all at once where a run decides once; then nothing is kept."""
+    base, sampling = project.base, project.params.respond.sampling
+
+    @cache
+    def decoder() -> GuidedDecoder:
+        return open_decoder(project, folders, guidance)
+
+    def answer(prompts: Sequence[Prompt]) -> list[Response]:
+        title = f"respond, guided by {', '.join(folders)}" if folders else "respond, unguided"
+        with counting(title, len(prompts) * sampling.max_new_tokens, "tokens") as on_tokens:
+            return answer_prompts(
+                prompts,
+                decoder(),
+                load_tokenizer(base),
+                weights=weights,
+                sampling=sampling,
+                guidance=guidance,
+                on_tokens=on_tokens,
+            )
+
+    if not project.looks(dimension):
+        return answer(project.prompts(dimension))
+    depends_on = {
+        "base": [base.weights_sha256, base.tokenizer_sha256, project.params.base],
+        "respond": project.params.respond.model_dump(exclude={"prompts", "guidance"}),
+        "arms": {name: adapter_hash(folder) for name, folder in folders.items()},
+        "weights": weights,
+        "guidance": guidance,
+        "code": code(*CODE),
+    }
+    return [
+        response
+        for batch in batches(project, dimension)
+        for response in kept(
+            project,
+            "responses",
+            {**depends_on, "prompts": [p.id for p in batch]},
+            Response,
+            partial(answer, batch),
         )
+    ]

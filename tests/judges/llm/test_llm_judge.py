@@ -37,7 +37,7 @@ def judge(server, tmp_path):
 
 
 def test_both_orders_are_asked_and_read_from_probabilities(server, judge):
-    found = judge(price_in=1, price_out=2)
+    found = judge(price_in=1, price_out=2, concurrency=1)  # so that they come in order
     [(prompt, long, short)] = comparisons(1)
     assert found.compare(prompt, long, short) == pytest.approx(0.6)  # 2 * 0.8 - 1 in both orders
     assert found.compare(prompt, short, long) == pytest.approx(-0.6)

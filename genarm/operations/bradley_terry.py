@@ -1,0 +1,235 @@
+"""A Bradley-Terry reward model, trained by TRL: the only file that knows it.
+
+    loss = -log sigmoid(r(chosen) - r(rejected)) + centre * mean((r(chosen) + r(rejected))^2)
+
+TRL drops pairs that are longer than its `max_length` without a word, so it is given tokens of pairs that were
+measured and counted before. transformers reads the score at the last token that is not the padding token, so
+the padding token is one that ends no text.
+"""
+
+import importlib.util
+import logging
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genarm.config.judge_training import JudgeTraining
+from genarm.errors import ConfigError, JudgeError, ModelError
+from genarm.models import ModelSource
+from genarm.models.source import read_tokenizer
+from genarm.system.progress import ProgressDisplay, Step
+from genarm.system.verbosity import Verbosity, verbosity
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+EXTRA = "pip install 'genarm[judges]'"
+CHECKPOINTS_A_RUN = 5
+HEAD = "score"
+
+
+@dataclass(frozen=True, slots=True)
+class RatedPair:
+    """The token ids of a prompt with its better and with its worse response."""
+
+    chosen: list[int]
+    rejected: list[int]
+
+
+def require_trl() -> None:
+    """Raise JudgeError where TRL is not installed."""
+    if importlib.util.find_spec("trl") is None:
+        raise JudgeError("genarm train-judge needs the package trl, which is not installed", hint=EXTRA)
+
+
+def train_reward_model(
+    base: ModelSource, pairs: Sequence[RatedPair], config: JudgeTraining, work: Path, out: Path
+) -> list[dict[str, float]]:
+    """Train on `pairs` and write a plain sequence-classification folder to `out`; returns the curves.
+
+    `work` holds the checkpoints, from which a training that was killed goes on. Raises ConfigError where the
+    model has fewer layers than asked for, ModelError where the loss is no number.
+    """
+    with warnings.catch_warnings():  # TRL and PEFT warn of what they themselves call
+        warnings.simplefilter("ignore", FutureWarning)
+        warnings.simplefilter("ignore", UserWarning)
+        return _trained(base, pairs, config, work, out)
+
+
+def _trained(
+    base: ModelSource, pairs: Sequence[RatedPair], config: JudgeTraining, work: Path, out: Path
+) -> list[dict[str, float]]:
+    import torch
+    from datasets import Dataset
+    from transformers import set_seed
+    from transformers.trainer_utils import get_last_checkpoint
+    from trl.trainer.reward_config import RewardConfig
+    from trl.trainer.reward_trainer import RewardTrainer
+
+    set_seed(config.seed)
+    model, tokenizer = _with_fresh_head(base), _tokenizer(base, pairs)
+    on_gpu = torch.cuda.is_available()
+    steps = math.ceil(len(pairs) / config.batch_pairs * config.epochs)
+    arguments = RewardConfig(
+        output_dir=str(work),
+        num_train_epochs=config.epochs,
+        per_device_train_batch_size=config.batch_pairs,
+        learning_rate=config.learning_rate,
+        warmup_steps=config.warmup,
+        lr_scheduler_type="cosine",
+        center_rewards_coefficient=config.centre or None,
+        max_length=None,
+        activation_checkpointing=False,  # few layers have gradients at all
+        bf16=on_gpu,
+        use_cpu=not on_gpu,
+        seed=config.seed,
+        logging_steps=max(1, steps // 50),
+        save_strategy="steps",
+        save_steps=max(1, steps // CHECKPOINTS_A_RUN),
+        save_total_limit=1,
+        report_to=[],
+        disable_tqdm=True,
+        dataloader_pin_memory=on_gpu,
+    )
+    display = ProgressDisplay("train-judge", quiet=verbosity() is Verbosity.QUIET)
+    trainer = RewardTrainer(
+        model=model,
+        args=arguments,
+        train_dataset=Dataset.from_list(
+            [{"chosen_ids": pair.chosen, "rejected_ids": pair.rejected} for pair in pairs]
+        ),
+        processing_class=tokenizer,
+        peft_config=_adapter(model, config),
+        callbacks=[_shown(display)],
+    )
+    _without_printing(trainer)
+    last = get_last_checkpoint(str(work)) if work.is_dir() else None  # type: ignore[no-untyped-call]
+    if last:
+        display.say(f"goes on from {Path(last).name}")
+    try:
+        trainer.train(resume_from_checkpoint=last)
+    finally:
+        display.close()
+    curves = _curves(trainer.state.log_history)
+    if not all(math.isfinite(value) for row in curves for value in row.values()):
+        raise ModelError(
+            f"the loss of the judge is no number after {trainer.state.global_step} steps",
+            hint="lower --learning-rate",
+        )
+    merged: Any = trainer.accelerator.unwrap_model(trainer.model).merge_and_unload()
+    merged.config.pad_token_id = tokenizer.pad_token_id
+    merged.save_pretrained(out)
+    tokenizer.save_pretrained(out)
+    return curves
+
+
+def _with_fresh_head(base: ModelSource) -> "PreTrainedModel":
+    """The base with a head of one label, drawn at random: here this is meant. Nothing else may be missing."""
+    import torch
+    from transformers import AutoModelForSequenceClassification
+    from transformers.utils import logging as their_logging
+
+    their_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    report = logging.getLogger("transformers.modeling_utils")
+    report.addFilter(_is_no_load_report)
+    try:
+        loaded: Any = AutoModelForSequenceClassification.from_pretrained(
+            base.path,
+            num_labels=1,
+            dtype=torch.float32,
+            trust_remote_code=False,
+            use_safetensors=True,
+            output_loading_info=True,
+        )
+    except ValueError as error:
+        raise ModelError(
+            f"transformers makes no sequence classification of {base.id!r}: {error}",
+            hint="train the judge in a project with another base model",
+        ) from None
+    finally:
+        report.removeFilter(_is_no_load_report)
+    model: PreTrainedModel = loaded[0]
+    if (lost := set(loaded[1]["missing_keys"])) != {f"{HEAD}.weight"}:
+        raise ModelError(
+            f"{base.id!r} lacks {', '.join(sorted(lost - {f'{HEAD}.weight'})) or 'nothing'} of a "
+            f"{type(model).__name__} beside its head",
+            hint="train the judge in a project with another base model",
+        )
+    return model
+
+
+def _tokenizer(base: ModelSource, pairs: Sequence[RatedPair]) -> "PreTrainedTokenizerBase":
+    """The base's own, with its template, and with a padding token that ends no text."""
+    tokenizer = read_tokenizer(base.path)
+    if base.chat_template:
+        tokenizer.chat_template = base.chat_template
+    ends = {ids[-1] for pair in pairs for ids in (pair.chosen, pair.rejected)}
+    if tokenizer.pad_token_id is None or tokenizer.pad_token_id in ends:
+        choices = [*tokenizer.all_special_ids, *range(len(tokenizer))]
+        tokenizer.pad_token = tokenizer.convert_ids_to_tokens(next(i for i in choices if i not in ends))
+    tokenizer.padding_side = "right"
+    return tokenizer
+
+
+def _adapter(model: "PreTrainedModel", config: JudgeTraining) -> Any:
+    import peft
+
+    from genarm.models.layers import decoder_layers, linear_modules
+
+    stack, layers = decoder_layers(model)
+    if config.layers != "all" and not 1 <= config.layers <= len(layers):
+        raise ConfigError(
+            f"--layers is {config.layers}, and the model has {len(layers)} layers",
+            hint=f"choose 1 to {len(layers)}, or all",
+        )
+    lowest = 0 if config.layers == "all" else len(layers) - config.layers
+    return peft.LoraConfig(
+        r=config.rank,
+        lora_alpha=config.alpha,  # type: ignore[arg-type]  # peft's type is int, but any number works
+        target_modules=sorted({name.rsplit(".", 1)[-1] for name in linear_modules(layers, lowest)}),
+        layers_to_transform=None if config.layers == "all" else [*range(lowest, len(layers))],
+        layers_pattern=None if config.layers == "all" else stack,
+        modules_to_save=[HEAD],
+        task_type="SEQ_CLS",
+    )
+
+
+def _shown(display: ProgressDisplay) -> Any:
+    from transformers import TrainerCallback
+
+    class Shown(TrainerCallback):
+        """Shows how far a training is."""
+
+        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **more: Any) -> None:
+            row = logs or {}
+            note = ", ".join(f"{name} {row[name]:.3g}" for name in ("loss", "accuracy") if name in row)
+            display.show(Step(state.global_step, state.max_steps, "steps", note))
+
+    return Shown()
+
+
+def _without_printing(trainer: Any) -> None:
+    """transformers prints its logs on standard output, which is for what `--json` prints."""
+    from transformers.trainer_callback import PrinterCallback
+
+    trainer.remove_callback(PrinterCallback)
+
+
+def _curves(history: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:
+    """Loss, accuracy and margin of the logged steps, by the names that they have in the registry."""
+    names = {"loss": "loss", "accuracy": "rewards/accuracies", "margin": "rewards/margins"}
+    return [
+        {
+            "step": float(row["step"]),
+            **{ours: float(row[name]) for name, ours in names.items() if name in row},
+        }
+        for row in history
+        if "loss" in row
+    ]
+
+
+def _is_no_load_report(record: logging.LogRecord) -> bool:
+    return "LOAD REPORT" not in record.getMessage()

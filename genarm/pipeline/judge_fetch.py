@@ -1,0 +1,50 @@
+"""Trained judges brought into the project: fetched by version, refused where an ARM would see their pairs."""
+
+from collections.abc import Iterator
+
+from genarm import registry
+from genarm.config.judge import TrainedJudgeConfig
+from genarm.data.pairs import split_of_conversation
+from genarm.errors import JudgeError
+from genarm.models.judge_folder import conversations_of
+from genarm.pipeline.project import Project
+
+
+def fetch_judges(project: Project) -> None:
+    """Fetch every trained judge of params.yaml that is not there; only then is the registry opened.
+
+    Raises JudgeError where there is no such version, or its training pairs are now those of an ARM.
+    """
+    for dimension, config in _trained(project):
+        assert config.dimension is not None, "DimensionConfig.named gives it one"
+        folder = project.layout.trained_judge(config.dimension, config.version)
+        if not folder.is_dir():
+            registry.connect(project.root).fetch_judge(config.dimension, config.version, folder)
+        check_disjoint(project, dimension, conversations_of(folder))
+
+
+def check_disjoint(project: Project, dimension: str, conversations: set[str]) -> None:
+    """Raise JudgeError where conversations that a judge was trained on fall into another split by now.
+
+    The split of a conversation follows from its id and the section `pairs`, so no file is read.
+    """
+    config = project.params.pairs
+    splits = [split_of_conversation(i, config) for i in conversations]
+    if (others := len(splits) - splits.count("judge")) == 0:
+        return
+    found = ", ".join(
+        f"{splits.count(s)} in {s}" for s in ("train", "validation", "evaluation") if s in splits
+    )
+    raise JudgeError(
+        f"the judge of {dimension!r} was trained on {len(splits)} conversations, of which {others} are no "
+        f"longer set aside for it: {found}",
+        hint="give pairs.seed and the shares of pairs the values that it was trained with, or train it "
+        f"again: genarm train-judge {dimension}",
+    )
+
+
+def _trained(project: Project) -> Iterator[tuple[str, TrainedJudgeConfig]]:
+    for dimension, config in project.params.dimensions.items():
+        for judge in (config.judge, config.held_out):
+            if judge is not None and judge.trained is not None:
+                yield dimension, judge.trained
