@@ -34,6 +34,7 @@ BY_HAND = {  # file below artifacts/ -> commands that read it
     f"arms/{DIMENSION}/arm.json": [("respond", "challenger", DIMENSION), ("report",)],
     f"arms/{DIMENSION}/adapter_config.json": [("respond", "challenger", DIMENSION)],
     f"arms/{DIMENSION}/adapter_model.safetensors": [("respond", "challenger", DIMENSION), ("decide",)],
+    f"tune/{DIMENSION}/tuned.json": [("respond", "challenger", DIMENSION), ("decide",), ("report",)],
     f"train/{DIMENSION}/curves.csv": [("report",)],
     f"train/{DIMENSION}/metrics.json": [("report",)],
     "responses/base.jsonl": [("judge", DIMENSION), ("decide",), ("report",)],

@@ -107,6 +107,7 @@ def params(base: Path) -> dict[str, object]:
         },
         "pairs": {"validation": 0.1, "evaluation": 0.4},
         "train": train | {"lora": {"layers": 2, "rank": 4, "alpha": 8}},
+        "tune": {},
         "respond": {
             "prompts": 40,
             "guidance": "sum",

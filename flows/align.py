@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 from filelock import FileLock, Timeout
 from httpx import HTTPError
@@ -17,7 +18,7 @@ from genarm.data import dvc
 from genarm.errors import Busy, StaleDecision
 from genarm.pipeline import kept, looking
 from genarm.pipeline.project import Project
-from genarm.pipeline.stage_names import DECIDE, PAIRS, TRAIN, measuring_stages, stage_of
+from genarm.pipeline.stage_names import DECIDE, PAIRS, TRAIN, measuring_stages, stage_of, tuning_stages
 from genarm.pipeline.stage_summary import title_of
 from genarm.report.closing import outcomes
 from genarm.system import env
@@ -46,9 +47,10 @@ def align(root: str | None = None, promote: bool = True) -> list[Decision]:
         run(dvc.POINTER, *(stage_of(PAIRS, d) for d in dimensions))
         run.changed |= {stage_of(TRAIN, d) for d in tasks.note_starts(project)}  # it depends on the data
         run(*(stage_of(TRAIN, d) for d in dimensions))
+        in_use = {d: c for d, c in champions.items() if c and project.is_in_use(d, c)}
+        run(*tuning_stages(dimensions, in_use))
         for dimension in dimensions:
             tasks.register(project, dimension, trained=stage_of(TRAIN, dimension) in run.ran)
-        in_use = {d: c for d, c in champions.items() if c and project.is_in_use(d, c)}
         new = [d for d in dimensions if d not in in_use]
         if new:
             measure(project, run, new, measuring_stages(dimensions, in_use))
@@ -58,9 +60,9 @@ def align(root: str | None = None, promote: bool = True) -> list[Decision]:
                     _same_champion(dimension, decision.champion, champions[dimension])
                     decided[dimension] = tasks.promote(project, decision, carry_out=promote)
             tasks.snapshot(project)
-        weights = {d: config.weight for d, config in project.params.dimensions.items()}
+        asked = {d: config.weight for d, config in project.params.dimensions.items()}
         by = project.params.respond.guidance
-        decisions = [decided.get(d) or same(d, in_use[d], weights[d], by) for d in dimensions]
+        decisions = [decided.get(d) or same(d, in_use[d], asked[d], by) for d in dimensions]
         tasks.publish(project, decisions)
     outcome = outcomes(decisions, promote)
     name_run(f"align: {outcome}")
@@ -112,12 +114,14 @@ def open_project(root: str | None) -> Project:
     return project
 
 
-def same(dimension: str, champion: Champion, weight: float, guidance: Guidance = "sum") -> Decision:
-    """Nothing to decide: the trained ARM is the version in use, byte for byte."""
+def same(
+    dimension: str, champion: Champion, weight: float | Literal["tuned"], guidance: Guidance = "sum"
+) -> Decision:
+    """Nothing to decide: the trained ARM is the version in use, byte for byte. `weight` is of params.yaml."""
     reasons = [
         f"{dimension}: the adapter {champion.adapter_sha256[:12]} is version {champion.version} already"
     ]
-    if champion.weight != weight:
+    if not isinstance(weight, str) and champion.weight != weight:
         reasons.append(
             f"{dimension}: it stays at weight {champion.weight:g}; "
             f"the {weight:g} of params.yaml is for the next ARM"

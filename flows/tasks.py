@@ -119,7 +119,9 @@ def register(project: Project, dimension: str, *, trained: bool = True) -> int:
     """
     began = time.monotonic()
     verify_inputs(project, REGISTER, dimension)
-    layout = project.layout
+    layout, champion = project.layout, project.champions().get(dimension)
+    in_use = project.is_in_use(dimension, champion)
+    used = champion if champion and in_use else project.tuned(dimension)
     lineage = {
         tags.label(tags.DVC_STAGE): stage_of(TRAIN, dimension),
         **server_ids(),
@@ -128,8 +130,8 @@ def register(project: Project, dimension: str, *, trained: bool = True) -> int:
     version = registry.connect(project.root).register(
         dimension,
         layout.arm(dimension),
-        weight=project.params.dimensions[dimension].weight,
-        guidance=project.params.respond.guidance,
+        weight=used.weight,
+        guidance=used.guidance,
         metrics=read_json(layout.train_metrics(dimension), dict[str, float]),
         curves=read_curves(layout.train_curves(dimension)),
         lineage=lineage,

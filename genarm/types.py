@@ -1,8 +1,7 @@
 """The nouns, in the order of the pipeline: dataset -> pairs -> ARM -> version -> responses -> verdicts ->
 scorecard -> decision. All are frozen; a stage makes new ones and never changes those that it was given.
 
-Shape letters used everywhere: b requests, n ARMs on a request, r = b * (1 + n) rows, s tokens,
-d width, v vocabulary, p pairs.
+Shape letters: b requests, n ARMs on one, r = b * (1 + n) rows, s tokens, d width, v vocabulary, p pairs.
 """
 
 import hashlib
@@ -112,8 +111,7 @@ class Response:
     """What one side answered to one prompt.
 
     `base_logprob` is sum_t log p_base(y_t) and `kl` the mean over tokens of KL(guided || base), both in nats.
-    `guidance` says where guidance acted, on some prompts only: for each token the characters that it adds to
-    the text, and log p_guided(y_t) - log p_base(y_t) in nats.
+    `guidance`, on some prompts only: for each token its characters in the text, log p_guided - log p_base.
     """
 
     prompt_id: str
@@ -129,9 +127,8 @@ class Response:
 class Verdict:
     """One judge on one prompt. preference in [-1, 1]: above 0 for `left`, below 0 for `right`, 0 a tie.
 
-    None stands for a judge that could not be read; it is counted, never taken for a tie. `scores` of left and
-    right are there where the judge compares scores, `judge` says who judged and in which version, `held_out`
-    that it was the second judge of its dimension; files of earlier versions have none of them.
+    None stands for a judge that could not be read: counted, never a tie. `scores` are there where it compares
+    scores, `judge` is who judged in which version, `held_out` that it was the second; older files have none.
     """
 
     prompt_id: str
@@ -203,6 +200,37 @@ class TextHealth:
 
 
 @dataclass(frozen=True, slots=True)
+class StrengthPoint:
+    """One way to answer the validation prompts, its win rates over the base, and the limits it exceeds."""
+
+    kind: Literal["base", "sharpened", "guided"]
+    weight: float  # of the sharpened base: the one whose sharpening it is
+    temperature: float
+    win_rate: Estimate
+    held_out: Estimate | None  # the win rate by the held-out judge; None where there is none
+    kl: float | None  # None for the sharpened base: guidance is measured, temperature is not
+    perplexity: float
+    repetition: float
+    mean_tokens: float
+    faults: Sequence[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Tuned:
+    """How strongly an ARM is to guide, and why: `artifacts/tune/<dimension>/tuned.json`."""
+
+    weight: float
+    guidance: Guidance
+    source: Literal["params.yaml", "validation"]  # params.yaml: it stands there, and nothing was tried
+    why: str
+    within_limits: bool = True  # where no weight of the grid is, the smallest stands above
+    prompts: int = 0
+    curve: Sequence[StrengthPoint] = field(default_factory=list)  # base, weights ascending, sharpened base
+    judge: str | None = None  # who judged, as verdicts name it
+    held_out_judge: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Agreement:
     """How far a judge agrees with people on one file of pairs, each judged in both orders; a tie is 1/2."""
 
@@ -252,6 +280,7 @@ class Scorecard:
     comparisons: Sequence[Comparison]
     health: Sequence[TextHealth]
     standings: Sequence[JudgeStanding] = ()  # of those who judged; files of earlier versions have none
+    no_weight: str | None = None  # why no weight of the tuning keeps its limits; None where one does
 
     @property
     def rival(self) -> Side:

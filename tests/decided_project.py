@@ -13,7 +13,7 @@ from verdict_rows import response
 from genarm.data.dvc import set_data
 from genarm.pipeline.project import Project
 from genarm.system.files import write_json, write_rows, write_text
-from genarm.types import Message, Prompt, Verdict
+from genarm.types import Message, Prompt, Tuned, Verdict
 
 PARAMS = {
     "base": {"model": "nowhere"},
@@ -25,6 +25,7 @@ STAGES = {
     "pairs": (["data"], ["artifacts/pairs/kind"]),
     "prompts": (["artifacts/pairs"], ["artifacts/prompts.jsonl"]),
     "train": (["artifacts/pairs/kind"], ["artifacts/arms/kind", "artifacts/train/kind"]),
+    "tune": (["artifacts/arms/kind"], ["artifacts/tune/kind/tuned.json"]),
     "respond-base": (["artifacts/prompts.jsonl"], ["artifacts/responses/base.jsonl"]),
     "respond": (
         ["artifacts/prompts.jsonl", "artifacts/arms/kind"],
@@ -58,6 +59,7 @@ def make(root: Path) -> Project:
     write_json(made.arm("kind") / "adapter_config.json", {"r": 1})
     (made.arm("kind") / "adapter_model.safetensors").write_bytes(bytes(1000))
     write_json(made.train_metrics("kind"), {"loss": 1.0})
+    write_json(made.tuned("kind"), Tuned(1.0, "sum", "params.yaml", "said there"))
     for path in (made.responses("base"), made.responses("challenger", "kind")):
         write_rows(path, [response(prompt.id, text=path.stem) for prompt in prompts])
     write_rows(made.responses("champion", "kind"), [])

@@ -23,7 +23,7 @@ MAY_IMPORT |= {
     "chat": EVERYONE | {"config", "models", "decoding", "evaluation", "pipeline"},
     "doctor": EVERYONE | {"config", "models", "data", "registry", "pipeline"},
     "operations": EVERYONE
-    | {"config", "models", "data", "training", "judges", "evaluation", "registry", "pipeline"},
+    | {"config", "models", "data", "training", "judges", "evaluation", "report", "registry", "pipeline"},
 }
 MAY_IMPORT["cli"] = EVERYONE | {"chat", "config", "doctor", "operations", "pipeline", "report", "synthesis"}
 FLOWS_MAY_IMPORT = EVERYONE | {"models", "data", "registry", "report", "pipeline"}

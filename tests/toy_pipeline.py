@@ -40,12 +40,13 @@ def toy_params(base: Path) -> dict[str, object]:
     return {
         "base": {"model": str(base), "dtype": "float32"},
         "dimensions": {
-            # a few steps move a toy by little: at this weight 0.6% becomes 80%
-            name: {"data": f"{name}.jsonl", "judge": f"toy_scorers:{name}", "weight": 20.0, "train": {}}
-            for name in ("vowels", "digits")
+            # a few steps move a toy by little: at weight 20, 0.6% becomes 80%
+            name: {"data": f"{name}.jsonl", "judge": f"toy_scorers:{name}", "weight": weight, "train": {}}
+            for name, weight in (("vowels", "tuned"), ("digits", 20.0))
         },
         "pairs": {"validation": 0.1, "evaluation": 0.4},
         "train": train,
+        "tune": {"weights": [5.0, 20.0], "max_kl": 100.0, "max_health_ratio": 1000.0},
         "respond": {
             "prompts": 40,
             "guidance": "sum",

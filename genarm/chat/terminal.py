@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console, Group, RenderableType
@@ -16,6 +17,7 @@ from genarm.errors import ConfigError, GenarmError, ModelError
 from genarm.models import load_tokenizer
 from genarm.models.arm import CARD, read_card
 from genarm.pipeline.project import Project
+from genarm.types import ArmCard
 
 HELP = """\
 /weights positive=3,plain=1   guide with these ARMs at these weights, and with no other
@@ -57,7 +59,7 @@ def open_chat(project: Project, folders: Mapping[str, Path], weights: str) -> Ch
     from genarm.decoding import load_decoder
 
     params = project.params
-    cards = {name: read_card(folder) for name, folder in folders.items()}
+    cards = {name: _tuned_card(project, name, folder) for name, folder in folders.items()}
     tuned = {name: card.weight for name, card in cards.items()}
     chosen = parse_weights(weights, folders) if weights else tuned
     sampling = params.respond.sampling
@@ -73,6 +75,15 @@ def open_chat(project: Project, folders: Mapping[str, Path], weights: str) -> Ch
     )
     guidance = {name: card.guidance for name, card in cards.items()}
     return Chat(decoder, load_tokenizer(project.base), sampling, tuple(folders), chosen, guidance=guidance)
+
+
+def _tuned_card(project: Project, name: str, folder: Path) -> ArmCard:
+    """The card of an ARM with the strength that it was tuned for; a challenger's own is older than that."""
+    card = read_card(folder)
+    if folder != project.layout.arm(name) or not project.layout.tuned(name).is_file():
+        return card
+    tuned = project.tuned(name)
+    return replace(card, weight=tuned.weight, guidance=tuned.guidance)
 
 
 def run_chat(

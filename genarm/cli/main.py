@@ -31,6 +31,7 @@ from genarm.cli.judge_check import judge_check
 from genarm.cli.params import params
 from genarm.cli.runs import data, run
 from genarm.cli.train_judge import train_judge
+from genarm.cli.tuning import front, tune
 from genarm.errors import Busy, GenarmError, StaleDecision
 from genarm.system.redact import redact
 from genarm.system.utf8 import ensure_utf8
@@ -83,6 +84,10 @@ def train(dimension: Dimension, as_json: Json = False) -> None:
     from genarm.pipeline.train_process import train as run_stage
 
     show(run_stage(stage_project("train", dimension), dimension), as_json)
+
+
+app.command()(tune)
+app.command()(front)
 
 
 @app.command()

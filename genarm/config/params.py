@@ -136,9 +136,9 @@ class TuneConfig(Section):
     """How the weight of an ARM is found where `weight` is `tuned`: on validation prompts, by its judge."""
 
     weights: tuple[Annotated[float, Field(gt=0)], ...] = Field(
-        (0.1, 0.2, 0.35, 0.5, 0.75, 1.0), min_length=1, description="the grid that is tried"
+        (0.125, 0.25, 0.5, 1.0), min_length=1, description="the grid that is tried"
     )
-    prompts: int = Field(48, ge=8, description="answer at most this many validation prompts")
+    prompts: int = Field(32, ge=8, description="answer at most this many validation prompts")
     max_kl: float = Field(1.0, gt=0, description="most KL(guided || base) in nats a token")
     max_health_ratio: float = Field(
         1.2, ge=1, description="repetition and perplexity under the base, guided over base"
@@ -180,7 +180,9 @@ class DimensionConfig(Section):
     held_out: JudgeConfig | None = Field(
         None, description="a second judge, which took no part in labels, training or tuning"
     )
-    weight: float = Field(ge=0, description="decoding weight of its ARM: 1/beta of the paper's equation 6")
+    weight: Annotated[float, Field(ge=0)] | Literal["tuned"] = Field(
+        description="decoding weight of its ARM: 1/beta of the paper's equation 6; `tuned` is found by tuning"
+    )
     train: TrainOverlay = Field(TrainOverlay(), description="what it changes of the section `train`")
 
     @field_validator("data", "judge", "held_out", mode="before")

@@ -15,8 +15,8 @@ Z_POWER = float(stats.norm.ppf(POWER))
 
 State = Literal["failed", "open", "passed"]
 # What the conditions ask: better than its rival, no harm to other dimensions, fluent, not repetitive, judged
-# by somebody who can be relied on.
-Question = Literal["better", "harmless", "fluent", "varied", "judged"]
+# by somebody who can be relied on. `tuned` is asked only where tuning found no weight that keeps its limits.
+Question = Literal["tuned", "better", "harmless", "fluent", "varied", "judged"]
 
 
 @dataclass(frozen=True, slots=True)

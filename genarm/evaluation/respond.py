@@ -40,28 +40,38 @@ def respond(
     requests = []
     traced = {p.id for p in sorted(prompts, key=lambda p: p.id)[:TRACED]} if any(weights.values()) else set()
     for prompt in prompts:
-        ids = render(tokenizer, prompt.messages)
-        if len(ids) + sampling.max_new_tokens > decoder.context:
-            raise RequestError(
-                f"prompt {prompt.id} has {len(ids)} tokens, which with {sampling.max_new_tokens} new ones "
-                f"exceed the context of {decoder.context}",
-                hint="lower max_new_tokens in params.yaml, or leave the prompt out",
-            )
+        ids = prompt_ids(prompt, decoder, tokenizer, sampling)
         asked = request(ids, weights, sampling, prompt_seed(sampling.seed, prompt), guidance)
         requests.append(replace(asked, return_rewards=prompt.id in traced))
     answers = decoder.generate(requests, on_tokens)
-    return [
-        Response(
-            prompt_id=prompt.id,
-            text=answer.text,
-            tokens=len(answer.tokens),
-            finish_reason="length" if answer.finish_reason == "length" else "stop",
-            base_logprob=answer.base_logprob,
-            kl=answer.kl,
-            guidance=guidance_by_token(tokenizer, answer) if answer.rewards else None,
+    return [response_of(p, answer, tokenizer) for p, answer in zip(prompts, answers, strict=True)]
+
+
+def prompt_ids(
+    prompt: Prompt, decoder: GuidedDecoder, tokenizer: "PreTrainedTokenizerBase", sampling: SamplingConfig
+) -> list[int]:
+    """A prompt as token ids. Raises RequestError naming one that leaves no room for a response."""
+    ids = render(tokenizer, prompt.messages)
+    if len(ids) + sampling.max_new_tokens > decoder.context:
+        raise RequestError(
+            f"prompt {prompt.id} has {len(ids)} tokens, which with {sampling.max_new_tokens} new ones "
+            f"exceed the context of {decoder.context}",
+            hint="lower max_new_tokens in params.yaml, or leave the prompt out",
         )
-        for prompt, answer in zip(prompts, answers, strict=True)
-    ]
+    return list(ids)
+
+
+def response_of(prompt: Prompt, answer: GuidedResponse, tokenizer: "PreTrainedTokenizerBase") -> Response:
+    """An answer of the decoder as the response to a prompt."""
+    return Response(
+        prompt_id=prompt.id,
+        text=answer.text,
+        tokens=len(answer.tokens),
+        finish_reason="length" if answer.finish_reason == "length" else "stop",
+        base_logprob=answer.base_logprob,
+        kl=answer.kl,
+        guidance=guidance_by_token(tokenizer, answer) if answer.rewards else None,
+    )
 
 
 def guidance_by_token(

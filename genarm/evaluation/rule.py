@@ -13,8 +13,8 @@ health     perplexity and repetition at most max_health_ratio times the base's o
            exceed it by 0.02, since a base that never repeats itself would otherwise forbid any repetition
 
 It is rejected when the data rule a promotion out: the upper 95% bound of the win rate < 1/2 + min_gain, or
-that of a guard < 1/2 - margin, that of the held-out judge < 1/2, or health fails. Otherwise it is held, and
-the number of prompts that would decide it is named.
+that of a guard < 1/2 - margin, that of the held-out judge < 1/2, or health fails, or no weight that was tried
+in tuning kept its limits. Otherwise it is held, and the number of prompts that would decide it is named.
 
 Where a run goes on after a hold (`decide.max_prompts`), the p-value of `win` and the lower bound of `guard`
 are those of `sequential`, which hold at any look: a promotion rests on them. The upper bounds and health stay
@@ -55,10 +55,9 @@ from genarm.evaluation.condition import (
 )
 from genarm.evaluation.judge_conditions import judge_conditions
 from genarm.evaluation.scorecard import comparison
+from genarm.evaluation.text_health import Limit, health_limits
 from genarm.evaluation.win_rate import wilson
 from genarm.types import Comparison, Decision, Scorecard
-
-REPETITION_FLOOR = 0.02
 
 OUTCOMES: dict[State, Literal["reject", "hold", "promote"]] = {
     "failed": "reject",
@@ -101,7 +100,9 @@ def conditions(
         answers: dict[Question, Sequence[Condition]] = {}
         if not _same(card):
             perplexity, repetition = _text_health(card, rule)
-            answers = {
+            if card.no_weight:
+                answers["tuned"] = [Condition("failed", f"{card.dimension}: {card.no_weight}")]
+            answers |= {
                 "better": [_win(card, rule, p_values[card.dimension], len(tried))],
                 "harmless": [_guard(card, d, rule) for d in dimensions if d != card.dimension],
                 "fluent": [perplexity],
@@ -227,22 +228,13 @@ def _text_health(card: Scorecard, rule: RuleConfig) -> tuple[Condition, Conditio
             hint="genarm decide",
         )
     base, challenger = sides["base"], sides["challenger"]
-    ratio = rule.max_health_ratio
-    perplexity = _limit(
-        "perplexity", challenger.perplexity, ratio * base.perplexity, f"{ratio:g} times the base's"
-    )
-    if base.repetition * (ratio - 1) < REPETITION_FLOOR:
-        limit, meaning = base.repetition + REPETITION_FLOOR, f"the base's + {REPETITION_FLOOR:g}"
-    else:
-        limit, meaning = base.repetition * ratio, f"{ratio:g} times the base's"
-    return perplexity, _limit("repetition", challenger.repetition, limit, meaning)
+    perplexity, repetition = health_limits(base, rule.max_health_ratio)
+    return _kept(perplexity, challenger.perplexity), _kept(repetition, challenger.repetition)
 
 
-def _limit(name: str, value: float, limit: float, meaning: str) -> Condition:
-    # Written so that a value that is not a number fails.
-    if value <= limit:
-        return Condition("passed", f"{name} {value:.3g} <= {limit:.3g}, {meaning}")
-    return Condition("failed", f"{name} {value:.3g} > {limit:.3g}, {meaning}")
+def _kept(limit: Limit, value: float) -> Condition:
+    kept, reason = limit.check(value)
+    return Condition("passed" if kept else "failed", reason)
 
 
 def _same(card: Scorecard) -> bool:

@@ -2,9 +2,41 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from genarm.errors import DataError
 from genarm.types import Response, Side, TextHealth
+
+REPETITION_FLOOR = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """The most that a number of the text may be, and what that is made of."""
+
+    name: str
+    most: float
+    meaning: str
+
+    def check(self, value: float) -> tuple[bool, str]:
+        """Whether a value keeps the limit, and the sentence with both; what is no number does not."""
+        kept = value <= self.most
+        sign = "<=" if kept else ">"
+        return kept, f"{self.name} {value:.3g} {sign} {self.most:.3g}, {self.meaning}"
+
+
+def health_limits(base: TextHealth, ratio: float) -> tuple[Limit, Limit]:
+    """The limits of perplexity and of repetition: `ratio` times the base's own.
+
+    Repetition may always exceed the base's by 0.02, since a base that never repeats itself would otherwise
+    forbid any repetition.
+    """
+    times = f"{ratio:g} times the base's"
+    repetition = Limit("repetition", base.repetition * ratio, times)
+    if base.repetition * (ratio - 1) < REPETITION_FLOOR:
+        most = base.repetition + REPETITION_FLOOR
+        repetition = Limit("repetition", most, f"the base's + {REPETITION_FLOOR:g}")
+    return Limit("perplexity", base.perplexity * ratio, times), repetition
 
 
 def repetition(text: str) -> float:

@@ -18,7 +18,7 @@ COMMENTS = {
     "preferred": "the label that names the better response",
     "columns": "which columns hold the parts of a pair",
     "judge": "who rates a response: a built-in scorer, or a class of judges.py",
-    "weight": "how strongly the ARM guides; 0 is the base model alone",
+    "weight": "how strongly the ARM guides, or `tuned`: found by trying",
     "train": "what it changes of the section train; {} is nothing",
 }
 AT = 33  # where comments begin, as in the template

@@ -35,10 +35,11 @@ def changed_files(root: Path) -> list[str]:
 
 def provenance(project: Project, dimension: str, warm_start: Champion | None) -> Provenance:
     """What the card of an ARM that is trained now records."""
+    weight = project.params.dimensions[dimension].weight
     return Provenance(
         data_md5=data_version(project.root),
         git_commit=git_commit(project.root),
-        weight=project.params.dimensions[dimension].weight,
+        weight=1.0 if isinstance(weight, str) else weight,  # it is found once the ARM is there
         warm_start=warm_start,
         guidance=project.params.respond.guidance,
     )

@@ -10,7 +10,7 @@ from genarm.data import dvc
 from genarm.data.dvc_lock import read_records
 from genarm.pipeline.changed_parameters import SHOWN, changes
 from genarm.pipeline.project import Project
-from genarm.pipeline.stage_names import TRAIN, dimension_of, measuring_stages, stage_of
+from genarm.pipeline.stage_names import TRAIN, dimension_of, measuring_stages, stage_of, tuning_stages
 
 NEVER = "never run here"
 # Stage, parameter file, the keys that changed with how they did -> the changes in words.
@@ -63,7 +63,7 @@ def planned_stages(
     `recorded` are the stages that `dvc.lock` knows, if it was looked at.
     """
     dimensions = [d for s in upstream if (d := dimension_of(s)) and s == stage_of(TRAIN, d)]
-    left_out = {*measuring_stages(dimensions)} - {*measuring_stages(dimensions, in_use)}
+    left_out = {*_after_training(dimensions)} - {*_after_training(dimensions, in_use)}
     planned: dict[str, PlannedStage] = {}
     for stage, above in upstream.items():
         before = [s for s in planned if s in above and planned[s].runs]  # in running order
@@ -77,6 +77,10 @@ def planned_stages(
         else:
             planned[stage] = PlannedStage(stage, bool(reasons), ", ".join(reasons))
     return planned
+
+
+def _after_training(dimensions: Sequence[str], in_use: Collection[str] = ()) -> list[str]:
+    return [*tuning_stages(dimensions, in_use), *measuring_stages(dimensions, in_use)]
 
 
 def _in_use(project: Project, planned: Mapping[str, PlannedStage]) -> set[str]:

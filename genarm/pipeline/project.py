@@ -13,7 +13,7 @@ from genarm.models.arm import adapter_hash
 from genarm.system.env import project_root
 from genarm.system.files import read_json, read_rows
 from genarm.system.layout import Layout
-from genarm.types import Champion, Decision, JudgeCheck, Prompt, Response, Side
+from genarm.types import Champion, Decision, JudgeCheck, Prompt, Response, Side, Tuned
 
 T = TypeVar("T")
 # Dimension, version and the folder to put it in -> the folder that holds the ARM, checked against its hash.
@@ -55,6 +55,10 @@ class Project:
         if missing_ok and not self.layout.champions.is_file():
             return {}
         return read_json(self.layout.champions, dict[str, Champion | None])
+
+    def tuned(self, dimension: str) -> Tuned:
+        """How strongly the trained ARM is to guide. Raises DataError where the stage `tune` did not run."""
+        return read_json(self.layout.tuned(dimension), Tuned)
 
     def judge_checks(self) -> dict[str, list[JudgeCheck] | None]:
         """How far each dimension's judges agree with people; without the file nothing is known."""

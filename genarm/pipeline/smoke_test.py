@@ -19,11 +19,14 @@ def smoke_test(project: Project, dimension: str, folder: Path) -> None:
     # Flows import this module before they prepare the environment, and torch reads it when it is imported.
     from genarm.decoding import GuidedRequest, load_decoder
 
-    base, card = project.base, read_card(folder, by_content=True)
+    base = project.base
+    card = read_card(
+        folder, by_content=True
+    )  # a version's: it has the strength that the version is used with
     for source in {base, own_source(folder, card, base)}:
         _check_content(source)
     prompt = render(load_tokenizer(base), [Message("user", "Say hello.")])
-    weights = {dimension: project.params.dimensions[dimension].weight}
+    weights = {dimension: card.weight}
     decoder = load_decoder(
         base,
         {dimension: folder},

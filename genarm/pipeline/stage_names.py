@@ -5,6 +5,7 @@ from itertools import groupby
 
 PAIRS = "pairs"
 TRAIN = "train"
+TUNE = "tune"
 PROMPTS = "prompts"
 RESPOND_BASE = "respond-base"
 RESPOND = "respond"
@@ -19,6 +20,7 @@ RESPOND_OF = {"base": RESPOND_BASE, "challenger": RESPOND, "champion": RESPOND_C
 STAGES = {
     PAIRS: True,
     TRAIN: True,
+    TUNE: True,
     PROMPTS: False,
     RESPOND_BASE: False,
     RESPOND: True,
@@ -27,7 +29,7 @@ STAGES = {
     DECIDE: False,
     REPORT: False,
 }
-MEASURING = list(STAGES)[list(STAGES).index(TRAIN) + 1 :]
+MEASURING = list(STAGES)[list(STAGES).index(TUNE) + 1 :]
 
 
 def stage_of(stage: str, dimension: str) -> str:
@@ -38,6 +40,11 @@ def stage_of(stage: str, dimension: str) -> str:
 def dimension_of(stage: str) -> str:
     """The dimension in a stage's name as DVC writes it; empty for a stage that runs once for all."""
     return stage.partition("@")[2]
+
+
+def tuning_stages(dimensions: Sequence[str], in_use: Collection[str] = ()) -> list[str]:
+    """The stages that find how strongly a challenger guides; none for an ARM that is in use already."""
+    return [stage_of(TUNE, d) for d in dimensions if d not in in_use]
 
 
 def measuring_stages(dimensions: Sequence[str], in_use: Collection[str] = ()) -> list[str]:

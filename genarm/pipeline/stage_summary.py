@@ -7,10 +7,10 @@ from typing import Any, get_args
 from genarm.data import dvc
 from genarm.errors import GenarmError
 from genarm.pipeline.project import Project
-from genarm.pipeline.stage_names import JUDGE, PAIRS, PROMPTS, REPORT, RESPOND_OF, TRAIN, dimension_of
+from genarm.pipeline.stage_names import JUDGE, PAIRS, PROMPTS, REPORT, RESPOND_OF, TRAIN, TUNE, dimension_of
 from genarm.system.files import read_json, read_rows
 from genarm.system.metric_names import IMPLICIT_ACCURACY
-from genarm.types import Prompt, Response, Side, Verdict
+from genarm.types import Prompt, Response, Side, Tuned, Verdict
 
 
 def title_of(stage: str) -> str:
@@ -32,6 +32,8 @@ def summary(project: Project, stage: str) -> str:
             return f"{len(read_rows(project.layout.prompts, Prompt))} evaluation prompts"
         if name == TRAIN:
             return _train(read_json(project.layout.train_metrics(dimension), dict[str, float]))
+        if name == TUNE:
+            return _tuned(project.tuned(dimension))
         if name in sides:
             file = project.layout.responses(sides[name], dimension or None)
             return _responses(read_rows(file, Response), guided=name != RESPOND_OF["base"])
@@ -59,6 +61,16 @@ def _train(metrics: dict[str, float]) -> str:
     if (learned := metrics.get(f"validation/{IMPLICIT_ACCURACY}")) is not None:
         words += f", implicit {learned:.2f}"
     return words
+
+
+def _tuned(tuned: Tuned) -> str:
+    if tuned.source == "params.yaml":
+        return f"weight {tuned.weight:g}, from params.yaml"
+    tried = [point for point in tuned.curve if point.kind == "guided"]
+    if not tuned.within_limits:
+        return f"none of {len(tried)} weights keeps the limits"
+    chosen = next(point for point in tried if point.weight == tuned.weight)
+    return f"weight {tuned.weight:g} of {len(tried)}, {chosen.win_rate.value:.2f} of prompts won over base"
 
 
 def _responses(responses: Sequence[Response], guided: bool) -> str:

@@ -165,15 +165,19 @@ def _read_by(project: Project, stage: str, dimension: str) -> Sequence[Path]:
             return [pairs / dimension]
         case names.RESPOND_BASE | names.RESPOND_CHAMPION:  # a champion is checked by its own hash
             return [layout.prompts]
+        case names.TUNE:
+            return [pairs / dimension, layout.arm(dimension)]
         case names.RESPOND:
-            return [layout.prompts, layout.arm(dimension)]
+            return [layout.prompts, layout.arm(dimension), layout.tuned(dimension)]
         case names.JUDGE:
             return [layout.prompts, *_responses(project, dimension)]
         case names.REPORT:
             written = [layout.decisions, layout.scorecards, pairs, layout.artifacts / "train"]
             return [*written, *_decided_on(project)]
         case names.REGISTER:
-            return [layout.arm(dimension), layout.train_hash(dimension).parent]
+            champion = project.champions(missing_ok=True).get(dimension)
+            found = [] if _is_in_use(project, dimension, champion) else [layout.tuned(dimension)]
+            return [layout.arm(dimension), layout.train_hash(dimension).parent, *found]
     raise ValueError(f"{stage!r} reads nothing that is checked")
 
 
@@ -183,7 +187,7 @@ def _decided_on(project: Project) -> list[Path]:
     for dimension in project.params.dimensions:
         paths.append(layout.arm(dimension))
         if not _is_in_use(project, dimension, champions.get(dimension)):
-            paths += [*_responses(project, dimension), layout.verdicts(dimension)]
+            paths += [layout.tuned(dimension), *_responses(project, dimension), layout.verdicts(dimension)]
     return paths
 
 

@@ -24,6 +24,7 @@ from genarm.report.given import ReportInput, side_name
 from genarm.report.learned import PARTS, learned
 from genarm.report.links import links
 from genarm.report.scores import scores
+from genarm.report.strength import strength_curves
 from genarm.report.summary import decoding, limits, summaries
 from genarm.report.svg import curves, interval_strip
 from genarm.system import metric_names as names
@@ -50,9 +51,9 @@ def build_report(given: ReportInput, folder: Path) -> Path:
 
     Raises DataError where the counts of the pairs are not all there.
     """
-    view, environment = _view(given), _environment()
+    view, pages_of = _view(given), environment()
     try:
-        pages = {name: environment.get_template(template).render(view) for name, template in PAGES.items()}
+        pages = {name: pages_of.get_template(template).render(view) for name, template in PAGES.items()}
     except UndefinedError as error:  # all else that is shown was read as a noun
         raise DataError(
             f"a stats.json in artifacts/pairs lacks a field: {error.message}",
@@ -64,16 +65,17 @@ def build_report(given: ReportInput, folder: Path) -> Path:
     return folder / "report.html"
 
 
-def _environment() -> Environment:
-    environment = Environment(
+def environment() -> Environment:
+    """The templates, with the filters that numbers and texts are shown by."""
+    made = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=lambda name: name is not None and name.endswith(".html"),  # a model may write anything
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update({name: getattr(numbers, name) for name in FILTERS})
-    return environment
+    made.filters.update({name: getattr(numbers, name) for name in FILTERS})
+    return made
 
 
 def _view(given: ReportInput) -> dict[str, Any]:
@@ -91,6 +93,7 @@ def _view(given: ReportInput) -> dict[str, Any]:
         "scorecards": scorecards,
         "decided": {d: comparison(card, d, card.rival) for d, card in scorecards.items()},
         "strip": interval_strip,
+        "strengths": strength_curves(given),
         "scores": scores(given),
         "extremes": [extremes(cases, card) for card in given.scorecards if card.comparisons],
         "cases": cases,
@@ -119,7 +122,7 @@ def _facts(given: ReportInput, view: Mapping[str, Any]) -> dict[str, Any]:
     handed = ("decisions", "scorecards", "sampling", "weights", "cards", "train_metrics", "pair_stats")
     return {
         **{name: view[name] for name in shown},
-        **{name: getattr(given, name) for name in (*handed, "lineage")},
+        **{name: getattr(given, name) for name in (*handed, "lineage", "tuned")},
         "scores": {s.dimension: s.rows for s in view["scores"]},
         "extremes": {
             e.dimension: {"best": [c.id for c in e.best], "worst": [c.id for c in e.worst]}

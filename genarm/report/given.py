@@ -1,11 +1,11 @@
 """What a report is made of, as the stage hands it over. No file, clock or server is read after this."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from genarm.evaluation.condition import Condition, Question
-from genarm.types import ArmCard, Decision, Prompt, Response, Scorecard, Side, Verdict
+from genarm.types import ArmCard, Decision, Prompt, Response, Scorecard, Side, Tuned, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,7 @@ class ReportInput:
     sampling: Mapping[str, object]  # setting -> value, the same for every side
     respond_seconds: Mapping[str, float]  # `side_name` -> seconds that its answers took, where it is known
     lineage: Mapping[str, str]  # name -> value
+    tuned: Mapping[str, Tuned] = field(default_factory=dict)  # of the challengers that were measured
 
 
 def side_name(dimension: str, side: Side) -> str:

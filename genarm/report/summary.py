@@ -20,6 +20,7 @@ OUTCOMES: Mapping[Outcome, str] = {
     "same": "unchanged",
 }
 QUESTIONS: Mapping[Question, str] = {
+    "tuned": "a weight within the limits",
     "better": "better than the version in use",
     "harmless": "harms nothing else",
     "fluent": "fluent",
@@ -88,10 +89,18 @@ def summaries(given: ReportInput) -> list[Summary]:
 def limits(given: ReportInput) -> list[str]:
     """What a reader must know before relying on the decisions, a sentence each."""
     found = []
-    if given.responses and given.sampling.get("guidance") != "contrast":  # which does not sharpen
+    controls = {d: p for d, tuned in given.tuned.items() for p in tuned.curve if p.kind == "sharpened"}
+    for dimension, control in controls.items():
+        found.append(
+            f"Sharpening alone, the base at temperature {control.temperature:.2f}, wins {control.win_rate} "
+            f"over the base on {dimension}, on validation prompts; what is won beyond that was learned."
+        )
+    unknown = [d for d in given.weights if d not in controls]
+    sharpens = given.sampling.get("guidance") != "contrast"
+    if given.responses and unknown and sharpens:
         found.append(
             "No control was measured. Guidance also sharpens what the base says, and a judge may like that "
-            f"by itself; {_control(given)} would show how much."
+            f"by itself; {_control(given, unknown)} would show how much."
         )
     unchecked = [s.dimension for s in given.scorecards if s.standings and not is_measured(s)]
     if unchecked:
@@ -177,9 +186,10 @@ def _ticks(
     for question, words in QUESTIONS.items():
         if question == "better" and compared.right == "base":
             words = "better than the base (no version is in use)"
-        asked = conditions.get(question, ())
+        if (asked := conditions.get(question)) is None:
+            continue  # `tuned` is asked at times, and files of earlier versions do not tell who judged
         if question == "judged" and not asked:
-            continue  # files of earlier versions do not tell who judged
+            continue
         # The worst answer counts, as in the decision.
         order: tuple[State, ...] = ("failed", "open", "passed")
         state: State | Literal["not asked"] | None
@@ -191,12 +201,12 @@ def _ticks(
     return ticks
 
 
-def _control(given: ReportInput) -> str:
+def _control(given: ReportInput, dimensions: Sequence[str]) -> str:
     """The base at temperature T / (1 + w), by weight: what an ARM that equals the base would make of it."""
     temperature = given.sampling.get("temperature")
-    if not isinstance(temperature, int | float) or not temperature or not given.weights:
+    if not isinstance(temperature, int | float) or not temperature:
         return "the base sampled at the temperature T / (1 + weight)"
-    at = [f"{temperature / (1 + w):.2f} for {d}" for d, w in given.weights.items()]
+    at = [f"{temperature / (1 + given.weights[d]):.2f} for {d}" for d in dimensions]
     return f"the base sampled at temperature {_listed(at)}"
 
 

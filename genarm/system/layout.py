@@ -105,6 +105,23 @@ class Layout:
         """The pairs that were too long for the model."""
         return self.artifacts / "train" / dimension / "quarantine.jsonl"
 
+    def tuned(self, dimension: str) -> Path:
+        """The weight that an ARM guides with, why, and the curve that it was chosen from."""
+        return self.artifacts / "tune" / dimension / "tuned.json"
+
+    def tuned_strength(self, dimension: str) -> Path:
+        """Weight and guidance alone, on which answering depends: a new curve need not change them."""
+        return self.artifacts / "tune" / dimension / "strength.json"
+
+    def tuned_curve(self, dimension: str) -> Path:
+        """The curve as CSV, one row a weight; empty but for its header where nothing was tried."""
+        return self.artifacts / "tune" / dimension / "curve.csv"
+
+    @property
+    def front(self) -> Path:
+        """The folder that `genarm front` writes."""
+        return self.artifacts / "front"
+
     def responses(self, side: Side, dimension: str | None = None) -> Path:
         """One JSON line a prompt; the base has one file, the others one for each dimension."""
         name = "base" if dimension is None else f"{side}/{dimension}"

@@ -9,7 +9,7 @@ from genarm.cli import main as cli
 from genarm.models.arm import CONFIG, WEIGHTS, adapter_hash, write_card
 from genarm.system.files import write_json, write_rows
 from genarm.system.layout import Layout
-from genarm.types import ArmCard, Champion, Response
+from genarm.types import ArmCard, Champion, Response, Tuned
 
 
 @pytest.fixture
@@ -51,6 +51,7 @@ def answered(project):
         layout.train_curves(dimension).write_text("step,loss\n1,0.7\n")
         write_json(layout.pairs_stats(dimension), STATS)
         write_rows(layout.quarantine(dimension), [])
+        write_json(layout.tuned(dimension), Tuned(1.0, "sum", "params.yaml", "it is said there"))
     used = Champion(4, "m-4", adapter_hash(layout.arm("brief")), 1.0)
     write_json(layout.champions, {"length": None, "brief": used})
     write_rows(layout.prompts, PROMPTS)

@@ -28,6 +28,7 @@ from genarm.types import Decision
     "words",
     [
         ("train", "lenght"),
+        ("tune", "lenght"),
         ("respond", "champion", "lenght"),
         ("judge", "lenght"),
         ("registry", "show", "lenght"),

@@ -28,8 +28,10 @@ READ = {
         f"{RESPONSES}/base.jsonl",
         f"{RESPONSES}/challenger/length.jsonl",
         VERDICTS,
+        "artifacts/tune/length/tuned.json",
     ],
     "report": [
+        "artifacts/tune/length/tuned.json",
         "artifacts/decisions.json",
         "artifacts/scorecards.json",
         "artifacts/lineage.json",

@@ -17,6 +17,8 @@ COMMANDS = (
     "train length",
     "train-judge length",
     "accuracy length params.yaml",
+    "tune length",
+    "front",
     "judge-check length params.yaml",
     "respond base",
     "judge length",

@@ -57,7 +57,7 @@ def test_a_key_with_a_default_is_asked_for_with_its_default(key: str, way_out: s
 
 def test_the_repositorys_own_parameters_have_every_key(folder: Path) -> None:
     assert missing_keys(WHOLE, ROOT) == []
-    assert missing_keys(without("dimensions.plain.weight"), ROOT) == ["dimensions.plain.weight"]
+    assert missing_keys(without("dimensions.plain.train"), ROOT) == ["dimensions.plain.train"]
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,13 @@ def test_from_data_to_a_promoted_champion(project, first_run):
     champions = json.loads((project / "mlflow/champions.json").read_text())
     assert {d: c["adapter_sha256"] for d, c in champions.items()} == adapters(project)
     assert sorted(v["version"] for v in versions(project)) == [1, 1]
+    tuned = json.loads((project / "artifacts/tune/vowels/tuned.json").read_text())
+    assert {d: c["weight"] for d, c in champions.items()} == {"vowels": tuned["weight"], "digits": 20.0}
+    card = json.loads((project / "artifacts/arms/vowels/arm.json").read_text())
+    assert card["weight"] == 1.0, "it was written before the weight was found"
+    assert json.loads((project / "artifacts/tune/digits/tuned.json").read_text())["source"] == "params.yaml"
     report = (project / "artifacts/report/report.html").read_text()
+    assert report.count('class="plane"') == 1, "the curve of the weight that was found"
     assert "vowels to be promoted" in report and "toy_scorers:vowels, toy_scorers.py sha256 " in report
     assert "not known</span></td><td" not in report, "what each side's answers cost was noted"
     assert "report" in first_run and "artifacts/report/report.html" in first_run
@@ -63,7 +69,16 @@ def test_from_data_to_a_promoted_champion(project, first_run):
 
 
 def test_the_console_has_a_line_a_stage_and_prefect_has_everything(project, first_run):
-    stages = ["pairs vowels", "prompts", "train vowels", "respond base", "judge digits", "decide", "report"]
+    stages = [
+        "pairs vowels",
+        "prompts",
+        "train vowels",
+        "tune vowels",
+        "respond base",
+        "judge digits",
+        "decide",
+        "report",
+    ]
     assert all(len(re.findall(rf"^{stage}  +\S.* s$", first_run, re.MULTILINE)) == 1 for stage in stages)
     assert not re.search(r"\x1b|Running stage|lock file|Finished in state|Warning|\{", first_run)
     assert first_run.count("win rate") == 4, "two decisions on two dimensions, told once"
@@ -87,18 +102,37 @@ def test_again_nothing_is_done_twice(project, first_run):
     assert len(versions(project)) == 2
 
 
-def test_one_changed_parameter_concerns_one_dimension(project, first_run, base):
+def test_one_changed_dimension_concerns_it_alone_and_without_a_weight_within_the_limits_it_is_rejected(
+    project, first_run, base
+):
     params = toy_params(base)
-    params["dimensions"]["digits"]["train"] = {"learning_rate": 0.01}
+    params["dimensions"]["digits"] |= {"train": {"learning_rate": 0.01}, "weight": "tuned"}
+    params["tune"]["max_kl"] = 1e-6
     write_params(project, params)
     before = adapters(project)
     log = genarm(project, "run")
     after = adapters(project)
     assert after["vowels"] == before["vowels"] and after["digits"] != before["digits"]
     assert re.search(r"^train digits +28 pairs, validation accuracy [\d.]+ .*, [\d.]+ s$", log, re.MULTILINE)
-    assert re.search(r"^train vowels +unchanged$", log, re.MULTILINE) and "respond vowels" not in log
+    assert re.search(r"^train vowels +unchanged$", log, re.MULTILINE)
+    assert "respond vowels" not in log and "tune vowels" not in log, "what is in use has its weight"
+    assert re.search(r"^tune digits +none of 2 weights keeps the limits, ", log, re.MULTILINE)
     decision = json.loads((project / "artifacts/decisions.json").read_text())["digits"]
-    assert decision["champion"]["version"] == 1 and decision["reasons"]
+    assert decision["champion"]["version"] == 1 and decision["outcome"] == "reject"
+    assert decision["reasons"][0].startswith(
+        "digits: no weight of 2 keeps the limits of tuning on validation"
+    )
+    report = (project / "artifacts/report/report.html").read_text()
+    assert "no weight within the limits" in report and report.count('class="plane"') == 1
+    params["tune"]["weights"] = [1.0]
+    write_params(project, params)
+    said = genarm(project, "plan", "--json")  # after what it warns of
+    plan = {stage["stage"]: stage for stage in json.loads(said[said.index("[\n") :])}
+    assert plan["tune@digits"]["why"].startswith("tune.weights [5.0, 20.0] -> [1.0]")
+    assert plan["respond@digits"]["runs"] and not plan["train@digits"]["runs"], (
+        "another grid retrains nothing"
+    )
+    assert not plan["tune@vowels"]["runs"]
 
 
 def test_killed_anywhere_it_ends_the_same(project, first_run, tmp_path):

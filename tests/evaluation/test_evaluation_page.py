@@ -7,8 +7,8 @@ from scipy import stats
 from genarm.config import RuleConfig
 from genarm.evaluation import length_control, win_rate
 from genarm.evaluation.condition import MAX_UNREAD, Z
-from genarm.evaluation.rule import REPETITION_FLOOR
 from genarm.evaluation.rule import __doc__ as rule_page
+from genarm.evaluation.text_health import REPETITION_FLOOR
 from genarm.evaluation.win_rate import wilson
 from genarm.judges import SCORERS
 

@@ -15,7 +15,7 @@ from genarm.pipeline.project import Project
 from genarm.pipeline.smoke_test import smoke_test
 from genarm.pipeline.stages.respond import respond
 from genarm.system.files import write_json, write_rows
-from genarm.types import Champion, Message, Prompt
+from genarm.types import Champion, Message, Prompt, Tuned
 
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 PROMPTS = [Prompt((Message("user", f"question {i}"),)) for i in range(2)]
@@ -34,6 +34,7 @@ def project_of(toy, root, guidance):
     )
     project = Project(root)
     write_rows(project.layout.prompts, PROMPTS)
+    write_json(project.layout.tuned("kind"), Tuned(0.6, guidance, "params.yaml", "it is said there"))
     return project
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 from genarm.data.dvc import graph
-from genarm.pipeline.stage_names import STAGES, dimension_of, measuring_stages, stage_of
+from genarm.pipeline.stage_names import STAGES, dimension_of, measuring_stages, stage_of, tuning_stages
 
 ROOT = Path(__file__).parents[2]
 DVC = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
@@ -42,7 +42,8 @@ def test_the_measuring_stages_are_all_that_training_does_not_need_in_an_order_th
     upstream = graph(ROOT)
     dimensions = [dimension_of(s) for s in upstream if s.startswith("train@")]
     trained = {"data.dvc", *(stage_of(s, d) for s in ("pairs", "train") for d in dimensions)}
-    stages = measuring_stages(dimensions)
+    stages = [*tuning_stages(dimensions), *measuring_stages(dimensions)]
+    assert tuning_stages(dimensions, in_use=dimensions[:1]) == [stage_of("tune", dimensions[1])]
     assert {*stages} == {*upstream} - trained
     for stage in stages:
         before = {*stages[: stages.index(stage)]} | trained

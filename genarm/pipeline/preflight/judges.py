@@ -18,12 +18,13 @@ from genarm.pipeline.check_result import CheckResult, fail, ok, warn
 from genarm.pipeline.judge_fetch import fetch_judges
 from genarm.pipeline.preflight.stages import FILE, dependencies, read_stages
 from genarm.pipeline.project import Project
-from genarm.pipeline.stage_names import JUDGE
+from genarm.pipeline.stage_names import JUDGE, TUNE
 from genarm.types import Message, Prompt, Response, Side
 
 PROMPT = Prompt((Message("user", "How are you?"),))
 TEXTS: dict[Side, str] = {"base": "", "challenger": "Fine, thanks."}
 REQUIREMENTS = "requirements.txt"
+ASKING = {JUDGE: "its verdicts", TUNE: "its weights"}  # the stages that ask judges, and what they write
 
 
 def judges(project: Project) -> list[CheckResult]:
@@ -75,22 +76,24 @@ def try_out(loaded: LoadedJudge) -> None:
 def code_results(project: Project, loaded: dict[str, LoadedJudge]) -> list[CheckResult]:
     """What of the judges' code `dvc.yaml` does not list, and packages whose version nothing pins."""
     try:
-        listed = dependencies(read_stages(project)[JUDGE])
-    except (ConfigError, KeyError):
+        found = read_stages(project)
+        listed = {stage: dependencies(found[stage]) for stage in ASKING if stage in found}
+    except ConfigError:
         return []  # reported by the check of dvc.yaml
     files = {file for judge in loaded.values() for file in judge.files}
     others = [config for config in _configs(project.params).values() if config.scorer is None]
     files |= {file for config in others for file in own_files(config, project.root)}
     root, results = project.root.resolve(), list[CheckResult]()
     paths = sorted(file.relative_to(root).as_posix() for file in files)
-    if stray := [path for path in paths if not _covered(path, listed)]:
-        detail = (
-            f"{FILE}: the stage {JUDGE} does not depend on {', '.join(stray)}, "
-            "so its verdicts would stay as they are when that code changes"
-        )
-        lines = ", ".join(f"`- {path}`" for path in stray)
-        results.append(fail("judges", detail, f"add {lines} to the deps of the stage {JUDGE} in {FILE}"))
-    pinned = _pinned(project.root, listed)
+    for stage, deps in listed.items():
+        if stray := [path for path in paths if not _covered(path, deps)]:
+            detail = (
+                f"{FILE}: the stage {stage} does not depend on {', '.join(stray)}, "
+                f"so {ASKING[stage]} would stay as they are when that code changes"
+            )
+            lines = ", ".join(f"`- {path}`" for path in stray)
+            results.append(fail("judges", detail, f"add {lines} to the deps of the stage {stage} in {FILE}"))
+    pinned = _pinned(project.root, listed.get(JUDGE, ()))
     packages = sorted({judge.package for judge in loaded.values() if judge.package})
     for name in (package for package in packages if canonicalize_name(package) not in pinned):
         detail = f"a judge is of the package {name}, and another version of it would not make verdicts anew"

@@ -1,5 +1,7 @@
 """The stage `decide`: verdicts to scorecards and decisions."""
 
+from dataclasses import replace
+
 from genarm.config import JudgeConfig
 from genarm.evaluation.rule import decide as apply_rule
 from genarm.evaluation.scorecard import metrics, score
@@ -36,7 +38,9 @@ def _scorecard(project: Project, dimension: str, champion: Champion | None) -> S
     verdicts = read_rows(project.layout.verdicts(dimension), Verdict)
     found = standings(verdicts, project.judge_checks(), _judges(project))
     looks = looks_so_far(project, dimension)
-    return score(dimension, trained, champion, project.responses(dimension), verdicts, found, looks=looks)
+    card = score(dimension, trained, champion, project.responses(dimension), verdicts, found, looks=looks)
+    tuned = project.tuned(dimension)
+    return card if tuned.within_limits else replace(card, no_weight=tuned.why)
 
 
 def _judges(project: Project) -> dict[tuple[str, bool], JudgeConfig]:

@@ -35,7 +35,8 @@ def report(project: Project, lineage: Mapping[str, str]) -> Path:
             quarantine=[
                 row for d in dimensions for row in read_rows(layout.quarantine(d), dict[str, object])
             ],
-            weights={d: c.weight for d, c in dimensions.items()},
+            weights={d: project.tuned(d).weight for d in measured},
+            tuned={d: project.tuned(d) for d in measured},
             sampling=_sampling(project),
             respond_seconds=_respond_seconds(project, measured),
             lineage=lineage,

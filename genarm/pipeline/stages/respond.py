@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from functools import cache, partial
 from pathlib import Path
 
-from genarm.decoding import GuidedDecoder, load_decoder
+from genarm.decoding import GuidedDecoder
 from genarm.errors import GenarmError
 from genarm.evaluation.respond import respond as answer_prompts
 from genarm.models import load_tokenizer
 from genarm.models.arm import adapter_hash
+from genarm.pipeline.decoder import open_decoder, trained_arm
 from genarm.pipeline.kept import code, kept
 from genarm.pipeline.looks import batches
 from genarm.pipeline.project import Fetch, Project
@@ -17,7 +18,8 @@ from genarm.system.files import write_json, write_rows
 from genarm.system.progress import counting
 from genarm.types import Guidance, Prompt, Response, Side
 
-CODE = ("decoding", "models", "evaluation/respond.py", "types.py")  # what an answer depends on
+# What an answer depends on.
+CODE = ("decoding", "models", "evaluation/respond.py", "pipeline/decoder.py", "types.py")
 
 
 def respond(project: Project, side: Side, dimension: str | None, fetch: Fetch) -> list[Response]:
@@ -34,13 +36,10 @@ def respond(project: Project, side: Side, dimension: str | None, fetch: Fetch) -
         first = next(iter(params.dimensions))
         raise GenarmError(f"genarm respond {side} needs a dimension", hint=f"genarm respond {side} {first}")
     elif side == "challenger":
-        weight = params.dimensions[params.known(dimension)].weight
-        if not layout.arm(dimension).is_dir():
-            raise GenarmError(
-                f"no ARM at {layout.arm(dimension)}", hint=f"train it first: genarm train {dimension}"
-            )
-        folders = {dimension: layout.arm(dimension)}
-        responses = _answer(project, folders, {dimension: weight}, dimension, params.respond.guidance)
+        folder, tuned = trained_arm(project, params.known(dimension)), project.tuned(dimension)
+        responses = _answer(
+            project, {dimension: folder}, {dimension: tuned.weight}, dimension, tuned.guidance
+        )
     elif champion := project.champions().get(params.known(dimension)):
         folder = fetch(dimension, champion, layout.champion_arm(dimension))
         weights = {dimension: champion.weight}
@@ -64,18 +63,7 @@ def _answer(
 
     @cache
     def decoder() -> GuidedDecoder:
-        return load_decoder(
-            base,
-            folders,
-            dtype=project.params.base.dtype,
-            strategy=sampling.strategy,
-            batch_size=sampling.batch_size,
-            # The base answers alone before it is guided; then there is nothing that could draft.
-            speculate=sampling.speculate and bool(folders),
-            device_map=project.params.base.device_map,
-            compiled=sampling.compiled,
-            contrast=guidance == "contrast",
-        )
+        return open_decoder(project, folders, guidance)
 
     def answer(prompts: Sequence[Prompt]) -> list[Response]:
         title = f"respond, guided by {', '.join(folders)}" if folders else "respond, unguided"
