@@ -20,6 +20,7 @@ from genarm.config.judge_training import JudgeTraining
 from genarm.errors import ConfigError, JudgeError, ModelError
 from genarm.models import ModelSource
 from genarm.models.source import read_tokenizer
+from genarm.system import metric_names as names
 from genarm.system.progress import ProgressDisplay, Step
 from genarm.system.verbosity import Verbosity, verbosity
 
@@ -205,7 +206,7 @@ def _shown(display: ProgressDisplay) -> Any:
 
         def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **more: Any) -> None:
             row = logs or {}
-            note = ", ".join(f"{name} {row[name]:.3g}" for name in ("loss", "accuracy") if name in row)
+            note = ", ".join(f"{name} {row[name]:.3g}" for name in (names.LOSS, "accuracy") if name in row)
             display.show(Step(state.global_step, state.max_steps, "steps", note))
 
     return Shown()
@@ -220,14 +221,14 @@ def _without_printing(trainer: Any) -> None:
 
 def _curves(history: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:
     """Loss, accuracy and margin of the logged steps, by the names that they have in the registry."""
-    names = {"loss": "loss", "accuracy": "rewards/accuracies", "margin": "rewards/margins"}
+    called = {names.LOSS: names.LOSS, "accuracy": names.ACCURACY, "margin": names.MARGIN}
     return [
         {
-            "step": float(row["step"]),
-            **{ours: float(row[name]) for name, ours in names.items() if name in row},
+            names.STEP: float(row[names.STEP]),
+            **{own: float(row[name]) for name, own in called.items() if name in row},
         }
         for row in history
-        if "loss" in row
+        if names.LOSS in row
     ]
 
 

@@ -60,11 +60,11 @@ def stratum_name(stratum: str, name: str = "accuracy") -> str:
 
 
 # Of a trained judge, on the validation pairs.
-JUDGE_ACCURACY = "accuracy"
-JUDGE_ACCURACY_LOWER = "accuracy_lower"  # of the 95% interval
-JUDGE_ACCURACY_UPPER = "accuracy_upper"
-JUDGE_LONGER = "longer"  # what preferring the longer response would get
-JUDGE_PAIRS = "validation_pairs"
+JUDGE_ACCURACY = "judge_accuracy"
+JUDGE_ACCURACY_LOWER = "judge_accuracy_lower"  # of the 95% interval
+JUDGE_ACCURACY_UPPER = "judge_accuracy_upper"
+JUDGE_LONGER = "judge_longer_is_chosen"  # what preferring the longer response would get
+JUDGE_PAIRS = "judge_pairs"
 
 # What a decision rests on: the challenger against its rival on its own dimension, and the challenger's text.
 WIN_RATE = "win_rate"
@@ -78,7 +78,7 @@ PERPLEXITY = "perplexity"
 REPETITION = "repetition"
 KL = "kl"  # KL(guided || base) a token
 MEAN_TOKENS = "mean_tokens"
-HELD_OUT = "held_out"  # the second judge of a dimension
+HELD_OUT = "held_out"  # the end of a name, for the second judge of a dimension
 _OF_COMPARISON = {WIN_RATE, WIN_RATE_LOWER, WIN_RATE_UPPER, WIN_RATE_N, P_VALUE}
 _OF_DECISION = {
     *(LOOKS, P_ADJUSTED, PERPLEXITY, REPETITION, KL, MEAN_TOKENS),

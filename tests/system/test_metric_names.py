@@ -7,6 +7,7 @@ from genarm.system import metric_names
 
 ROOT = Path(__file__).parents[2]
 ALL = {value for name, value in vars(metric_names).items() if name.isupper() and isinstance(value, str)}
+ALL -= {metric_names.HELD_OUT}  # no name, but the end of some
 # What a decision rests on is called as the fields of the nouns are, which are spelled wherever they are read.
 NAMES = {n for n in ALL if not metric_names.is_of_decision(n)} | {metric_names.EVALUATION_ACCURACY}
 # The same word where it is no name of a curve: a comparison that was lost, a column of statistics of pairs,
@@ -45,6 +46,8 @@ def test_the_names_are_those_of_stored_curves() -> None:
     diagnostics = {"drift/chosen", "drift/rejected", "perplexity/chosen", "kl_to_base"}
     diagnostics |= {"longer_is_chosen", "over_longer", "implicit_accuracy", "implicit_margin"}
     diagnostics |= {"implicit_brier", "implicit_calibration_error", "brier", "calibration_error"}
+    diagnostics |= {"judge_accuracy", "judge_accuracy_lower", "judge_accuracy_upper"}
+    diagnostics |= {"judge_longer_is_chosen", "judge_pairs"}
     evaluations = {"eval/", "eval/loss", "eval/rewards/accuracies", "eval/rewards/margins"}
     assert {"step", "epoch"} | of_a_step | diagnostics | evaluations == NAMES
     of_a_decision = {"win_rate", "win_rate_lower", "win_rate_upper", "win_rate_n", "p_value", "p_adjusted"}

@@ -11,8 +11,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from genarm.errors import JudgeError
-from genarm.models.chat_template import prompt_text, template_words, text_ids
-from genarm.models.control_tokens import control_tokens
+from genarm.models.answered import answered_text, shared_length, text_after_answer
+from genarm.models.chat_template import text_ids
 from genarm.types import Prompt
 
 if TYPE_CHECKING:
@@ -38,38 +38,15 @@ class ConversationReader:
     def read(self, prompts: Sequence[Prompt], responses: Sequence[str], limit: int) -> list[Read]:
         """The ids of each prompt with its response, at most `limit` each.
 
-        Raises JudgeError where a response alone is too long or the template leaves it out, ModelError where
-        the template refuses the conversation.
+        Raises JudgeError where a response alone is too long, ModelError where the template leaves it out or
+        refuses the conversation.
         """
-        rendered = [self._render(prompt, text) for prompt, text in zip(prompts, responses, strict=True)]
+        asked = zip(prompts, responses, strict=True)
+        rendered = [answered_text(self._tokenizer, prompt.messages, text) for prompt, text in asked]
         heads = text_ids(self._tokenizer, [head for head, _ in rendered])
         whole = text_ids(self._tokenizer, [text for _, text in rendered])
         rows = zip(prompts, heads, whole, strict=True)
-        return [self._within(prompt, _shared(head, ids), ids, limit) for prompt, head, ids in rows]
-
-    def _render(self, prompt: Prompt, response: str) -> tuple[str, str]:
-        """The text up to the response, or a little less, and all of it."""
-        controls = control_tokens(self._tokenizer)
-        opened = prompt_text(self._tokenizer, prompt.messages)
-        answer = controls.mark(response)
-        turns = [{"role": m.role, "content": controls.mark(m.content)} for m in prompt.messages]
-        text = self._apply([*turns, {"role": "assistant", "content": answer}])
-        if answer.strip() not in text:
-            raise JudgeError(
-                f"the chat template of the reward model leaves out the response to prompt {prompt.id}",
-                hint="set reward_model.chat_template to one that writes the turns of the assistant",
-            )
-        return text[: _shared(opened, text)], text
-
-    def _apply(self, turns: list[dict[str, str]]) -> str:
-        try:
-            return str(self._tokenizer.apply_chat_template(turns, tokenize=False))
-        except Exception as error:  # a template may do anything to its values
-            said = template_words(self._tokenizer, error)
-            raise JudgeError(
-                f"the chat template of the reward model refuses a conversation{said}",
-                hint="set reward_model.chat_template to one that takes it",
-            ) from error
+        return [self._within(prompt, shared_length(head, ids), ids, limit) for prompt, head, ids in rows]
 
     def _within(self, prompt: Prompt, head: int, ids: list[int], limit: int) -> Read:
         """The ids with what goes around them; where they are too many, the first ones of the prompt go."""
@@ -95,15 +72,8 @@ class ConversationReader:
         """The end-of-text token where the template writes no special token after a response."""
         if self._around[1]:
             return []  # such as the [SEP] of an encoder
-        turns = [{"role": "user", "content": "question"}, {"role": "assistant", "content": "answer"}]
-        tail = self._apply(turns).rpartition("answer")[2]
+        tail = text_after_answer(self._tokenizer)
         special = {i for i, token in self._tokenizer.added_tokens_decoder.items() if token.special}
         special |= set(self._tokenizer.all_special_ids)
         end = self._tokenizer.eos_token_id
         return [] if end is None or special & set(text_ids(self._tokenizer, [tail])[0]) else [end]
-
-
-def _shared(first: Sequence[object], second: Sequence[object]) -> int:
-    """How many characters or ids both begin with."""
-    pairs = enumerate(zip(first, second, strict=False))
-    return next((i for i, (a, b) in pairs if a != b), min(len(first), len(second)))

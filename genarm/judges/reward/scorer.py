@@ -15,6 +15,7 @@ from genarm.judges.reward.conversation import ConversationReader
 from genarm.judges.reward.errors import as_judge_error
 from genarm.judges.reward.weights import check_classifier, load_classifier
 from genarm.models import ModelSource, context_of, load_tokenizer
+from genarm.models.answered import special_tokens_around
 from genarm.system.progress import counting
 from genarm.types import Prompt
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 log = logging.getLogger(__name__)
-PLAIN = "x"  # a text to see by what a tokenizer puts around it
 
 
 class RewardScorer:
@@ -44,7 +44,7 @@ class RewardScorer:
         model, tokenizer = _loaded(self._source, self._config.dtype)
         label = check_classifier(self._source.path, self._config.label)
         is_decoder = hasattr(model, "score")
-        around = ((), ()) if is_decoder else _special_tokens_around(tokenizer)
+        around = ((), ()) if is_decoder else special_tokens_around(tokenizer)
         limit = min(self._config.max_tokens, context_of(model))
         read = ConversationReader(tokenizer, around).read(prompts, responses, limit)
         if cut := sum(text.is_cut for text in read):
@@ -144,11 +144,3 @@ def _padding(tokenizer: "PreTrainedTokenizerBase") -> int:
     """Any token will do: what stands there is masked, and no position is found by it."""
     pad = tokenizer.pad_token_id
     return pad if isinstance(pad, int) else 0
-
-
-def _special_tokens_around(tokenizer: "PreTrainedTokenizerBase") -> tuple[list[int], list[int]]:
-    """What a tokenizer puts before and after a text, such as [CLS] and [SEP]."""
-    plain = tokenizer(PLAIN, add_special_tokens=False)["input_ids"]
-    whole = tokenizer(PLAIN)["input_ids"]
-    start = next((i for i in range(len(whole)) if whole[i : i + len(plain)] == plain), 0)
-    return whole[:start], whole[start + len(plain) :]
