@@ -29,7 +29,7 @@ def test_prompts_that_two_dimensions_share_are_asked_once_in_the_order_of_their_
 
 
 def test_further_prompts_come_last_without_those_of_any_split(tmp_path, caplog):
-    """Of five rows one is trained on, one goes on from its first turn, one stands there twice; two are new."""
+    """Of five rows one is trained on, one goes on from it, and one stands there twice; two are new."""
     params = {"base": {"model": "nowhere"}, "dimensions": {"kind": dimension()}}
     rule = {"max_prompts": 500, "extra": "more.jsonl"}
     write_json(tmp_path / "params.yaml", {**params, "decide": rule})
@@ -42,7 +42,8 @@ def test_further_prompts_come_last_without_those_of_any_split(tmp_path, caplog):
     write_rows(tmp_path / "more.jsonl", [*({"prompt": text} for text in ("a", "b", "c", "b")), later])
     found = [p.messages[0].content for p in prompts(Project(tmp_path))]
     assert set(found[:2]) == {"y", "z"} and set(found[2:]) == {"b", "c"} and len(found) == 4
-    assert "2 of 5 prompts are new; left out are 2 of the pairs' conversations and 1 that stand there twice" in caplog.text
+    told = "2 of 5 prompts are new; left out are 2 of the pairs' conversations and 1 that stand there twice"
+    assert told in caplog.text
 
 
 def test_a_file_that_dvc_does_not_see_is_refused_before_anything_runs(tmp_path):

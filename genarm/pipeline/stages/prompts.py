@@ -43,7 +43,8 @@ def _extra(project: Project, name: str) -> list[Prompt]:
     twice, of_pairs = len(listed) - len(new), len(new) - len(left)
     if twice or of_pairs:
         log.warning(
-            "%s: %d of %d prompts are new; left out are %d of the pairs' conversations and %d that stand there twice",
+            "%s: %d of %d prompts are new; "
+            "left out are %d of the pairs' conversations and %d that stand there twice",
             *(name, len(left), len(listed), of_pairs, twice),
         )
     return [new[key] for key in left]
