@@ -18,6 +18,7 @@ is measured on other prompts.
 import csv
 import io
 from collections.abc import Sequence
+from dataclasses import replace
 
 from genarm.config import TuneConfig
 from genarm.evaluation.condition import MAX_UNREAD
@@ -53,11 +54,10 @@ def guided_point(
     temperature: float,
     health: TextHealth,
     judged: Comparison,
-    held_out: Comparison | None,
     base: TextHealth,
     config: TuneConfig,
 ) -> StrengthPoint:
-    """One weight, with the limits that it does not keep."""
+    """One weight, with the limits that it does not keep; what the held-out judge says decides nothing."""
     perplexity, repetition = health_limits(base, config.max_health_ratio)
     checks = [
         Limit("KL", config.max_kl, "the most allowed").check(health.kl),
@@ -73,7 +73,7 @@ def guided_point(
         weight=weight,
         temperature=temperature,
         win_rate=judged.win_rate,
-        held_out=held_out.win_rate if held_out else None,
+        held_out=None,
         kl=health.kl,
         perplexity=health.perplexity,
         repetition=health.repetition,
@@ -83,7 +83,7 @@ def guided_point(
 
 
 def sharpened_point(
-    weight: float, temperature: float, health: TextHealth, judged: Comparison, held_out: Comparison | None
+    weight: float, temperature: float, health: TextHealth, judged: Comparison
 ) -> StrengthPoint:
     """The control: the base alone, as sharp as an ARM that learned nothing would make it at this weight."""
     return StrengthPoint(
@@ -91,12 +91,17 @@ def sharpened_point(
         weight=weight,
         temperature=temperature,
         win_rate=judged.win_rate,
-        held_out=held_out.win_rate if held_out else None,
+        held_out=None,
         kl=None,
         perplexity=health.perplexity,
         repetition=health.repetition,
         mean_tokens=health.mean_tokens,
     )
+
+
+def with_held_out(points: Sequence[StrengthPoint], judged: Sequence[Comparison]) -> list[StrengthPoint]:
+    """The same points, each with its win rate by the held-out judge."""
+    return [replace(p, held_out=found.win_rate) for p, found in zip(points, judged, strict=True)]
 
 
 def sharpened(temperature: float, weight: float) -> float:

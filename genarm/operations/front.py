@@ -102,8 +102,9 @@ def _measured(
         base, *answers = sweep(prompts, decoder, tokenizer, settings, sampling, guidance, on_tokens)
     even = Estimate(0.5, (0.5, 0.5), len(prompts))
     found = [Mixture("base", {}, dict.fromkeys(used, even), {}, text_health("base", base), False)]
-    for name, weights, rows in zip(names, mixed, answers, strict=True):
-        rates = {judge: c.win_rate for judge, c in over_base(prompts, base, rows, judges).items()}
+    judged = {name: over_base(prompts, base, answers, judge) for name, judge in judges.items()}
+    for i, (name, weights, rows) in enumerate(zip(names, mixed, answers, strict=True)):
+        rates = {judge: by_mixture[i].win_rate for judge, by_mixture in judged.items()}
         held_out = {n.removesuffix(HELD_OUT): rate for n, rate in rates.items() if n.endswith(HELD_OUT)}
         own = {d: rates[d] for d in used}
         found.append(Mixture(name, weights, own, held_out, text_health("challenger", rows), False))
