@@ -1,8 +1,10 @@
 """How a judge judges, whatever it says: does it go by position, does it contradict itself, can it be read?"""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
+
+from genarm.judges.base import Judge
 
 FEWEST = 10  # comparisons below which nothing is said against a judge
 CONSISTENT = 0.5  # share of consistent comparisons below which position is to blame
@@ -130,6 +132,15 @@ class AskedJudge(Protocol):
     @property
     def statistics(self) -> JudgeStatistics:
         """What is known of it from the comparisons so far."""
+
+
+def told(judges: Mapping[str, Judge]) -> dict[str, dict[str, object]]:
+    """The cost and the statistics of those judges that are asked, by name; of a scorer there are none."""
+    return {
+        name: {"usage": judge.usage, "statistics": judge.statistics}
+        for name, judge in judges.items()
+        if isinstance(judge, AskedJudge)
+    }
 
 
 def _sign(value: float) -> int:

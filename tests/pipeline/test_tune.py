@@ -6,6 +6,7 @@ from itertools import groupby
 
 import pytest
 import torch
+from llm_server import KEY, LlmServer
 from toy_arms import make_arm
 from toy_params import dimension
 
@@ -90,6 +91,18 @@ def test_a_judge_is_done_before_the_next_one_begins_and_scores_nothing_twice(pro
     tune(project, "kind")
     assert [name for name, _ in groupby(turns)] == ["length", "brief"] and len(turns) == 6
     assert len(asked) == len(set(asked))
+
+
+def test_what_a_language_model_costs_in_tuning_is_told_apart_from_judging(project, monkeypatch):
+    monkeypatch.setenv("JUDGE_KEY", KEY)
+    with LlmServer() as server:
+        judge = {"llm": {"model": "judge", "base_url": server.url, "key": "JUDGE_KEY"}}
+        kind = dimension(weight="tuned") | {"judge": judge, "held_out": "brief"}
+        tuned = tune(changed(project, "dimensions", kind=kind), "kind")
+    assert "judge-2026-01-01" in tuned.judge
+    told = json.loads(project.layout.judge_statistics("kind", "tune").read_text())
+    assert list(told) == ["judge"] and told["judge"]["usage"]["requests"] == len(server.requests) - 1
+    assert not project.layout.judge_statistics("kind").exists()
 
 
 def test_a_number_in_the_parameters_is_the_weight_and_nothing_is_answered(project, monkeypatch):

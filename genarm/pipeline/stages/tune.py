@@ -4,6 +4,7 @@ from genarm.evaluation import strength
 from genarm.evaluation.sweep import Setting, sweep
 from genarm.evaluation.text_health import text_health
 from genarm.judges import load_with_origin
+from genarm.judges.statistics import told
 from genarm.models import load_tokenizer
 from genarm.pipeline.decoder import open_decoder, trained_arm
 from genarm.pipeline.project import Project
@@ -39,8 +40,8 @@ def _found(project: Project, dimension: str) -> Tuned:
     params = project.params
     config, sampling, kind = params.tune, params.respond.sampling, params.dimensions[dimension]
     prompts = validation_prompts(project, [dimension], config.prompts)
-    asked = {JUDGE: kind.judge} | ({HELD_OUT: kind.held_out} if kind.held_out else {})
-    loaded = {name: load_with_origin(judge, project.root) for name, judge in asked.items()}
+    configs = {JUDGE: kind.judge} | ({HELD_OUT: kind.held_out} if kind.held_out else {})
+    loaded = {name: load_with_origin(judge, project.root) for name, judge in configs.items()}
     judges = {name: found.judge for name, found in loaded.items()}
     guidance = params.respond.guidance
     decoder = open_decoder(project, {dimension: trained_arm(project, dimension)}, guidance)
@@ -66,6 +67,8 @@ def _found(project: Project, dimension: str) -> Tuned:
     if HELD_OUT in judges:
         seen = over_base(prompts, base, [*guided, rows], judges[HELD_OUT])
         measured = strength.with_held_out(measured, seen)
+    if asked := told(judges):
+        write_json(project.layout.judge_statistics(dimension, "tune"), asked)
     origin = strength.base_point(health, len(prompts), temperature, held_out=HELD_OUT in judges)
     return Tuned(
         weight=weight,
