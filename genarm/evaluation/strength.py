@@ -21,12 +21,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from genarm.config import TuneConfig
-from genarm.evaluation.condition import MAX_UNREAD
+from genarm.evaluation.condition import MAX_UNREAD, unread_too_often
 from genarm.evaluation.text_health import Limit, health_limits
-from genarm.evaluation.win_rate import wilson
+from genarm.evaluation.win_rate import Z_TWO_SIDED, wilson
 from genarm.types import Comparison, Estimate, StrengthPoint, TextHealth
 
-Z_TWO_SIDED = 1.959964  # of a 95% interval
 COLUMNS = (
     "weight", "kl", "win_rate", "win_rate_lower", "win_rate_upper", "held_out_win_rate", "held_out_lower",
     "held_out_upper", "perplexity", "repetition", "mean_tokens",
@@ -65,8 +64,8 @@ def guided_point(
         repetition.check(health.repetition),
     ]
     faults = [sentence for kept, sentence in checks if not kept]
-    asked = judged.win_rate.n + judged.unread
-    if judged.unread > MAX_UNREAD * asked:
+    if unread_too_often(judged.win_rate.n, judged.unread):
+        asked = judged.win_rate.n + judged.unread
         faults.append(f"{judged.unread} of {asked} verdicts could not be read, more than {MAX_UNREAD:.0%}")
     return StrengthPoint(
         kind="guided",
