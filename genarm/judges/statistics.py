@@ -71,8 +71,8 @@ class JudgeStatistics:
 
     `first` is P(says the first response), over all answers that could be read, a tie counting 1/2; a judge
     without a liking for a position has 1/2. `consistent` is the share of readable comparisons in which both
-    orders say the same. Both are None where nothing could be read or where a judge has no order, as a scorer.
-    `ties` are comparisons without a preference, those included whose orders contradict each other.
+    orders say the same. Both are None where nothing could be read. `ties` are comparisons without a
+    preference, those included whose orders contradict each other.
     """
 
     comparisons: int
@@ -93,12 +93,6 @@ class JudgeStatistics:
             first=sum(firsts) / len(firsts) if firsts else None,
             consistent=sum(consistent) / len(consistent) if consistent else None,
         )
-
-    @classmethod
-    def of_preferences(cls, preferences: Sequence[float | None]) -> "JudgeStatistics":
-        """Count the comparisons of a judge that is asked once for each, as one that compares scores."""
-        ties, unreadable = (sum(said == what for said in preferences) for what in (0, None))
-        return cls(len(preferences), ties, unreadable)
 
     @property
     def complaints(self) -> list[str]:
