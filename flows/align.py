@@ -85,7 +85,7 @@ def measure(project: Project, run: "ChangedStages", new: list[str], stages: list
     run(*until_decided)
     while any(project.looks(d) for d in new):
         look = looking.last_look(project, new)
-        get_run_logger().info("%s", look.line, **told(f"look {len(project.looks())}"))
+        get_run_logger().info("%s", look.line, **told(f"look {look.number}"))
         if not look.undecided:
             kept.forget(project)
             break

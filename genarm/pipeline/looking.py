@@ -15,9 +15,13 @@ from genarm.types import Prompt, Scorecard
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """The last decision while a run goes on: `undecided` are the dimensions that more prompts may decide."""
+    """The last decision while a run goes on: `undecided` are the dimensions that more prompts may decide.
+
+    `number` is that of the look, from 1, on the dimension that has gone furthest.
+    """
 
     undecided: list[str]
+    number: int
     line: str
 
 
@@ -98,8 +102,10 @@ def last_look(project: Project, dimensions: Collection[str]) -> Look:
             used_up = most < (project.params.decide.max_prompts or 0)
             end += f" at {'the last prompt' if used_up else 'decide.max_prompts'}"
         words.append(f"{dimension}{shown} {end}")
-    until = project.looks()
-    return Look(undecided, f"{until[-1] if until else 0} prompts, {'; '.join(words)}")
+    # Another dimension, whose ARM is in use by now, may have gone further before.
+    furthest = max((project.looks(d) for d in dimensions), key=lambda until: until[-1:], default=[])
+    line = f"{furthest[-1] if furthest else 0} prompts, {'; '.join(words)}"
+    return Look(undecided, len(furthest), line)
 
 
 def _last(project: Project) -> int:

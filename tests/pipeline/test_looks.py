@@ -128,6 +128,17 @@ def test_a_look_is_told_and_ends_where_more_prompts_would_not_help(tmp_path):
     assert look.line.endswith("b p = 0.0078, promote") and "hold at the last prompt" in look.line
 
 
+def test_a_look_counts_only_the_dimensions_that_are_measured(tmp_path):
+    """`b` went further before and is in use by now; `a` was held at its first look."""
+    made = project(tmp_path)
+    looking.begin(made, ["a", "b"], anew=True)
+    looking.go_on(made, ["b"])
+    decided(made, {"a": [1.0, None], "b": [1.0] * 5})
+    look = looking.last_look(made, ["a"])
+    assert look.number == 1 and look.line.startswith("2 prompts, a p = ")
+    assert looking.last_look(made, ["a", "b"]).number == 2
+
+
 def decided(made: Project, said: dict[str, list[float | None]]) -> None:
     """Write scorecards and decisions as the stage does, from preferences over the base."""
     cards = []
