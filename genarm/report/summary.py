@@ -91,10 +91,14 @@ def limits(given: ReportInput) -> list[str]:
     found = []
     controls = {d: p for d, tuned in given.tuned.items() for p in tuned.curve if p.kind == "sharpened"}
     for dimension, control in controls.items():
-        found.append(
-            f"Sharpening alone, the base at temperature {control.temperature:.2f}, wins {control.win_rate} "
-            f"over the base on {dimension}, on validation prompts; what is won beyond that was learned."
+        wins = (
+            f"the base at temperature {control.temperature:.2f}, wins {control.win_rate} over the base "
+            f"on {dimension}, on validation prompts"
         )
+        if given.tuned[dimension].guidance == "contrast":
+            found.append(f"Sharpening as strong as the sum's, {wins}; contrast does not sharpen.")
+        else:
+            found.append(f"Sharpening alone, {wins}; what is won beyond that was learned.")
     unknown = [d for d in given.weights if d not in controls]
     sharpens = given.sampling.get("guidance") != "contrast"
     if given.responses and unknown and sharpens:

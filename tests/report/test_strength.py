@@ -8,6 +8,7 @@ from reported import Outline, made
 
 from genarm.report.build import build_report
 from genarm.report.plane import Level, Mark, Plane, plane
+from genarm.report.summary import limits
 from genarm.types import Estimate, StrengthPoint, Tuned
 
 ORIGIN = StrengthPoint("base", 0.0, 1.0, Estimate(0.5, (0.5, 0.5), 32), None, 0.0, 10.3, 0.0004, 62.0)
@@ -39,6 +40,8 @@ TUNED = Tuned(
     held_out_judge="polarity, textblob 0.20.1",
 )
 
+SUM = replace(TUNED, guidance="sum")
+
 
 def test_points_bands_and_lines_stand_where_the_numbers_say():
     """KL 0 to 2 spans x 46 to 584, win rates 0.4 to 1 span y 288 to 14."""
@@ -69,6 +72,13 @@ def test_the_report_shows_the_curve_with_the_weight_taken_the_control_and_the_li
     assert "| weight 0.5 (taken) | 0.80 [0.70, 0.90] n=32 |" in (tmp_path / "report.md").read_text()
     facts = json.loads((tmp_path / "report.json").read_text())
     assert [p["weight"] for p in facts["tuned"]["positive"]["curve"]] == [0.0, 0.25, 0.5, 1.0, 0.5]
+
+
+def test_what_sharpening_wins_is_taken_off_the_sum_alone():
+    by_contrast, by_sum = (limits(replace(made(), tuned={"positive": t}))[0] for t in (TUNED, SUM))
+    wins = "the base at temperature 0.67, wins 0.56 [0.47, 0.66] n=32 over the base on positive"
+    assert by_sum.startswith(f"Sharpening alone, {wins}") and "beyond that was learned" in by_sum
+    assert wins in by_contrast and by_contrast.endswith("contrast does not sharpen.")
 
 
 def test_without_a_weight_within_the_limits_the_curve_is_shown_and_none_is_marked(tmp_path):
