@@ -128,7 +128,7 @@ class Layout:
         return self.artifacts / "responses" / f"{name}.jsonl"
 
     def respond_cost(self, side: Side, dimension: str | None = None) -> Path:
-        """The seconds that a side's answers took; shown in the report, no stage depends on them."""
+        """The seconds that a side's answers took, where all came at once; shown in the report."""
         name = "base" if dimension is None else f"{side}-{dimension}"
         return self.artifacts / "cost" / f"respond-{name}.json"
 

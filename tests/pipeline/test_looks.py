@@ -87,9 +87,11 @@ def test_answers_and_verdicts_are_made_once_and_are_those_of_a_run_without_memor
     )
     looking.begin(made, ["a", "b"], anew=True)
     stage.respond(made, "base", None, None)
+    cost = made.layout.respond_cost("base")
+    assert cost.is_file()
     looking.go_on(made, ["a"])
     stage.respond(made, "base", None, None)
-    assert asked == [2, 3]
+    assert asked == [2, 3] and not cost.exists(), "the seconds of one batch are not those of all answers"
     base = made.layout.responses("base")
     before = base.read_bytes()
     assert [r.prompt_id for r in read_rows(base, Response)] == [p.id for p in PROMPTS[:5]]

@@ -45,9 +45,11 @@ def respond(project: Project, side: Side, dimension: str | None, fetch: Fetch) -
         weights = {dimension: champion.weight}
         responses = _answer(project, {dimension: folder}, weights, dimension, champion.guidance)
     write_rows(layout.responses(side, dimension), responses)
-    if responses:
-        seconds = time.monotonic() - started
-        write_json(layout.respond_cost(side, dimension), {"seconds": round(seconds, 1)})
+    cost = layout.respond_cost(side, dimension)
+    if len(project.looks(dimension)) > 1:
+        cost.unlink(missing_ok=True)  # these seconds are of the last batch alone
+    elif responses:
+        write_json(cost, {"seconds": round(time.monotonic() - started, 1)})
     return responses
 
 
