@@ -8,7 +8,8 @@ so T tokens are T w^2 k nats away, and by Pinsker's inequality no win rate can d
     reach = w sqrt(k T / 2)
 
 between the two, where each is drawn on its own. A win rate whose lower 95% bound is above one half by more
-than that is not explained by what was learned: it is luck or sharpening.
+than that is not explained by what was learned: it is luck or sharpening. Under contrast an ARM that equals
+its start leaves the base as it is, so the same reach is that over the base itself, and only luck is left.
 
 The implicit reward, log p_arm - log p_start, says what training taught: its accuracy is how often the chosen
 response has the larger one. It is above chance where its lower 95% bound (one-sided, Wilson) exceeds 0.5.
@@ -26,9 +27,9 @@ from genarm.evaluation.win_rate import wilson
 from genarm.report.learned import TRAINED, by_length
 from genarm.report.numbers import people
 from genarm.system import metric_names as names
-from genarm.types import Comparison, TextHealth
+from genarm.types import Comparison, Guidance, TextHealth
 
-Finding = Literal["learned", "not shown", "hardly moved", "luck or sharpening", "not known"]
+Finding = Literal["learned", "not shown", "hardly moved", "luck or sharpening", "luck", "not known"]
 
 CHANCE = 0.5
 HARDLY = 0.02  # a reach below it: no smaller gain counts by the rule's default either
@@ -51,7 +52,12 @@ class Learning:
 
 
 def learning(
-    metrics: Mapping[str, float], weight: float, over_base: Comparison | None, health: TextHealth | None
+    metrics: Mapping[str, float],
+    weight: float,
+    over_base: Comparison | None,
+    health: TextHealth | None,
+    *,
+    guidance: Guidance = "sum",
 ) -> Learning:
     """What the metrics of a training say, beside the win rate over the base on the ARM's own dimension."""
     kl, accuracy = metrics.get(KL), metrics.get(IMPLICIT)
@@ -65,7 +71,7 @@ def learning(
             least = 2 * (needed / weight) ** 2 / health.mean_tokens
     finding: Finding = "not known"
     if reach is not None and needed is not None and needed > 0 and reach < needed:
-        finding = "luck or sharpening"
+        finding = "luck" if guidance == "contrast" else "luck or sharpening"
     elif reach is not None and reach < HARDLY:
         finding = "hardly moved"
     elif accuracy is not None and pairs:
@@ -104,9 +110,9 @@ def _sentence(
         if accuracy is not None and pairs
         else "implicit accuracy was not measured"
     )
-    if finding == "luck or sharpening":
+    if finding in ("luck", "luck or sharpening"):
         return (
-            f"The win is luck or sharpening: at a {distance}, the ARM can move a win rate by about "
+            f"The win is {finding}: at a {distance}, the ARM can move a win rate by about "
             f"{people(reach)} at most, and this one lies {people(needed)} or more above one half, which "
             f"takes a KL of {people(least)} ({prefers})."
         )

@@ -172,7 +172,11 @@ def _summary(given: ReportInput, decision: Decision, card: Scorecard) -> Summary
         corrected=corrected_sentence(card, compared),
         ticks=_ticks(given.conditions.get(dimension, {}), compared, card),
         learning=learning(
-            given.train_metrics.get(dimension, {}), weight or 0.0, comparison(card, dimension, "base"), health
+            given.train_metrics.get(dimension, {}),
+            weight or 0.0,
+            comparison(card, dimension, "base"),
+            health,
+            guidance=tuned.guidance if (tuned := given.tuned.get(dimension)) else "sum",
         ),
         judged=judged(given, dimension),
         decision=decision,

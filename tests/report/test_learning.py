@@ -30,6 +30,9 @@ def test_a_win_that_the_distance_from_the_base_cannot_explain_is_luck_or_sharpen
     assert "luck or sharpening: at a KL to the base of 0.0004 nats" in lucky.sentence
     assert "by about 0.04 at most" in lucky.sentence and "0.10 or more above one half" in lucky.sentence
     assert found(0.0026, 0.9).finding == "learned", "just enough"
+    metrics = {"validation/kl_to_base": 0.0004}
+    by_contrast = learning(metrics, 0.4, won(0.7, 0.6), HEALTH, guidance="contrast")
+    assert by_contrast.finding == "luck" and by_contrast.sentence.startswith("The win is luck: at a KL")
 
 
 @pytest.mark.parametrize(
