@@ -13,7 +13,7 @@ from toy_params import dimension
 from genarm.config import SamplingConfig
 from genarm.decoding import load_decoder
 from genarm.decoding.runner.ensemble import Ensemble
-from genarm.errors import DataError
+from genarm.errors import DataError, JudgeError
 from genarm.evaluation.respond import respond
 from genarm.evaluation.sweep import Setting, sweep
 from genarm.judges import LoadedJudge, ScoreJudge
@@ -113,6 +113,13 @@ def test_a_number_in_the_parameters_is_the_weight_and_nothing_is_answered(projec
     tuned = tune(Project(project.root), "kind")
     assert (tuned.weight, tuned.source, list(tuned.curve)) == (0.7, "params.yaml", [])
     assert project.layout.tuned_curve("kind").read_text().startswith("weight,kl,") and tuned.within_limits
+
+
+def test_a_held_out_judge_that_is_the_judge_is_refused_before_anything_is_answered(project, monkeypatch):
+    monkeypatch.setattr("genarm.pipeline.stages.tune.open_decoder", None)
+    kind = dimension(weight="tuned") | {"held_out": {"scorer": "length", "tie": 1.0}}
+    with pytest.raises(JudgeError, match=r"dimensions\.kind\.held_out, length, is the judge length"):
+        tune(changed(project, "dimensions", kind=kind), "kind")
 
 
 def test_where_no_weight_keeps_the_limits_the_smallest_is_used_and_said_to_be_none(project):

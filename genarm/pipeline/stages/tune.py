@@ -4,6 +4,7 @@ from genarm.evaluation import strength
 from genarm.evaluation.sweep import Setting, sweep
 from genarm.evaluation.text_health import text_health
 from genarm.judges import load_with_origin
+from genarm.judges.apart import check_apart
 from genarm.judges.statistics import told
 from genarm.models import load_tokenizer
 from genarm.pipeline.decoder import open_decoder, trained_arm
@@ -36,9 +37,13 @@ def tune(project: Project, dimension: str) -> Tuned:
 
 
 def _found(project: Project, dimension: str) -> Tuned:
-    """Answer the validation prompts with the base and at every weight, judge, and choose."""
+    """Answer the validation prompts with the base and at every weight, judge, and choose.
+
+    Raises JudgeError where the held-out judge is the judge under another name.
+    """
     params = project.params
     config, sampling, kind = params.tune, params.respond.sampling, params.dimensions[dimension]
+    check_apart(dimension, kind, project.root)
     prompts = validation_prompts(project, [dimension], config.prompts)
     configs = {JUDGE: kind.judge} | ({HELD_OUT: kind.held_out} if kind.held_out else {})
     loaded = {name: load_with_origin(judge, project.root) for name, judge in configs.items()}
