@@ -23,6 +23,18 @@ class Usage:
     tokens_out: int = 0
     dollars: float | None = None  # None where no price is known
 
+    def after(self, earlier: "Usage") -> "Usage":
+        """The cost of both; what was found on disk is that of the later, since it repeats the earlier."""
+        known = [usage.dollars for usage in (earlier, self) if usage.dollars is not None]
+        return Usage(
+            requests=earlier.requests + self.requests,
+            repeated=earlier.repeated + self.repeated,
+            cached=self.cached,
+            tokens_in=earlier.tokens_in + self.tokens_in,
+            tokens_out=earlier.tokens_out + self.tokens_out,
+            dollars=sum(known) if known else None,
+        )
+
     def __str__(self) -> str:
         cost = "" if self.dollars is None else f", ${self.dollars:.{2 if self.dollars >= 1 else 4}f}"
         again = f", {self.repeated} sent again" if self.repeated else ""
@@ -128,10 +140,22 @@ class AskedJudge(Protocol):
         """What is known of it from the comparisons so far."""
 
 
-def told(judges: Mapping[str, Judge]) -> dict[str, dict[str, object]]:
-    """The cost and the statistics of those judges that are asked, by name; of a scorer there are none."""
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What is told of one judge that was asked, beside its verdicts."""
+
+    usage: Usage
+    statistics: JudgeStatistics
+
+
+def told(judges: Mapping[str, Judge], earlier: Mapping[str, Told] | None = None) -> dict[str, Told]:
+    """The cost and the statistics of those judges that are asked, by name; of a scorer there are none.
+
+    `earlier` is what was told of them at the look before: its cost is added.
+    """
+    before = earlier or {}
     return {
-        name: {"usage": judge.usage, "statistics": judge.statistics}
+        name: Told(judge.usage.after(before[name].usage) if name in before else judge.usage, judge.statistics)
         for name, judge in judges.items()
         if isinstance(judge, AskedJudge)
     }

@@ -10,7 +10,7 @@ from genarm.operations import new_project
 from genarm.pipeline.preflight.judges import judges, require_judges
 from genarm.pipeline.project import Project
 from genarm.pipeline.stages.judge import judge
-from genarm.system.files import read_rows, write_rows
+from genarm.system.files import read_rows, write_json, write_rows
 from genarm.types import Message, Prompt, Response, Verdict
 
 TEMPLATE = "{{ prompt }} {{ a }} {{ b }}"
@@ -89,3 +89,22 @@ def test_the_stage_asks_and_tells_the_cost(project, server, monkeypatch):
     assert (
         json.loads(layout.judge_statistics("preference").read_text())["preference"]["usage"]["cached"] == 24
     )
+
+
+def test_the_cost_is_that_of_all_looks(project, server, monkeypatch):
+    """Three prompts, then two more: 2 x 5 requests, of which six are found on disk at the second look."""
+    monkeypatch.setenv("JUDGE_KEY", KEY)
+    layout, prompts = project.layout, [Prompt((Message("user", f"{i}?"),)) for i in range(5)]
+    write_rows(layout.prompts, prompts)
+    for until in ([3], [3, 5]):
+        write_json(layout.looks, {"preference": until})
+        for path, text in (
+            (layout.responses("base"), "no"),
+            (layout.responses("challenger", "preference"), "a long answer"),
+        ):
+            write_rows(path, [Response(p.id, text, 2, "stop", -1.0, 0.0) for p in prompts[: until[-1]]])
+        write_rows(layout.responses("champion", "preference"), [])
+        judge(project, "preference")
+    told = json.loads(layout.judge_statistics("preference").read_text())["preference"]
+    assert (told["usage"]["requests"], told["usage"]["cached"], told["usage"]["tokens_in"]) == (10, 6, 1000)
+    assert told["statistics"]["comparisons"] == 5

@@ -5,14 +5,15 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from genarm.errors import DataError
 from genarm.judges import LoadedJudge, load_with_origin
 from genarm.judges import judge as compare
 from genarm.judges.apart import check_apart
-from genarm.judges.statistics import AskedJudge, told
+from genarm.judges.statistics import AskedJudge, Told, told
 from genarm.pipeline.kept import code, kept
 from genarm.pipeline.looks import batches
 from genarm.pipeline.project import Project
-from genarm.system.files import sha256, write_json, write_rows
+from genarm.system.files import read_json, sha256, write_json, write_rows
 from genarm.types import Prompt, Response, Side, Verdict
 
 CODE = ("judges", "models", "types.py")  # what a verdict depends on, beside a judge of one's own
@@ -40,9 +41,21 @@ def judge(project: Project, dimension: str) -> list[Verdict]:
         verdicts = _judged([p for p in project.prompts(dimension) if p.id in answered], sides, loaded)
     write_rows(layout.verdicts(dimension), verdicts)
     judges = {f"{d}, held out" if held_out else d: found.judge for (d, held_out), found in loaded.items()}
-    if asked := told(judges):  # tokens and dollars are of this run: beside the verdicts, as other costs are
+    # Tokens and dollars are of this run: beside the verdicts, as other costs are.
+    if asked := told(judges, _told_before(project, dimension)):
         write_json(layout.judge_statistics(dimension), asked)
     return verdicts
+
+
+def _told_before(project: Project, dimension: str) -> dict[str, Told]:
+    """What earlier looks have cost; nothing at the first one, or where the file was damaged."""
+    file = project.layout.judge_statistics(dimension)
+    if len(project.looks(dimension)) < 2 or not file.is_file():
+        return {}
+    try:
+        return read_json(file, dict[str, Told])
+    except DataError:
+        return {}
 
 
 def _look_by_look(
