@@ -10,7 +10,7 @@ from genarm.types import Agreement
 
 COLUMNS = ("alike", "first", "unread", "ties", "longer", "r")
 KEY = (
-    "alike: judged so in both orders; first: prefers the response shown first; longer: prefers the "
+    "alike: judged alike in both orders; first: prefers the response shown first; longer: prefers the "
     "longer response; r: correlation of preference and length. A tie counts one half."
 )
 

@@ -108,3 +108,11 @@ def test_the_preflight_says_where_a_check_would_change_no_decision(files, run):
     assert judge_checks(Project(files))[0].status == "ok"
     (files / "judge-checks.json").unlink()
     assert judge_checks(Project(files))[0].status == "fail"
+
+
+def test_a_check_that_is_replaced_is_told(files, run):
+    run("judge-check", "length", "shorter.json")
+    _, out, _ = run("judge-check", "length", "longer.jsonl")
+    assert "warning: this takes the place of the check on shorter.json" in out
+    _, out, _ = run("judge-check", "length", "longer.jsonl", "shorter.json")
+    assert "takes the place" not in out, "nothing is lost"
