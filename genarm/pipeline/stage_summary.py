@@ -89,7 +89,9 @@ def _verdicts(verdicts: Sequence[Verdict], dimension: str) -> str:
     # Against the rival: the champion, or the base model while there is none.
     own = [v for v in verdicts if v.dimension == dimension and v.left == "challenger" and not v.held_out]
     rival = "champion" if any(v.right == "champion" for v in own) else "base"
-    read = [v.preference for v in own if v.right == rival and v.preference is not None]
+    said = [v.preference for v in own if v.right == rival]
+    read = [preference for preference in said if preference is not None]
     # A graded verdict counts as in the decision, so that both tell one number.
     rate = fmean((1 + p) / 2 for p in read) if read else 0
-    return f"{len(verdicts)} verdicts" + (f", win rate {rate:.2f} over {rival}" if read else "")
+    words = f"{len(verdicts)} verdicts" + (f", win rate {rate:.2f} over {rival}" if read else "")
+    return words + (f", {len(said) - len(read)} of {len(said)} unread" if len(said) > len(read) else "")
