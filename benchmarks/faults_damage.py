@@ -30,7 +30,7 @@ EDITED = ("params.yaml", "dvc.yaml", "toy_scorers.py")  # what a person writes i
 IGNORED = (".git/", ".prefect/", ".cache/", ".dvc/tmp/", "__pycache__")
 BY_HAND = {  # file below artifacts/ -> commands that read it
     f"pairs/{DIMENSION}/train.jsonl": [("train", DIMENSION)],
-    "pairs/prompts.jsonl": [("respond", "base"), ("judge", DIMENSION)],
+    "prompts.jsonl": [("respond", "base"), ("judge", DIMENSION)],
     f"arms/{DIMENSION}/arm.json": [("respond", "challenger", DIMENSION), ("report",)],
     f"arms/{DIMENSION}/adapter_config.json": [("respond", "challenger", DIMENSION)],
     f"arms/{DIMENSION}/adapter_model.safetensors": [("respond", "challenger", DIMENSION), ("decide",)],

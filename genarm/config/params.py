@@ -157,7 +157,7 @@ class RuleConfig(Section):
         1.2, ge=1, description="repetition and perplexity under the base, challenger over base"
     )
     held_out: Literal["shown", "required"] = Field(
-        "shown", description="whether the held-out judge must not find the challenger worse than its rival"
+        "shown", description="whether the held-out judge must see a gain over the rival, too"
     )
     weak_judges: tuple[str, ...] = Field(
         (),

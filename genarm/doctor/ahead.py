@@ -5,6 +5,8 @@ from pathlib import Path
 from genarm.errors import ConfigError
 from genarm.pipeline import preflight
 from genarm.pipeline.check_result import CheckResult
+from genarm.pipeline.preflight.further_prompts import further_prompts
+from genarm.pipeline.preflight.judge_checks import judge_checks
 from genarm.pipeline.preflight.judges import judges
 from genarm.pipeline.preflight.models import arms
 from genarm.pipeline.preflight.room import disk_need, memory_need
@@ -14,7 +16,10 @@ from genarm.pipeline.preflight.trained import trained_judges
 from genarm.pipeline.project import Project
 
 # The base model and git have checks of their own here.
-CHECKS = (stages, sources, trained_judges, judges, arms, disk_need, memory_need)
+CHECKS = (
+    *(stages, sources, further_prompts, trained_judges, judges, judge_checks),
+    *(arms, disk_need, memory_need),
+)
 
 
 def ahead(root: Path) -> list[CheckResult]:

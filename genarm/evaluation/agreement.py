@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from genarm.evaluation.win_rate import CONFIDENCE, RESAMPLES, TIE, estimate, wilson
+from genarm.evaluation.win_rate import CONFIDENCE, RESAMPLES, TIE, Z_TWO_SIDED, estimate, wilson
 from genarm.types import Agreement, Estimate
 
 BLOCK = 200  # resamples drawn at once, so that many prompts fit into memory
@@ -80,7 +80,7 @@ def by_prompt(outcomes: Sequence[tuple[str, float]]) -> tuple[Estimate, float]:
     mean = float(total.sum() / n)
     rates = _resampled(total, size)
     if np.ptp(rates) == 0:  # all the same: a bootstrap interval would have no width
-        return Estimate(mean, wilson(mean, len(order), _z()), n), 0.0
+        return Estimate(mean, wilson(mean, len(order), Z_TWO_SIDED), n), 0.0
     low, high = np.quantile(rates, ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2))
     return Estimate(mean, (float(low), float(high)), n), float(np.std(rates))
 
@@ -129,7 +129,3 @@ def _share(values: Iterable[float]) -> float:
 
 def _sign(x: float) -> int:
     return (x > TIE) - (x < -TIE)
-
-
-def _z() -> float:
-    return float(stats.norm.isf((1 - CONFIDENCE) / 2))

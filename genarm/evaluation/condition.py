@@ -32,10 +32,15 @@ class Condition:
     by_prompts: bool = True
 
 
+def unread_too_often(read: int, unread: int) -> bool:
+    """Whether more than a tenth of what was asked could not be read."""
+    return unread > MAX_UNREAD * (read + unread)
+
+
 def too_many_unread(comparison: Comparison) -> Condition | None:
     """An open condition where more than a tenth of the verdicts could not be read, else None."""
     asked = comparison.win_rate.n + comparison.unread
-    if asked and comparison.unread <= MAX_UNREAD * asked:
+    if asked and not unread_too_often(comparison.win_rate.n, comparison.unread):
         return None
     return Condition(
         "open",

@@ -21,11 +21,8 @@ the pairs that it was checked on.
 import math
 from collections.abc import Sequence
 
-from scipy import stats
-
+from genarm.evaluation.win_rate import Z_TWO_SIDED
 from genarm.types import Estimate
-
-Z = float(stats.norm.isf(0.025))  # of a 95% interval
 
 
 def corrected(outcomes: Sequence[float], agreement: Estimate, se: float) -> Estimate | None:
@@ -51,7 +48,7 @@ def fieller(p: float, variance_p: float, a: float, variance_a: float) -> tuple[f
     With x = 2 p - 1 and y = 2 a - 1 they solve (x - u y)^2 = z^2 (var x + u^2 var y) for u = 2 theta - 1.
     """
     x, y = 2 * p - 1, 2 * a - 1
-    of_x, of_y = 4 * Z**2 * variance_p, 4 * Z**2 * variance_a
+    of_x, of_y = 4 * Z_TWO_SIDED**2 * variance_p, 4 * Z_TWO_SIDED**2 * variance_a
     square = y * y - of_y
     if square <= 0:
         return None
@@ -61,7 +58,7 @@ def fieller(p: float, variance_p: float, a: float, variance_a: float) -> tuple[f
 
 def _drawn_in(outcomes: Sequence[float]) -> tuple[float, float]:
     """Mean and its variance with z^2 / 2 wins and as many losses added (Agresti and Coull 1998)."""
-    added, n = Z**2 / 2, len(outcomes) + Z**2
+    added, n = Z_TWO_SIDED**2 / 2, len(outcomes) + Z_TWO_SIDED**2
     mean = (math.fsum(outcomes) + added) / n
     squares = math.fsum((x - mean) ** 2 for x in outcomes) + added * (mean**2 + (1 - mean) ** 2)
     return mean, squares / n**2

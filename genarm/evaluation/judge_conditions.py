@@ -30,7 +30,7 @@ import math
 
 from genarm.config import RuleConfig
 from genarm.errors import DataError
-from genarm.evaluation.condition import MAX_UNREAD, NEAR, Z_POWER, Condition, Z, too_many_unread
+from genarm.evaluation.condition import NEAR, Z_POWER, Condition, Z, too_many_unread, unread_too_often
 from genarm.evaluation.scorecard import comparison
 from genarm.evaluation.win_rate import wilson
 from genarm.types import Agreement, Comparison, JudgeStanding, Scorecard
@@ -92,7 +92,7 @@ def shortfall(agreement: Agreement) -> str:
 
 
 def _too_many_unread(agreement: Agreement) -> bool:
-    return agreement.unread > MAX_UNREAD * (agreement.accuracy.n + agreement.unread)
+    return unread_too_often(agreement.accuracy.n, agreement.unread)
 
 
 def _confirmed(card: Scorecard, rule: RuleConfig) -> Condition:

@@ -18,14 +18,14 @@ is measured on other prompts.
 import csv
 import io
 from collections.abc import Sequence
+from dataclasses import replace
 
 from genarm.config import TuneConfig
-from genarm.evaluation.condition import MAX_UNREAD
+from genarm.evaluation.condition import MAX_UNREAD, unread_too_often
 from genarm.evaluation.text_health import Limit, health_limits
-from genarm.evaluation.win_rate import wilson
+from genarm.evaluation.win_rate import Z_TWO_SIDED, wilson
 from genarm.types import Comparison, Estimate, StrengthPoint, TextHealth
 
-Z_TWO_SIDED = 1.959964  # of a 95% interval
 COLUMNS = (
     "weight", "kl", "win_rate", "win_rate_lower", "win_rate_upper", "held_out_win_rate", "held_out_lower",
     "held_out_upper", "perplexity", "repetition", "mean_tokens",
@@ -53,11 +53,10 @@ def guided_point(
     temperature: float,
     health: TextHealth,
     judged: Comparison,
-    held_out: Comparison | None,
     base: TextHealth,
     config: TuneConfig,
 ) -> StrengthPoint:
-    """One weight, with the limits that it does not keep."""
+    """One weight, with the limits that it does not keep; what the held-out judge says decides nothing."""
     perplexity, repetition = health_limits(base, config.max_health_ratio)
     checks = [
         Limit("KL", config.max_kl, "the most allowed").check(health.kl),
@@ -65,15 +64,15 @@ def guided_point(
         repetition.check(health.repetition),
     ]
     faults = [sentence for kept, sentence in checks if not kept]
-    asked = judged.win_rate.n + judged.unread
-    if judged.unread > MAX_UNREAD * asked:
+    if unread_too_often(judged.win_rate.n, judged.unread):
+        asked = judged.win_rate.n + judged.unread
         faults.append(f"{judged.unread} of {asked} verdicts could not be read, more than {MAX_UNREAD:.0%}")
     return StrengthPoint(
         kind="guided",
         weight=weight,
         temperature=temperature,
         win_rate=judged.win_rate,
-        held_out=held_out.win_rate if held_out else None,
+        held_out=None,
         kl=health.kl,
         perplexity=health.perplexity,
         repetition=health.repetition,
@@ -83,7 +82,7 @@ def guided_point(
 
 
 def sharpened_point(
-    weight: float, temperature: float, health: TextHealth, judged: Comparison, held_out: Comparison | None
+    weight: float, temperature: float, health: TextHealth, judged: Comparison
 ) -> StrengthPoint:
     """The control: the base alone, as sharp as an ARM that learned nothing would make it at this weight."""
     return StrengthPoint(
@@ -91,12 +90,17 @@ def sharpened_point(
         weight=weight,
         temperature=temperature,
         win_rate=judged.win_rate,
-        held_out=held_out.win_rate if held_out else None,
+        held_out=None,
         kl=None,
         perplexity=health.perplexity,
         repetition=health.repetition,
         mean_tokens=health.mean_tokens,
     )
+
+
+def with_held_out(points: Sequence[StrengthPoint], judged: Sequence[Comparison]) -> list[StrengthPoint]:
+    """The same points, each with its win rate by the held-out judge."""
+    return [replace(p, held_out=found.win_rate) for p, found in zip(points, judged, strict=True)]
 
 
 def sharpened(temperature: float, weight: float) -> float:

@@ -16,6 +16,7 @@ from genarm.types import Comparison, Estimate, Verdict
 
 RESAMPLES = 4000
 CONFIDENCE = 0.95
+Z_TWO_SIDED = float(stats.norm.isf((1 - CONFIDENCE) / 2))  # of intervals; bounds of the rule are one-sided
 TIE = 1e-9  # a mean preference nearer to 0 is a tie: 0.1 + 0.2 - 0.3 is not 0 in floating point
 
 
@@ -102,8 +103,7 @@ def estimate(outcomes: Sequence[float]) -> Estimate:
     value = float(values.mean()) if n else 0.5
     # Outcomes that are all the same would give a bootstrap interval of no width.
     if n == 0 or np.isin(values, (0, 1)).all() or np.ptp(values) == 0:
-        z = float(stats.norm.isf((1 - CONFIDENCE) / 2))
-        return Estimate(value, wilson(value, n, z), n)
+        return Estimate(value, wilson(value, n, Z_TWO_SIDED), n)
     resampled = stats.bootstrap(
         (values,),
         np.mean,

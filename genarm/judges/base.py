@@ -61,10 +61,13 @@ class ScoreJudge:
         self._known: dict[tuple[str, str], float] = {}  # the base's response meets two others
 
     def prepare(self, comparisons: Sequence[Comparison]) -> None:
-        """Score all responses at once, where the scorer can. Raises JudgeError where a score is no number."""
+        """Score all new responses at once, where the scorer can. Raises JudgeError for what is no number."""
         if self._score_all is None:
             return
         asked = {(p.id, r.text): p for p, *sides in comparisons for r in sides}
+        asked = {key: prompt for key, prompt in asked.items() if key not in self._known}
+        if not asked:
+            return
         prompts, texts = list(asked.values()), [text for _, text in asked]
         try:
             scores = list(self._score_all(prompts, texts))

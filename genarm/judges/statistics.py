@@ -1,8 +1,10 @@
 """How a judge judges, whatever it says: does it go by position, does it contradict itself, can it be read?"""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
+
+from genarm.judges.base import Judge
 
 FEWEST = 10  # comparisons below which nothing is said against a judge
 CONSISTENT = 0.5  # share of consistent comparisons below which position is to blame
@@ -69,8 +71,8 @@ class JudgeStatistics:
 
     `first` is P(says the first response), over all answers that could be read, a tie counting 1/2; a judge
     without a liking for a position has 1/2. `consistent` is the share of readable comparisons in which both
-    orders say the same. Both are None where nothing could be read or where a judge has no order, as a scorer.
-    `ties` are comparisons without a preference, those included whose orders contradict each other.
+    orders say the same. Both are None where nothing could be read. `ties` are comparisons without a
+    preference, those included whose orders contradict each other.
     """
 
     comparisons: int
@@ -91,12 +93,6 @@ class JudgeStatistics:
             first=sum(firsts) / len(firsts) if firsts else None,
             consistent=sum(consistent) / len(consistent) if consistent else None,
         )
-
-    @classmethod
-    def of_preferences(cls, preferences: Sequence[float | None]) -> "JudgeStatistics":
-        """Count the comparisons of a judge that is asked once for each, as one that compares scores."""
-        ties, unreadable = (sum(said == what for said in preferences) for what in (0, None))
-        return cls(len(preferences), ties, unreadable)
 
     @property
     def complaints(self) -> list[str]:
@@ -130,6 +126,15 @@ class AskedJudge(Protocol):
     @property
     def statistics(self) -> JudgeStatistics:
         """What is known of it from the comparisons so far."""
+
+
+def told(judges: Mapping[str, Judge]) -> dict[str, dict[str, object]]:
+    """The cost and the statistics of those judges that are asked, by name; of a scorer there are none."""
+    return {
+        name: {"usage": judge.usage, "statistics": judge.statistics}
+        for name, judge in judges.items()
+        if isinstance(judge, AskedJudge)
+    }
 
 
 def _sign(value: float) -> int:

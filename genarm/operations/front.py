@@ -13,6 +13,7 @@ from genarm.evaluation.text_health import text_health
 from genarm.judges import load_with_origin
 from genarm.models import load_tokenizer
 from genarm.pipeline.decoder import open_decoder, trained_arm
+from genarm.pipeline.judge_fetch import fetch_judges
 from genarm.pipeline.project import Project
 from genarm.pipeline.validation import over_base, validation_prompts
 from genarm.report.front_page import write_page
@@ -34,7 +35,7 @@ def front(
 
     Each ARM gets shares of 0, 1 / steps, ... 1 of its weight: the one that it was tuned for, or that of
     `weights`. Writes `front.json`, `front.csv` and `front.html`. Raises ConfigError for fewer than two
-    dimensions, and DataError where an ARM has no weight yet.
+    dimensions, DataError where an ARM has no weight yet, and JudgeError where a judge cannot judge.
     """
     params = project.params
     dimensions = list(params.dimensions)
@@ -87,6 +88,7 @@ def _measured(
 ) -> list[Mixture]:
     """The base, then every mixture, with its win rates over the base."""
     params, sampling = project.params, project.params.respond.sampling
+    fetch_judges(project)
     asked = {d: c.judge for d, c in params.dimensions.items()}
     asked |= {d + HELD_OUT: c.held_out for d, c in params.dimensions.items() if c.held_out}
     judges = {name: load_with_origin(judge, project.root).judge for name, judge in asked.items()}
@@ -100,8 +102,9 @@ def _measured(
         base, *answers = sweep(prompts, decoder, tokenizer, settings, sampling, guidance, on_tokens)
     even = Estimate(0.5, (0.5, 0.5), len(prompts))
     found = [Mixture("base", {}, dict.fromkeys(used, even), {}, text_health("base", base), False)]
-    for name, weights, rows in zip(names, mixed, answers, strict=True):
-        rates = {judge: c.win_rate for judge, c in over_base(prompts, base, rows, judges).items()}
+    judged = {name: over_base(prompts, base, answers, judge) for name, judge in judges.items()}
+    for i, (name, weights, rows) in enumerate(zip(names, mixed, answers, strict=True)):
+        rates = {judge: by_mixture[i].win_rate for judge, by_mixture in judged.items()}
         held_out = {n.removesuffix(HELD_OUT): rate for n, rate in rates.items() if n.endswith(HELD_OUT)}
         own = {d: rates[d] for d in used}
         found.append(Mixture(name, weights, own, held_out, text_health("challenger", rows), False))

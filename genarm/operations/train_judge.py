@@ -17,7 +17,7 @@ from genarm.data.dvc import data_version
 from genarm.data.lengths import longer_is_chosen
 from genarm.data.pairs import conversation_id
 from genarm.errors import ConfigError, DataError, JudgeError
-from genarm.evaluation.win_rate import wilson
+from genarm.evaluation.win_rate import Z_TWO_SIDED, wilson
 from genarm.judges.reward.conversation import ConversationReader
 from genarm.judges.reward.scorer import RewardScorer
 from genarm.models import ModelSource, load_tokenizer, resolve
@@ -31,7 +31,6 @@ from genarm.system import metric_names as names
 from genarm.system.files import missing_told, read_curves, read_rows, sha256, write_curves
 from genarm.types import PreferencePair, Split
 
-Z = 1.959964  # of a 95% interval
 OTHERS: tuple[Split, ...] = ("train", "validation", "evaluation")
 
 
@@ -206,7 +205,7 @@ def _metrics(project: Project, dimension: str, model: Path, config: JudgeTrainin
     )
     rated = list(zip(scores[: len(pairs)], scores[len(pairs) :], strict=True))
     right = sum(1.0 if chosen > rejected else 0.5 * (chosen == rejected) for chosen, rejected in rated)
-    low, high = wilson(right / len(pairs), len(pairs), Z)
+    low, high = wilson(right / len(pairs), len(pairs), Z_TWO_SIDED)
     return {
         names.JUDGE_ACCURACY: right / len(pairs),
         names.JUDGE_ACCURACY_LOWER: low,

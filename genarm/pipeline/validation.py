@@ -1,6 +1,6 @@
 """The prompts that a strength is chosen on, and the answers to them judged against the base's."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from genarm.errors import DataError
 from genarm.evaluation.win_rate import win_rate
@@ -37,11 +37,12 @@ def validation_prompts(project: Project, dimensions: Sequence[str], most: int) -
 
 
 def over_base(
-    prompts: Sequence[Prompt],
-    base: Sequence[Response],
-    guided: Sequence[Response],
-    judges: Mapping[str, Judge],
-) -> dict[str, Comparison]:
-    """The win rate of guided answers over the base's, by each of these judges."""
-    verdicts = compare(prompts, {"base": base, "challenger": guided}, judges)
-    return {name: win_rate([v for v in verdicts if v.dimension == name]) for name in judges}
+    prompts: Sequence[Prompt], base: Sequence[Response], guided: Sequence[Sequence[Response]], judge: Judge
+) -> list[Comparison]:
+    """The win rate over the base's answers of each of these guided ones.
+
+    One judge after the other, since two that are large models need not stay in memory together.
+    """
+    return [
+        win_rate(compare(prompts, {"base": base, "challenger": answers}, {"": judge})) for answers in guided
+    ]

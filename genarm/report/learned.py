@@ -2,13 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from statistics import NormalDist
 
-from genarm.evaluation.win_rate import wilson
+from genarm.evaluation.win_rate import Z_TWO_SIDED, wilson
 from genarm.system import metric_names as names
 from genarm.types import Estimate
 
-Z = NormalDist().inv_cdf(0.975)  # two-sided 95% intervals
 # How training names its metrics of the last evaluation.
 TRAINED = "validation/"
 PARTS = dict(zip(names.STRATA, ("longer chosen", "shorter chosen", "equally long"), strict=True))
@@ -65,4 +63,4 @@ def by_length(metrics: Mapping[str, float], accuracy: str) -> tuple[Estimate | N
 def _estimate(metrics: Mapping[str, float], accuracy: str, pairs: str) -> Estimate | None:
     """An accuracy and its interval; None where it was not measured or has no pairs."""
     value, n = metrics.get(TRAINED + accuracy), metrics.get(TRAINED + pairs)
-    return None if value is None or not n else Estimate(value, wilson(value, int(n), Z), int(n))
+    return None if value is None or not n else Estimate(value, wilson(value, int(n), Z_TWO_SIDED), int(n))

@@ -141,9 +141,9 @@ class Layout:
         """What language models answered as judges, so that nothing is asked, or paid for, twice."""
         return self.root / ".cache" / "judges" / "replies.sqlite"
 
-    def judge_statistics(self, dimension: str) -> Path:
-        """What the judges of one dimension's challenger cost, and how they judged; shown in the report."""
-        return self.artifacts / "cost" / f"judge-{dimension}.json"
+    def judge_statistics(self, dimension: str, stage: str = "judge") -> Path:
+        """What the judges that a stage asked cost, and how they judged; no stage depends on it."""
+        return self.artifacts / "cost" / f"{stage}-{dimension}.json"
 
     @property
     def decisions(self) -> Path:

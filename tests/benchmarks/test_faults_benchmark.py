@@ -4,9 +4,10 @@ import json
 import subprocess
 import sys
 import time
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
+from ruamel.yaml import YAML
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))  # its files are scripts, found beside one another
@@ -14,7 +15,8 @@ sys.path.insert(0, str(BENCHMARKS))  # its files are scripts, found beside one a
 from faults import EXPERIMENTS, options  # noqa: E402
 from faults_child import Death, in_child  # noqa: E402
 from faults_counts import COLUMNS, LEGEND, Counts, flat, markdown, table  # noqa: E402
-from faults_project import Ended  # noqa: E402
+from faults_damage import BY_HAND  # noqa: E402
+from faults_project import DIMENSION, Ended  # noqa: E402
 from faults_state import compare  # noqa: E402
 
 from genarm.errors import DataError  # noqa: E402
@@ -46,6 +48,16 @@ def test_a_child_dies_before_the_write_that_it_is_told(tmp_path):
     died = in_child(work, root=tmp_path, seconds=20, die=Death(6))
     assert died.killed and died.writes == 6
     assert [f.name for f in tmp_path.iterdir() if not f.name.startswith(".")] == ["a"]
+
+
+def test_what_is_damaged_by_hand_is_what_a_stage_writes():
+    """A file that no stage writes any more would end the campaign in its middle."""
+    stages = YAML(typ="safe").load((BENCHMARKS.parent / "dvc.yaml").read_text())["stages"].values()
+    every = [stage.get("do", stage) for stage in stages]
+    entries = [e for s in every for kind in ("outs", "metrics", "plots") for e in s.get(kind, ())]
+    written = {e if isinstance(e, str) else next(iter(e)) for e in entries}
+    damaged = [PurePosixPath("artifacts", n.replace(DIMENSION, "${key}")) for n in BY_HAND if n[:2] != ".."]
+    assert [str(f) for f in damaged if written.isdisjoint({str(f), str(f.parent)})] == []
 
 
 def test_how_a_child_ended_is_told_apart(tmp_path):

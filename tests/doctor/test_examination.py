@@ -7,6 +7,10 @@ from doctor_toys import ROOT
 from rich.console import Console
 
 from genarm import doctor
+from genarm.doctor.ahead import CHECKS
+from genarm.pipeline import preflight
+from genarm.pipeline.preflight.models import models
+from genarm.pipeline.preflight.origin import origin
 
 
 def test_it_is_quick_and_imports_nothing_heavy():
@@ -39,3 +43,8 @@ def test_whatever_is_found_wrong_comes_with_a_fix(tmp_path, quiet):
     shown = captured.get()
     assert f"{sum(f.status == 'fail' for f in findings)} failed" in shown
     assert "-> git restore data.dvc" in shown or "-> git restore dvc.yaml" in shown
+
+
+def test_what_a_run_checks_beforehand_is_examined_too():
+    """But for the base model and the commit, of which the doctor has more to say."""
+    assert set(preflight.CHECKS) - set(CHECKS) == {models, origin}

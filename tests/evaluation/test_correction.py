@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from genarm.evaluation.correction import Z, corrected, fieller
-from genarm.evaluation.win_rate import estimate
+from genarm.evaluation.correction import corrected, fieller
+from genarm.evaluation.win_rate import Z_TWO_SIDED, estimate
 from genarm.types import Estimate
 
 PEOPLE = Estimate(0.8, (0.76, 0.84), 400)
@@ -50,8 +50,10 @@ def test_fiellers_ends_solve_the_equation_and_near_the_delta_method():
     assert ends is not None
     for end in ends:
         u = 2 * end - 1
-        assert (0.36 - u * 0.6) ** 2 == pytest.approx(Z**2 * (4e-6 + u**2 * 16e-6))
-    assert (ends[1] - ends[0]) / 2 == pytest.approx(Z * math.sqrt(1e-6 + 0.36 * 4e-6) / 0.6, rel=1e-3)
+        assert (0.36 - u * 0.6) ** 2 == pytest.approx(Z_TWO_SIDED**2 * (4e-6 + u**2 * 16e-6))
+    assert (ends[1] - ends[0]) / 2 == pytest.approx(
+        Z_TWO_SIDED * math.sqrt(1e-6 + 0.36 * 4e-6) / 0.6, rel=1e-3
+    )
 
 
 @pytest.mark.parametrize("theta", [0.5, 0.7, 0.95])

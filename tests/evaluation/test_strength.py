@@ -24,7 +24,7 @@ def point(weight: float, wins: int, n: int = 20, unread: int = 0, **health: floa
         "kind", "challenger", "base", Estimate(rate, (0.0, 1.0), n), wins, 0, n - wins, unread, 0.5
     )
     given = {"mean_tokens": 60.0, "repetition": 0.01, "perplexity": 10.0, "kl": weight, **health}
-    return guided_point(weight, 1.0, TextHealth("challenger", **given), judged, None, BASE, TuneConfig())
+    return guided_point(weight, 1.0, TextHealth("challenger", **given), judged, BASE, TuneConfig())
 
 
 def test_the_best_lower_bound_is_taken():

@@ -8,11 +8,12 @@ from reported import Outline
 from toy_arms import make_arm
 from toy_params import dimension
 
-from genarm.errors import ConfigError
+from genarm.errors import ConfigError, JudgeError
 from genarm.evaluation.front import non_dominated, simplex
 from genarm.models import resolve
 from genarm.operations.front import front
 from genarm.pipeline.project import Project
+from genarm.system.env import local_tracking_uri
 from genarm.system.files import write_json, write_rows
 from genarm.types import Message, PreferencePair, Prompt, Tuned
 
@@ -82,4 +83,14 @@ def test_other_weights_may_be_shared_out_and_one_dimension_has_no_front(project)
     del params["dimensions"]["shorter"]
     write_json(project.layout.params, params)
     with pytest.raises(ConfigError, match="one dimension, longer, and a front is of several"):
+        front(Project(project.root))
+
+
+def test_a_judge_that_was_trained_here_is_fetched_first(project, monkeypatch):
+    """Its version is asked of the registry, which is empty; before, it was only missed in its folder."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", local_tracking_uri(project.root))
+    params = json.loads((project.root / "params.yaml").read_text())
+    params["dimensions"]["longer"]["judge"] = {"trained": {"version": 3}}
+    write_json(project.root / "params.yaml", params)
+    with pytest.raises(JudgeError, match=r"genarm-judge\.longer"):
         front(Project(project.root))

@@ -29,7 +29,7 @@ def test_prompts_that_two_dimensions_share_are_asked_once_in_the_order_of_their_
 
 
 def test_further_prompts_come_last_without_those_of_any_split(tmp_path, caplog):
-    """Of four rows one is trained on and one stands there twice; two are new."""
+    """Of five rows one is trained on, one goes on from it, and one stands there twice; two are new."""
     params = {"base": {"model": "nowhere"}, "dimensions": {"kind": dimension()}}
     rule = {"max_prompts": 500, "extra": "more.jsonl"}
     write_json(tmp_path / "params.yaml", {**params, "decide": rule})
@@ -37,10 +37,13 @@ def test_further_prompts_come_last_without_those_of_any_split(tmp_path, caplog):
     write_rows(layout.pairs("kind", "evaluation"), [pair("z"), pair("y")])
     write_rows(layout.pairs("kind", "train"), [pair("a")])
     write_rows(layout.quarantine("kind"), [{"reason": "no prompt"}])
-    write_rows(tmp_path / "more.jsonl", [{"prompt": text} for text in ("a", "b", "c", "b")])
+    turns = [{"role": role, "content": text} for role, text in (("user", "a"), ("assistant", "yes"))]
+    later = {"prompt": [*turns, {"role": "user", "content": "and then?"}]}
+    write_rows(tmp_path / "more.jsonl", [*({"prompt": text} for text in ("a", "b", "c", "b")), later])
     found = [p.messages[0].content for p in prompts(Project(tmp_path))]
     assert set(found[:2]) == {"y", "z"} and set(found[2:]) == {"b", "c"} and len(found) == 4
-    assert "2 of 4 prompts are new; left out are 1 of the pairs and 1 that stand there twice" in caplog.text
+    told = "2 of 5 prompts are new; left out are 2 of the pairs' conversations and 1 that stand there twice"
+    assert told in caplog.text
 
 
 def test_a_file_that_dvc_does_not_see_is_refused_before_anything_runs(tmp_path):

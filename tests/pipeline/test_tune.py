@@ -2,9 +2,11 @@
 
 import json
 import random
+from itertools import groupby
 
 import pytest
 import torch
+from llm_server import KEY, LlmServer
 from toy_arms import make_arm
 from toy_params import dimension
 
@@ -14,6 +16,7 @@ from genarm.decoding.runner.ensemble import Ensemble
 from genarm.errors import DataError
 from genarm.evaluation.respond import respond
 from genarm.evaluation.sweep import Setting, sweep
+from genarm.judges import LoadedJudge, ScoreJudge
 from genarm.models import resolve
 from genarm.pipeline.project import Project
 from genarm.pipeline.stages.tune import tune
@@ -70,6 +73,36 @@ def test_it_writes_the_weight_with_its_curve(project):
     strength = json.loads(project.layout.tuned_strength("kind").read_text())
     assert strength == {"weight": tuned.weight, "guidance": "sum"}
     assert len(project.layout.tuned_curve("kind").read_text().splitlines()) == 4
+
+
+def test_a_judge_is_done_before_the_next_one_begins_and_scores_nothing_twice(project, monkeypatch):
+    """Two reward models that take turns would be read from disk at every weight."""
+    turns, asked = [], []
+
+    def judge_of(config, root):
+        def score_all(prompts, texts):
+            turns.append(config.name)
+            asked.extend((config.name, p.id, text) for p, text in zip(prompts, texts, strict=True))
+            return [float(len(text)) for text in texts]
+
+        return LoadedJudge(ScoreJudge(lambda prompt, text: 0.0, 0.0, score_all), config)
+
+    monkeypatch.setattr("genarm.pipeline.stages.tune.load_with_origin", judge_of)
+    tune(project, "kind")
+    assert [name for name, _ in groupby(turns)] == ["length", "brief"] and len(turns) == 6
+    assert len(asked) == len(set(asked))
+
+
+def test_what_a_language_model_costs_in_tuning_is_told_apart_from_judging(project, monkeypatch):
+    monkeypatch.setenv("JUDGE_KEY", KEY)
+    with LlmServer() as server:
+        judge = {"llm": {"model": "judge", "base_url": server.url, "key": "JUDGE_KEY"}}
+        kind = dimension(weight="tuned") | {"judge": judge, "held_out": "brief"}
+        tuned = tune(changed(project, "dimensions", kind=kind), "kind")
+    assert "judge-2026-01-01" in tuned.judge
+    told = json.loads(project.layout.judge_statistics("kind", "tune").read_text())
+    assert list(told) == ["judge"] and told["judge"]["usage"]["requests"] == len(server.requests) - 1
+    assert not project.layout.judge_statistics("kind").exists()
 
 
 def test_a_number_in_the_parameters_is_the_weight_and_nothing_is_answered(project, monkeypatch):

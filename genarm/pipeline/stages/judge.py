@@ -8,7 +8,7 @@ from typing import Any
 from genarm.judges import LoadedJudge, load_with_origin
 from genarm.judges import judge as compare
 from genarm.judges.apart import check_apart
-from genarm.judges.statistics import AskedJudge
+from genarm.judges.statistics import AskedJudge, told
 from genarm.pipeline.kept import code, kept
 from genarm.pipeline.looks import batches
 from genarm.pipeline.project import Project
@@ -39,14 +39,9 @@ def judge(project: Project, dimension: str) -> list[Verdict]:
         answered = {r.prompt_id for r in sides["base"]}
         verdicts = _judged([p for p in project.prompts(dimension) if p.id in answered], sides, loaded)
     write_rows(layout.verdicts(dimension), verdicts)
-    asked = {
-        f"{d}, held out" if held_out else d: found.judge
-        for (d, held_out), found in loaded.items()
-        if isinstance(found.judge, AskedJudge)
-    }
-    if asked:  # tokens and dollars are of this run: beside the verdicts, as other costs are
-        told = {d: {"usage": judge.usage, "statistics": judge.statistics} for d, judge in asked.items()}
-        write_json(layout.judge_statistics(dimension), told)
+    judges = {f"{d}, held out" if held_out else d: found.judge for (d, held_out), found in loaded.items()}
+    if asked := told(judges):  # tokens and dollars are of this run: beside the verdicts, as other costs are
+        write_json(layout.judge_statistics(dimension), asked)
     return verdicts
 
 

@@ -4,6 +4,7 @@ from genarm.evaluation import strength
 from genarm.evaluation.sweep import Setting, sweep
 from genarm.evaluation.text_health import text_health
 from genarm.judges import load_with_origin
+from genarm.judges.statistics import told
 from genarm.models import load_tokenizer
 from genarm.pipeline.decoder import open_decoder, trained_arm
 from genarm.pipeline.project import Project
@@ -39,8 +40,8 @@ def _found(project: Project, dimension: str) -> Tuned:
     params = project.params
     config, sampling, kind = params.tune, params.respond.sampling, params.dimensions[dimension]
     prompts = validation_prompts(project, [dimension], config.prompts)
-    asked = {JUDGE: kind.judge} | ({HELD_OUT: kind.held_out} if kind.held_out else {})
-    loaded = {name: load_with_origin(judge, project.root) for name, judge in asked.items()}
+    configs = {JUDGE: kind.judge} | ({HELD_OUT: kind.held_out} if kind.held_out else {})
+    loaded = {name: load_with_origin(judge, project.root) for name, judge in configs.items()}
     judges = {name: found.judge for name, found in loaded.items()}
     guidance = params.respond.guidance
     decoder = open_decoder(project, {dimension: trained_arm(project, dimension)}, guidance)
@@ -51,19 +52,23 @@ def _found(project: Project, dimension: str) -> Tuned:
     with counting(f"tune {dimension}", most, "tokens") as on_tokens:
         base, *guided = sweep(prompts, decoder, tokenizer, settings, sampling, guidance, on_tokens)
         health = text_health("base", base)
-        points = []
-        for w, rows in zip(weights, guided, strict=True):
-            judged = over_base(prompts, base, rows, judges)
-            own = text_health("challenger", rows)
-            held_out = judged.get(HELD_OUT)
-            points.append(strength.guided_point(w, temperature, own, judged[JUDGE], held_out, health, config))
+        judged = over_base(prompts, base, guided, judges[JUDGE])
+        points = [
+            strength.guided_point(w, temperature, text_health("challenger", rows), found, health, config)
+            for w, rows, found in zip(weights, guided, judged, strict=True)
+        ]
         chosen = strength.choose(points)
         weight = chosen.weight if chosen else weights[0]
         control = Setting(strength.sharpened(temperature, weight))
         (rows,) = sweep(prompts, decoder, tokenizer, [control], sampling, "sum", on_tokens)
-    judged = over_base(prompts, base, rows, judges)
+    (found,) = over_base(prompts, base, [rows], judges[JUDGE])
     own = text_health("challenger", rows)
-    sharp = strength.sharpened_point(weight, control.temperature, own, judged[JUDGE], judged.get(HELD_OUT))
+    measured = [*points, strength.sharpened_point(weight, control.temperature, own, found)]
+    if HELD_OUT in judges:
+        seen = over_base(prompts, base, [*guided, rows], judges[HELD_OUT])
+        measured = strength.with_held_out(measured, seen)
+    if asked := told(judges):
+        write_json(project.layout.judge_statistics(dimension, "tune"), asked)
     origin = strength.base_point(health, len(prompts), temperature, held_out=HELD_OUT in judges)
     return Tuned(
         weight=weight,
@@ -72,7 +77,7 @@ def _found(project: Project, dimension: str) -> Tuned:
         why=strength.explained(points, chosen),
         within_limits=chosen is not None,
         prompts=len(prompts),
-        curve=[origin, *points, sharp],
+        curve=[origin, *measured],
         judge=loaded[JUDGE].identity,
         held_out_judge=loaded[HELD_OUT].identity if HELD_OUT in loaded else None,
     )
