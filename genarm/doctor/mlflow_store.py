@@ -16,7 +16,6 @@ from genarm.pipeline.project import Project
 from genarm.pipeline.space import existing
 from genarm.registry import tracking
 from genarm.registry.opening import check_driver, check_form
-from genarm.registry.place import check_place
 from genarm.registry.tracking import TrackingAddress
 
 
@@ -28,13 +27,7 @@ def mlflow(root: Path) -> list[CheckResult]:
     except GenarmError as error:
         return [fail("mlflow", error.message, error.hint)]
     if address.database:
-        found = _sqlite(address, address.database)
-        if found.status == "ok":
-            try:
-                check_place(root)
-            except GenarmError as error:
-                return [fail("mlflow", error.message, error.hint)]
-        return [found]
+        return [_sqlite(address, address.database)]
     if address.is_server:
         return [_server(address)]
     if address.kind in ("", "file"):

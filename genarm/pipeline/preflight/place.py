@@ -8,4 +8,4 @@ from genarm.registry.place import check_place
 def store_place(project: Project) -> list[CheckResult]:
     """Raises RegistryError where the local store keeps its files elsewhere."""
     check_place(project.root)
-    return [ok("store place", "a local store would be where its files are")]
+    return [ok("store place", "the project was not moved away from its files")]
