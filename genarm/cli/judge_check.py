@@ -26,6 +26,7 @@ def judge_check(
     from genarm.system.files import write_json
 
     here = project()
+    earlier = here.judge_checks().get(dimension) or []
     checked = measure(here, dimension, [file.resolve() for file in files], by)
     if json_file is not None:
         write_json(json_file.resolve(), checked)
@@ -39,5 +40,10 @@ def judge_check(
     for line in verdict_lines(checked):
         out.print(line, highlight=False, soft_wrap=True)
     noted = here.layout.judge_checks.name
+    known = {file.sha256 for file in checked}
+    gone = dict.fromkeys(a.file for check in earlier for a in check.agreements if a.sha256 not in known)
+    if gone:
+        told = f"this takes the place of the check on {', '.join(gone)}: to keep both, name all files at once"
+        out.print(f"\nwarning: {told}", highlight=False, soft_wrap=True)
     last = f"noted in {noted}, on which the decision depends; to keep it: git add {noted} && git commit"
     out.print(f"\n{last}", highlight=False, soft_wrap=True)

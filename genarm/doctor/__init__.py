@@ -83,5 +83,6 @@ def render(results: Sequence[CheckResult]) -> RenderableType:
         if result.fix:
             table.add_row("", "", Text(f"-> {result.fix}", style="bold"))
     count = {status: sum(result.status == status for result in results) for status in MARKS}
-    summary = f"{count['fail']} failed, {count['warn']} warnings, {count['ok']} in order"
+    warnings = f"{count['warn']} warning{'' if count['warn'] == 1 else 's'}"
+    summary = f"{count['fail']} failed, {warnings}, {count['ok']} in order"
     return Group(table, Text(summary, style="red" if count["fail"] else "green"))

@@ -9,6 +9,7 @@ from genarm.pipeline.preflight.further_prompts import further_prompts
 from genarm.pipeline.preflight.judge_checks import judge_checks
 from genarm.pipeline.preflight.judges import judges
 from genarm.pipeline.preflight.models import arms
+from genarm.pipeline.preflight.place import store_place
 from genarm.pipeline.preflight.room import disk_need, memory_need
 from genarm.pipeline.preflight.sources import sources
 from genarm.pipeline.preflight.stages import stages
@@ -17,7 +18,7 @@ from genarm.pipeline.project import Project
 
 # The base model and git have checks of their own here.
 CHECKS = (
-    *(stages, sources, further_prompts, trained_judges, judges, judge_checks),
+    *(store_place, stages, sources, further_prompts, trained_judges, judges, judge_checks),
     *(arms, disk_need, memory_need),
 )
 

@@ -39,7 +39,9 @@ def _standing(key: tuple[str, bool], judge: str, checks: Checks, config: JudgeCo
     check = next((c for c in checks.get(dimension) or () if c.held_out == held_out), None)
     stale = ""
     if check is not None and check.judge != judge:
-        stale = f"the check is of {check.judge}, the verdicts are of {judge or 'a judge that is not known'}"
+        stale = (
+            f"the check is of {check.judge}, and the verdicts are of {judge or 'a judge that is not known'}"
+        )
     elif check is not None and config is not None and check.settings != settings_hash(config):
         stale = f"the check is of {judge} with other options or another tie"
     return JudgeStanding(dimension, held_out, judge, check, stale)

@@ -1,6 +1,7 @@
 """The files of a model folder: checked before anything is loaded, so that one that is damaged is named."""
 
 import json
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ CONFIG = "config.json"
 ADAPTER = "adapter_config.json"
 # What transformers reads beside the configuration. It ignores a `generation_config.json` that it cannot read.
 SMALL = ("generation_config.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
+# The doctor examines side by side, and a second thread may find transformers half imported.
+IMPORTING = threading.Lock()
 AGAIN = "save the model again with save_pretrained, or download it again"
 
 
@@ -53,7 +56,8 @@ def one_line(error: BaseException) -> str:
 
 
 def _check_architecture(file: Path, config: Mapping[str, Any]) -> None:
-    from transformers import CONFIG_MAPPING, AutoConfig
+    with IMPORTING:
+        from transformers import CONFIG_MAPPING, AutoConfig
 
     kind = config.get("model_type")
     if not isinstance(kind, str) or kind not in CONFIG_MAPPING:

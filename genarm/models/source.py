@@ -131,5 +131,5 @@ def _from_hub(name: str, revision: str | None, patterns: Sequence[str] = (*SMALL
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
         raise Unreachable(
             f"{name!r} is not in the local cache and the hub does not answer",
-            hint=f"get online once, name a folder, or use base.model: {EMBEDDED}",
+            hint=f"get online once, or name a folder; as base.model also {EMBEDDED}",
         ) from error

@@ -116,6 +116,11 @@ def _weight_map(index: Path) -> Mapping[str, str]:
     return entries
 
 
+def tensor_names(folder: Path) -> set[str]:
+    """The names of all tensors of a model folder, from the headers of its files."""
+    return {name for file in weight_files(folder) for name in _tensors(file)}
+
+
 def _tensors(file: Path) -> list[str]:
     """The names of a file's tensors. Raises ModelError where it is cut short."""
     from safetensors import SafetensorError, safe_open

@@ -10,7 +10,7 @@ from genarm.types import Agreement
 
 COLUMNS = ("alike", "first", "unread", "ties", "longer", "r")
 KEY = (
-    "alike: judged so in both orders; first: prefers the response shown first; longer: prefers the "
+    "alike: judged alike in both orders; first: prefers the response shown first; longer: prefers the "
     "longer response; r: correlation of preference and length. A tie counts one half."
 )
 
@@ -69,6 +69,8 @@ def _name(judged: Judged) -> str:
 
 def _cells(found: Agreement) -> list[str]:
     asked, (low, high) = found.accuracy.n + found.unread, found.accuracy.interval
+    if not found.accuracy.n:  # nothing was read, so nothing was measured
+        return [str(asked), "", "", "", "100%" if asked else "", "", "", ""]
     return [
         str(asked),
         f"{found.accuracy.value:.3f} [{low:.2f}, {high:.2f}]",

@@ -17,7 +17,7 @@ COMMENTS = {
     "format": "how a row is written; by default it is recognised",
     "preferred": "the label that names the better response",
     "columns": "which columns hold the parts of a pair",
-    "judge": "who rates a response: a built-in scorer, or a class of judges.py",
+    "judge": "who rates a response: a built-in scorer, a class of judges.py, or a model",
     "weight": "how strongly the ARM guides, or `tuned`: found by trying",
     "train": "what it changes of the section train; {} is nothing",
 }

@@ -1,5 +1,6 @@
 """Which parameters of a stage changed since it ran, and from what to what: `train.beta 0.02 -> 0.05`."""
 
+import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -60,5 +61,10 @@ def _version(noted: Any) -> str:
 
 
 def _short(value: Any) -> str:
-    text = "null" if value is None else str(value)
+    if isinstance(value, Mapping | list):
+        text = json.dumps(value, ensure_ascii=False, default=str).replace(
+            '"', ""
+        )  # nearly as params.yaml has it
+    else:
+        text = "null" if value is None else str(value)
     return text if len(text) <= 40 else f"{text[:37]}..."

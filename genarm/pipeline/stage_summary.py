@@ -70,7 +70,12 @@ def _tuned(tuned: Tuned) -> str:
     if not tuned.within_limits:
         return f"none of {len(tried)} weights keeps the limits"
     chosen = next(point for point in tried if point.weight == tuned.weight)
-    return f"weight {tuned.weight:g} of {len(tried)}, {chosen.win_rate.value:.2f} of prompts won over base"
+    words = (
+        f"weight {tuned.weight:g}, one of {len(tried)} tried"
+        if len(tried) > 1
+        else f"weight {tuned.weight:g}"
+    )
+    return f"{words}, win rate {chosen.win_rate.value:.2f} over base"
 
 
 def _responses(responses: Sequence[Response], guided: bool) -> str:
@@ -84,6 +89,9 @@ def _verdicts(verdicts: Sequence[Verdict], dimension: str) -> str:
     # Against the rival: the champion, or the base model while there is none.
     own = [v for v in verdicts if v.dimension == dimension and v.left == "challenger" and not v.held_out]
     rival = "champion" if any(v.right == "champion" for v in own) else "base"
-    read = [v.preference for v in own if v.right == rival and v.preference is not None]
-    wins = fmean((p > 0) + (p == 0) / 2 for p in read) if read else 0
-    return f"{len(verdicts)} verdicts" + (f", {wins:.2f} of prompts won over {rival}" if read else "")
+    said = [v.preference for v in own if v.right == rival]
+    read = [preference for preference in said if preference is not None]
+    # A graded verdict counts as in the decision, so that both tell one number.
+    rate = fmean((1 + p) / 2 for p in read) if read else 0
+    words = f"{len(verdicts)} verdicts" + (f", win rate {rate:.2f} over {rival}" if read else "")
+    return words + (f", {len(said) - len(read)} of {len(said)} unread" if len(said) > len(read) else "")

@@ -20,6 +20,7 @@ from genarm.registry.experiments import described
 from genarm.registry.lease import lease, leases
 from genarm.registry.mlflow_errors import ABSENT, EXISTS, errors_translated, passing_over
 from genarm.registry.opening import check_answers, create_database
+from genarm.registry.place import moved
 from genarm.registry.tracking import tracking_address
 from genarm.system.redact import redact
 
@@ -95,11 +96,7 @@ class Store:
             with passing_over(ABSENT):
                 self.client.restore_experiment(experiment.experiment_id)
         if self.folder and not self._has_folder(Path(experiment.artifact_location), self.folder):
-            raise RegistryError(
-                f"{self.address} keeps its files in {experiment.artifact_location}, but the project is in "
-                f"{self.folder.parent.parent}: it was moved or copied",
-                hint="move it back, or delete mlflow/mlflow.db and mlflow/store: the next run registers anew",
-            )
+            raise moved(self.address, Path(experiment.artifact_location), self.folder)
         for tag, text in described(name, experiment.experiment_id).items():
             if tag not in experiment.tags:  # what somebody has written stays; an earlier genarm wrote none
                 self.client.set_experiment_tag(experiment.experiment_id, tag, text)

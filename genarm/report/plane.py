@@ -14,7 +14,7 @@ from genarm.report.svg import ticks
 
 WIDTH, HEIGHT = 600, 330  # of the picture, in its own units
 LETTER = 6.6  # the width of a letter of a label, about
-LEFT, RIGHT, TOP, BOTTOM = 46, 16, 14, 42  # margins that hold tick labels and names
+LEFT, RIGHT, TOP, BOTTOM = 46, 16, 20, 42  # margins that hold tick labels and names
 
 
 @dataclass(frozen=True, slots=True)

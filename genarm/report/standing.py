@@ -1,5 +1,6 @@
 """What a report says of how far the judges agree with people."""
 
+from genarm.evaluation.judge_conditions import passes
 from genarm.types import Comparison, JudgeStanding, Scorecard
 
 
@@ -7,6 +8,14 @@ def is_measured(card: Scorecard) -> bool:
     """Whether the judge of a challenger's own dimension was checked against people, as it is now."""
     own = _own(card)
     return own is not None and own.check is not None and not own.stale
+
+
+def is_reliable(card: Scorecard) -> bool:
+    """Whether that judge was checked, and agrees with people on every file of the check."""
+    own = _own(card)
+    return (
+        own is not None and own.check is not None and not own.stale and all(map(passes, own.check.agreements))
+    )
 
 
 def corrected_sentence(card: Scorecard, compared: Comparison | None) -> str:

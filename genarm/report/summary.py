@@ -9,8 +9,8 @@ from genarm.evaluation.scorecard import comparison
 from genarm.report.given import ReportInput
 from genarm.report.learning import Learning, learning
 from genarm.report.numbers import people
-from genarm.report.standing import corrected_sentence, is_measured
-from genarm.types import Comparison, Decision, Outcome, Scorecard
+from genarm.report.standing import corrected_sentence, is_measured, is_reliable
+from genarm.types import Comparison, Decision, Guidance, Outcome, Scorecard, StrengthPoint
 
 # The report is made before the registry acts: whether it promoted is not known yet.
 OUTCOMES: Mapping[Outcome, str] = {
@@ -91,14 +91,7 @@ def limits(given: ReportInput) -> list[str]:
     found = []
     controls = {d: p for d, tuned in given.tuned.items() for p in tuned.curve if p.kind == "sharpened"}
     for dimension, control in controls.items():
-        wins = (
-            f"the base at temperature {control.temperature:.2f}, wins {control.win_rate} over the base "
-            f"on {dimension}, on validation prompts"
-        )
-        if given.tuned[dimension].guidance == "contrast":
-            found.append(f"Sharpening as strong as the sum's, {wins}; contrast does not sharpen.")
-        else:
-            found.append(f"Sharpening alone, {wins}; what is won beyond that was learned.")
+        found.append(_beside(control, dimension, given.tuned[dimension].guidance))
     unknown = [d for d in given.weights if d not in controls]
     sharpens = given.sampling.get("guidance") != "contrast"
     if given.responses and unknown and sharpens:
@@ -109,14 +102,14 @@ def limits(given: ReportInput) -> list[str]:
     unchecked = [s.dimension for s in given.scorecards if s.standings and not is_measured(s)]
     if unchecked:
         found.append(
-            f"How far the judge of {_listed(unchecked)} agrees with people was not measured "
+            f"How far the judge of {' and that of '.join(unchecked)} agrees with people was not measured "
             f"(genarm judge-check {unchecked[0]} FILE)."
         )
     same = [d for d in (s.dimension for s in given.scorecards) if judged(given, d).labels_are_the_judges]
     if same:
         found.append(
-            f"The judge of {_listed(same)} also labelled the pairs. Its win rates show that text moves where "
-            "the scorer points, not that people would agree."
+            f"The judge of {' and that of '.join(same)} also labelled the pairs. Such win rates show that "
+            "text moves where the scorer points, not that people would agree."
         )
     if given.lineage.get("git dirty") == "true":
         found.append("Files differed from the commit, so nobody can repeat this run from it.")
@@ -202,11 +195,24 @@ def _ticks(
         order: tuple[State, ...] = ("failed", "open", "passed")
         state: State | Literal["not asked"] | None
         state = min((c.state for c in asked), key=order.index, default=None)
-        if question == "judged" and state == "passed" and not is_measured(card):
-            state = "not asked"  # a judge that nobody checked passes, and is no reason for a tick
+        if question == "judged" and state == "passed" and not is_reliable(card):
+            state = (
+                "not asked"  # one that nobody checked passes, or is allowed to be weak: no reason for a tick
+            )
         reasons = [c.reason.removeprefix(known) for c in asked] or ["no other dimension is measured"]
         ticks.append(Tick(question, words, state or "not asked", reasons))
     return ticks
+
+
+def _beside(control: StrengthPoint, dimension: str, guidance: Guidance) -> str:
+    """What the control that tuning measured says of a win: of one by contrast nothing."""
+    rate = (
+        f"the base at temperature {control.temperature:.2f}, wins {control.win_rate} over the base on "
+        f"{dimension}, on validation prompts"
+    )
+    if guidance == "contrast":
+        return f"Sharpening as strong as the sum's, {rate}; contrast does not sharpen."
+    return f"Sharpening alone, {rate}; what is won beyond that was learned."
 
 
 def _control(given: ReportInput, dimensions: Sequence[str]) -> str:

@@ -108,3 +108,20 @@ def test_the_preflight_says_where_a_check_would_change_no_decision(files, run):
     assert judge_checks(Project(files))[0].status == "ok"
     (files / "judge-checks.json").unlink()
     assert judge_checks(Project(files))[0].status == "fail"
+
+
+def test_a_check_that_is_replaced_is_told(files, run):
+    run("judge-check", "length", "shorter.json")
+    _, out, _ = run("judge-check", "length", "longer.jsonl")
+    assert "warning: this takes the place of the check on shorter.json" in out
+    _, out, _ = run("judge-check", "length", "longer.jsonl", "shorter.json")
+    assert "takes the place" not in out, "nothing is lost"
+
+
+def test_of_a_judge_that_cannot_be_read_at_all_nothing_is_shown(files, run):
+    (files / "params.yaml").write_text(PARAMS.replace("judge: length", "judge: 'judges:Unsure'"))
+    (files / "asked.jsonl").write_text("\n".join(map(json.dumps, rows(20, "why?", "no"))))
+    code, out, err = run("judge-check", "length", "asked.jsonl")
+    [line] = [line for line in out.splitlines() if line.startswith("judges:Unsure")]
+    assert code == 0 and line.split() == ["judges:Unsure", "20", "100%"], err
+    assert "20 of 20 pairs of asked.jsonl could not be read" in out

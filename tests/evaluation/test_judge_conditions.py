@@ -165,7 +165,7 @@ def test_standings_say_who_judged_and_when_a_check_is_of_another():
     second = replace(standing(people(0.7), held_out=True).check, settings="another")
     configs = {("kind", False): config, ("kind", True): config, ("other", False): config}
     first, held_out, other = standings(rows, {"kind": [check, second], "other": None}, configs)
-    assert first.stale == "the check is of first, 1.0, the verdicts are of first, 2.0"
+    assert first.stale == "the check is of first, 1.0, and the verdicts are of first, 2.0"
     assert held_out.stale == "the check is of second, 1.0 with other options or another tie"
     assert (other.judge, other.check, other.stale) == ("third", None, "")
     fresh = standings([replace(rows[0], judge="first, 1.0")], {"kind": [check]}, configs)[0]

@@ -14,7 +14,7 @@ def test_each_change_is_named_with_both_values(tmp_path):
     ]
     assert changes(tmp_path, "params.yaml", {}, {"train": "new"}) == ["train new"], "it was never recorded"
     assert changes(tmp_path, "params.yaml", {"decide": {"alpha": 1}}, {"decide": "deleted"}) == [
-        "decide {'alpha': 1} -> not set"
+        "decide {alpha: 1} -> not set"
     ]
 
 

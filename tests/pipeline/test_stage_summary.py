@@ -47,7 +47,8 @@ def test_the_numbers_that_say_most_are_told(project):
         "2 responses, 3 tokens each",
         "2 responses, 3 tokens each, KL 0.05",
         "no champion yet",
-        "6 verdicts, 0.62 of prompts won over base",  # two won, one tied, one lost
+        # one won, one half won, one tied, one lost: 2.25 of 4
+        "6 verdicts, win rate 0.56 over base, 1 of 5 unread",
     ]
 
 

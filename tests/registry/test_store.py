@@ -11,6 +11,7 @@ from registry_toys import DIMENSION, MakeArm, register
 from genarm import registry
 from genarm.errors import Busy, RegistryError, Unreachable
 from genarm.registry import Registry
+from genarm.registry.place import check_place
 
 
 def test_a_server_that_is_away_is_told_in_seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,9 +36,12 @@ def test_a_store_that_was_moved_is_not_written_to(
     tmp_path: Path,
 ) -> None:
     register(store, make_arm(0))
+    check_place(root)
     moved = tmp_path / "moved"
     shutil.copytree(root, moved)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{moved / 'mlflow' / 'mlflow.db'}")
+    with pytest.raises(RegistryError, match=r"moved or copied"):
+        check_place(moved)  # before anything is trained
     with pytest.raises(RegistryError, match=r"moved or copied"):
         register(registry.connect(moved), make_arm(1))
 

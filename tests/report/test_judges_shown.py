@@ -17,7 +17,7 @@ from genarm.types import Agreement, Estimate, JudgeCheck, JudgeStanding, Verdict
 RULE = RuleConfig(held_out="required")
 
 
-def two_judges(agreement: float | None) -> ReportInput:
+def two_judges(agreement: float | None, rule: RuleConfig = RULE) -> ReportInput:
     """Every prompt has a second verdict, a win in three of five; the first judge was checked, or not."""
     given = made()
     verdicts: dict[str, list[Verdict]] = {}
@@ -49,8 +49,8 @@ def two_judges(agreement: float | None) -> ReportInput:
         given,
         verdicts=verdicts,
         scorecards=cards,
-        decisions=decide(cards, RULE),
-        conditions=dict(zip(DIMENSIONS, conditions(cards, RULE), strict=True)),
+        decisions=decide(cards, rule),
+        conditions=dict(zip(DIMENSIONS, conditions(cards, rule), strict=True)),
     )
 
 
@@ -97,3 +97,10 @@ def test_a_judge_that_nobody_checked_or_that_fails_gets_no_tick(agreement, mark,
     assert unchecked == (agreement is None)
     corrected = facts["summaries"][0]["corrected"]
     assert corrected.startswith("There is no win rate corrected") if agreement else corrected == ""
+
+
+def test_a_weak_judge_that_is_allowed_gets_no_tick(tmp_path: Path):
+    build_report(two_judges(0.53, RuleConfig(weak_judges=list(DIMENSIONS))), tmp_path)
+    facts = json.loads((tmp_path / "report.json").read_text())
+    tick = next(t for t in facts["summaries"][0]["ticks"] if t["question"] == "judged")
+    assert tick["state"] == "not asked" and "allowed by decide.weak_judges" in tick["reasons"][0]

@@ -44,15 +44,15 @@ SUM = replace(TUNED, guidance="sum")
 
 
 def test_points_bands_and_lines_stand_where_the_numbers_say():
-    """KL 0 to 2 spans x 46 to 584, win rates 0.4 to 1 span y 288 to 14."""
+    """KL 0 to 2 spans x 46 to 584, win rates 0.4 to 1 span y 288 to 20."""
     marks = [Mark(0.0, 0.4, "judge"), Mark(1.0, 0.7, "judge", (0.6, 1.0), label="0.5", ringed=True)]
     drawn = plane(Plane("KL", "rate"), [*marks, Mark(2.0, 1.0, "judge"), Mark(float("nan"), 0.5, "judge")])
-    assert '<line class="judge" x1="315.0" x2="315.0" y1="196.7" y2="14.0"/>' in drawn
-    assert '<circle class="ring" cx="315.0" cy="151.0" r="9"/>' in drawn and ">0.5</text>" in drawn
+    assert '<line class="judge" x1="315.0" x2="315.0" y1="198.7" y2="20.0"/>' in drawn
+    assert '<circle class="ring" cx="315.0" cy="154.0" r="9"/>' in drawn and ">0.5</text>" in drawn
     assert drawn.count('<circle class="judge"') == 3, "a point that is no number is left out"
     level = [Level(0.7, (0.6, 1.0), "base at 0.67")]
     drawn = plane(Plane("KL", "rate"), marks[:1], levels=level)
-    assert re.search(r'class="band" x="46" y="14.0" width="538" height="182.7"', drawn)
+    assert re.search(r'class="band" x="46" y="20.0" width="538" height="178.7"', drawn)
     assert plane(Plane("KL", "rate"), []) == ""
 
 

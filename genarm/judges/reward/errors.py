@@ -20,5 +20,5 @@ def as_judge_error(function: Callable[..., T], *arguments: Any, where: str) -> T
     except GenarmError as error:
         kind = Unreachable if isinstance(error, Unreachable) else JudgeError
         message, hint = (text.replace("base.", "reward_model.") for text in (error.message, error.hint))
-        hint = hint.partition(", or use reward_model.model")[0]  # the embedded base is no judge
+        hint = hint.partition("; as reward_model.model")[0]  # the embedded base is no judge
         raise kind(f"judge {where}: {message}", hint=hint) from None

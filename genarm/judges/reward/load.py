@@ -11,7 +11,7 @@ from genarm.errors import JudgeError
 from genarm.judges.base import ScoreJudge
 from genarm.judges.reward.errors import as_judge_error
 from genarm.judges.reward.scorer import RewardScorer
-from genarm.judges.reward.weights import check_classifier
+from genarm.judges.reward.weights import check_classifier, check_head
 from genarm.models import ModelSource, model_kind, resolve, small_files
 from genarm.models.judge_folder import JudgeCard, read_judge
 from genarm.models.weights import weight_files
@@ -67,17 +67,20 @@ def check_reward_model(config: RewardModelConfig, root: Path | None) -> None:
 
     Of a hub id they are fetched, without the weights. Raises Unreachable where the hub does not answer.
     """
-    name = _path(config, root)
+    name, local = _path(config, root), False
     if model_kind(name) == "hub":
         folder = as_judge_error(small_files, name, config.revision, where=config.model)
     elif (folder := Path(name).expanduser()).is_dir():
         as_judge_error(weight_files, folder, where=config.model)
+        local = True
     else:
         raise JudgeError(
             f"judge {config.model}: there is no such folder, and it is no hub id",
             hint="set reward_model.model to a folder with config.json, or to owner/name",
         )
     as_judge_error(check_classifier, folder, config.label, where=config.model)
+    if local:
+        as_judge_error(check_head, folder, where=config.model)
 
 
 def check_trained(config: TrainedJudgeConfig, folder: Path) -> JudgeCard:

@@ -5,20 +5,23 @@ and give it a bias, which transformers' own class does not have; both are put in
 """
 
 import logging
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genarm.errors import JudgeError, ModelError
 from genarm.models import ModelSource
 from genarm.models.model_files import CONFIG, check_folder, one_line, read_mapping
-from genarm.models.weights import weight_files
+from genarm.models.weights import tensor_names, weight_files
 from genarm.models.whole import check_whole
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 KIND = "ForSequenceClassification"
+KNOWN = "take a sequence-classification model that transformers has a class for"
 BEAVER = ("LlamaForScore", "LlamaModelForScore")
+RENAMED = re.compile(r"^score_head\.")
 # What a checkpoint may hold beside the classifier: the head of the language model that it was, and statistics
 # by which Beaver's class could standardise its scores, which leaves their order as it is.
 SPARE = ("lm_head.", "normalizer.")
@@ -52,6 +55,26 @@ def check_classifier(folder: Path, label: int | None = None) -> int:
     return label or 0
 
 
+def check_head(folder: Path) -> None:
+    """Look for a head by its tensors' names: no weights are read.
+
+    Raises JudgeError naming the tensors where it is not there, ModelError where transformers has no class.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModelForSequenceClassification
+
+    try:
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        with torch.device("meta"):
+            build: Any = AutoModelForSequenceClassification.from_config
+            model = build(config, trust_remote_code=False)
+    except Exception as error:  # as in loading: what is wrong with a model fails wherever it is first used
+        raise ModelError(f"transformers cannot build {folder}: {one_line(error)}", hint=KNOWN) from error
+    held = {RENAMED.sub("score.", name) for name in tensor_names(folder)}
+    wanted = {name for name, _ in model.named_parameters()}
+    _refuse_headless(str(folder), model, wanted - held, held - wanted)
+
+
 def load_classifier(source: ModelSource, dtype: str) -> "PreTrainedModel":
     """The model in evaluation mode, on the accelerator where there is one.
 
@@ -72,7 +95,7 @@ def load_classifier(source: ModelSource, dtype: str) -> "PreTrainedModel":
             use_safetensors=True,
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # they are refused below, by name and with both shapes
-            key_mapping={r"^score_head\.": "score."},
+            key_mapping={RENAMED.pattern: "score."},
             num_labels=_labels(source.path, read_mapping(source.path / CONFIG)),
             dtype=getattr(torch, dtype),
         )
@@ -81,13 +104,13 @@ def load_classifier(source: ModelSource, dtype: str) -> "PreTrainedModel":
     except Exception as error:  # what is wrong with a model fails wherever it is first used
         raise ModelError(
             f"transformers cannot load {source.path}: {one_line(error)}",
-            hint="take a sequence-classification model that transformers has a class for",
+            hint=KNOWN,
         ) from error
     finally:
         report.removeFilter(_is_no_load_report)
     model: PreTrainedModel = loaded[0]
     info = dict(loaded[1])
-    _check_head(source, model, info)
+    _refuse_headless(source.id, model, info["missing_keys"], info["unexpected_keys"])
     info["unexpected_keys"] = {key for key in info["unexpected_keys"] if not _is_spare(key)}
     _give_bias(source, model, info)
     check_whole(source.path, model, info)
@@ -107,15 +130,15 @@ def _labels(folder: Path, config: dict[str, Any]) -> int:
     return int(AutoConfig.from_pretrained(folder, trust_remote_code=False).num_labels)
 
 
-def _check_head(source: ModelSource, model: "PreTrainedModel", info: dict[str, Any]) -> None:
-    """Raise JudgeError where what transformers drew at random lies outside the body of the model."""
+def _refuse_headless(name: str, model: "PreTrainedModel", missing: set[str], unexpected: set[str]) -> None:
+    """Raise JudgeError where what transformers would draw at random lies outside the body of the model."""
     body = f"{model.base_model_prefix}."
-    lost = sorted(key for key in info["missing_keys"] if not key.startswith(body))
+    lost = sorted(key for key in missing if not key.startswith(body))
     if lost:
-        found = sorted(key for key in info["unexpected_keys"] if not key.startswith(body))
+        found = sorted(key for key in unexpected if not key.startswith(body))
         instead = f"; they hold {', '.join(found[:3])}, which it does not know" if found else ""
         raise JudgeError(
-            f"the weights of {source.id} lack what a {type(model).__name__} scores with: "
+            f"the weights of {name} lack what a {type(model).__name__} scores with: "
             f"{', '.join(lost)}{instead}",
             hint="transformers would draw that at random, and its scores would be noise: take a model that "
             "was saved with its head",

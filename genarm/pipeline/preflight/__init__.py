@@ -1,6 +1,7 @@
 """What can be known before anything is trained: asked by `genarm plan`, `genarm doctor` and every run.
 
-The quick checks come first, and none imports torch, so that a run that must fail does so in its first second.
+The quick checks come first, so that a run that must fail does so in its first second. Only a reward model in
+a folder makes them import torch.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,6 +13,7 @@ from genarm.pipeline.preflight.judge_checks import judge_checks
 from genarm.pipeline.preflight.judges import judges
 from genarm.pipeline.preflight.models import models
 from genarm.pipeline.preflight.origin import origin
+from genarm.pipeline.preflight.place import store_place
 from genarm.pipeline.preflight.room import disk_need, memory_need
 from genarm.pipeline.preflight.sources import sources
 from genarm.pipeline.preflight.stages import stages
@@ -23,7 +25,7 @@ __all__ = ["CHECKS", "check", "failures", "require"]
 Check = Callable[[Project], list[CheckResult]]
 # `genarm.doctor` has examinations of its own for the base model and for git that say more.
 CHECKS: Sequence[Check] = (
-    *(stages, sources, further_prompts, trained_judges, judges, judge_checks),
+    *(store_place, stages, sources, further_prompts, trained_judges, judges, judge_checks),
     *(models, origin, disk_need, memory_need),
 )
 

@@ -36,6 +36,9 @@ def further_prompts(project: Project) -> list[CheckResult]:
     if name.startswith("data/") and not project.layout.data.is_dir():
         detail = f"{name} is not there yet, so its rows are not checked"
         return [*results, warn("looks", detail, "dvc repro data.dvc")]
+    if not (project.root / name).is_file():
+        hint = "a JSON Lines file of the project, or below data/"
+        return [*results, fail("looks", f"decide.extra names {name}, and there is no such file", hint)]
     found = read_prompts(project.root / name, name)
     if twice := len(found) - len({p.id for p in found}):
         detail = f"decide.extra: {twice} of the {len(found)} prompts of {name} stand there twice"

@@ -9,7 +9,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from genarm.config import DimensionConfig, JudgeConfig, Params
-from genarm.errors import ConfigError, JudgeError
+from genarm.errors import ConfigError, JudgeError, Unreachable
 from genarm.judges import LoadedJudge, load_with_origin
 from genarm.judges import judge as compare
 from genarm.judges.apart import check_apart
@@ -42,7 +42,7 @@ def judges(project: Project) -> list[CheckResult]:
                 loaded[key] = load_with_origin(config, project.root)
                 try_out(loaded[key])
             sound.append(key)
-        except JudgeError as error:
+        except (JudgeError, Unreachable) as error:
             results.append(fail("judges", f"dimensions.{key}: {error.message}", error.hint))
     results += code_results(project, loaded) + _apart(project, sound)
     named = ", ".join(f"{d} by {_named(config)}" for d, config in params.dimensions.items())
@@ -89,7 +89,7 @@ def code_results(project: Project, loaded: dict[str, LoadedJudge]) -> list[Check
         if stray := [path for path in paths if not _covered(path, deps)]:
             detail = (
                 f"{FILE}: the stage {stage} does not depend on {', '.join(stray)}, "
-                f"so {ASKING[stage]} would stay as they are when that code changes"
+                f"so {ASKING[stage]} would stay as they are when that changes"
             )
             lines = ", ".join(f"`- {path}`" for path in stray)
             results.append(fail("judges", detail, f"add {lines} to the deps of the stage {stage} in {FILE}"))

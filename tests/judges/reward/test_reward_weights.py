@@ -21,6 +21,8 @@ def test_a_head_that_is_not_in_the_checkpoint_is_refused_by_its_name(tmp_path):
     with pytest.raises(JudgeError, match=r"score\.weight.*they hold value_head") as caught:
         load_judge(config_of(folder)).score(talk("hi"), "yes")
     assert "random" in caught.value.hint
+    with pytest.raises(JudgeError, match=r"score\.weight.*they hold value_head"):
+        check(config_of(folder), None)  # before anything is trained
 
 
 def test_any_other_tensor_that_is_missing_is_refused(tmp_path):
