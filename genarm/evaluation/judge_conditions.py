@@ -3,7 +3,7 @@
 agreement  of a judge that was checked against people (`genarm judge-check`) the 95% interval of the agreement
            lies above 1/2 on every file of the check, and at most 10% of the pairs are unread; not asked
            where `weak_judges` names the dimension. A judge that was never checked passes, and the reason
-           says so; so it does where the check is of another judge.
+           says so; so it does where the check is of another judge, unless that one did not pass.
 confirmed  with `held_out: required`: on the challenger's own dimension, by the held-out judge, the win rate
            over the rival > 1/2, and its lower 95% bound (one-sided, Wilson) > 1/2 - margin. It fails where
            the upper bound < 1/2. The held-out judge is asked for its agreement, too. Where a run goes on
@@ -59,10 +59,17 @@ def agrees(standing: JudgeStanding, weak_allowed: bool = False) -> Condition:
     again = f"{CHECK} {standing.dimension} FILE"
     if standing.check is None:
         return Condition("passed", f"{who}: not measured against people ({again})")
+    weak = [a for a in standing.check.agreements if not passes(a)]
+    if standing.stale and weak and not weak_allowed:  # or any change of a weak judge would let it promote
+        return Condition(
+            "open",
+            f"{who}: not measured against people, {standing.stale}, and that check did not pass: check it "
+            f"anew ({again}), or name {standing.dimension} in decide.weak_judges",
+            by_prompts=False,
+        )
     if standing.stale:
         return Condition("passed", f"{who}: not measured against people, {standing.stale} ({again})")
     told = ", ".join(f"{a.accuracy} on {a.file}" for a in standing.check.agreements)
-    weak = [a for a in standing.check.agreements if not passes(a)]
     if not weak:
         return Condition("passed", f"{who}: agrees with people, {told}")
     why = "; ".join(shortfall(a) for a in weak)

@@ -65,8 +65,12 @@ def test_a_judge_that_nobody_checked_promotes_as_before_and_it_is_told():
     assert decided(standing()).reasons[-1] == (
         "judge first, 1.0: not measured against people (genarm judge-check kind FILE)"
     )
-    stale = decided(standing(people(0.5), stale="the check is of another"))
+    stale = decided(standing(people(0.7), stale="the check is of another"))
     assert stale.outcome == "promote" and "the check is of another" in stale.reasons[-1]
+    was_weak = standing(people(0.5), stale="the check is of another")
+    held = decided(was_weak)
+    assert held.outcome == "hold" and "that check did not pass: check it anew" in " ".join(held.reasons)
+    assert decided(was_weak, rule=RuleConfig(weak_judges=("kind",))).outcome == "promote"
 
 
 @pytest.mark.parametrize(
