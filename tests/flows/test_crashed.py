@@ -25,7 +25,7 @@ def server(tmp_path_factory):
 @pytest.fixture
 def project(tmp_path):
     """It passes its checks, and its runs wait: its MLflow server says nothing, so it is asked again."""
-    for name in ("params.yaml", "dvc.yaml"):
+    for name in ("params.yaml", "dvc.yaml", "judge-checks.json"):
         shutil.copy(ROOT / name, tmp_path)
     shutil.copytree(ROOT / "seed", tmp_path / "data")
     git(tmp_path, "init", "--quiet")

@@ -19,6 +19,15 @@ def comparisons(n):
     return [(Prompt((Message("user", f"{i}?"),)), long, short) for i in range(n)]
 
 
+@pytest.fixture
+def heeds_ctrl_c():
+    """A process that was started in the background ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heeds_ctrl_c")
 def test_ctrl_c_leaves_what_was_answered(tmp_path):
     def interrupts(number, request):
         if number == 9:
