@@ -18,7 +18,8 @@ def test_it_is_quick_and_imports_nothing_heavy():
         "import sys, time; from pathlib import Path; from genarm.system import env;"
         "env.prepare(Path.cwd());"
         "start = time.process_time(); from genarm.doctor import examine; examine(Path.cwd());"
-        "print(time.process_time() - start); print(sorted({'torch', 'transformers', 'mlflow', 'prefect', 'dvc'}"
+        "print(time.process_time() - start);"
+        "print(sorted({'torch', 'transformers', 'mlflow', 'prefect', 'dvc'}"
         " & set(sys.modules)))"
     )
     done = subprocess.run(
