@@ -1,11 +1,11 @@
 """A model on disk to a model in memory: the causal LM on its device, and its tokenizer."""
 
-import logging
 from typing import TYPE_CHECKING, Any
 
 from genarm.errors import ModelError
 from genarm.models.control_tokens import control_tokens
 from genarm.models.model_files import AGAIN, one_line
+from genarm.models.quiet_loading import quiet_loading
 from genarm.models.rotary import position_limit
 from genarm.models.source import ModelSource, read_tokenizer
 from genarm.models.template_check import check_template
@@ -44,20 +44,17 @@ def load_whole(source: ModelSource, **settings: Any) -> "PreTrainedModel":
     """
     import torch
     from transformers import AutoModelForCausalLM
-    from transformers.utils import logging as their_logging
 
-    their_logging.disable_progress_bar()  # loading takes a second
-    report = logging.getLogger("transformers.modeling_utils")
-    report.addFilter(_is_no_load_report)
     try:
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
-            source.path,
-            trust_remote_code=False,
-            use_safetensors=True,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,  # they are refused below, by name and with both shapes
-            **settings,
-        )
+        with quiet_loading():
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
+                source.path,
+                trust_remote_code=False,
+                use_safetensors=True,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # they are refused below, by name and with both shapes
+                **settings,
+            )
     except (torch.OutOfMemoryError, MemoryError):
         raise
     except Exception as error:  # what is wrong with a model fails wherever it is first used
@@ -65,16 +62,9 @@ def load_whole(source: ModelSource, **settings: Any) -> "PreTrainedModel":
             f"transformers cannot load {source.path}: {one_line(error)}",
             hint="take a causal language model of transformers; if it was one: " + AGAIN,
         ) from error
-    finally:
-        report.removeFilter(_is_no_load_report)
     model: PreTrainedModel = loaded[0]
     check_whole(source.path, model, loaded[1])
     return model
-
-
-def _is_no_load_report(record: logging.LogRecord) -> bool:
-    """Leave out transformers' table of missing tensors: `check_whole` says it in a line."""
-    return "LOAD REPORT" not in record.getMessage()
 
 
 def load_tokenizer(source: ModelSource) -> "PreTrainedTokenizerBase":

@@ -8,7 +8,6 @@ the padding token is one that ends no text.
 """
 
 import importlib.util
-import logging
 import math
 import warnings
 from collections.abc import Mapping, Sequence
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from genarm.config.judge_training import JudgeTraining
 from genarm.errors import ConfigError, JudgeError, ModelError
 from genarm.models import ModelSource
+from genarm.models.quiet_loading import quiet_loading
 from genarm.models.source import read_tokenizer
 from genarm.system import metric_names as names
 from genarm.system.progress import ProgressDisplay, Step
@@ -131,27 +131,22 @@ def _with_fresh_head(base: ModelSource) -> "PreTrainedModel":
     """The base with a head of one label, drawn at random: here this is meant. Nothing else may be missing."""
     import torch
     from transformers import AutoModelForSequenceClassification
-    from transformers.utils import logging as their_logging
 
-    their_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    report = logging.getLogger("transformers.modeling_utils")
-    report.addFilter(_is_no_load_report)
     try:
-        loaded: Any = AutoModelForSequenceClassification.from_pretrained(
-            base.path,
-            num_labels=1,
-            dtype=torch.float32,
-            trust_remote_code=False,
-            use_safetensors=True,
-            output_loading_info=True,
-        )
+        with quiet_loading():
+            loaded: Any = AutoModelForSequenceClassification.from_pretrained(
+                base.path,
+                num_labels=1,
+                dtype=torch.float32,
+                trust_remote_code=False,
+                use_safetensors=True,
+                output_loading_info=True,
+            )
     except ValueError as error:
         raise ModelError(
             f"transformers makes no sequence classification of {base.id!r}: {error}",
             hint="train the judge in a project with another base model",
         ) from None
-    finally:
-        report.removeFilter(_is_no_load_report)
     model: PreTrainedModel = loaded[0]
     if (lost := set(loaded[1]["missing_keys"])) != {f"{HEAD}.weight"}:
         raise ModelError(
@@ -230,7 +225,3 @@ def _curves(history: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:
         for row in history
         if names.LOSS in row
     ]
-
-
-def _is_no_load_report(record: logging.LogRecord) -> bool:
-    return "LOAD REPORT" not in record.getMessage()

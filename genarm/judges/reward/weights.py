@@ -4,7 +4,6 @@ It says so in a warning and goes on, and two loads give two heads. Beaver's mode
 and give it a bias, which transformers' own class does not have; both are put in their place.
 """
 
-import logging
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from genarm.errors import JudgeError, ModelError
 from genarm.models import ModelSource
 from genarm.models.model_files import CONFIG, check_folder, one_line, read_mapping
+from genarm.models.quiet_loading import quiet_loading
 from genarm.models.weights import tensor_names, weight_files
 from genarm.models.whole import check_whole
 
@@ -83,22 +83,19 @@ def load_classifier(source: ModelSource, dtype: str) -> "PreTrainedModel":
     """
     import torch
     from transformers import AutoModelForSequenceClassification
-    from transformers.utils import logging as their_logging
 
-    their_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    report = logging.getLogger("transformers.modeling_utils")
-    report.addFilter(_is_no_load_report)
     try:
-        loaded: Any = AutoModelForSequenceClassification.from_pretrained(
-            source.path,
-            trust_remote_code=False,
-            use_safetensors=True,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,  # they are refused below, by name and with both shapes
-            key_mapping={RENAMED.pattern: "score."},
-            num_labels=_labels(source.path, read_mapping(source.path / CONFIG)),
-            dtype=getattr(torch, dtype),
-        )
+        with quiet_loading():
+            loaded: Any = AutoModelForSequenceClassification.from_pretrained(
+                source.path,
+                trust_remote_code=False,
+                use_safetensors=True,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # they are refused below, by name and with both shapes
+                key_mapping={RENAMED.pattern: "score."},
+                num_labels=_labels(source.path, read_mapping(source.path / CONFIG)),
+                dtype=getattr(torch, dtype),
+            )
     except (torch.OutOfMemoryError, MemoryError):
         raise
     except Exception as error:  # what is wrong with a model fails wherever it is first used
@@ -106,8 +103,6 @@ def load_classifier(source: ModelSource, dtype: str) -> "PreTrainedModel":
             f"transformers cannot load {source.path}: {one_line(error)}",
             hint=KNOWN,
         ) from error
-    finally:
-        report.removeFilter(_is_no_load_report)
     model: PreTrainedModel = loaded[0]
     info = dict(loaded[1])
     _refuse_headless(source.id, model, info["missing_keys"], info["unexpected_keys"])
@@ -163,8 +158,3 @@ def _give_bias(source: ModelSource, model: "PreTrainedModel", info: dict[str, An
 
 def _is_spare(key: str) -> bool:
     return key.startswith(SPARE)
-
-
-def _is_no_load_report(record: logging.LogRecord) -> bool:
-    """Leave out transformers' table of missing tensors: it is said in a line."""
-    return "LOAD REPORT" not in record.getMessage()
