@@ -17,7 +17,16 @@ MAY_IMPORT: dict[str, set[str]] = {
     "synthesis": EVERYONE | {"config", "models", "data", "decoding", "judges", "evaluation"},
     "registry": EVERYONE | {"models", "decoding"},
 }
-MAY_IMPORT["pipeline"] = set(MAY_IMPORT) - {"synthesis"}
+MAY_IMPORT["baselines"] = EVERYONE | {
+    "config",
+    "models",
+    "data",
+    "training",
+    "decoding",
+    "judges",
+    "evaluation",
+}
+MAY_IMPORT["pipeline"] = set(MAY_IMPORT) - {"synthesis", "baselines"}
 # What people start, which nobody but the command line imports.
 MAY_IMPORT |= {
     "chat": EVERYONE | {"config", "models", "decoding", "evaluation", "pipeline"},
@@ -25,5 +34,8 @@ MAY_IMPORT |= {
     "operations": EVERYONE
     | {"config", "models", "data", "training", "judges", "evaluation", "report", "registry", "pipeline"},
 }
-MAY_IMPORT["cli"] = EVERYONE | {"chat", "config", "doctor", "operations", "pipeline", "report", "synthesis"}
-FLOWS_MAY_IMPORT = EVERYONE | {"models", "data", "registry", "report", "pipeline"}
+MAY_IMPORT["experiments"] = set(MAY_IMPORT) - {"synthesis", "chat", "doctor", "operations"}
+MAY_IMPORT["cli"] = (
+    EVERYONE | {"chat", "config", "doctor", "operations", "pipeline", "report", "synthesis"} | {"experiments"}
+)
+FLOWS_MAY_IMPORT = EVERYONE | {"models", "data", "registry", "report", "pipeline", "experiments"}
