@@ -11,8 +11,9 @@ from genarm.config import TrainConfig
 from genarm.system.files import write_rows
 from genarm.types import PreferencePair, Provenance
 
-PARM = ParmConfig(rank=2, conditioned_rank=2)
-TRAIN = CONFIG.model_copy(update={"epochs": 4})
+PARM = ParmConfig()
+TRAIN = CONFIG.model_copy(update={"epochs": 0.5})
+ENOUGH = TRAIN.model_copy(update={"epochs": 5, "learning_rate": 0.01, "batch_pairs": 8, "batch_tokens": 512})
 
 
 def turned(pairs: list[PreferencePair]) -> list[PreferencePair]:
@@ -22,7 +23,7 @@ def turned(pairs: list[PreferencePair]) -> list[PreferencePair]:
 
 def pairs_of(split: str) -> dict[str, list[PreferencePair]]:
     """`loud` prefers an exclamation mark, `calm` a question mark and has fewer pairs."""
-    n, seed = {"train": (24, 0), "validation": (12, 1)}[split]
+    n, seed = {"train": (60, 0), "validation": (30, 1)}[split]
     return {"loud": preferences(n, seed=seed), "calm": turned(preferences(n // 2, seed=seed + 2))}
 
 

@@ -1,7 +1,7 @@
 """A PARM of the toy that several tests look at."""
 
 import pytest
-from toy_parm_training import run_parm
+from toy_parm_training import ENOUGH, run_parm
 
 
 @pytest.fixture(scope="module")
@@ -16,4 +16,4 @@ def cache(tmp_path_factory):
 def trained(toy, tmp_path_factory, cache):
     """The folder of a PARM trained once, and its result."""
     folder = tmp_path_factory.mktemp("trained")
-    return folder / "parm", run_parm(toy, folder)
+    return folder / "parm", run_parm(toy, folder, ENOUGH)
