@@ -1,4 +1,4 @@
-"""An adapter that answers alone is PEFT's own model, costs its own passes only, and is measured afterwards."""
+"""An adapter that answers alone is PEFT's own model, costs its own passes only, is measured afterwards."""
 
 import dataclasses
 import math
