@@ -5,30 +5,19 @@ Its distance from the sampling policy as a whole is bounded, KL <= log n - (n - 
 the base: what choosing among whole responses does to the distribution of a token cannot be written down.
 """
 
-import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from genarm.baselines.counting import Meter, together
 from genarm.baselines.method import Method
+from genarm.baselines.seeds import candidate_seed
 from genarm.baselines.selection import Candidate, Selector
 from genarm.baselines.whole_session import WholeSession
 from genarm.decoding import GuidedRequest, GuidedResponse
 from genarm.decoding.request import check_request, check_requests
 from genarm.errors import ConfigError, RequestError
 from genarm.types import Message, Prompt
-
-
-def candidate_seed(seed: int, number: int) -> int:
-    """The seed of a request's candidate: its own for number 0, then 64 bits of a hash of both.
-
-    The first candidates of many are those of few.
-    """
-    if number == 0:
-        return seed
-    digest = hashlib.sha256(f"{seed}:candidate:{number}".encode()).digest()
-    return int.from_bytes(digest[:8], "big")
 
 
 class BestOfN:
