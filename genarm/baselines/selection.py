@@ -104,7 +104,8 @@ class ByLikelihood:
     `arm`       sum_t log p_arm(y_t)
     `implicit`  sum_t (log p_arm(y_t) - log p_start(y_t))
 
-    Raises ConfigError for an ARM, or a start, that is not loaded.
+    Where the start is the base, its log-probabilities are those that the candidates bring with them, and are
+    not read again. Raises ConfigError for an ARM, or a start, that is not loaded.
     """
 
     def __init__(self, engine: Engine, arm: str, reward: Literal["arm", "implicit"] = "arm") -> None:
@@ -114,16 +115,18 @@ class ByLikelihood:
                 hint=f"loaded ARMs: {', '.join(engine.arms) or 'none'}",
             )
         self._engine, self._arm, self._implicit = engine, arm, reward == "implicit"
-        if self._implicit and Start(arm) not in {r for part in engine.parts for r in part.readers}:
+        starts = [part for part in engine.parts if Start(arm) in part.readers]
+        if self._implicit and not starts:
             raise ConfigError(
                 f"the implicit reward of ARM {arm!r} needs what it was trained from, which is not loaded",
                 hint="load_decoder(..., contrast=True) loads what its card names",
             )
+        self._from_base = any(part.base for part in starts)
         self._meter = Meter(lambda: engine.passes)
 
     @property
     def passes(self) -> Mapping[str, int]:
-        """Tokens that the ARM read, as `arm`, and its start, as `base` where it is the base."""
+        """Tokens that the ARM and a start of its own read, as `arm`."""
         return self._meter.read
 
     def scores(self, candidates: Sequence[Candidate], conversation: ConversationOf) -> list[float]:
@@ -134,14 +137,14 @@ class ByLikelihood:
                 self._arm,
                 [c.request.prompt for c in candidates],
                 [c.response.tokens for c in candidates],
-                start=self._implicit,
+                start=self._implicit and not self._from_base,
             )
         found = []
         for candidate, reading in zip(candidates, readings, strict=True):
             score = float(reading.arm.sum())
             if self._implicit:
-                assert reading.start is not None
-                score -= float(reading.start.sum())
+                start = None if self._from_base else reading.start
+                score -= candidate.response.base_logprob if start is None else float(start.sum())
             if not np.isfinite(score):
                 beginning = ", ".join(map(str, candidate.request.prompt[:8]))
                 raise _no_number(score, f"ARM {self._arm!r}", candidate, f"the prompt [{beginning}, ...]")

@@ -16,7 +16,9 @@ from toy_arms import (
 )
 from toys import toy_model
 
+from genarm.baselines.best_of_n import BestOfN
 from genarm.baselines.guided import Guided, base, proxy_tuning, sharpened
+from genarm.baselines.selection import ByLikelihood
 from genarm.decoding import GuidedRequest, load_decoder
 from genarm.errors import ConfigError, RequestError
 from genarm.models import resolve
@@ -92,6 +94,24 @@ def test_proxy_tuning_is_the_plain_loop_and_counts_both_small_models(toy, world)
     assert_equals_plain(answers, requests, toy.model, arms, starts=starts)
     read = read_of(requests, answers)
     assert method.passes == {"base": read, "arm": 2 * read}
+
+
+@torch.no_grad()
+def test_best_by_the_implicit_reward_of_an_arm_with_a_start_of_its_own(toy, world):
+    engine, arms, starts = world
+    method = BestOfN(base(engine), ByLikelihood(engine, "tuned", "implicit"), 4)
+    chosen = method.ranked([GuidedRequest(PROMPTS[0], seed=i, max_new_tokens=6) for i in range(3)])
+    read = 0
+    for candidates, best in chosen:
+        rewards = []
+        for c in candidates:
+            ids = torch.tensor([[*c.request.prompt, *c.response.tokens]])
+            of = [m["tuned"](input_ids=ids).logits[0, 2:-1, :261].log_softmax(-1) for m in (arms, starts)]
+            rewards.append(float((of[0] - of[1]).gather(-1, ids[0, 3:, None]).sum()))
+        assert best == rewards.index(max(rewards))
+        read += sum(len(c.response.tokens) for c in candidates)
+    # The prompt's other two tokens: drawn from once, and read for each 3 of the 12 candidates by both models.
+    assert method.passes == {"base": 2 + read, "arm": 2 * (4 * 2 + read)}
 
 
 def test_proxy_tuning_wants_a_proxy(toy, world):
