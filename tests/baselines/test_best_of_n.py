@@ -11,9 +11,11 @@ from toy_rewards import llama, save
 from genarm.baselines.best_of_n import BestOfN, candidate_seed
 from genarm.baselines.guided import Guided, base
 from genarm.baselines.selection import ByJudge, ByLikelihood, ByRewardModel
+from genarm.config import SamplingConfig
 from genarm.config.judge import RewardModelConfig
 from genarm.decoding import GuidedRequest, load_decoder
 from genarm.errors import ConfigError, JudgeError, RequestError
+from genarm.evaluation.respond import respond
 from genarm.judges.base import ScoreJudge, by_text
 from genarm.judges.reward.scorer import RewardScorer
 from genarm.models import resolve
@@ -137,6 +139,21 @@ def test_by_a_reward_model_it_is_the_one_that_the_model_scores_highest_alone(wor
     # Bytes are tokens: prompts with their marks, the response with its two.
     written = sum(len(r.prompt) - 1 for r in requests) * 4
     assert read == written + sum(len(engine.tokenizer(t)["input_ids"]) for t in texts) + 8 * 2
+
+
+def test_responses_to_prompts_need_nothing_more_of_it_than_of_a_decoder(world):
+    """`respond` lets the decoder render the prompts, so the judge knows what they say."""
+    engine, _ = world
+    said = []
+
+    def score(prompt, text):
+        said.append(prompt)
+        return float(len(text))
+
+    prompts = [Prompt((Message("user", "hi"),)), Prompt(tuple(PROMPTS[1]))]
+    method, sampling = BestOfN(base(engine), ByJudge(ScoreJudge(score)), 3), SamplingConfig(max_new_tokens=5)
+    rows = respond(prompts, method, engine.tokenizer, weights={}, sampling=sampling)
+    assert {p.id for p in said} == {p.id for p in prompts} == {r.prompt_id for r in rows}
 
 
 def test_a_score_that_is_no_number_is_told_with_prompt_and_candidate(world, tmp_path):
