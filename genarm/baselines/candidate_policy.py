@@ -73,6 +73,7 @@ class CandidatePolicy:
         assert logits is not None
         base = logits[:, -1].float()
         self.passes["base"] += int(slots.live.sum())
+        slots.guided |= slots.live  # with a weight of 0 too the candidates alone move the policy
         candidates = base.topk(self.k).indices  # [n, k]
         rewards = torch.zeros_like(candidates, dtype=torch.float32)
         guidance = torch.zeros_like(rewards)
@@ -105,7 +106,8 @@ class CandidatePolicy:
             return torch.zeros(0, dtype=torch.long), {}
         # The same tensor until the ensemble is arranged anew, by which slots.weights knows it.
         served = here.served[REWARD]
-        return served, {f.name: f.begin(ensemble, slots, self.k, self.passes) for f in followers}
+        begun = {f.name: f.begin(ensemble, slots, self.k, self.passes) for f in followers}
+        return served, {name: following for name, following in begun.items() if following is not None}
 
     def _values(
         self, candidates: Tensor, following: dict[str, Following], served: Tensor, slots: Slots

@@ -64,7 +64,7 @@ class RewardModel:
 
 @dataclass(frozen=True)
 class RewardFolder:
-    """Where a reward model lies, a folder such as `genarm train-judge` writes or a hub id, and how it is read.
+    """Where a reward model lies, such as what `genarm train-judge` writes or a hub id, and how it is read.
 
     With `close_turn` a text is scored after the tokens that close the turn. `label` says which of several
     labels is the score, `lower_is_better` that it is a cost.
@@ -92,7 +92,8 @@ class FoundReward:
         model = load_classifier(self.source, dtype)
         if self.tokens > (rows := _rows(model)):
             raise TokenizerMismatch(
-                f"reward model {self.source.id} embeds {rows} tokens, base {self.base_id!r} has {self.tokens}",
+                f"reward model {self.source.id} embeds {rows} tokens, "
+                f"base {self.base_id!r} has {self.tokens}",
                 hint="train the reward model on this base's tokenizer: genarm train-judge",
             )
         return RewardModel(self.source.id, reward_trunk(model), self.label, self.sign, self.ending)
@@ -114,6 +115,21 @@ def find_reward_model(
     sign = -1.0 if given.lower_is_better else 1.0
     tokens = 1 + max(tokenizer.get_vocab().values())
     return FoundReward(source, label, sign, ending, tokens, base.id)
+
+
+def load_reward_model(
+    place: Path | str,
+    *,
+    base: ModelSource,
+    tokenizer: "PreTrainedTokenizerBase",
+    dtype: str,
+    label: int | None = None,
+    lower_is_better: bool = False,
+    close_turn: bool = False,
+) -> RewardModel:
+    """The reward model of a folder at once: what `find_reward_model` finds, loaded."""
+    folder = RewardFolder(place, close_turn, lower_is_better, label)
+    return find_reward_model(folder, base=base, tokenizer=tokenizer).load(dtype)
 
 
 def reward_trunk(model: "PreTrainedModel") -> Trunk:

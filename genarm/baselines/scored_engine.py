@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+import torch
 from transformers import PreTrainedTokenizerBase
 
 from genarm.baselines.candidate_policy import REWARD, CandidatePolicy
@@ -81,8 +82,9 @@ class ScoredSession(EngineSession):
         self.admission = CountedAdmission(engine.parts, engine.device, engine.slots, reach, *counts)
 
     def _queue(self, request: GuidedRequest, *, streaming: bool) -> RequestState:
-        self.scored.check(request, f"request {self._numbers}")
-        return super()._queue(self.scored.prepared(request), streaming=streaming)
+        state = super()._queue(request, streaming=streaming)
+        state.request = self.scored.prepared(request)
+        return state
 
     def step(self) -> None:
         """Admit waiting requests, and draw for every live one."""
@@ -97,7 +99,7 @@ class CountedAdmission(Admission):
     """Counts the tokens of prompts that each part reads ahead."""
 
     def __init__(
-        self, parts: Sequence[Part], device: object, size: int, reach: int, passes: Counter[str],
+        self, parts: Sequence[Part], device: torch.device, size: int, reach: int, passes: Counter[str],
         roles: Sequence[str],
     ) -> None:  # fmt: skip
         super().__init__(parts, device, size, reach)

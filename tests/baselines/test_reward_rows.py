@@ -9,7 +9,7 @@ from toy_rewards import change_tensors, gpt2, llama, save
 from toys import byte_tokenizer
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
-from genarm.baselines.reward_model import RewardFolder, find_reward_model, reward_trunk
+from genarm.baselines.reward_model import load_reward_model, reward_trunk
 from genarm.baselines.reward_rows import RewardRows
 from genarm.errors import JudgeError, ModelError, RequestError, TokenizerMismatch
 from genarm.judges.reward.weights import load_classifier
@@ -22,8 +22,7 @@ CONTINUED = {"a": [[4], [5, 6, 7]], "b": [[7], [7, 7]], "c": [[1, 2, 3, 4, 5], [
 
 def load(place, toy, **settings):
     base = resolve(str(toy.folder))
-    folder = RewardFolder(place, **settings)
-    return find_reward_model(folder, base=base, tokenizer=load_tokenizer(base)).load("float32")
+    return load_reward_model(place, base=base, tokenizer=load_tokenizer(base), dtype="float32", **settings)
 
 
 @torch.no_grad()
