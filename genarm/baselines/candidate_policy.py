@@ -115,8 +115,11 @@ class CandidatePolicy:
         """The value of each candidate [m, k], NaN for a slot where a score is no finite number."""
         ignore = torch.from_numpy(slots.ignore_eos).to(candidates.device)[served]
         texts = alone(candidates, self.ends, ignore)
-        if self.rollouts:
-            texts = self.rollouts.extend(texts, following[self.rollouts.follower.name], self.ends, ignore)
+        sound = torch.zeros(len(candidates), device=candidates.device)
+        if (rollouts := self.rollouts) is not None:
+            beside = following[rollouts.follower.name]
+            texts, sound = rollouts.extend(texts, beside, self.ends, ignore)
+            self._blame(sound[:, None], served, slots, rollouts.fault)
         rewards = []
         for scorer in self.scorers:
             ids, lengths = closed(texts, scorer.model.ending)
@@ -124,7 +127,8 @@ class CandidatePolicy:
             at_end = scorer.model.values(labels).to(candidates.device)
             rewards.append(at_end.gather(-1, lengths[..., None] - 1)[..., 0])
             self._blame(rewards[-1], served, slots, scorer.model.fault)
-        values = self.value(*rewards)
+        values = self.value(*rewards) + 0 * sound[:, None]
+        self._blame(values, served, slots, _no_value)
         return values.masked_fill(~values.isfinite().all(-1, keepdim=True), torch.nan)
 
     def _blame(
@@ -135,6 +139,13 @@ class CandidatePolicy:
             state = slots.states[slot]
             if state is not None:
                 self.faults.append((state, fault(f"request {state.number}")))
+
+
+def _no_value(request: str) -> ModelError:
+    return ModelError(
+        f"{request}: its rewards are finite, and what is made of them is not",
+        hint="raise beta: the weight exp((r - r_BL) / beta) is beyond the largest number",
+    )
 
 
 def _with_reward(

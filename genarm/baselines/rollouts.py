@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from genarm.baselines.follower import Follower, Following
+from genarm.errors import ModelError
 
 
 class Continuations(NamedTuple):
@@ -33,22 +34,36 @@ class Rollouts:
     def __init__(self, follower: Follower, length: int) -> None:
         self.follower, self.length = follower, length
 
+    def fault(self, request: str) -> ModelError:
+        """The error for a request for which the aligned model's logits are no numbers."""
+        trunk = self.follower.part.trunk
+        why, way_out = trunk.fault
+        dtype = str(trunk.dtype).removeprefix("torch.")
+        return ModelError(
+            f"{request}: the logits of the aligned model are not numbers in {dtype}: {why}", hint=way_out
+        )
+
     def extend(
         self, given: Continuations, following: Following, ends: Tensor, ignore_ends: Tensor
-    ) -> Continuations:
-        """The same continuations with their rollouts, which stop after an end token where none is ignored."""
+    ) -> tuple[Continuations, Tensor]:
+        """The same continuations with their rollouts, which stop after an end token where none is ignored.
+
+        Beside them the best logit of every text [m], which is no finite number where the model's are none.
+        """
         ids, lengths, ended = given
+        best = torch.zeros(len(ids), device=ids.device)
         for _ in range(self.length):
             if bool(ended.all()):
                 break
             logits = following.read(ids[..., -1:], (~ended).long())[
                 :, :, -1, : self.follower.part.trunk.vocab
             ]
-            token = logits.argmax(-1).to(ids.device)
+            top, token = (found.to(ids.device) for found in logits.max(-1))
+            best = torch.where(ended, 0, top).sum(-1) + best
             ids = torch.cat((ids, token[..., None]), -1)
             lengths = lengths + (~ended).long()
             ended = ended | (torch.isin(token, ends) & ~ignore_ends[:, None])
-        return Continuations(ids, lengths, ended)
+        return Continuations(ids, lengths, ended), best
 
 
 def closed(given: Continuations, ending: Sequence[int]) -> tuple[Tensor, Tensor]:

@@ -4,14 +4,14 @@ import math
 
 import pytest
 from toy_arms import PROMPTS, as_peft_loads_it, each_alone, make_arm, other_model
-from toy_rewards import llama, save
+from toy_rewards import change_tensors, llama, save
 from toy_rivals import plain_candidates, plain_rollout, plain_score, table_classifier, table_model
 from toys import toy_model
 
 from genarm.baselines.reward_model import RewardFolder
 from genarm.baselines.transfer_q import load_transfer_q
 from genarm.decoding import GuidedRequest
-from genarm.errors import ConfigError, RequestError, TokenizerMismatch
+from genarm.errors import ConfigError, ModelError, RequestError, TokenizerMismatch
 from genarm.models import resolve
 
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
@@ -154,3 +154,23 @@ def test_settings_and_models_that_do_not_fit_are_refused(toy, models, tmp_path) 
     assert method.context == 512 - 4
     with pytest.raises(RequestError, match=r"request 0: 509 tokens .* and 4 that are read beyond them"):
         method.generate([GuidedRequest((1,) * 9, max_new_tokens=500)])
+
+
+def test_numbers_that_are_none_are_told_with_their_cause(toy, models, tmp_path) -> None:
+    def damage(tensors) -> None:
+        tensors["model.embed_tokens.weight"][201] = float("inf")
+
+    asked = [GuidedRequest((1, 2, 3), max_new_tokens=2), GuidedRequest((7, 201), max_new_tokens=2)]
+    place = save(tmp_path / "aligned", other_model(toy, tmp_path / "aligned", tie_word_embeddings=False))
+    change_tensors(place, damage)
+    method = load_transfer_q(str(toy.folder), models["reward"][0], place, **SETTINGS)
+    streams = [method.session().submit(request) for request in asked]
+    assert len(streams[0].response().tokens) == 2
+    with pytest.raises(ModelError, match=r"request 1: the logits of the aligned model are not numbers"):
+        method.generate(asked)
+    folders = models["reward"][0], models["baseline"][0]
+    method = load_transfer_q(
+        str(toy.folder), folders[0], models["other"][0], baseline_reward=folders[1], beta=1e-6, **SETTINGS
+    )
+    with pytest.raises(ModelError, match=r"request 0: its rewards are finite, .*hint: raise beta"):
+        method.generate(asked[:1])
