@@ -110,5 +110,4 @@ def load_models(
     folders = [each if isinstance(each, RewardFolder) else RewardFolder(each) for each in rewards]
     found = [find_reward_model(folder, base=source, tokenizer=tokenizer) for folder in folders]
     engine = load_decoder(source, arms or {}, dtype=dtype, batch_size=batch_size)
-    assert isinstance(engine, Engine)
     return engine, [each.load(dtype) for each in found]
