@@ -1,7 +1,7 @@
 """A training by a trainer of transformers or TRL as it comes, run as our own are: quiet, shown, and resumed.
 
-Checkpoints are used only if they are complete, and a loss that is no number ends the training. What resumes is
-what transformers saves: weights, optimiser, schedule, the place in the data and the states of the random
+Checkpoints are used only if they are complete, and a loss that is no number ends the training. What resumes
+is what transformers saves: weights, optimiser, schedule, the place in the data and the states of the random
 generators.
 """
 
@@ -28,7 +28,7 @@ SECONDS = "seconds"  # in the trainer's log: of work, over all interruptions
 
 
 def require_trl(user: str, hint: str, error: type[GenarmError] = TrainingError) -> None:
-    """Raise an error where TRL is not installed; `user` is what needs it, `hint` the command that installs it."""
+    """Raise an error where TRL is not installed; `user` needs it, and `hint` is the command to install it."""
     if importlib.util.find_spec("trl") is None:
         raise error(f"{user} needs the package trl, which is not installed", hint=hint)
 
@@ -93,8 +93,8 @@ def run_stock(
 ) -> StockRun:
     """Train, from the newest complete checkpoint in the trainer's folder where there is one.
 
-    `noted` are the metrics beside the bar, and what they are called there. Raises `error` with `hint` where the
-    loss of `what` is no number, TrainingError where a checkpoint cannot be written.
+    `noted` are the metrics beside the bar, and what they are called there. Raises `error` with `hint` where
+    the loss of `what` is no number, TrainingError where a checkpoint cannot be written.
     """
     from transformers.trainer_callback import PrinterCallback
 
