@@ -3,15 +3,16 @@
     R(x, y) = sum_i w_i (r_i(x, y) - mean_i) / deviation_i - beta * log(p(y | x) / p_base(y | x))
     loss    = -(R(y_k) - mean of the other R(y_j)) * log p(y_k | x), over the responses y to one prompt
 
-mean_i and deviation_i are of responses of the base, so a weight means the same for each reward. With one reward
-it is RLHF; MORL is a training for each vector of weights. TRL 1.16 has no PPO. Its GRPOTrainer would do as well
-with `scale_rewards="none"` and a beta, but not with its defaults: they leave the KL out, and divide by the
-deviation of each prompt's rewards, which takes back what the weights trade off. RLOO divides by nothing.
+mean_i and deviation_i are of responses of the base, so a weight means the same for each reward. With one
+reward it is RLHF; MORL is a training for each vector of weights. TRL 1.16 has no PPO. Its GRPOTrainer would
+do as well with `scale_rewards="none"` and a beta, but not with its defaults: they leave the KL out, and divide
+by the deviation of each prompt's rewards, which takes back what the weights trade off. RLOO divides by
+nothing. Its logged loss says nothing: the advantages of a prompt sum to zero. Look at the reward and the KL.
 
 Prompts are rendered as everywhere here, and responses end where the decoder ends them. A training that was
-killed goes on from TRL's last checkpoint: prompts come in one fixed order, and the state of the random
-generator is saved, so it ends as a whole one would have (tested on a CPU; TRL itself promises only that
-prompts are not repeated).
+killed goes on from TRL's last checkpoint. TRL's own sampler would begin its first order of prompts again
+after a resume in a later pass, so they are given in one fixed order; the state of the random generator is
+saved. So it ends as a whole one would have (tested on a CPU).
 """
 
 import hashlib
@@ -24,7 +25,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, cast
 
 from pydantic import Field
 
@@ -71,7 +72,7 @@ class RlooTraining(Section):
     max_new_tokens: int = Field(64, ge=1, description="longest response")
     temperature: float = Field(1.0, gt=0, description="of the responses; 1 is the policy itself")
     standardise_on: int = Field(
-        64, ge=2, description="responses of the base, to as many prompts, by which rewards are standardised"
+        64, ge=2, description="responses of the base by which rewards are standardised, at least so many"
     )
     learning_rate: float = Field(1e-4, gt=0, description="the highest, after warm-up")
     warmup: float = Field(0.1, ge=0, lt=1, description="share of steps in which the learning rate rises")
@@ -166,9 +167,13 @@ def train(
         **{f"train/{of}": _late(curves, of) for of in (names.LOSS, REWARD, KL, LENGTH, *each.values())},
         **{f"reward/{of.__name__}/mean": of.scale.mean for of in functions},
         **{f"reward/{of.__name__}/deviation": of.scale.deviation for of in functions},
-        **{f"reward/{of.__name__}/cut": float(of.cut) for of in functions},
         "train/seconds": max(done.seconds, time.monotonic() - began),
     }
+    for of in functions:
+        if of.cut:
+            log.warning(
+                "%s: %r read %d texts without the beginning of their prompt", name, of.__name__, of.cut
+            )
     with replacing(out) as written:
         save_adapter(adapted, written, base.id, base.revision)
         policy_card(
@@ -203,17 +208,22 @@ def _standardise(
     """Give each reward its scale on responses of the base, measured once a training."""
     if not file.is_file():
         some = random.Random(config.seed).sample(prompts, min(config.standardise_on, len(prompts)))
-        sampling = SamplingConfig(
-            temperature=config.temperature, top_p=1.0, max_new_tokens=config.max_new_tokens, seed=config.seed
-        )
-        answers = respond(
-            some, load_decoder(base, {}, dtype=dtype), load_tokenizer(base), weights={}, sampling=sampling
-        )
-        texts = [answer.text for answer in answers]
-        write_json(file, {r.__name__: asdict(Scale.of(r.__name__, r.scores(some, texts))) for r in rewards})
-    scales = read_json(file, dict[str, Scale])
+        decoder, tokenizer, texts = load_decoder(base, {}, dtype=dtype), load_tokenizer(base), list[str]()
+        rounds = math.ceil(config.standardise_on / len(some))
+        for number in range(rounds):
+            sampling = SamplingConfig(
+                temperature=config.temperature,
+                top_p=1.0,
+                max_new_tokens=config.max_new_tokens,
+                seed=config.seed + number,
+            )
+            answers = respond(some, decoder, tokenizer, weights={}, sampling=sampling)
+            texts += [answer.text for answer in answers]
+        scales = {r.__name__: Scale.of(r.__name__, r.scores(some * rounds, texts)) for r in rewards}
+        write_json(file, scales)
+    held = read_json(file, dict[str, Scale])
     for reward in rewards:
-        reward.scale = scales[reward.__name__]
+        reward.scale = held[reward.__name__]
 
 
 def _in_order(prompts: Sequence[Prompt], config: RlooTraining) -> list[Prompt]:
@@ -230,7 +240,7 @@ def _trainer(
     from datasets import Dataset
     from trl.trainer.rloo_trainer import RLOOTrainer
 
-    class OnOurPrompts(RLOOTrainer):  # type: ignore[misc]
+    class OnOurPrompts(RLOOTrainer):
         """TRL's trainer, whose prompts are rendered by us: a control token that one spells is text."""
 
         def _tokenize_prompts(self, prompts: list[Any]) -> tuple[list[list[int]], None, dict[str, Any]]:
@@ -239,7 +249,7 @@ def _trainer(
     rows = [{"prompt": [asdict(message) for message in prompt.messages]} for prompt in prompts]
     trainer = OnOurPrompts(
         model=adapted,
-        reward_funcs=list(rewards),
+        reward_funcs=cast("list[Any]", rewards),
         args=arguments,
         train_dataset=Dataset.from_list(rows),
         processing_class=tokenizer,
