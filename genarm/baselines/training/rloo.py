@@ -5,9 +5,9 @@
 
 mean_i and deviation_i are of responses of the base, so a weight means the same for each reward. With one
 reward it is RLHF; MORL is a training for each vector of weights. TRL 1.16 has no PPO. Its GRPOTrainer would
-do as well with `scale_rewards="none"` and a beta, but not with its defaults: they leave the KL out, and divide
-by the deviation of each prompt's rewards, which takes back what the weights trade off. RLOO divides by
-nothing. Its logged loss says nothing: the advantages of a prompt sum to zero. Look at the reward and the KL.
+do as well with `scale_rewards="none"` and a beta, but not with its defaults: they leave the KL out, and
+divide by the deviation of each prompt's rewards, which takes back what the weights trade off. RLOO divides by
+nothing. Its logged loss is about zero, as the advantages of a prompt sum to zero: look at reward and KL.
 
 Prompts are rendered as everywhere here, and responses end where the decoder ends them. A training that was
 killed goes on from TRL's last checkpoint. TRL's own sampler would begin its first order of prompts again
