@@ -15,6 +15,7 @@ from genarm.data.pairs import PairStats, check_pairs, make_pairs
 from genarm.errors import DataError
 from genarm.models import load_tokenizer
 from genarm.pipeline.project import Project
+from genarm.system.counted import counted
 from genarm.system.files import write_rows
 from genarm.system.redact import redact
 
@@ -52,7 +53,7 @@ def version_data(source: str, root: str | None = None, check: bool = True) -> Da
         version, stats = set_data(project, source, check)
         files = came_in(project.layout.data, stats)
         publish(version, stats, files)
-    outcome = f"version {version[:12]}, {len(files)} {'file' if len(files) == 1 else 'files'}"
+    outcome = f"version {version[:12]}, {counted(len(files), 'file')}"
     name_run(f"data: {outcome}")
     return concluded(DataVersion(version, files, stats), outcome)
 

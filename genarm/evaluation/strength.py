@@ -24,6 +24,7 @@ from genarm.config import TuneConfig
 from genarm.evaluation.condition import MAX_UNREAD, unread_too_often
 from genarm.evaluation.text_health import Limit, health_limits
 from genarm.evaluation.win_rate import Z_TWO_SIDED, wilson
+from genarm.system.counted import counted
 from genarm.types import Comparison, Estimate, StrengthPoint, TextHealth
 
 COLUMNS = (
@@ -128,7 +129,7 @@ def explained(points: Sequence[StrengthPoint], chosen: StrengthPoint | None) -> 
     number = sum(not p.faults for p in tried)
     why = f"win rate {chosen.win_rate} over base"
     if number == 1:
-        why += f", the only one of {len(tried)} weights within the limits"
+        why += f", the only one of {counted(len(tried), 'weight')} within the limits"
     else:
         within = f"{number} of {len(tried)}" if left_out else f"{len(tried)}"
         why += f", the best lower bound ({lower_bound(chosen):.2f}) of the {within} weights within the limits"

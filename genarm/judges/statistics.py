@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from genarm.judges.base import Judge
+from genarm.system.counted import counted
 
 FEWEST = 10  # comparisons below which nothing is said against a judge
 CONSISTENT = 0.5  # share of consistent comparisons below which position is to blame
@@ -39,8 +40,8 @@ class Usage:
         cost = "" if self.dollars is None else f", ${self.dollars:.{2 if self.dollars >= 1 else 4}f}"
         again = f", {self.repeated} sent again" if self.repeated else ""
         return (
-            f"{self.requests} requests{again}, {self.cached} answers from disk, "
-            f"{self.tokens_in} tokens read and {self.tokens_out} written{cost}"
+            f"{counted(self.requests, 'request')}{again}, {counted(self.cached, 'answer')} from disk, "
+            f"{counted(self.tokens_in, 'token')} read and {self.tokens_out} written{cost}"
         )
 
 

@@ -8,6 +8,7 @@ from genarm.data.pairs import split_of_conversation
 from genarm.errors import JudgeError
 from genarm.models.judge_folder import conversations_of
 from genarm.pipeline.project import Project
+from genarm.system.counted import counted
 
 
 def fetch_judges(project: Project) -> None:
@@ -36,8 +37,8 @@ def check_disjoint(project: Project, dimension: str, conversations: set[str]) ->
         f"{splits.count(s)} in {s}" for s in ("train", "validation", "evaluation") if s in splits
     )
     raise JudgeError(
-        f"the judge of {dimension!r} was trained on {len(splits)} conversations, of which {others} are no "
-        f"longer set aside for it: {found}",
+        f"the judge of {dimension!r} was trained on {counted(len(splits), 'conversation')}, "
+        f"of which {others} are no longer set aside for it: {found}",
         hint="give pairs.seed and the shares of pairs the values that it was trained with, or train it "
         f"again: genarm train-judge {dimension}",
     )

@@ -14,6 +14,7 @@ from genarm.config import LoraConfig, nearest
 from genarm.errors import AdapterError, ConfigError
 from genarm.models.arm import CONFIG, WEIGHTS, read_card
 from genarm.models.layers import decoder_layers, linear_modules
+from genarm.system.counted import counted
 from genarm.system.files import write_json
 from genarm.training.transformers_hooks import Forward, peft_warnings_ignored, replace_forward
 
@@ -100,8 +101,8 @@ def check_tensors(folder: Path, held: Iterable[str], wanted: Iterable[str]) -> N
     for names, what in ((set(wanted) - set(held), "lacks"), (set(held) - set(wanted), "holds more than")):
         if names:
             raise AdapterError(
-                f"{folder / WEIGHTS} {what} what {CONFIG} describes: {len(names)} tensors, the first is "
-                f"{min(names)!r}",
+                f"{folder / WEIGHTS} {what} what {CONFIG} describes: {counted(len(names), 'tensor')}, "
+                f"the first is {min(names)!r}",
                 hint="restore it from the registry (genarm registry) or DVC (dvc checkout)",
             )
 

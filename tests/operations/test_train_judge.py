@@ -120,7 +120,9 @@ def test_pairs_that_an_arm_sees_as_well_are_refused(toy, tmp_path):
     own = read_rows(layout.pairs("vowels", "judge"), PreferencePair)
     evaluation = read_rows(layout.pairs("vowels", "evaluation"), PreferencePair)
     write_rows(layout.pairs("vowels", "evaluation"), [*evaluation, own[0]])
-    with pytest.raises(DataError, match=r"1 conversations of .*judge\.jsonl are in .*evaluation\.jsonl"):
+    with pytest.raises(
+        DataError, match=r"judge\.jsonl and .*evaluation\.jsonl share 1 conversation, such as"
+    ):
         train_judge(project, "vowels", JudgeTraining())
     write_rows(layout.pairs("vowels", "judge"), [*own, evaluation[0]])
     with pytest.raises(DataError, match="split by other values"):

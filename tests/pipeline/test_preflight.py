@@ -165,9 +165,13 @@ def test_the_plan_tells_what_a_run_would_refuse_and_then_the_stages(root, monkey
     edit(root / "params.yaml", "judges:Relevant", "refusl")
     monkeypatch.chdir(root)
     done = CliRunner().invoke(app, ["plan"])
-    assert done.exit_code == 0 and "never run here" in done.stdout and "judge@preference" in done.stdout
+    assert done.exit_code == 1 and "never run here" in done.stdout and "judge@preference" in done.stdout
     assert done.stderr.startswith("would fail: dimensions.preference.judge: unknown scorer 'refusl'")
     assert "warning: commit" in done.stderr and "(params.yaml)" in done.stderr
+    as_json = CliRunner().invoke(app, ["plan", "--json"])
+    assert as_json.exit_code == 1 and "judge@preference" in {s["stage"] for s in json.loads(as_json.stdout)}
+    edit(root / "params.yaml", "refusl", "refusal")
+    assert CliRunner().invoke(app, ["plan"]).exit_code == 0, "a warning refuses no run"
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from genarm.models.model_files import CONFIG, check_folder, one_line, read_mappi
 from genarm.models.quiet_loading import quiet_loading
 from genarm.models.weights import tensor_names, weight_files
 from genarm.models.whole import check_whole
+from genarm.system.counted import counted
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -49,7 +50,8 @@ def check_classifier(folder: Path, label: int | None = None) -> int:
         )
     if label is not None and label >= labels:
         raise JudgeError(
-            f"reward_model.label is {label}, and the model in {folder} has {labels} labels, from 0",
+            f"reward_model.label is {label}, and the model in {folder} has {counted(labels, 'label')}, "
+            "from 0",
             hint=f"give a number below {labels}",
         )
     return label or 0
