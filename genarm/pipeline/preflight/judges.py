@@ -28,7 +28,7 @@ ASKING = {JUDGE: "its verdicts", TUNE: "its weights"}  # the stages that ask jud
 
 
 def judges(project: Project) -> list[CheckResult]:
-    """Let every scorer compare an empty response with a short one; check other judges without an answer.
+    """Let every scorer compare an empty response with a short one; check other judges cheaply.
 
     A held-out judge must not be the judge of its dimension under another name.
     """
