@@ -13,6 +13,7 @@ from genarm.errors import JudgeError
 from genarm.judges.llm.access import NO_KEY, Access, access
 from genarm.judges.llm.failures import MAY_PASS
 from genarm.judges.llm.prompt import load_question
+from genarm.judges.llm.verdict import Form
 
 if TYPE_CHECKING:
     import httpx
@@ -59,7 +60,7 @@ def _check_answer(config: LlmJudgeConfig, access: Access, listed: list[str]) -> 
 
     from genarm.judges.llm.client import parameters
 
-    form = "logprobs" if config.verdict == "logprobs" else "text"
+    form: Form = "logprobs" if config.verdict == "logprobs" else "text"
     asked = {"model": config.model, "messages": [{"role": "user", "content": ASKED}]}
     try:
         answer = httpx.post(

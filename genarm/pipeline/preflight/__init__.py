@@ -6,8 +6,8 @@ a folder makes them import torch.
 
 from collections.abc import Callable, Sequence
 
-from genarm.errors import ConfigError, GenarmError, PipelineError
-from genarm.pipeline.check_result import CheckResult, fail
+from genarm.errors import ConfigError, GenarmError
+from genarm.pipeline.check_result import CheckResult, fail, in_one
 from genarm.pipeline.preflight.further_prompts import further_prompts
 from genarm.pipeline.preflight.judge_checks import judge_checks
 from genarm.pipeline.preflight.judges import judges
@@ -20,7 +20,7 @@ from genarm.pipeline.preflight.stages import stages
 from genarm.pipeline.preflight.trained import trained_judges
 from genarm.pipeline.project import Project
 
-__all__ = ["CHECKS", "check", "failures", "require"]
+__all__ = ["CHECKS", "check", "require"]
 
 Check = Callable[[Project], list[CheckResult]]
 # `genarm.doctor` has examinations of its own for the base model and for git that say more.
@@ -52,14 +52,5 @@ def require(project: Project) -> list[CheckResult]:
     """The warnings of `check`. Raises PipelineError with everything that failed, in one line."""
     results = check(project)
     if failed := [r for r in results if r.status == "fail"]:
-        raise failures(failed)
+        raise in_one(failed)
     return [r for r in results if r.status == "warn"]
-
-
-def failures(failed: Sequence[CheckResult]) -> PipelineError:
-    """One error of all that failed, numbered where there are several; so are the ways out."""
-    if len(failed) == 1:
-        return PipelineError(failed[0].detail, hint=failed[0].fix)
-    details = "; ".join(f"({i}) {r.detail}" for i, r in enumerate(failed, start=1))
-    fixes = "; ".join(f"({i}) {r.fix}" for i, r in enumerate(failed, start=1))
-    return PipelineError(f"{len(failed)} things are wrong: {details}", hint=fixes)

@@ -14,8 +14,8 @@ from genarm.judges import LoadedJudge, load_with_origin
 from genarm.judges import judge as compare
 from genarm.judges.apart import check_apart
 from genarm.judges.check import check, own_files
-from genarm.pipeline.check_result import CheckResult, fail, ok, warn
-from genarm.pipeline.judge_fetch import fetch_judges
+from genarm.pipeline.check_result import CheckResult, fail, in_one, ok, warn
+from genarm.pipeline.judge_fetch import fetch_judges, folder_of
 from genarm.pipeline.preflight.stages import FILE, dependencies, read_stages
 from genarm.pipeline.project import Project
 from genarm.pipeline.stage_names import JUDGE, TUNE
@@ -32,9 +32,25 @@ def judges(project: Project) -> list[CheckResult]:
 
     A held-out judge must not be the judge of its dimension under another name.
     """
-    params = project.params
+    results, loaded = _tried(project)
+    results += code_results(project, loaded)
+    named = ", ".join(f"{d} by {_named(config)}" for d, config in project.params.dimensions.items())
+    return results or [ok("judges", f"each can compare two responses: {named}")]
+
+
+def require_able(project: Project) -> None:
+    """Raise JudgeError with all that keeps judges from judging, wherever their code is listed."""
+    fetch_judges(project)
+    if results := _tried(project)[0]:
+        raise in_one(results, JudgeError)
+
+
+def _tried(project: Project) -> tuple[list[CheckResult], dict[str, LoadedJudge]]:
+    """Which judges cannot judge, and the scorers that can. A trained one that is absent is told elsewhere."""
     results, loaded, sound = list[CheckResult](), dict[str, LoadedJudge](), list[str]()
-    for key, config in _configs(params).items():
+    for key, config in _configs(project.params).items():
+        if config.trained is not None and not folder_of(project, config.trained).is_dir():
+            continue
         try:
             if config.scorer is None:
                 check(config, project.root)
@@ -44,16 +60,19 @@ def judges(project: Project) -> list[CheckResult]:
             sound.append(key)
         except (JudgeError, Unreachable) as error:
             results.append(fail("judges", f"dimensions.{key}: {error.message}", error.hint))
-    results += code_results(project, loaded) + _apart(project, sound)
-    named = ", ".join(f"{d} by {_named(config)}" for d, config in params.dimensions.items())
-    return results or [ok("judges", f"each can compare two responses: {named}")]
+    return results + _apart(project, sound), loaded
 
 
 def require_judges(project: Project) -> None:
-    """Raise JudgeError where a judge's code is no dependency of its stage: its verdicts would outlive it."""
+    """Raise JudgeError where a scorer fails, or its code is no dependency of its stage.
+
+    Its verdicts would outlive the code otherwise.
+    """
     fetch_judges(project)
     configs = _configs(project.params)
     loaded = {key: load_with_origin(config, project.root) for key, config in configs.items() if config.scorer}
+    for scorer in loaded.values():
+        try_out(scorer)
     for result in code_results(project, loaded):
         if result.status == "fail":
             raise JudgeError(result.detail, hint=result.fix)
