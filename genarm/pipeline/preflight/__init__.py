@@ -1,7 +1,7 @@
 """What can be known before anything is trained: asked by `genarm plan`, `genarm doctor` and every run.
 
-The quick checks come first, so that a run that must fail does so in its first second. Only a reward model in
-a folder makes them import torch.
+The quick checks come first, so that a run that must fail does so in its first second. Only a reward model
+makes them import torch.
 """
 
 from collections.abc import Callable, Sequence
