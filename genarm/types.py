@@ -197,6 +197,7 @@ class TextHealth:
     repetition: float  # share of 4-grams of words that were seen before in the same response
     perplexity: float  # under the base model, over all response tokens
     kl: float  # mean over responses of KL(guided || base) a token, in nats
+    finished: float | None = None  # share of the responses that ended by themselves; older files have none
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +214,7 @@ class StrengthPoint:
     repetition: float
     mean_tokens: float
     faults: Sequence[str] = field(default_factory=list)
+    finished: float | None = None  # share of the answers that ended by themselves; older files have none
 
 
 @dataclass(frozen=True, slots=True)

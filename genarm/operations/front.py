@@ -75,12 +75,18 @@ def as_csv(mixtures: Sequence[Mixture], dimensions: Sequence[str]) -> str:
     weights = [f"{d}_weight" for d in dimensions]
     doubled = [d for d in dimensions if all(d in m.held_out for m in mixtures)]
     of_second = [f"{d}_held_out_{name}" for d in doubled for name in ("win_rate", "lower", "upper")]
-    health = ["kl", "perplexity", "repetition", "mean_tokens"]
+    health = ["kl", "perplexity", "repetition", "mean_tokens", "finished"]
     writer.writerow(["name", *weights, *rates, *health, "on_front", *of_second])
     for m in mixtures:
         values = [v for d in dimensions for v in (m.win_rates[d].value, *m.win_rates[d].interval)]
         seconds = [v for d in doubled for v in (m.held_out[d].value, *m.held_out[d].interval)]
-        numbers = [m.health.kl, m.health.perplexity, m.health.repetition, m.health.mean_tokens]
+        numbers = [
+            m.health.kl,
+            m.health.perplexity,
+            m.health.repetition,
+            m.health.mean_tokens,
+            m.health.finished,
+        ]
         own = [m.weights.get(d, 0.0) for d in dimensions]
         writer.writerow([m.name, *own, *values, *numbers, str(m.on_front).lower(), *seconds])
     return text.getvalue()
