@@ -14,6 +14,7 @@ from genarm.operations import new_project
 from genarm.pipeline import preflight
 from genarm.pipeline.preflight import room
 from genarm.pipeline.preflight.judges import require_judges
+from genarm.pipeline.preflight.origin import origin
 from genarm.pipeline.preflight.shape import read_shape
 from genarm.pipeline.project import Project
 
@@ -188,3 +189,16 @@ def test_the_size_of_a_model_and_of_its_adapter_is_read_off_its_files(config, to
     assert shape.parameters == sum(p.numel() for p in toy.model.parameters())
     adapted = add_lora(skeleton(resolve(str(toy.folder))), config)
     assert shape.lora_parameters(config) == sum(p.numel() for p in adapted.parameters() if p.requires_grad)
+
+
+def test_a_run_does_not_check_again_what_its_command_has_checked(root, monkeypatch):
+    """A scheduled run, the next run of the process, and one whose data was mended check by themselves."""
+    edit(root / "judges.py", "question", "prompt")
+    asked = []
+    monkeypatch.setattr(preflight, "CHECKS", [lambda project: asked.append(1) or origin(project)])
+    assert [r.check for r in preflight.require_once(Project(root))] == ["git"] and len(asked) == 1
+    preflight.require_ahead(Project(root))
+    assert [r.check for r in preflight.require_once(Project(root))] == ["git"] and len(asked) == 2
+    assert preflight.require_once(Project(root)) and len(asked) == 3
+    preflight.require_ahead(Project(root))
+    assert preflight.require_once(Project(root), anew=True) and len(asked) == 5

@@ -5,6 +5,7 @@ makes them import torch.
 """
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from genarm.errors import ConfigError, GenarmError
 from genarm.pipeline.check_result import CheckResult, fail, in_one
@@ -20,7 +21,7 @@ from genarm.pipeline.preflight.stages import stages
 from genarm.pipeline.preflight.trained import trained_judges
 from genarm.pipeline.project import Project
 
-__all__ = ["CHECKS", "check", "require"]
+__all__ = ["CHECKS", "check", "require", "require_ahead", "require_once"]
 
 Check = Callable[[Project], list[CheckResult]]
 # `genarm.doctor` has examinations of its own for the base model and for git that say more.
@@ -28,6 +29,7 @@ CHECKS: Sequence[Check] = (
     *(store_place, stages, sources, further_prompts, trained_judges, judges, judge_checks),
     *(models, origin, disk_need, memory_need),
 )
+_ahead: dict[Path, list[CheckResult]] = {}  # what a command of this process found, for the run that it starts
 
 
 def check(project: Project) -> list[CheckResult]:
@@ -54,3 +56,17 @@ def require(project: Project) -> list[CheckResult]:
     if failed := [r for r in results if r.status == "fail"]:
         raise in_one(failed)
     return [r for r in results if r.status == "warn"]
+
+
+def require_ahead(project: Project) -> None:
+    """Check before a run that this process is about to start, which then need not check again."""
+    _ahead[project.root.resolve()] = require(project)
+
+
+def require_once(project: Project, *, anew: bool = False) -> list[CheckResult]:
+    """What `require` gives, for a run: from the command that started it, if that was in this process.
+
+    A scheduled run has none, and `anew` says that something changed since. What was found serves one run.
+    """
+    found = _ahead.pop(project.root.resolve(), None)
+    return require(project) if found is None or anew else found
