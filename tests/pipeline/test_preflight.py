@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from toy_rewards import llama, save
 from typer.testing import CliRunner
 
 from genarm.cli.main import app
@@ -13,6 +14,7 @@ from genarm.errors import JudgeError, PipelineError
 from genarm.operations import new_project
 from genarm.pipeline import preflight
 from genarm.pipeline.preflight import room
+from genarm.pipeline.preflight.judge_room import judge_models
 from genarm.pipeline.preflight.judges import require_judges
 from genarm.pipeline.preflight.origin import origin
 from genarm.pipeline.preflight.shape import read_shape
@@ -202,3 +204,25 @@ def test_a_run_does_not_check_again_what_its_command_has_checked(root, monkeypat
     assert preflight.require_once(Project(root)) and len(asked) == 3
     preflight.require_ahead(Project(root))
     assert preflight.require_once(Project(root), anew=True) and len(asked) == 5
+
+
+def test_judges_that_are_models_take_memory_too(root, tmp_path, monkeypatch):
+    """Weights of 4 bytes, and 4096 tokens of width 32 with 22 values each; beside base and ARM while tuning."""
+    folder = save(tmp_path / "rewards", model := llama())
+    edit(root / "params.yaml", "judge: judges:Relevant", f"judge: {{reward_model: {{model: {folder}}}}}")
+    (found,) = judge_models(Project(root))
+    assert found.weights == 4 * sum(p.numel() for p in model.parameters())
+    assert found.pass_bytes == 4096 * 32 * 22 * 4 and not found.tunes
+    need = found.weights + found.pass_bytes + room.LIBRARIES
+    told = []
+    for free, tuned in ((need, False), (need - 1, False), (need + 2**20, True)):
+        if tuned:
+            edit(root / "params.yaml", "weight: 0.3 ", "weight: tuned ")
+        monkeypatch.setattr(room, "capacity", lambda free=free: room.Capacity("the memory", 2**40, free))
+        told.append([r for r in room.memory_need(Project(root)) if "rewards" in r.detail])
+    assert not told[0] and "needs about 0.8 GiB, 0.8 GiB of the memory are free" in told[1][0].detail
+    assert "reward_model.dtype: bfloat16, or lower reward_model.batch_tokens (4096)" in told[1][0].fix
+    assert "with base and ARM beside it while tuning" in told[2][0].detail
+    monkeypatch.setattr(room, "capacity", lambda: room.Capacity("the memory", found.weights - 1, 2**40))
+    (failed,) = [r for r in room.memory_need(Project(root)) if "judge" in r.detail]
+    assert failed.status == "fail" and "choose a smaller judge" in failed.fix

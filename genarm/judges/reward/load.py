@@ -69,7 +69,7 @@ def check_reward_model(config: RewardModelConfig, root: Path | None) -> None:
     Of a hub id they are fetched, and the header of the weights. Raises Unreachable where the hub does not
     answer.
     """
-    name, tensors = _path(config, root), None
+    name, tensors = model_path(config, root), None
     if model_kind(name) == "hub":
         folder = as_judge_error(small_files, name, config.revision, where=config.model)
         tensors = as_judge_error(hub_tensors, name, config.revision, folder, where=config.model)
@@ -124,7 +124,7 @@ def _judge(source: ModelSource, given: RewardModelConfig, tie: float, identity: 
 def _source(config: RewardModelConfig, root: Path | None) -> ModelSource:
     """The model's files, checked, with their hashes."""
     source = as_judge_error(
-        resolve, _path(config, root), config.revision, config.chat_template, where=config.model
+        resolve, model_path(config, root), config.revision, config.chat_template, where=config.model
     )
     as_judge_error(check_classifier, source.path, config.label, where=config.model)
     as_judge_error(
@@ -133,7 +133,7 @@ def _source(config: RewardModelConfig, root: Path | None) -> ModelSource:
     return source
 
 
-def _path(config: RewardModelConfig, root: Path | None) -> str:
+def model_path(config: RewardModelConfig, root: Path | None) -> str:
     """The model's name, or the folder of the project that it is."""
     within = root and root / config.model
     return str(within) if within and within.is_dir() else config.model
@@ -141,6 +141,6 @@ def _path(config: RewardModelConfig, root: Path | None) -> str:
 
 def own_folder(config: RewardModelConfig, root: Path | None) -> Path | None:
     """The folder of a model that lies in the project; None where it lies elsewhere."""
-    folder = Path(_path(config, root)).expanduser()
+    folder = Path(model_path(config, root)).expanduser()
     inside = root is not None and folder.is_dir() and folder.resolve().is_relative_to(root.resolve())
     return folder.resolve() if inside else None

@@ -48,7 +48,7 @@ def require_able(project: Project) -> None:
 def _tried(project: Project) -> tuple[list[CheckResult], dict[str, LoadedJudge]]:
     """Which judges cannot judge, and the scorers that can. A trained one that is absent is told elsewhere."""
     results, loaded, sound = list[CheckResult](), dict[str, LoadedJudge](), list[str]()
-    for key, config in _configs(project.params).items():
+    for key, config in judge_configs(project.params).items():
         if config.trained is not None and not folder_of(project, config.trained).is_dir():
             continue
         try:
@@ -69,7 +69,7 @@ def require_judges(project: Project) -> None:
     Its verdicts would outlive the code otherwise.
     """
     fetch_judges(project)
-    configs = _configs(project.params)
+    configs = judge_configs(project.params)
     loaded = {key: load_with_origin(config, project.root) for key, config in configs.items() if config.scorer}
     for scorer in loaded.values():
         try_out(scorer)
@@ -100,7 +100,7 @@ def code_results(project: Project, loaded: dict[str, LoadedJudge]) -> list[Check
     except ConfigError:
         return []  # reported by the check of dvc.yaml
     files = {file for judge in loaded.values() for file in judge.files}
-    others = [config for config in _configs(project.params).values() if config.scorer is None]
+    others = [config for config in judge_configs(project.params).values() if config.scorer is None]
     files |= {file for config in others for file in own_files(config, project.root)}
     root, results = project.root.resolve(), list[CheckResult]()
     paths = sorted(file.relative_to(root).as_posix() for file in files)
@@ -123,7 +123,7 @@ def code_results(project: Project, loaded: dict[str, LoadedJudge]) -> list[Check
     return results
 
 
-def _configs(params: Params) -> dict[str, JudgeConfig]:
+def judge_configs(params: Params) -> dict[str, JudgeConfig]:
     """Every judge by its key below `dimensions`: `positive.judge`, also `positive.held_out`."""
     found = dict[str, JudgeConfig]()
     for dimension, config in params.dimensions.items():
