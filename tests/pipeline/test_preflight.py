@@ -207,7 +207,7 @@ def test_a_run_does_not_check_again_what_its_command_has_checked(root, monkeypat
 
 
 def test_judges_that_are_models_take_memory_too(root, tmp_path, monkeypatch):
-    """Weights of 4 bytes, and 4096 tokens of width 32 with 22 values each; beside base and ARM while tuning."""
+    """Weights of 4 bytes, and 4096 tokens of width 32 with 22 values each; tuning holds the base as well."""
     folder = save(tmp_path / "rewards", model := llama())
     edit(root / "params.yaml", "judge: judges:Relevant", f"judge: {{reward_model: {{model: {folder}}}}}")
     (found,) = judge_models(Project(root))
