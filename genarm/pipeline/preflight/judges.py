@@ -35,7 +35,9 @@ def judges(project: Project) -> list[CheckResult]:
     results, loaded = _tried(project)
     results += code_results(project, loaded)
     named = ", ".join(f"{d} by {_named(config)}" for d, config in project.params.dimensions.items())
-    return results or [ok("judges", f"each can compare two responses: {named}")]
+    if results or any(_is_absent(project, config) for config in judge_configs(project.params).values()):
+        return results
+    return [ok("judges", f"each can compare two responses: {named}")]
 
 
 def require_able(project: Project) -> None:
@@ -49,7 +51,7 @@ def _tried(project: Project) -> tuple[list[CheckResult], dict[str, LoadedJudge]]
     """Which judges cannot judge, and the scorers that can. A trained one that is absent is told elsewhere."""
     results, loaded, sound = list[CheckResult](), dict[str, LoadedJudge](), list[str]()
     for key, config in judge_configs(project.params).items():
-        if config.trained is not None and not folder_of(project, config.trained).is_dir():
+        if _is_absent(project, config):
             continue
         try:
             if config.scorer is None:
@@ -143,6 +145,11 @@ def _apart(project: Project, sound: Collection[str]) -> list[CheckResult]:
             except JudgeError as error:
                 results.append(fail("judges", error.message, error.hint))
     return results
+
+
+def _is_absent(project: Project, config: JudgeConfig) -> bool:
+    """Whether it is a trained judge that could not be fetched."""
+    return config.trained is not None and not folder_of(project, config.trained).is_dir()
 
 
 def _named(config: DimensionConfig) -> str:
