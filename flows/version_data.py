@@ -106,7 +106,7 @@ def publish(version: str, stats: Mapping[str, PairStats], files: list[dict[str, 
     """What came in, in the log, and as tables on the page of the flow run: by file and by dimension."""
     log = get_run_logger()
     for file in files if stats else ():
-        read = f"{file['rows']} rows, read for {file['dimensions']}"
+        read = f"{counted(int(file['rows'] or 0), 'row')}, read for {file['dimensions']}"
         log.info("data/%s: %s", file["file"], read if file["rows"] else "no dimension reads it")
     rows = [counts(dimension, made) for dimension, made in stats.items()]
     create_table_artifact(rows, key="data", description=f"data version {version}")
