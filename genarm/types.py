@@ -298,3 +298,5 @@ class Decision:
     challenger_sha256: str
     champion: Champion | None
     prompts_needed: int | None = None  # of a `hold`: prompts that would decide it
+    weight: float | None = None  # that the challenger was measured at; None in files of earlier versions
+    guidance: Guidance | None = None  # what that weight multiplies
