@@ -16,13 +16,15 @@ FILE = "margins-at-start.json"  # beside the checkpoints, which hold only means 
 class MarginsAtStart:
     """Notes the margins of the first evaluation and compares those of later ones with them.
 
-    The start of a training is its model before the first step: the base, or with a warm start the ARM that
-    training went on from.
+    The start of a training is the model below its ARM, which is what it is before the first step. Not so with
+    a warm start, where the margins of that model are handed in as `start` [p].
     """
 
-    def __init__(self, folder: Path, *, beta: float, parts: dict[str, Tensor]) -> None:
+    def __init__(
+        self, folder: Path, *, beta: float, parts: dict[str, Tensor], start: Tensor | None = None
+    ) -> None:
         self._file, self._beta, self._parts = folder / FILE, beta, parts
-        self._start: Tensor | None = None
+        self._start, self._given = start, start is not None
 
     def metrics(self, margins: Tensor | None, step: int) -> dict[str, float]:
         """The implicit reward's measures in an evaluation at this step; `margins` [p] in nats.
@@ -31,7 +33,7 @@ class MarginsAtStart:
         """
         if margins is None:
             return {}
-        if step == 0:
+        if step == 0 and not self._given:
             self._start = margins
             if is_main_process():
                 with disk_errors_named(self._file.parent):

@@ -65,7 +65,7 @@ SCHEDULES = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_
 class ArmTrainer(DistributedTrainer):
     """transformers.Trainer for an ARM: packed steps, the preference loss, evaluation on held-out pairs.
 
-    `start` is what DPO's loss subtracts: it is there with `objective: dpo` and only with it.
+    `start` is what DPO's loss subtracts, and what the implicit reward is measured from after a warm start.
     """
 
     def __init__(
@@ -81,8 +81,9 @@ class ArmTrainer(DistributedTrainer):
         journal: Journal = quiet,
         start: Start | None = None,
     ) -> None:
-        if (start is None) != (config.objective == "arm"):
-            raise ValueError(f"objective {config.objective!r} with{'out' if start is None else ''} a start")
+        subtracted = start if start and start.train is not None else None
+        if (subtracted is None) != (config.objective == "arm"):
+            raise ValueError(f"objective {config.objective!r} with{'' if subtracted else 'out'} a start")
         steps = PackedSteps(
             data.row_tokens,
             epochs=config.epochs,
@@ -93,7 +94,7 @@ class ArmTrainer(DistributedTrainer):
         )
         arguments = training_arguments(config, folder, next(model.parameters()).device)
         disable_data_parallel(arguments)
-        super().__init__(model, arguments, steps, data, packed, start.train if start else None)
+        super().__init__(model, arguments, steps, data, packed, subtracted and subtracted.train)
         if config.gradient_checkpointing:
             enable_gradient_checkpointing(causal_lm(model))
         self.config, self.held_out, self.folder = config, held_out, folder
@@ -107,9 +108,14 @@ class ArmTrainer(DistributedTrainer):
             objective=self.objective,
             packed=packed,
             sharded=self.is_fsdp_enabled,
-            start=start.held_out if start else None,
+            start=subtracted and subtracted.held_out,
         )
-        self.margins_at_start = MarginsAtStart(folder, beta=config.beta, parts=self.validation.strata)
+        self.margins_at_start = MarginsAtStart(
+            folder,
+            beta=config.beta,
+            parts=self.validation.strata,
+            start=start.margins if start and start.implicit else None,
+        )
         stopping = config.early_stopping
         self.early_stopping = (
             EarlyStopping(stopping.patience, METRICS[stopping.metric]) if stopping else EarlyStopping(None)
