@@ -228,6 +228,7 @@ class Tuned:
     curve: Sequence[StrengthPoint] = field(default_factory=list)  # base, weights ascending, sharpened base
     judge: str | None = None  # who judged, as verdicts name it
     held_out_judge: str | None = None
+    adapter_sha256: str | None = None  # of the ARM; None in files of earlier versions
 
 
 @dataclass(frozen=True, slots=True)
