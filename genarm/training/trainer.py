@@ -81,9 +81,9 @@ class ArmTrainer(DistributedTrainer):
         journal: Journal = quiet,
         start: Start | None = None,
     ) -> None:
-        subtracted = start if start and start.train is not None else None
+        subtracted = start.train if start else None
         if (subtracted is None) != (config.objective == "arm"):
-            raise ValueError(f"objective {config.objective!r} with{'' if subtracted else 'out'} a start")
+            raise ValueError(f"objective {config.objective!r}, and the start's numbers: {subtracted}")
         steps = PackedSteps(
             data.row_tokens,
             epochs=config.epochs,
@@ -94,7 +94,7 @@ class ArmTrainer(DistributedTrainer):
         )
         arguments = training_arguments(config, folder, next(model.parameters()).device)
         disable_data_parallel(arguments)
-        super().__init__(model, arguments, steps, data, packed, subtracted and subtracted.train)
+        super().__init__(model, arguments, steps, data, packed, subtracted)
         if config.gradient_checkpointing:
             enable_gradient_checkpointing(causal_lm(model))
         self.config, self.held_out, self.folder = config, held_out, folder
@@ -108,7 +108,7 @@ class ArmTrainer(DistributedTrainer):
             objective=self.objective,
             packed=packed,
             sharded=self.is_fsdp_enabled,
-            start=subtracted and subtracted.held_out,
+            start=start.held_out if start and subtracted is not None else None,
         )
         self.margins_at_start = MarginsAtStart(
             folder,
