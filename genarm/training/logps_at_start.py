@@ -73,46 +73,44 @@ def start_of(
     *,
     packed: bool,
     title: str,
-    source: ModelSource,
+    weights: str,
     dtype: str,
-    warm: bool = False,
+    below: ModelSource | None = None,
 ) -> Start | None:
     """What the objective subtracts, and the implicit reward is measured from, of a model about to train.
 
     None where neither is needed: the ARM's own objective, whose first evaluation is of the start itself.
-    `source` is the model below the ARM; `warm` says that `model` has learned already.
+    `weights` is the hash of the model below the ARM, `below` that model where the ARM has learned already.
     """
-    if config.objective == "arm" and not warm:
+    if config.objective == "arm" and below is None:
         return None
     settings = {"dtype": dtype, "method": config.method, "quantise": config.quantise, "packed": packed}
     settings["device"] = causal_lm(model).device.type
     splits = [held_out] if config.objective == "arm" else [train, held_out]
-    with _below(model, source, dtype, splits, warm=warm) as start:
+    with _start(model, below, dtype, splits) as start:
         *of_train, of_held_out = (
             logps_at_start(
                 start,
                 pairs,
                 packed=packed,
                 title=title,
-                cached=cache_file(source.weights_sha256, settings, pairs),
+                cached=cache_file(weights, settings, pairs),
             )
             for pairs in splits
         )
-    return Start(of_train[0] if of_train else None, of_held_out, implicit=warm)
+    return Start(of_train[0] if of_train else None, of_held_out, implicit=below is not None)
 
 
 @contextmanager
-def _below(
-    model: Any, source: ModelSource, dtype: str, splits: Sequence[TokenPairs], *, warm: bool
-) -> Iterator[Any]:
+def _start(model: Any, below: ModelSource | None, dtype: str, splits: Sequence[TokenPairs]) -> Iterator[Any]:
     """The model below an ARM: the ARM itself before its first step, with its adapter off, or loaded anew."""
-    if not warm:
+    if below is None:
         yield model
     elif hasattr(model, "disable_adapter"):
         with model.disable_adapter():
             yield model
     else:
-        bare = make_all_trainable(load_model(source, "float32"), dtype)
+        bare = make_all_trainable(load_model(below, "float32"), dtype)
         prepare(bare, splits[0])
         yield bare
 

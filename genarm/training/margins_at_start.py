@@ -7,6 +7,7 @@ from torch import Tensor
 
 from genarm.system.files import read_json, write_json
 from genarm.training.checkpoints import disk_errors_named
+from genarm.training.logps_at_start import Start
 from genarm.training.margins import implicit_measures
 from genarm.training.process_group import is_main_process
 
@@ -17,14 +18,15 @@ class MarginsAtStart:
     """Notes the margins of the first evaluation and compares those of later ones with them.
 
     The start of a training is the model below its ARM, which is what it is before the first step. Not so with
-    a warm start, where the margins of that model are handed in as `start` [p].
+    a warm start, where what that model gives is handed in as `start`.
     """
 
     def __init__(
-        self, folder: Path, *, beta: float, parts: dict[str, Tensor], start: Tensor | None = None
+        self, folder: Path, beta: float, parts: dict[str, Tensor], start: Start | None = None
     ) -> None:
         self._file, self._beta, self._parts = folder / FILE, beta, parts
-        self._start, self._given = start, start is not None
+        self._given = start is not None and start.implicit
+        self._start: Tensor | None = start.margins if start and self._given else None
 
     def metrics(self, margins: Tensor | None, step: int) -> dict[str, float]:
         """The implicit reward's measures in an evaluation at this step; `margins` [p] in nats.

@@ -130,9 +130,9 @@ def train_arm(
         *(adapted, data, held_out, config),
         packed=packed,
         title=title,
-        source=arm_model,
+        weights=arm_model.weights_sha256,
         dtype=dtype,
-        warm=start is not None,
+        below=None if start is None else arm_model,
     )
     trainer = ArmTrainer(
         *(adapted, config, data, held_out, folder),

@@ -110,12 +110,7 @@ class ArmTrainer(DistributedTrainer):
             sharded=self.is_fsdp_enabled,
             start=start.held_out if start and subtracted is not None else None,
         )
-        self.margins_at_start = MarginsAtStart(
-            folder,
-            beta=config.beta,
-            parts=self.validation.strata,
-            start=start.margins if start and start.implicit else None,
-        )
+        self.margins_at_start = MarginsAtStart(folder, config.beta, self.validation.strata, start)
         stopping = config.early_stopping
         self.early_stopping = (
             EarlyStopping(stopping.patience, METRICS[stopping.metric]) if stopping else EarlyStopping(None)
