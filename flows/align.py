@@ -130,7 +130,15 @@ def same(
             f"{dimension}: it stays with guidance {champion.guidance}, which its weight was tuned for; "
             f"the {guidance} of params.yaml is for the next ARM"
         )
-    return Decision(dimension, "same", reasons, champion.adapter_sha256, champion)
+    return Decision(
+        dimension,
+        "same",
+        reasons,
+        champion.adapter_sha256,
+        champion,
+        weight=champion.weight,
+        guidance=champion.guidance,
+    )
 
 
 def _same_champion(dimension: str, now: Champion | None, then: Champion | None) -> None:

@@ -19,32 +19,26 @@ BLOCK = 200  # resamples drawn at once, so that many prompts fit into memory
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a judge said of one pair: its preference for what people chose, in [-1, 1], where that was shown
-    first, and where it was shown second; None where it could not be read.
+    """What a judge said of one pair in both orders, as `genarm.judges.statistics.Games` sums them up.
 
-    `longer` is the length of the chosen response minus that of the rejected one, in characters.
+    `preference` is the one for what people chose, in [-1, 1], None where it could not be read; `consistent`
+    says whether both orders agree. `firsts` has 1 for each order that prefers the response shown first, 0 for
+    the second, 1/2 for a tie. `longer` is the length of the chosen response minus that of the rejected one,
+    in characters.
     """
 
     prompt: str
-    shown_first: float | None
-    shown_second: float | None
+    preference: float | None
+    consistent: bool | None
+    firsts: Sequence[float]
     longer: int
-
-    @property
-    def preference(self) -> float | None:
-        """The mean of both orders; 0 where they contradict each other, None where either was not read."""
-        if self.shown_first is None or self.shown_second is None:
-            return None
-        if self.shown_first * self.shown_second < 0:
-            return 0.0
-        return (self.shown_first + self.shown_second) / 2
 
 
 def agreement(file: str, sha256: str, readings: Sequence[Reading]) -> Agreement:
     """All that is measured of one judge on the pairs of one file."""
     read = [(r, p) for r in readings if (p := r.preference) is not None]
     accuracy, se = by_prompt([(r.prompt, (1 + p) / 2) for r, p in read])
-    firsts = [(1 + side * _sign(x)) / 2 for r in readings for x, side in _orders(r) if x is not None]
+    firsts = [first for r in readings for first in r.firsts]
     return Agreement(
         file=file,
         sha256=sha256,
@@ -53,7 +47,7 @@ def agreement(file: str, sha256: str, readings: Sequence[Reading]) -> Agreement:
         prompts=len({r.prompt for r, _ in read}),
         unread=len(readings) - len(read),
         ties=_share(abs(p) <= TIE for _, p in read),
-        consistency=_share(_is_consistent(r) for r, _ in read),
+        consistency=_share(bool(r.consistent) for r, _ in read),
         first=_share(firsts),
         longer=_prefers_longer(read),
         length_correlation=_correlation(read),
@@ -110,16 +104,6 @@ def _correlation(read: Sequence[tuple[Reading, float]]) -> float | None:
     if len(set(lengths)) < 2 or len(set(said)) < 2:
         return None
     return float(stats.spearmanr(lengths, said).statistic)
-
-
-def _orders(reading: Reading) -> tuple[tuple[float | None, int], tuple[float | None, int]]:
-    """What each order said, with 1 where what people chose was shown first in it, else -1."""
-    return (reading.shown_first, 1), (reading.shown_second, -1)
-
-
-def _is_consistent(reading: Reading) -> bool:
-    assert reading.shown_first is not None and reading.shown_second is not None
-    return _sign(reading.shown_first) == _sign(reading.shown_second)
 
 
 def _share(values: Iterable[float]) -> float:

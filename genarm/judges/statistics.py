@@ -11,6 +11,7 @@ FEWEST = 10  # comparisons below which nothing is said against a judge
 CONSISTENT = 0.5  # share of consistent comparisons below which position is to blame
 FIRST = 0.25  # distance from 1/2 at which a judge is said to go by position
 UNREADABLE = 0.05  # share
+NONE = 1e-9  # a preference nearer to 0 is rounding and no preference, as where win rates are counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,8 @@ class Usage:
 class Games:
     """One comparison in both orders: the preference for `left` in [-1, 1] where it came first, and second.
 
-    None stands for an answer that could not be read.
+    None stands for an answer that could not be read. What both orders say together is decided here alone, for
+    verdicts, statistics of a judge and its agreement with people.
     """
 
     left_first: float | None
@@ -167,4 +169,4 @@ def told(judges: Mapping[str, Judge], earlier: Mapping[str, Told] | None = None)
 
 
 def _sign(value: float) -> int:
-    return (value > 0) - (value < 0)
+    return (value > NONE) - (value < -NONE)

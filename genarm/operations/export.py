@@ -22,6 +22,7 @@ from genarm.errors import AdapterError, ConfigError, RegistryError
 from genarm.models.arm import CARD, check_weights, files, is_full, own_source, read_card
 from genarm.pipeline.project import Project
 from genarm.registry import tags
+from genarm.registry.versions import Use
 from genarm.system.files import write_json, write_text
 from genarm.system.process import OnLine, ignore
 from genarm.types import ArmCard
@@ -36,7 +37,7 @@ Form = Literal["merged", "peft", "gguf-ready"]
 LINEAGE = (
     tags.DIMENSION, tags.ADAPTER_SHA256, tags.BASE_ID, tags.BASE_REVISION, tags.BASE_WEIGHTS_SHA256,
     tags.DATA_MD5, tags.PAIRS_SHA256, tags.PARAMS_SHA256, tags.GIT_COMMIT, tags.BETA, tags.WEIGHT,
-    tags.DECISION_RUN, tags.PROMOTED_BY, tags.PROMOTED_AT,
+    tags.PROMOTED_WEIGHT, tags.DECISION_RUN, tags.PROMOTED_BY, tags.PROMOTED_AT,
 )  # fmt: skip
 
 
@@ -65,7 +66,8 @@ def export(
 ) -> Exported:
     """Write a version, by number or alias, to a folder that does not exist or is empty: all of it or nothing.
 
-    `weight` is the decoding weight, the version's own where it is None; `to` is a folder below
+    `weight` is the decoding weight; where it is None, what the version was promoted with, or for the alias
+    `challenger` what it is tried at; `to` is a folder below
     artifacts/exports/ by default. Raises ConfigError for a folder that holds something and for a weight of 0,
     RegistryError where there is no such version, AdapterError for an ARM that cannot be merged into a base:
     one that is no LoRA, or sits on another model than it guides.
@@ -84,8 +86,9 @@ def export(
         say("fetching the version")
         arm, beside = Path(temporary) / "arm", Path(temporary) / "export"
         store.fetch(known, found.champion(), arm)
-        chosen = weight if weight is not None else found.champion().weight
-        card = dataclasses.replace(read_card(arm), weight=chosen, guidance=found.champion().guidance)
+        use = (found.tried if version == tags.CHALLENGER else None) or Use.of(found.champion())
+        chosen = weight if weight is not None else use.weight
+        card = dataclasses.replace(read_card(arm), weight=chosen, guidance=use.guidance)
         _check_form(card, arm, form)
         if chosen == 0:
             raise ConfigError(f"{found.name} has weight 0, which is the base model", hint="give --weight")

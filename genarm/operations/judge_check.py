@@ -87,7 +87,13 @@ def _judges(config: DimensionConfig) -> list[tuple[str, JudgeConfig]]:
 
 def _readings(judge: Judge, pairs: HumanPairs) -> list[Reading]:
     return [
-        Reading(pair.prompt.id, said.left_first, said.right_first, len(pair.chosen) - len(pair.rejected))
+        Reading(
+            pair.prompt.id,
+            said.preference,
+            said.consistent,
+            said.firsts,
+            len(pair.chosen) - len(pair.rejected),
+        )
         for pair, said in zip(pairs.pairs, in_both_orders(judge, pairs.pairs), strict=True)
     ]
 

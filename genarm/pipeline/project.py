@@ -57,8 +57,20 @@ class Project:
         return read_json(self.layout.champions, dict[str, Champion | None])
 
     def tuned(self, dimension: str) -> Tuned:
-        """How strongly the trained ARM is to guide. Raises DataError where the stage `tune` did not run."""
-        return read_json(self.layout.tuned(dimension), Tuned)
+        """How strongly the trained ARM is to guide.
+
+        Raises DataError where the stage `tune` did not run, or ran for another ARM.
+        """
+        file = self.layout.tuned(dimension)
+        tuned = read_json(file, Tuned)
+        trained = tuned.adapter_sha256 and adapter_hash(self.layout.arm(dimension))
+        if tuned.adapter_sha256 != trained:
+            raise DataError(
+                f"{file} holds the weight of the ARM {str(tuned.adapter_sha256)[:12]}, and the one in "
+                f"{self.layout.arm(dimension)} is {str(trained)[:12]}",
+                hint=f"find that of this one: genarm tune {dimension}",
+            )
+        return tuned
 
     def judge_checks(self) -> dict[str, list[JudgeCheck] | None]:
         """How far each dimension's judges agree with people; without the file nothing is known."""

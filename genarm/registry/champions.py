@@ -3,16 +3,17 @@
 import os
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from genarm.errors import AdapterError, DataError
-from genarm.models.arm import read_card
+from genarm.models.arm import CARD, read_card
 from genarm.registry import tags
 from genarm.registry.model_files import download
 from genarm.registry.store import Store, translates_errors
-from genarm.registry.versions import get, versions
+from genarm.registry.versions import Use, get, versions
 from genarm.system.files import read_json, write_json
-from genarm.types import Champion
+from genarm.types import ArmCard, Champion
 
 
 @translates_errors
@@ -52,10 +53,12 @@ def drift(store: Store, path: Path, dimensions: Sequence[str]) -> list[str]:
 def fetch(store: Store, dimension: str, champion: Champion, into: Path) -> Path:
     """The ARM's folder of a version, checked against its hash; a folder that is right already is kept.
 
+    Its card has the weight and guidance of `champion`, whatever those were when the folder was fetched.
     Raises RegistryError where the store does not hold the version, AdapterError where it holds other bytes.
     """
     try:
-        if read_card(into).adapter_sha256 == champion.adapter_sha256:
+        if (card := read_card(into)).adapter_sha256 == champion.adapter_sha256:
+            _write_use(into, card, champion)
             return into
     except AdapterError:
         pass  # absent or altered: it is fetched again
@@ -63,13 +66,14 @@ def fetch(store: Store, dimension: str, champion: Champion, into: Path) -> Path:
     beside = into.with_name(f".{into.name}.{os.getpid()}")
     try:
         download(store, version, beside)
-        stored = read_card(beside, by_content=True).adapter_sha256
-        if stored != champion.adapter_sha256:
+        card = read_card(beside, by_content=True)
+        if card.adapter_sha256 != champion.adapter_sha256:
             raise AdapterError(
-                f"{version.name} in {store.address} holds adapter {stored[:12]}, "
+                f"{version.name} in {store.address} holds adapter {card.adapter_sha256[:12]}, "
                 f"champions.json says {champion.adapter_sha256[:12]}",
                 hint="take this store's champions: genarm registry reconcile",
             )
+        _write_use(beside, card, champion)
         shutil.rmtree(into, ignore_errors=True)
         beside.rename(into)
     finally:
@@ -80,6 +84,11 @@ def fetch(store: Store, dimension: str, champion: Champion, into: Path) -> Path:
 def describe(champion: Champion | None, none: str) -> str:
     """How messages name a champion; `none` is what they say where there is none."""
     return f"version {champion.version} ({champion.adapter_sha256[:12]})" if champion else none
+
+
+def _write_use(folder: Path, card: ArmCard, champion: Champion) -> None:
+    if Use.of(card) != Use.of(champion):
+        write_json(folder / CARD, replace(card, weight=champion.weight, guidance=champion.guidance))
 
 
 def _read(path: Path) -> dict[str, Champion | None] | None:

@@ -86,6 +86,8 @@ def log_decision(
         tags.USER: user_name(),
         tags.REPORT_SHA256: report_sha256,
         tags.FORCED: force,
+        tags.WEIGHT: "" if decision.weight is None else repr(decision.weight),
+        tags.GUIDANCE: decision.guidance or "",
         **{tags.tag(name): value for name, value in (lineage or {}).items()},
     }
     title = f"{decision.dimension}: {decision.outcome}"

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from genarm.registry import tags
 from genarm.registry.lease import busy
 from genarm.registry.model_files import has_files, stored_card
+from genarm.registry.serving import write_use
 from genarm.registry.standing import DONE, PENDING, ROLLED_BACK
 from genarm.registry.store import Store, translates_errors
-from genarm.registry.versions import SHA256, Version, delete_tag, point, run_of, set_tag, versions
+from genarm.registry.versions import SHA256, Use, Version, delete_tag, point, run_of, set_tag, versions
 
 ALIASES = (tags.CHAMPION, tags.PREVIOUS, tags.CHALLENGER)
 STATES = (PENDING, DONE, "failed: ", "reverted: ", ROLLED_BACK)  # what PROMOTION may begin with
@@ -77,8 +78,7 @@ def _unfinished(store: Store, dimension: str) -> Iterator[Fault]:
 def _identity(store: Store, version: Version, stored: list[Version]) -> Iterator[Fault]:
     """The tags that say what a version is, against the card in its files."""
     in_use = any(alias in ALIASES for alias in version.aliases)
-    told = version.weight is not None and version.guidance is not None
-    usable = bool(SHA256.fullmatch(version.sha256)) and told
+    usable = bool(SHA256.fullmatch(version.sha256)) and bool(version.tried and version.served)
     if usable and not in_use:  # to compare all versions would take a download each
         return
     card = stored_card(store, version)
@@ -86,25 +86,45 @@ def _identity(store: Store, version: Version, stored: list[Version]) -> Iterator
         if not usable and in_use:
             yield _foreign(version, stored)
         return
-    right = {tags.ADAPTER_SHA256: card.adapter_sha256}
-    if version.weight != card.weight:
-        right[tags.WEIGHT] = repr(card.weight)
-    if version.guidance != card.guidance:
-        right[tags.GUIDANCE] = card.guidance
+    right, say = {tags.ADAPTER_SHA256: card.adapter_sha256}, "its files say"
+    use = Use.of(card)
+    if version.notes_use:
+        if decided := _decided(store, version):
+            use, say = decided, "it was promoted with"
+        right |= use.promoted() if version.served != use else {}
+    # What was promoted may be on trial in another way, but not while it is the champion.
+    if not version.notes_use or tags.CHAMPION in version.aliases or version.tried is None:
+        right |= use.tried() if version.tried != use else {}
+    if tags.GUIDANCE not in version.tags and use.guidance == "sum":  # which earlier genarm did not say
+        right.pop(tags.GUIDANCE, None)
     for tag, value in right.items():
         held = version.tags.get(tag, "")
         if held != value:
             yield Fault(
-                f"{version.name} has {tag} = {held[:12]!r}, its files say {value[:12]!r}",
+                f"{version.name} has {tag} = {held[:12]!r}, {say} {value[:12]!r}",
                 RECONCILE,
                 _setting(version, tag, value),
             )
+    if Use.of(card) != use:
+        yield Fault(
+            f"the files of {version.name} say {Use.of(card)}, it was promoted with {use}",
+            RECONCILE,
+            _serving(version, use),
+        )
+
+
+def _decided(store: Store, version: Version) -> Use | None:
+    """What a version was promoted with, from the decision on it; None where that is not on record."""
+    if not version.tags.get(tags.PROMOTION, "").startswith((DONE, ROLLED_BACK)):
+        return None  # a promotion that was undone may have left its decision's run
+    run = run_of(store, version, tags.DECISION_RUN)
+    return Use.read(run.data.tags, tags.WEIGHT, tags.GUIDANCE) if run else None
 
 
 def _foreign(version: Version, stored: list[Version]) -> Fault:
     """A version that holds no ARM, under an alias that genarm reads."""
     before = next((v for v in stored if tags.PREVIOUS in v.aliases and v.number != version.number), None)
-    usable = before is not None and SHA256.fullmatch(before.sha256) and before.weight is not None
+    usable = before is not None and SHA256.fullmatch(before.sha256) and before.served is not None
     fallback = before.number if before and usable else 0
 
     def mend(store: Store) -> str:
@@ -177,6 +197,14 @@ def _setting(version: Version, tag: str, value: str) -> Callable[[Store], str]:
     def mend(store: Store) -> str:
         set_tag(store, version, tag, value)
         return f"it is {value[:12]!r} again"
+
+    return mend
+
+
+def _serving(version: Version, use: Use) -> Callable[[Store], str]:
+    def mend(store: Store) -> str:
+        write_use(store, version, use)
+        return "they say so again"
 
     return mend
 

@@ -32,7 +32,6 @@ def upload(
     to the logged model or, where somebody has deleted that, to where its `version` has them.
     """
     from mlflow.models import Model
-    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
     from genarm.registry.pyfunc_signature import EXAMPLE, signature
 
@@ -72,11 +71,28 @@ def upload(
                 "adapter_sha256": card.adapter_sha256,
             },
         )
-        if kept is None:
-            repository = get_artifact_repository(place, tracking_uri=store.uri)
-            repository.log_artifacts(str(model))  # type: ignore[no-untyped-call]
-        else:
-            store.client.log_model_artifacts(model_id, str(model))
+        _send(store, model, place, model_id if kept else "")
+
+
+def store_card(store: Store, version: Version, card: ArmCard) -> None:
+    """Replace the card among a version's files by one for the same adapter."""
+    with tempfile.TemporaryDirectory() as temporary:
+        file = Path(temporary) / ARM_PATH / CARD
+        file.parent.mkdir(parents=True)
+        write_json(file, card)
+        kept = logged_model(store, version.model_id)
+        _send(store, Path(temporary), location(store, version), version.model_id if kept else "")
+
+
+def _send(store: Store, folder: Path, place: str, model_id: str) -> None:
+    """Copy a folder to the files of a logged model, or to `place` where that is deleted."""
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    if model_id:
+        store.client.log_model_artifacts(model_id, str(folder))
+    else:
+        repository = get_artifact_repository(place, tracking_uri=store.uri)
+        repository.log_artifacts(str(folder))  # type: ignore[no-untyped-call]
 
 
 def logged_model(store: Store, model_id: str) -> "LoggedModel | None":

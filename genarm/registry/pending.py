@@ -3,8 +3,9 @@
 MLflow has no transactions. So each change first tags its version with all that is needed to repair it:
 
 promotion   PROMOTION_FROM, PROMOTION_PREVIOUS = the aliases as they were, PROMOTION_BLOCKED = the block that
-            it lifts, then PROMOTION = pending. Until PROMOTION = done it can be reverted. The decision
-            stands, so the next run promotes again, with its smoke test.
+            it lifts, PROMOTION_USE = weight and guidance that it was served at, then PROMOTION = pending.
+            Until PROMOTION = done it can be reverted. The decision stands, so the next run promotes again,
+            with its smoke test.
 rollback    ROLLBACK = target, reason and actor, as JSON. From then on it is always completed. Its run in
             `genarm/decisions` carries UNTOLD until whoever asked for it was told.
 
@@ -21,10 +22,11 @@ from genarm.errors import DataError, StaleDecision
 from genarm.registry import tags
 from genarm.registry.decision_log import log_rollback
 from genarm.registry.record import note_text
+from genarm.registry.serving import begin_use, note_use, serve_again, undo_use
 from genarm.registry.standing import PENDING, ROLLED_BACK
 from genarm.registry.store import Store
 from genarm.registry.version_page import refresh, refresh_pages
-from genarm.registry.versions import Version, aliases, delete_tag, get, point, set_tag, versions
+from genarm.registry.versions import Use, Version, aliases, delete_tag, get, point, set_tag, versions
 from genarm.system.files import read_value
 
 REASON_LENGTH = 500
@@ -57,8 +59,11 @@ class RollbackPlan:
             return None
 
 
-def begin_promotion(store: Store, version: Version) -> None:
-    """Note the aliases on the version that is about to become the champion, then move them to it."""
+def begin_promotion(store: Store, version: Version, use: Use) -> Version:
+    """Note the aliases on the version that is about to become the champion, then move them to it.
+
+    `use` is what it will be served at. Returns the version with the tags that say so.
+    """
     dimension, numbers = version.dimension, aliases(store, version.dimension)
     champion = numbers.get(tags.CHAMPION, 0)
     set_tag(store, version, tags.PROMOTION_FROM, str(champion))
@@ -66,14 +71,18 @@ def begin_promotion(store: Store, version: Version) -> None:
     block = version.tags.get(tags.BLOCKED, "")
     if block != version.tags.get(tags.PROMOTION_BLOCKED, ""):
         set_tag(store, version, tags.PROMOTION_BLOCKED, block)
+    set_tag(store, version, tags.PROMOTION_USE, note_use(version))
     set_tag(store, version, tags.PROMOTION, PENDING)
+    version = begin_use(store, version, use)
     if champion:
         point(store, dimension, tags.PREVIOUS, champion)
     point(store, dimension, tags.CHAMPION, version.number)
+    return version
 
 
 def revert_promotion(store: Store, dimension: str, number: int, state: str) -> None:
-    """Put the aliases back as they were before; a champion set by hand in the meantime is left alone.
+    """Put the aliases back as they were before, and what the version was served at; a champion set by hand in
+    the meantime is left alone.
 
     Where the note of what they were was lost, the champion before is the alias `previous`.
     """
@@ -87,6 +96,7 @@ def revert_promotion(store: Store, dimension: str, number: int, state: str) -> N
         point(store, dimension, tags.PREVIOUS, previous or 0)
     if (block := version.tags.get(tags.PROMOTION_BLOCKED)) and not version.tags.get(tags.BLOCKED):
         set_tag(store, version, tags.BLOCKED, block)
+    undo_use(store, version)
     state = state[:REASON_LENGTH]
     stored = versions(store, dimension)
     for other in stored:
@@ -109,6 +119,9 @@ def complete_rollback(store: Store, demoted: Version, plan: RollbackPlan) -> int
     dimension, reason, target = demoted.dimension, plan.reason, plan.to
     set_tag(store, demoted, tags.BLOCKED, reason)
     if aliases(store, dimension).get(tags.CHAMPION, 0) in (demoted.number, target):
+        for version in versions(store, dimension):
+            if version.number == target:
+                serve_again(store, version)
         target = point(store, dimension, tags.CHAMPION, target)
         point(store, dimension, tags.PREVIOUS, _champion_before(store, dimension, target))
         told = log_rollback(

@@ -2,7 +2,8 @@
 
 1. refuse where the decision is stale or not `promote`, or the version is unknown or blocked
 2. log the decision
-3. note the aliases on the version, mark it pending, move the aliases to it      (`pending.begin_promotion`)
+3. note the aliases on the version, mark it pending, let it be served at the weight and guidance that the
+   decision saw, move the aliases to it                                          (`pending.begin_promotion`)
 4. fetch it through the alias `champion` and smoke test it
 5. read the alias once more, note who promoted it, when and why, lift a block, mark it done
 
@@ -26,7 +27,7 @@ from genarm.registry.store import Store, translates_errors
 from genarm.registry.tags import model_name
 from genarm.registry.user import user_name
 from genarm.registry.version_page import refresh
-from genarm.registry.versions import Version, aliases, delete_tag, find, get, point, set_tag, versions
+from genarm.registry.versions import Use, Version, aliases, delete_tag, find, get, point, set_tag, versions
 from genarm.system.process import OnLine, ignore
 from genarm.types import Champion, Decision
 
@@ -70,7 +71,11 @@ def promote(
         for line in repair(held, dimension):
             say(line)
         champion = champions(held, [dimension])[dimension]
-        if champion and champion.adapter_sha256 == decision.challenger_sha256:
+        if (
+            champion
+            and champion.adapter_sha256 == decision.challenger_sha256
+            and (decision.weight is None or Use.of(champion) == _use(decision))
+        ):
             known = get(held, dimension, champion.version).tags
             say(
                 f"{dimension}: version {champion.version} was promoted before, by "
@@ -79,10 +84,11 @@ def promote(
             return champion.version
         version = _challenger(held, decision, force=bool(force))
         _check_measured_against(champion, decision)
+        use = _use(decision, version)
         run_id = log_decision(
             held, decision, actor=actor, report_sha256=report_sha256, force=force, metrics=metrics
         )
-        begin_promotion(held, version)
+        version = begin_promotion(held, version, use)
         _check_in_use(held, version, smoke_test)
         notes = {
             tags.PROMOTED_BY: actor,
@@ -90,6 +96,7 @@ def promote(
             tags.PROMOTED_AT: datetime.now(UTC).isoformat(timespec="seconds"),
             tags.REPORT_SHA256: report_sha256,
             tags.DECISION_RUN: run_id,
+            **use.tried(),
         }
         _finish(held, version, notes, run_id)
     return version.number
@@ -114,12 +121,28 @@ def _challenger(store: Store, decision: Decision, *, force: bool) -> Version:
     return version
 
 
+def _use(decision: Decision, version: Version | None = None) -> Use:
+    """What a decision is on: the weight and guidance that were measured.
+
+    Where the decision is of earlier genarm, which did not say it: those that the version is tried at.
+    """
+    if decision.weight is not None:
+        return Use(decision.weight, decision.guidance or "sum")
+    if version is None or version.tried is None:
+        number = version.number if version else ""
+        raise RegistryError(
+            f"the decision on {decision.dimension} names no weight, and neither does version {number}",
+            hint="decide again: genarm run",
+        )
+    return version.tried
+
+
 def _check_measured_against(champion: Champion | None, decision: Decision) -> None:
     """Refuse a decision that another promotion or rollback has overtaken."""
     if _identity(champion) != _identity(decision.champion):
         raise StaleDecision(
-            f"{decision.dimension}: decided against {describe(decision.champion, 'the base model')}, "
-            f"but the champion is {describe(champion, 'the base model')}",
+            f"{decision.dimension}: decided against {_described(decision.champion)}, "
+            f"but the champion is {_described(champion)}",
             hint="decide again: genarm run",
         )
 
@@ -148,7 +171,7 @@ def _check_in_use(store: Store, version: Version, smoke_test: SmokeTest) -> None
 
 def _finish(store: Store, version: Version, notes: dict[str, str], run_id: str) -> None:
     for tag, value in notes.items():
-        if value:
+        if value and version.tags.get(tag) != value:
             set_tag(store, version, tag, value)
     if tags.BLOCKED in version.tags:  # a person lifted it; the reason is in the decision's run
         delete_tag(store, version, tags.BLOCKED)
@@ -159,6 +182,7 @@ def _finish(store: Store, version: Version, notes: dict[str, str], run_id: str) 
             refresh(store, other, stored)
     _check_alias(store, version)
     set_tag(store, version, tags.PROMOTION, DONE)
+    delete_tag(store, version, tags.PROMOTION_USE)
     store.client.set_tag(run_id, tags.PROMOTED_VERSION, str(version.number))
     if tags.CHALLENGER in promoted.aliases:
         point(store, version.dimension, tags.CHALLENGER, 0)
@@ -189,20 +213,32 @@ def manual_decision(
 ) -> Decision:
     """A person's decision for a version against today's champion, to be promoted with `force=reason`.
 
-    `say` gets a sentence on what an earlier crash had left: today's champion is the one after its repair.
+    A version that is on trial is promoted as it is tried, any other as it was promoted before. `say` gets a
+    sentence on what an earlier crash had left: today's champion is the one after its repair.
     """
     if unfinished(store, dimension):
         with store.lock() as held:
             for line in repair(held, dimension):
                 say(line)
+    chosen = get(store, dimension, version)
+    as_champion = chosen.champion()
+    on_trial = chosen.tried if tags.CHALLENGER in chosen.aliases else None
+    use = on_trial or Use.of(as_champion)
     return Decision(
         dimension=dimension,
         outcome="promote",
         reasons=[f"chosen by hand: {reason}"],
-        challenger_sha256=get(store, dimension, version).champion().adapter_sha256,
+        challenger_sha256=as_champion.adapter_sha256,
         champion=champions(store, [dimension])[dimension],
+        weight=use.weight,
+        guidance=use.guidance,
     )
 
 
-def _identity(champion: Champion | None) -> tuple[int, str] | None:
-    return (champion.version, champion.adapter_sha256) if champion else None
+def _identity(champion: Champion | None) -> tuple[int, str, Use] | None:
+    return (champion.version, champion.adapter_sha256, Use.of(champion)) if champion else None
+
+
+def _described(champion: Champion | None) -> str:
+    said = describe(champion, "the base model")
+    return f"{said} at {Use.of(champion)}" if champion else said

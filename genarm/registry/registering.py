@@ -25,6 +25,7 @@ from genarm.registry import tags
 from genarm.registry.model_files import has_files, logged_model, upload
 from genarm.registry.pages import model_page, training_page
 from genarm.registry.record import metrics_text
+from genarm.registry.serving import as_served, is_settled
 from genarm.registry.store import Store, translates_errors
 from genarm.registry.tags import model_name
 from genarm.registry.trial import is_used_otherwise, put_on_trial, use_tags
@@ -55,9 +56,10 @@ def register(
     """The version number of an ARM; the version is created when its adapter hash is new.
 
     `weight` is the decoding weight it is judged at, and `guidance` what that weight multiplies; the card's
-    where they are None. `curves` are rows with a
-    `step`. `lineage` maps names (`dvc stage`, `git dirty`, `flow run`, ...) to values, which become tags
-    beside those of the card. Raises AdapterError where the folder is altered or of another dimension.
+    where they are None. A version that was promoted before is put on trial with them, and served as it was
+    promoted until another promotion. `curves` are rows with a `step`. `lineage` maps names (`dvc stage`,
+    `git dirty`, `flow run`, ...) to values, which become tags beside those of the card. Raises AdapterError
+    where the folder is altered or of another dimension.
     """
     card = read_card(arm_folder)
     if card.dimension != dimension:
@@ -75,7 +77,10 @@ def register(
             _create(held, card, arm_folder, metrics, curves, _lineage(card, lineage or {}))
             version = find(held, dimension, card.adapter_sha256)
             assert version is not None, "the version that was just created is not found"
-        elif not has_files(held, version) or is_used_otherwise(held, version, card):
+        elif not has_files(held, version):
+            whole = as_served(version, card) if is_settled(version) else card
+            upload(held, whole, arm_folder, version.model_id, version.run_id, version)
+        elif is_used_otherwise(held, version, card) and not is_settled(version):
             upload(held, card, arm_folder, version.model_id, version.run_id, version)
         else:
             known = held.experiment(tags.TRAIN_EXPERIMENT)

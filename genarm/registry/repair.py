@@ -74,9 +74,11 @@ def _repair_aliases(store: Store, dimension: str) -> list[str]:
 
 
 def _complete_trail(store: Store, stored: list[Version]) -> None:
-    """Let the decision's run name the version that it promoted: the last step of a promotion."""
+    """Let the decision's run name the version that it promoted: the last steps of a promotion."""
     for version in stored:
         if tags.CHAMPION in version.aliases and version.tags.get(tags.PROMOTION) == DONE:
+            if tags.PROMOTION_USE in version.tags:  # how it was served before is of no use any more
+                delete_tag(store, version, tags.PROMOTION_USE)
             run = run_of(store, version, tags.DECISION_RUN)
             if run and tags.PROMOTED_VERSION not in run.data.tags:
                 store.client.set_tag(run.info.run_id, tags.PROMOTED_VERSION, str(version.number))

@@ -73,6 +73,8 @@ QUANTISE = "genarm.quantise"
 BETA = "genarm.beta"
 WEIGHT = "genarm.weight"  # the decoding weight it is tried at
 GUIDANCE = "genarm.guidance"  # what that weight is tuned for: sum or contrast; without it, sum
+PROMOTED_WEIGHT = "genarm.promoted_weight"  # what it is served at; without it, the weight it is tried at
+PROMOTED_GUIDANCE = "genarm.promoted_guidance"  # what that weight is tuned for
 
 # What a trained judge is
 JUDGE_SHA256 = "genarm.judge_sha256"  # identifies its version
@@ -90,6 +92,7 @@ DVC_STAGE = "genarm.dvc_stage"
 PROMOTION = "genarm.promotion"  # pending, done, `failed: ...`, `reverted: ...` or `rolled back: ...`
 PROMOTION_FROM = "genarm.promotion_from"  # the champion before the promotion, 0 for none
 PROMOTION_PREVIOUS = "genarm.promotion_previous"  # the previous champion before the promotion, 0 for none
+PROMOTION_USE = "genarm.promotion_use"  # JSON of what it was served at before the promotion, null for nothing
 PROMOTED_BY = "genarm.promoted_by"
 PROMOTED_AT = "genarm.promoted_at"
 DECISION_RUN = "genarm.decision_run"

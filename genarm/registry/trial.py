@@ -1,15 +1,19 @@
-"""How a version is tried: the alias `challenger`, and the tags that say its weight and guidance."""
+"""How a version is tried: the alias `challenger`, and the tags that say its weight and guidance.
+
+How a version that was promoted is served is another matter, which a trial leaves alone: `serving`.
+"""
 
 from genarm.registry import tags
+from genarm.registry.serving import is_settled, settle
 from genarm.registry.store import Store
 from genarm.registry.version_page import refresh_pages
-from genarm.registry.versions import Version, aliases, point, set_tag
+from genarm.registry.versions import Use, Version, aliases, point, set_tag
 from genarm.types import ArmCard
 
 
 def use_tags(card: ArmCard) -> dict[str, str]:
     """The tags that say how an ARM is used."""
-    return {tags.WEIGHT: repr(card.weight), tags.GUIDANCE: card.guidance}
+    return Use.of(card).tried()
 
 
 def _new_use(version: Version, card: ArmCard) -> dict[str, str]:
@@ -32,6 +36,8 @@ def put_on_trial(store: Store, version: Version, card: ArmCard) -> None:
             point(store, version.dimension, tags.CHALLENGER, 0)
         return
     if changed := _new_use(version, card):
+        if is_settled(version):
+            settle(store, version)
         for tag, value in changed.items():
             set_tag(store, version, tag, value)
         refresh_pages(store, version.dimension, (version.number,))

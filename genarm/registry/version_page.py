@@ -19,6 +19,7 @@ from genarm.types import Estimate
 NO_LINEAGE = {
     *(tags.METRICS, tags.DECISION, tags.ROLLED_BACK, tags.ROLLBACK, tags.BLOCKED, tags.MODEL_ID),
     *(tags.PROMOTION, tags.PROMOTION_FROM, tags.PROMOTION_PREVIOUS, tags.PROMOTION_BLOCKED),
+    tags.PROMOTION_USE,
     *(tags.PROMOTED_AT, tags.PROMOTED_BY, tags.PROMOTED_USER, tags.DECISION_RUN, tags.REPORT_SHA256),
 }
 
@@ -37,6 +38,8 @@ def version_page(version: Version, others: Sequence[Version] = ()) -> str:
         known=known,
         tags=tags,
         standing=standing(version, others).sentence,
+        served=version.served,
+        tried=version.tried,
         decided=decided,
         against=_against(version, decided),
         decided_by=decided and who(decided.by, decided.user),

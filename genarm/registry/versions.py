@@ -8,19 +8,54 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, Self, get_args
 
 from genarm.errors import RegistryError
 from genarm.registry import tags
 from genarm.registry.mlflow_errors import ABSENT, INVALID, passing_over
 from genarm.registry.store import Store
 from genarm.registry.tags import model_name
-from genarm.types import Champion, Guidance
+from genarm.types import ArmCard, Champion, Guidance
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
 SHA256 = re.compile("[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """How an ARM guides: by which weight, and what that weight multiplies."""
+
+    weight: float
+    guidance: Guidance
+
+    @classmethod
+    def of(cls, source: ArmCard | Champion) -> Self:
+        """That of a card or of a champion."""
+        return cls(source.weight, source.guidance)
+
+    @classmethod
+    def read(cls, known: Mapping[str, str], weight: str, guidance: str, default: str = "") -> Self | None:
+        """That of two tags; None where they say none, `default` being the guidance of those without one."""
+        try:
+            number = float(known.get(weight, ""))
+        except ValueError:
+            return None
+        said = known.get(guidance, default)
+        by = next((name for name in get_args(Guidance) if name == said), None)
+        return cls(number, by) if by and math.isfinite(number) and number >= 0 else None
+
+    def tried(self) -> dict[str, str]:
+        """The tags of a version that is tried so."""
+        return {tags.WEIGHT: repr(self.weight), tags.GUIDANCE: self.guidance}
+
+    def promoted(self) -> dict[str, str]:
+        """The tags of a version that was promoted so."""
+        return {tags.PROMOTED_WEIGHT: repr(self.weight), tags.PROMOTED_GUIDANCE: self.guidance}
+
+    def __str__(self) -> str:
+        return f"weight {self.weight:g} by {self.guidance}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,29 +87,36 @@ class Version:
         return int(text) if text.isascii() and text.isdigit() else None
 
     @property
-    def weight(self) -> float | None:
-        """The decoding weight it is tried at or in use with; None where its tag is missing or no weight."""
-        try:
-            weight = float(self.tags.get(tags.WEIGHT, ""))
-        except ValueError:
-            return None
-        return weight if math.isfinite(weight) and weight >= 0 else None
+    def tried(self) -> Use | None:
+        """How it is tried, by `sum` where no tag says it; None where its tags do not tell."""
+        return Use.read(self.tags, tags.WEIGHT, tags.GUIDANCE, "sum")
 
     @property
-    def guidance(self) -> Guidance | None:
-        """What that weight was tuned for, `sum` where no tag says it; None where the tag is neither."""
-        said = self.tags.get(tags.GUIDANCE, "sum")
-        return next((known for known in get_args(Guidance) if known == said), None)
+    def notes_use(self) -> bool:
+        """Whether a tag says how it was promoted; in registries of earlier versions none does."""
+        return tags.PROMOTED_WEIGHT in self.tags or tags.PROMOTED_GUIDANCE in self.tags
+
+    @property
+    def served(self) -> Use | None:
+        """How it is served: as it was promoted, or as it is tried while it never was.
+
+        None where its tags do not tell.
+        """
+        if self.notes_use:
+            return Use.read(self.tags, tags.PROMOTED_WEIGHT, tags.PROMOTED_GUIDANCE)
+        return self.tried
 
     def champion(self) -> Champion:
         """The version as an entry of `champions.json`. Raises RegistryError where its tags do not say it."""
         if not SHA256.fullmatch(self.sha256):
             raise self._unusable(tags.ADAPTER_SHA256)
-        if self.weight is None:
-            raise self._unusable(tags.WEIGHT)
-        if self.guidance is None:
-            raise self._unusable(tags.GUIDANCE)
-        return Champion(self.number, self.model_id, self.sha256, self.weight, self.guidance)
+        if self.served is None:
+            weight, guidance = tags.WEIGHT, tags.GUIDANCE
+            if self.notes_use:
+                weight, guidance = tags.PROMOTED_WEIGHT, tags.PROMOTED_GUIDANCE
+            bad_weight = Use.read({**self.tags, guidance: "sum"}, weight, guidance) is None
+            raise self._unusable(weight if bad_weight else guidance)
+        return Champion(self.number, self.model_id, self.sha256, self.served.weight, self.served.guidance)
 
     def _unusable(self, tag: str) -> RegistryError:
         value = self.tags.get(tag)

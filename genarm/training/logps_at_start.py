@@ -1,13 +1,19 @@
-"""What the model that training starts from gives each response: the constants that DPO's loss subtracts.
+"""What the start, the model below an ARM, gives each response: the constants that DPO's loss subtracts.
+
+With a warm start, too, the start is that model and not the ARM that training goes on from: contrast serves
+w (log p_arm - log p_start) of the whole ARM, and what is fitted and measured has to be what is served.
 
 They are computed once before the first step, with the very model that trains: its adapter still adds nothing
-or, with a warm start, is that of the version in use. So no second model is loaded. They are cached beside the
-token ids, under a hash of all that decides them, and another seed, rate or number of layers uses them again.
+or, with a warm start, is off meanwhile. So no second model is loaded, but for a warm start with all weights.
+They are cached beside the token ids, under a hash of all that decides them, and another seed, rate or number
+of layers uses them again.
 """
 
 import hashlib
 import json
 import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -18,14 +24,15 @@ from torch import Tensor
 
 from genarm.config import TrainConfig
 from genarm.errors import DataError
-from genarm.models import cache_folder
+from genarm.models import ModelSource, cache_folder, load_model
 from genarm.models.finite import not_numbers
 from genarm.system.files import read_json, write_json
 from genarm.system.progress import ProgressDisplay, Step
 from genarm.training.checkpoints import disk_errors_named
 from genarm.training.collate import PairBatch
 from genarm.training.forward_passes import ForwardPasses
-from genarm.training.logps import BatchFunction, causal_lm, pair_logps
+from genarm.training.full import make_all_trainable
+from genarm.training.logps import BatchFunction, causal_lm, pair_logps, prepare
 from genarm.training.process_group import all_reduce_sum, broadcast_from_main, is_main_process
 from genarm.training.token_cache import TokenPairs
 
@@ -36,10 +43,20 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """log p_start of chosen and rejected of the pairs of both splits, [n, 2] each."""
+    """log p_start of chosen and rejected of the pairs of both splits, [n, 2] each.
 
-    train: Tensor
+    `train` is there where the objective subtracts it. `implicit` says that the ARM may differ from its start
+    before the first step, so that the implicit reward is measured from these numbers.
+    """
+
+    train: Tensor | None
     held_out: Tensor
+    implicit: bool = False
+
+    @property
+    def margins(self) -> Tensor:
+        """log p_start(chosen) - log p_start(rejected) of the validation pairs [n], in float64."""
+        return self.held_out[:, 0].double() - self.held_out[:, 1].double()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,20 +75,44 @@ def start_of(
     title: str,
     weights: str,
     dtype: str,
+    below: ModelSource | None = None,
 ) -> Start | None:
-    """What the objective subtracts from the log-probabilities of a model about to train; None for the ARM's.
+    """What the objective subtracts, and the implicit reward is measured from, of a model about to train.
 
-    `weights` is the hash of the model that trains and of the adapter that it starts from, if there is one.
+    None where neither is needed: the ARM's own objective, whose first evaluation is of the start itself.
+    `weights` is the hash of the model below the ARM, `below` that model where the ARM has learned already.
     """
-    if config.objective == "arm":
+    if config.objective == "arm" and below is None:
         return None
     settings = {"dtype": dtype, "method": config.method, "quantise": config.quantise, "packed": packed}
     settings["device"] = causal_lm(model).device.type
-    sides = (
-        logps_at_start(model, pairs, packed=packed, title=title, cached=cache_file(weights, settings, pairs))
-        for pairs in (train, held_out)
-    )
-    return Start(*sides)
+    splits = [held_out] if config.objective == "arm" else [train, held_out]
+    with _start(model, below, dtype, splits) as start:
+        *of_train, of_held_out = (
+            logps_at_start(
+                start,
+                pairs,
+                packed=packed,
+                title=title,
+                cached=cache_file(weights, settings, pairs),
+            )
+            for pairs in splits
+        )
+    return Start(of_train[0] if of_train else None, of_held_out, implicit=below is not None)
+
+
+@contextmanager
+def _start(model: Any, below: ModelSource | None, dtype: str, splits: Sequence[TokenPairs]) -> Iterator[Any]:
+    """The model below an ARM: the ARM itself before its first step, with its adapter off, or loaded anew."""
+    if below is None:
+        yield model
+    elif hasattr(model, "disable_adapter"):
+        with model.disable_adapter():
+            yield model
+    else:
+        bare = make_all_trainable(load_model(below, "float32"), dtype)
+        prepare(bare, splits[0])
+        yield bare
 
 
 def cache_file(weights: str, settings: Any, pairs: TokenPairs) -> Path:
@@ -86,7 +127,7 @@ def logps_at_start(
 ) -> Tensor:
     """log p_start of chosen and rejected of each pair -> [n, 2] float32, in all processes.
 
-    `model` is as it was before its first step. The numbers are read from the file `cached` where it holds
+    `model` is the start. The numbers are read from the file `cached` where it holds
     them and written to it otherwise. Raises ModelError where one of them is no number.
     """
     found = _read(cached, len(pairs)) if cached and is_main_process() else None

@@ -3,8 +3,8 @@
 A margin is r(x, chosen) - r(x, rejected) in nats, of one of two rewards:
 
 summed    r = log p_arm(y | x), what training without a reference fits and what decoding adds up
-implicit  r = log p_arm(y | x) - log p_start(y | x), what training taught; the start is the model that
-          training started from
+implicit  r = log p_arm(y | x) - log p_start(y | x), what training taught; the start is the model below the
+          ARM, also where training went on from another ARM
 """
 
 import numpy as np
@@ -67,8 +67,8 @@ def implicit_measures(
 ) -> dict[str, float]:
     """Accuracy, mean in nats, calibration and accuracy by length of the implicit reward.
 
-    `margins` [p] are the summed ones of each pair now, `start` [p] those of the model that training started
-    from: r(chosen) - r(rejected) is their difference. An accuracy of 0.5 says that training taught nothing of
+    `margins` [p] are the summed ones of each pair now, `start` [p] those of the model below the ARM:
+    r(chosen) - r(rejected) is their difference. An accuracy of 0.5 says that training taught nothing of
     these pairs.
     """
     gained = margins - start

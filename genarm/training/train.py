@@ -114,7 +114,9 @@ def train_arm(
 
     # Checkpoints, used only if everything that decides the result is the same.
     settings = {"dtype": dtype, **config.model_dump(mode="json", exclude=EXECUTION)}
-    weights = arm_model.weights_sha256 if start is None else adapter_hash(start)
+    weights = arm_model.weights_sha256
+    if start is not None:
+        weights += f" {adapter_hash(start)}"
     inputs = {"weights": weights, "settings": settings}
     inputs |= {"pairs": data.fingerprint, "held_out": held_out.fingerprint}
     key = training_key(weights, settings, data.fingerprint, held_out.fingerprint)
@@ -124,9 +126,13 @@ def train_arm(
     packed = prepare(model, data)
     adapted = make_trainable(model, arm_model, config, start)
     title = f"train {dimension}"
-    origin = arm_model.weights_sha256 if start is None else f"{arm_model.weights_sha256} {weights}"
     before = start_of(
-        adapted, data, held_out, config, packed=packed, title=title, weights=origin, dtype=dtype
+        *(adapted, data, held_out, config),
+        packed=packed,
+        title=title,
+        weights=arm_model.weights_sha256,
+        dtype=dtype,
+        below=None if start is None else arm_model,
     )
     trainer = ArmTrainer(
         *(adapted, config, data, held_out, folder),

@@ -42,13 +42,7 @@ from genarm.training.logps_at_start import Start
 from genarm.training.loss import Objective
 from genarm.training.margins_at_start import MarginsAtStart
 from genarm.training.packing import PackedSteps
-from genarm.training.process_group import (
-    barrier,
-    broadcast_from_main,
-    is_main_process,
-    rank,
-    world_size,
-)
+from genarm.training.process_group import barrier, broadcast_from_main, is_main_process, rank, world_size
 from genarm.training.token_cache import TokenPairs
 from genarm.training.transformers_hooks import (
     disable_data_parallel,
@@ -65,7 +59,7 @@ SCHEDULES = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_
 class ArmTrainer(DistributedTrainer):
     """transformers.Trainer for an ARM: packed steps, the preference loss, evaluation on held-out pairs.
 
-    `start` is what DPO's loss subtracts, there with `objective: dpo` alone. `steps` are drawn unless given.
+    `start` is what DPO's loss subtracts, or a warm start is measured from. `steps` are drawn unless given.
     """
 
     def __init__(
@@ -82,8 +76,9 @@ class ArmTrainer(DistributedTrainer):
         start: Start | None = None,
         steps: PackedSteps | None = None,
     ) -> None:
-        if (start is None) != (config.objective == "arm"):
-            raise ValueError(f"objective {config.objective!r} with{'out' if start is None else ''} a start")
+        subtracted = start.train if start else None
+        if (subtracted is None) != (config.objective == "arm"):
+            raise ValueError(f"objective {config.objective!r}, and the start's numbers: {subtracted}")
         steps = steps or PackedSteps(
             data.row_tokens,
             epochs=config.epochs,
@@ -94,7 +89,7 @@ class ArmTrainer(DistributedTrainer):
         )
         arguments = training_arguments(config, folder, next(model.parameters()).device)
         disable_data_parallel(arguments)
-        super().__init__(model, arguments, steps, data, packed, start.train if start else None)
+        super().__init__(model, arguments, steps, data, packed, subtracted)
         if config.gradient_checkpointing:
             enable_gradient_checkpointing(causal_lm(model))
         self.config, self.held_out, self.folder = config, held_out, folder
@@ -107,9 +102,9 @@ class ArmTrainer(DistributedTrainer):
             objective=self.objective,
             packed=packed,
             sharded=self.is_fsdp_enabled,
-            start=start.held_out if start else None,
+            start=start.held_out if start and subtracted is not None else None,
         )
-        self.margins_at_start = MarginsAtStart(folder, beta=config.beta, parts=self.validation.strata)
+        self.margins_at_start = MarginsAtStart(folder, config.beta, self.validation.strata, start)
         stopping = config.early_stopping
         self.early_stopping = (
             EarlyStopping(stopping.patience, METRICS[stopping.metric]) if stopping else EarlyStopping(None)

@@ -4,10 +4,16 @@ import numpy as np
 import pytest
 
 from genarm.evaluation.agreement import Reading, agreement, by_prompt
+from genarm.judges.statistics import Games
 
 
 def readings(*said: tuple[float | None, float | None, int]) -> list[Reading]:
-    return [Reading(f"p{i}", *one) for i, one in enumerate(said)]
+    """Pairs of a prompt each: what was said where people's choice was shown first, and second; `longer`."""
+    games = [(Games(first, second), longer) for first, second, longer in said]
+    return [
+        Reading(f"p{i}", game.preference, game.consistent, game.firsts, longer)
+        for i, (game, longer) in enumerate(games)
+    ]
 
 
 def test_every_number_by_hand():
@@ -24,7 +30,7 @@ def test_every_number_by_hand():
 
 def test_a_judge_that_goes_by_position_or_always_ties_agrees_with_nobody():
     for said in ((1, -1), (0, 0)):
-        found = agreement("f", "h", [Reading(f"p{i}", *said, 1) for i in range(400)])
+        found = agreement("f", "h", readings(*[(*said, 1)] * 400))
         assert found.accuracy.value == 0.5 and found.accuracy.interval[0] < 0.5 < found.accuracy.interval[1]
         assert (found.consistency, found.first) == ((0, 1) if said[0] else (1, 0.5))
 

@@ -46,7 +46,7 @@ def test_a_stage_that_never_ran_says_so_instead_of_listing_all_it_reads():
 
 def test_of_several_causes_the_nearest_is_told():
     """What the stage before wrote changes because it runs; the code and parameters of a stage are its own."""
-    code = {f"genarm/{name}": "modified" for name in ("config", "data", "models", "system", "types.py")}
+    code = {f"genarm/{name}": "modified" for name in ("config", "data", "models", "system", "types")}
     planned = planned_stages(
         {
             "pairs": [{"changed deps": code}],

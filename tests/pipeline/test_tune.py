@@ -2,6 +2,9 @@
 
 import json
 import random
+import shutil
+import subprocess
+import sys
 from itertools import groupby
 
 import pytest
@@ -18,6 +21,7 @@ from genarm.evaluation.respond import respond
 from genarm.evaluation.sweep import Setting, sweep
 from genarm.judges import LoadedJudge, ScoreJudge
 from genarm.models import resolve
+from genarm.models.arm import adapter_hash
 from genarm.pipeline.project import Project
 from genarm.pipeline.stages.tune import tune
 from genarm.pipeline.validation import validation_prompts
@@ -94,7 +98,7 @@ def test_a_judge_is_done_before_the_next_one_begins_and_scores_nothing_twice(pro
 
         return LoadedJudge(ScoreJudge(lambda prompt, text: 0.0, 0.0, score_all), config)
 
-    monkeypatch.setattr("genarm.pipeline.stages.tune.load_with_origin", judge_of)
+    monkeypatch.setattr("genarm.judges.load_with_origin", judge_of)
     tune(project, "kind")
     assert [name for name, _ in groupby(turns)] == ["length", "brief"] and len(turns) == 6
     assert len(asked) == len(set(asked))
@@ -119,7 +123,40 @@ def test_a_number_in_the_parameters_is_the_weight_and_nothing_is_answered(projec
     write_json(project.layout.params, params)
     tuned = tune(Project(project.root), "kind")
     assert (tuned.weight, tuned.source, list(tuned.curve)) == (0.7, "params.yaml", [])
+    assert tuned.adapter_sha256 == adapter_hash(project.layout.arm("kind"))
     assert project.layout.tuned_curve("kind").read_text().startswith("weight,kl,") and tuned.within_limits
+
+
+def test_a_number_asks_for_no_judge(project):
+    """Not even for one that could be loaded: in a process of its own, since this one has loaded judges."""
+    params = json.loads(project.layout.params.read_text())
+    params["dimensions"] = {"kind": dimension(weight=0.7) | {"judge": "nowhere:Nobody"}}
+    write_json(project.layout.params, params)
+    program = "import sys; from genarm.cli.tuning import tune; tune('kind'); " + (
+        "print([m for m in sys.modules if m.startswith('genarm.judges')])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=project.root, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.splitlines()[-1:] == ["[]"], done.stderr
+
+
+def test_a_weight_of_another_arm_is_refused_with_the_way_out(toy, project):
+    """The ARM was trained again and not tuned; a file of earlier genarm does not say whose it is."""
+    params = json.loads(project.layout.params.read_text()) | {"dimensions": {"kind": dimension(weight=0.7)}}
+    write_json(project.layout.params, params)
+    before = tune(project := Project(project.root), "kind").adapter_sha256
+    shutil.rmtree(project.layout.arm("kind"))
+    make_arm(project.layout.arm("kind"), resolve(str(toy.folder)), toy.model, seed=1)
+    now = adapter_hash(project.layout.arm("kind"))
+    told = f"tuned.json holds the weight of the ARM {before[:12]}, .* is {now[:12]}; hint: .*genarm tune kind"
+    with pytest.raises(DataError, match=told):
+        project.tuned("kind")
+    fields = json.loads(project.layout.tuned("kind").read_text())
+    del fields["adapter_sha256"]
+    write_json(project.layout.tuned("kind"), fields)
+    assert project.tuned("kind").weight == 0.7
+    assert tune(project, "kind").adapter_sha256 == now and project.tuned("kind").adapter_sha256 == now
 
 
 def test_a_held_out_judge_that_is_the_judge_is_refused_before_anything_is_answered(project, monkeypatch):

@@ -70,6 +70,8 @@ EDITS: dict[str, tuple[Edit, str]] = {
     "guidance is none": (tagged(2, tags.GUIDANCE, "both"), "'both', its files say 'sum'"),
     "guidance is the other": (tagged(2, tags.GUIDANCE, "contrast"), "'contrast', its files say 'sum'"),
     "weight is not finite": (tagged(2, tags.WEIGHT, "inf"), "'inf', its files say '1.5'"),
+    "promoted weight edited": (tagged(2, tags.PROMOTED_WEIGHT, "2.5"), "'2.5', its files say '1.5'"),
+    "promoted guidance deleted": (tagged(2, tags.PROMOTED_GUIDANCE, None), "'', its files say 'sum'"),
     "weight edited": (tagged(2, tags.WEIGHT, "2.5"), "'2.5', its files say '1.5'"),
     "from is no number": (tagged(2, tags.PROMOTION_FROM, "one"), "'one', which is no version; it is '1'"),
     "previous is no number": (tagged(2, tags.PROMOTION_PREVIOUS, "-1"), "which is no version"),
@@ -103,7 +105,11 @@ def test_a_champion_with_unreadable_tags_is_told_and_mended(
     store: Registry, champions_so_far: BringChampions
 ) -> None:
     champions_so_far(1)
-    for tag, value in ((tags.WEIGHT, "much"), (tags.ADAPTER_SHA256, "x")):
+    for tag, value in (
+        (tags.PROMOTED_WEIGHT, "much"),
+        (tags.PROMOTED_GUIDANCE, "both"),
+        (tags.ADAPTER_SHA256, "x"),
+    ):
         tagged(1, tag, value)(store)
         with pytest.raises(RegistryError, match=rf"has {tag} = '{value}'.*hint: genarm registry reconcile"):
             store.champions([DIMENSION])

@@ -5,11 +5,15 @@ import math
 import pytest
 import torch
 from torch.testing import assert_close
-from toy_training import CONFIG, OFTEN, Killed, at_pass, changed, die, preferences, run
+from toy_training import OFTEN, Killed, at_pass, changed, die, preferences, run, slow_logps
+from toys import toy_model
 
-from genarm.models import cache_folder
+from genarm.models import cache_folder, load_model, resolve
 from genarm.training import logps_at_start
+from genarm.training.evaluate import evaluate_arm
+from genarm.training.lora import load_adapter
 from genarm.training.loss import Objective
+from genarm.training.tokens import encode
 from genarm.types import Champion
 
 pytestmark = pytest.mark.usefixtures("own_cache")
@@ -75,26 +79,39 @@ def test_padded_rows_learn_what_packed_ones_do(toy, tmp_path, monkeypatch):
             assert b[name] == pytest.approx(a[name], abs=1e-3)
 
 
-def test_a_warm_start_counts_from_the_champion(toy, tmp_path):
-    """The champion's own margins are no part of the loss, though they are far from the base's."""
-    champion = run(toy, tmp_path / "champion", CONFIG)
-    assert abs(champion.metrics["validation/margin"]) > 3
-    version = Champion(3, "m-3", champion.card.adapter_sha256, 1.0)
-    few = preferences(4, seed=9)
-    config = DPO.model_copy(update={"warm_start": "champion"})
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_a_warm_start_counts_from_the_base_as_contrast_does(toy, tmp_path, computed, method):
+    """What is subtracted is what the model below both ARMs gives, as guidance subtracts it from the ARM."""
+    config = DPO.model_copy(update={"method": method, "learning_rate": 0.02 if method == "lora" else 0.005})
+    champion = run(toy, tmp_path / "champion", config)
+    folder, held_out = tmp_path / "champion" / "arm", preferences(9, seed=1)
+    base = resolve(str(toy.folder))
+    known = evaluate_arm(base, folder, held_out, dtype="float32")
+    assert abs(known["implicit_margin"]) > 1
+    computed.clear()
     result = run(
-        *(toy, tmp_path / "on", config),
-        train=few,
-        start=tmp_path / "champion" / "arm",
-        started_from=version,
+        *(toy, tmp_path / "on", config.model_copy(update={"warm_start": "champion"})),
+        train=preferences(4, seed=9),
+        start=folder,
+        started_from=Champion(3, "m-3", champion.card.adapter_sha256, 1.0),
     )
+    assert computed == [4], "of the validation pairs, the training of the champion has computed it"
     before, after = (row for row in result.curves if "eval/loss" in row)
-    assert before["eval/loss"] == pytest.approx(math.log(2), abs=1e-5)
-    assert result.metrics["validation/margin_before"] == pytest.approx(
-        champion.metrics["validation/margin"], abs=1e-3
+    assert before["eval/implicit_margin"] == pytest.approx(known["implicit_margin"], abs=1e-3)
+    assert before["eval/implicit_accuracy"] == known["implicit_accuracy"]
+
+    pairs = encode(held_out, toy.tokenizer)
+    arm = (
+        load_adapter(toy_model(), folder) if method == "lora" else load_model(resolve(str(folder)), "float32")
     )
-    gained = after["eval/rewards/margins"] - before["eval/rewards/margins"]
-    assert after["eval/implicit_margin"] * config.beta == pytest.approx(gained)
+    gained = (slow_logps(arm, pairs) - slow_logps(toy.model, pairs)).tolist()
+    loss = math.fsum(math.log1p(math.exp(-config.beta * (c - r))) for c, r in gained) / len(pairs)
+    assert before["eval/loss"] == pytest.approx(loss, abs=1e-5)
+    assert abs(loss - math.log(2)) > 0.01
+
+    now = evaluate_arm(base, tmp_path / "on" / "arm", held_out, dtype="float32")
+    assert after["eval/implicit_margin"] == pytest.approx(now["implicit_margin"], abs=1e-3)
+    assert after["eval/implicit_margin"] != before["eval/implicit_margin"]
 
 
 def test_what_is_subtracted_is_computed_once_and_read_by_the_next_training(toy, tmp_path, computed, caplog):

@@ -87,7 +87,10 @@ def test_loss_and_gradient_are_those_of_cpo_without_its_sft_term(tmp_path, smoot
 @pytest.mark.parametrize("packed", [True, False])
 @pytest.mark.parametrize("warm", [False, True])
 def test_loss_and_gradient_over_the_start_are_those_of_dpo(tmp_path, warm, packed):
-    """TRL's reference is the model with its adapter off or, with a warm start, a copy of that adapter."""
+    """TRL's reference is the model with its adapter off or, where that has learned already, a copy of it.
+
+    The arithmetic is the same with both; a warm start of ours takes the first one (`test_dpo.py`).
+    """
     pytest.importorskip("trl")
     from datasets import Dataset
     from trl import DPOConfig, DPOTrainer

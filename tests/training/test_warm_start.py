@@ -41,6 +41,9 @@ def test_training_on_starts_where_the_champion_is_and_beats_starting_anew(toy, t
     anew = run(toy, tmp_path / "anew", config, train=few)
     champions = evaluate_arm(models.resolve(str(toy.folder)), folder, preferences(9, seed=1), dtype="float32")
     assert on.metrics["validation/margin_before"] == pytest.approx(champions["margin"], abs=1e-3)
+    first = next(row for row in on.curves if "eval/loss" in row)
+    assert first["eval/implicit_margin"] == pytest.approx(champions["implicit_margin"], abs=1e-3)
+    assert abs(first["eval/implicit_margin"]) > 1, "the implicit reward is of all that both trainings taught"
     assert on.metrics["validation/accuracy"] > anew.metrics["validation/accuracy"]
     assert on.metrics["validation/margin"] > anew.metrics["validation/margin"] + 1
     assert arms.read_card(tmp_path / "on" / "arm").warm_start == version

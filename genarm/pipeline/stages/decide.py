@@ -23,7 +23,7 @@ def decide(project: Project) -> list[Decision]:
     verify_decision(project, made=False)
     layout, params, champions = project.layout, project.params, project.champions()
     scorecards = [_scorecard(project, d, champions.get(d)) for d in params.dimensions]
-    decisions = apply_rule(scorecards, params.decide)
+    decisions = [_with_use(project, d) for d in apply_rule(scorecards, params.decide)]
     write_json(layout.scorecards, {s.dimension: s for s in scorecards})
     write_json(layout.metrics, {s.dimension: metrics(s) for s in scorecards})
     write_json(layout.decisions, {d.dimension: d for d in decisions})
@@ -41,6 +41,13 @@ def _scorecard(project: Project, dimension: str, champion: Champion | None) -> S
     card = score(dimension, trained, champion, project.responses(dimension), verdicts, found, looks=looks)
     tuned = project.tuned(dimension)
     return card if tuned.within_limits else replace(card, no_weight=tuned.why)
+
+
+def _with_use(project: Project, decision: Decision) -> Decision:
+    """The decision with what the challenger was measured at, which is what a promotion serves it at."""
+    same = decision.champion if decision.outcome == "same" else None
+    use = same or project.tuned(decision.dimension)
+    return replace(decision, weight=use.weight, guidance=use.guidance)
 
 
 def _judges(project: Project) -> dict[tuple[str, bool], JudgeConfig]:

@@ -16,7 +16,7 @@ from genarm.pipeline.project import Project
 from genarm.system.files import read_json, sha256, write_json, write_rows
 from genarm.types import Prompt, Response, Side, Verdict
 
-CODE = ("judges", "models", "types.py")  # what a verdict depends on, beside a judge of one's own
+CODE = ("judges", "models", "types")  # what a verdict depends on, beside a judge of one's own
 Key = tuple[str, bool]  # the dimension that is judged, and whether by its held-out judge
 
 

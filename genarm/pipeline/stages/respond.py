@@ -19,7 +19,7 @@ from genarm.system.progress import counting
 from genarm.types import Guidance, Prompt, Response, Side
 
 # What an answer depends on.
-CODE = ("decoding", "models", "evaluation/respond.py", "pipeline/decoder.py", "types.py")
+CODE = ("decoding", "models", "evaluation/respond.py", "pipeline/decoder.py", "types")
 
 
 def respond(project: Project, side: Side, dimension: str | None, fetch: Fetch) -> list[Response]:

@@ -1,15 +1,14 @@
 """The stage `tune`: an ARM and its validation prompts to the weight that it guides with."""
 
+from dataclasses import replace
+
 from genarm.evaluation import strength
 from genarm.evaluation.sweep import Setting, sweep
 from genarm.evaluation.text_health import text_health
-from genarm.judges import load_with_origin
-from genarm.judges.apart import check_apart
-from genarm.judges.statistics import told
 from genarm.models import load_tokenizer
+from genarm.models.arm import adapter_hash
 from genarm.pipeline.decoder import open_decoder, trained_arm
 from genarm.pipeline.project import Project
-from genarm.pipeline.validation import over_base, validation_prompts
 from genarm.system.files import write_json, write_text
 from genarm.system.progress import counting
 from genarm.types import Tuned
@@ -25,11 +24,13 @@ def tune(project: Project, dimension: str) -> Tuned:
     """
     layout, params = project.layout, project.params
     weight = params.dimensions[params.known(dimension)].weight
+    adapter = adapter_hash(trained_arm(project, dimension))
     if isinstance(weight, str):
         tuned = _found(project, dimension)
     else:
         why = f"dimensions.{dimension}.weight in params.yaml"
         tuned = Tuned(weight, params.respond.guidance, "params.yaml", why)
+    tuned = replace(tuned, adapter_sha256=adapter)
     write_json(layout.tuned(dimension), tuned)
     write_json(layout.tuned_strength(dimension), {"weight": tuned.weight, "guidance": tuned.guidance})
     write_text(layout.tuned_curve(dimension), strength.as_csv(tuned.curve))
@@ -41,6 +42,12 @@ def _found(project: Project, dimension: str) -> Tuned:
 
     Raises JudgeError where the held-out judge is the judge under another name.
     """
+    # Loaded here, since a weight that stands in params.yaml asks no judge.
+    from genarm.judges import load_with_origin
+    from genarm.judges.apart import check_apart
+    from genarm.judges.statistics import told
+    from genarm.pipeline.validation import over_base, validation_prompts
+
     params = project.params
     config, sampling, kind = params.tune, params.respond.sampling, params.dimensions[dimension]
     check_apart(dimension, kind, project.root)

@@ -1,109 +1,13 @@
-"""The nouns, in the order of the pipeline: dataset -> pairs -> ARM -> version -> responses -> verdicts ->
-scorecard -> decision. All are frozen; a stage makes new ones and never changes those that it was given.
+"""Responses, what was measured of them by verdicts and without, and what was decided."""
 
-Shape letters: b requests, n ARMs on one, r = b * (1 + n) rows, s tokens, d width, v vocabulary, p pairs.
-"""
-
-import hashlib
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-Role = Literal["system", "user", "assistant"]
-Split = Literal["train", "validation", "evaluation", "judge"]
+from genarm.types.arm import Champion, Guidance
+
 Side = Literal["base", "champion", "challenger"]
 Outcome = Literal["promote", "hold", "reject", "same"]
-Guidance = Literal["sum", "contrast"]  # what an ARM adds to the base: log p_arm, or log p_arm - log p_start
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One turn of a conversation."""
-
-    role: Role
-    content: str
-
-
-@dataclass(frozen=True, slots=True)
-class Prompt:
-    """What a response answers: messages that end with a turn of the user."""
-
-    messages: tuple[Message, ...]
-
-    @property
-    def id(self) -> str:
-        """First 16 hex digits of the sha256 of the messages; the same prompt has the same id in any file."""
-        text = json.dumps([[m.role, m.content] for m in self.messages], ensure_ascii=False)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-@dataclass(frozen=True, slots=True)
-class PreferencePair:
-    """Two responses to one prompt, of which `chosen` was preferred on some dimension."""
-
-    prompt: Prompt
-    chosen: str
-    rejected: str
-
-
-@dataclass(frozen=True, slots=True)
-class ArmCard:
-    """What `arm.json` records about an ARM: what it rewards, what it fits and where it comes from.
-
-    `model` is what the weights sit on: the model below an adapter, or the one a full model was trained from.
-    `guides` is the base model that the ARM was made for; for an adapter on the base itself the two are equal.
-    `adapter_sha256` covers an adapter or a full model alike. `dtype` is None in cards that predate it.
-    """
-
-    dimension: str
-    model_id: str
-    model_revision: str | None
-    model_weights_sha256: str
-    guides_id: str
-    guides_revision: str | None
-    tokenizer_sha256: str
-    adapter_sha256: str
-    beta: float
-    weight: float  # the decoding weight it was tuned for
-    pairs_sha256: str
-    data_md5: str | None
-    git_commit: str | None
-    params: Mapping[str, object] = field(default_factory=dict)
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    dtype: str | None = None  # the precision it was trained in
-    quantise: str | None = None
-    warm_start: "Champion | None" = None  # the version that training started from
-    chat_template: str | None = None  # base.chat_template; None where the tokenizer's own was used
-    template_date: str | None = None  # the date that a template is given which would write that of today
-    guidance: Guidance = "sum"  # what the weight was tuned for: it means another thing under the other one
-
-    @property
-    def guides_another_model(self) -> bool:
-        """Whether the ARM sits on a model of its own and not on the base that it guides."""
-        return (self.model_id, self.model_revision) != (self.guides_id, self.guides_revision)
-
-
-@dataclass(frozen=True, slots=True)
-class Champion:
-    """An entry of `mlflow/champions.json`: the version in use on one dimension."""
-
-    version: int
-    model_id: str
-    adapter_sha256: str
-    weight: float
-    guidance: Guidance = "sum"
-
-
-@dataclass(frozen=True, slots=True)
-class Provenance:
-    """Where an ARM comes from: what its card records and its training does not read."""
-
-    data_md5: str | None
-    git_commit: str | None
-    weight: float  # the decoding weight it is tuned for
-    warm_start: Champion | None = None  # the version it is trained on from
-    guidance: Guidance = "sum"  # what that weight is tuned for
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +132,7 @@ class Tuned:
     curve: Sequence[StrengthPoint] = field(default_factory=list)  # base, weights ascending, sharpened base
     judge: str | None = None  # who judged, as verdicts name it
     held_out_judge: str | None = None
+    adapter_sha256: str | None = None  # of the ARM; None in files of earlier versions
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,3 +203,5 @@ class Decision:
     challenger_sha256: str
     champion: Champion | None
     prompts_needed: int | None = None  # of a `hold`: prompts that would decide it
+    weight: float | None = None  # that the challenger was measured at; None in files of earlier versions
+    guidance: Guidance | None = None  # what that weight multiplies
