@@ -77,7 +77,7 @@ def _drop_broken_locks(root: Path) -> list[str]:
 def status(root: Path, stages: str = "") -> dict[str, Any]:
     """What `dvc repro` would find changed, by stage; empty where everything is up to date.
 
-    `stages` is the file of an experiment's stages, whose names then begin with it; without it, of the pipeline.
+    `stages` is the file of an experiment's stages, whose names then begin with it; else the pipeline's own.
     Raises DataError where `dvc.lock` or `data.dvc` is damaged, PipelineError or Busy where DVC fails.
     """
     check_readable(root)

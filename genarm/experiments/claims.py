@@ -5,7 +5,7 @@
 | beats | adjusted p < alpha and win rate at least `least` | upper bound below 1/2 |
 | equivalent | the interval of both one-sided tests within 0.5 -+ margin | that interval below 0.5 - margin |
 | faster | at least so many times as fast | not |
-| recovers | lower bound of the gap above 1/2, and above the control | upper bound below 1/2, or not above it |
+| recovers | lower bound of the gap above 1/2 and the control | upper bound below 1/2, or the control |
 | front | lower bound of the difference above 0 by every judge | upper bound below 0 by any of them |
 """
 
@@ -86,10 +86,10 @@ def faster(subject: str, other: str, own: float, theirs: float, factor: float) -
 def recovers(
     subject: str, rates: Mapping[str, Array], floor: str, ceiling: str, control: str | None
 ) -> Claim:
-    """That a row recovers at least half of the way from a weak row to a strong one, more than a control does.
+    """That a row recovers at least half of the way from a weak row to a strong one, and more than a control.
 
-    (subject - floor) / (ceiling - floor), of `rates` [s, p] of one measure, by a bootstrap that draws the same
-    prompts for all rows.
+    (subject - floor) / (ceiling - floor), of `rates` [s, p] of one measure, by a bootstrap that draws the
+    same prompts for all rows.
     """
     sample = draws(rates)
     own, low, high = gap(rates, sample, subject, floor, ceiling)

@@ -1,7 +1,7 @@
-"""Fronts of several points on two or more dimensions: their hypervolume, and how it differs between methods.
+"""Fronts of several points on two or more dimensions: their hypervolume, and who encloses more.
 
-The best points of noisy means look better than they are. So the front is chosen on half of the prompts and its
-hypervolume is measured on the other half, then the halves change places, and the two are averaged.
+The best points of noisy means look better than they are. So the front is chosen on half of the prompts and
+its hypervolume is measured on the other half, then the halves change places, and the two are averaged.
 """
 
 from collections.abc import Mapping
@@ -47,8 +47,8 @@ def volumes(
 ) -> dict[str, tuple[float, Array]]:
     """The hypervolume of each method by split halves, and bootstrap draws of it [resamples].
 
-    `scores` are [s, n, d, p]: seeds, points, dimensions, prompts, in units that all methods share. Prompts are
-    drawn within their half and are the same for all methods; seeds are drawn for each method.
+    `scores` are [s, n, d, p]: seeds, points, dimensions, prompts, in units that all methods share. Prompts
+    are drawn within their half and are the same for all methods; seeds are drawn for each method.
     """
     random = np.random.default_rng(seed)
     (prompts,) = {array.shape[-1] for array in scores.values()}

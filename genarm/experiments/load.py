@@ -113,7 +113,7 @@ def first_of(varied: Mapping[str, tuple[Any, ...]]) -> dict[str, Any]:
 
 
 def load_experiment(project: Project, place: Place) -> Experiment:
-    """The experiment of a folder. Raises ConfigError naming the file, the key, and the nearest that is known."""
+    """The experiment of a folder. Raises ConfigError naming file, key and the nearest that is known."""
     where = place.relative(place.file)
     values = read_yaml(place.file)
     if not isinstance(values, Mapping):

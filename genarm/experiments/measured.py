@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 
@@ -117,10 +118,5 @@ def distinct_2(responses: Sequence[Response]) -> float:
     Words are split at white space and compared in lower case. It falls as texts grow, so it compares rows
     that answered equally many prompts. (Li et al., NAACL 2016)
     """
-    pairs = [
-        pair
-        for r in responses
-        for words in [r.text.lower().split()]
-        for pair in zip(words, words[1:], strict=False)
-    ]
+    pairs = [pair for r in responses for words in [r.text.lower().split()] for pair in pairwise(words)]
     return len(set(pairs)) / len(pairs) if pairs else 1.0

@@ -23,7 +23,6 @@ def write_page(file: Path, results: "Results") -> None:
     from genarm.experiments.tables import cells, columns, interval
     from genarm.system.files import write_text
 
-    over = list(dict.fromkeys(name for row in results.rows for name in row.over))
     first = next(iter(results.judges))
     forests = {
         name: [
@@ -35,7 +34,7 @@ def write_page(file: Path, results: "Results") -> None:
             for row in results.rows
             if name in row.over
         ]
-        for name in over
+        for name in results.over
     }
     view: dict[str, Any] = {
         "r": results,

@@ -22,7 +22,10 @@ class PlannedUnit:
 
 
 def plan(experiment: Experiment) -> list[PlannedUnit]:
-    """Every unit in the order in which they run; writes the stages first. Raises PipelineError where DVC fails."""
+    """Every unit in the order in which they run; the stages are written first.
+
+    Raises PipelineError where DVC fails.
+    """
     made, place = write_stages(experiment), experiment.place
     changed = dvc.status(place.root, place.relative(place.stages))
     waiting: set[str] = set()

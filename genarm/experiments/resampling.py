@@ -2,8 +2,8 @@
 
 Every method answers the same prompts, with models trained with several seeds. A mean over both is uncertain
 because other prompts might have been asked and other seeds trained with, so both are drawn with replacement,
-independently of each other (the pigeonhole bootstrap: Owen, Annals of Applied Statistics 2007). With few seeds
-the spread between them is estimated too small, by (S - 1) / S, and the noise of single responses is counted
+independently of each other (the pigeonhole bootstrap: Owen, Annals of Applied Statistics 2007). The variance
+between S seeds is thereby estimated too small, by (S - 1) / S, and the noise of single responses is counted
 more than once, which errs to the safe side. With one seed this is the bootstrap over prompts.
 """
 

@@ -42,6 +42,7 @@ def needed_for_equivalence(
 
     `spread` is the standard deviation of an outcome, 0.5 without ties. With margin 0.07 these are 437.
     """
+    spread = spread if spread > 0 else 0.5  # of outcomes that are all alike nothing is known
     quantiles = stats.norm.isf(alpha) + stats.norm.isf((1 - power) / 2)
     return math.ceil(float(quantiles * spread / margin) ** 2)
 

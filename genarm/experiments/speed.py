@@ -25,8 +25,9 @@ TOKENS = 128  # that seconds are given for
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """`seconds`: batch -> seconds that one response of 128 tokens takes. `passes`: part -> tokens read a token.
+    """`seconds`: batch -> seconds that one response of 128 tokens takes.
 
+    `passes`: part -> tokens that it reads for one that is drawn, counted; `predicted`: by definition.
     `memory` is the most that the process held, in bytes.
     """
 

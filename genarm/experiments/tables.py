@@ -26,6 +26,7 @@ class Results:
     marked: list[str]  # columns whose judge made the labels
     prompts: int
     seeds: list[int]
+    over: list[str]
     rows: list[Row]
     claims: list[Claim]
     fronts: list[Front]
@@ -58,6 +59,7 @@ def gathered(experiment: Experiment) -> Results:
         marked=marked,
         prompts=max(row.prompts for row in found),
         seeds=list(config.seeds),
+        over=list(config.over),
         rows=[replace(row, verdicts=told[row.name]) for row in found],
         claims=stated,
         fronts=compared,
@@ -110,8 +112,7 @@ def _notes(experiment: Experiment, found: Sequence[Row], marked: Sequence[str]) 
 
 def columns(results: Results) -> list[str]:
     """The names of the columns."""
-    over = list(dict.fromkeys(name for row in results.rows for name in row.over))
-    rates = [c for o in over for c in ([f"win rate over {o}", f"LC over {o}"])]
+    rates = [c for o in results.over for c in ([f"win rate over {o}", f"LC over {o}"])]
     gains = [f"gain, {column}" for column in results.judges]
     return [
         "method", *rates, *gains, "KL", "distinct-2", "repeated 4-grams", "tokens",
@@ -121,9 +122,8 @@ def columns(results: Results) -> list[str]:
 
 def cells(results: Results, row: Row) -> list[str]:
     """The cells of one row, as text."""
-    over = list(dict.fromkeys(name for r in results.rows for name in r.over))
     texts = [row.name]
-    for name in over:
+    for name in results.over:
         rate = row.over.get(name)
         first = next(iter(results.judges))
         texts += [interval(rate.by[first]), interval(rate.controlled)] if rate else ["", ""]

@@ -4,11 +4,11 @@ import shutil
 from collections.abc import Callable
 from typing import Any
 
-from genarm.errors import PipelineError
 from genarm.experiments.load import Experiment, load_experiment
 from genarm.experiments.place import find
+from genarm.experiments.stages import spec_of
 from genarm.experiments.trainers import TrainContext
-from genarm.experiments.units import Unit, model_folder, units
+from genarm.experiments.units import model_folder
 from genarm.pipeline.project import Project
 from genarm.system.files import write_json
 
@@ -17,15 +17,10 @@ Work = Callable[[Experiment, str, dict[str, Any]], None]
 
 def run_unit(project: Project, name: str, unit: str) -> None:
     """Do one unit of an experiment, as DVC asks for it. Raises PipelineError for one that it has not."""
-    experiment = load_experiment(project, find(project.root, name))
-    found: dict[str, Unit] = {made.name: made for made in units(experiment)}
-    if unit not in found:
-        raise PipelineError(
-            f"experiment {name!r} has no unit {unit!r}",
-            hint=f"it has changed since its stages were written: genarm compare {name}",
-        )
+    place = find(project.root, name)
+    spec = spec_of(place, unit)
     kind, _, rest = unit.partition("-")
-    WORK[kind](experiment, rest, dict(found[unit].spec))
+    WORK[kind](load_experiment(project, place), rest, spec)
 
 
 def _pairs(experiment: Experiment, dimension: str, _spec: dict[str, Any]) -> None:
