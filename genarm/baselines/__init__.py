@@ -1,1 +1,1 @@
-"""The methods that guided decoding is compared with: at test time behind the decoder's protocol, and trained."""
+"""The methods that guided decoding is compared with: behind the decoder's protocol, and trained."""

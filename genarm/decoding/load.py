@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from genarm.decoding.protocol import GuidedDecoder
 from genarm.decoding.starts import start_models, with_starts
 from genarm.errors import AdapterError, ConfigError, TokenizerMismatch
 from genarm.models import DeviceMap, ModelSource, model_kind, resolve
@@ -29,6 +28,7 @@ from genarm.types import ArmCard
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+    from genarm.decoding.engine.engine import Engine
     from genarm.decoding.runner.ensemble import Part
 
 log = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ def load_decoder(
     device_map: DeviceMap | None = None,
     compiled: bool = False,
     contrast: bool = False,
-) -> GuidedDecoder:
+) -> "Engine":
     """A decoder for a base model and the ARMs in these folders, `batch_size` requests at a time.
 
     A base given by name is the one that `genarm.models.resolve` finds. `dtype` is `bfloat16`, `float16` or

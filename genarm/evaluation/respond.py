@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from genarm.config import SamplingConfig
 from genarm.decoding import GuidedDecoder, GuidedRequest, GuidedResponse
 from genarm.errors import RequestError
-from genarm.models import render
 from genarm.types import Guidance, Prompt, Response
 
 TRACED = 12  # prompts; a token takes 62 microseconds more, on all a per cent or two (2026-11-26)
@@ -40,18 +39,16 @@ def respond(
     requests = []
     traced = {p.id for p in sorted(prompts, key=lambda p: p.id)[:TRACED]} if any(weights.values()) else set()
     for prompt in prompts:
-        ids = prompt_ids(prompt, decoder, tokenizer, sampling)
+        ids = prompt_ids(prompt, decoder, sampling)
         asked = request(ids, weights, sampling, prompt_seed(sampling.seed, prompt), guidance)
         requests.append(replace(asked, return_rewards=prompt.id in traced))
     answers = decoder.generate(requests, on_tokens)
     return [response_of(p, answer, tokenizer) for p, answer in zip(prompts, answers, strict=True)]
 
 
-def prompt_ids(
-    prompt: Prompt, decoder: GuidedDecoder, tokenizer: "PreTrainedTokenizerBase", sampling: SamplingConfig
-) -> list[int]:
+def prompt_ids(prompt: Prompt, decoder: GuidedDecoder, sampling: SamplingConfig) -> list[int]:
     """A prompt as token ids. Raises RequestError naming one that leaves no room for a response."""
-    ids = render(tokenizer, prompt.messages)
+    ids = decoder.prompt(prompt.messages)  # not rendered here: a method may have to know its messages
     if len(ids) + sampling.max_new_tokens > decoder.context:
         raise RequestError(
             f"prompt {prompt.id} has {len(ids)} tokens, which with {sampling.max_new_tokens} new ones "

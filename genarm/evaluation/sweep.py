@@ -38,7 +38,7 @@ def sweep(
     """
     requests = []
     for prompt in prompts:
-        ids, seed = prompt_ids(prompt, decoder, tokenizer, sampling), prompt_seed(sampling.seed, prompt)
+        ids, seed = prompt_ids(prompt, decoder, sampling), prompt_seed(sampling.seed, prompt)
         for setting in settings:
             asked = request(ids, setting.weights, sampling, seed, guidance)
             requests.append(replace(asked, temperature=setting.temperature))

@@ -1,6 +1,6 @@
 """What the sessions of an engine share: models, end of text, and how tokens are drawn."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from transformers import PreTrainedTokenizerBase
@@ -43,6 +43,17 @@ class EngineResources:
     def context(self) -> int:
         """The most tokens that prompt and response may have together."""
         return min(part.trunk.context for part in self.parts)
+
+    @property
+    def passes(self) -> Mapping[str, int]:
+        """Tokens that were read since the models were loaded, by `base` and by `arm`: all ARMs and starts.
+
+        Counted once for each row that read them. Prompts count, once where requests share them, and so do
+        drafts that were refused; the last token of a response is not read.
+        """
+        base = sum(part.trunk.reads[None] for part in self.parts if part.base)
+        read = sum(sum(trunk.reads.values()) for trunk in dict.fromkeys(part.trunk for part in self.parts))
+        return {"base": base, "arm": read - base}
 
     def prompt(self, text: str | Sequence[Message]) -> tuple[int, ...]:
         """Token ids of a message of the user, or of a conversation, as `GuidedDecoder.prompt` says."""

@@ -88,6 +88,7 @@ class Ensemble:
     def __init__(self, parts: Sequence[Part], used: Sequence[frozenset[Reader]], capacity: int) -> None:
         self.parts, self.used, self.capacity = parts, list(used), capacity
         self.batches = [new for part in parts if (new := self._part_batch(part)).slots]
+        self.free = np.zeros(len(self.used), dtype=bool)  # [n] slots that read on, and nobody wants it
 
     def _part_batch(self, part: Part) -> PartBatch:
         slots = [i for i, used in enumerate(self.used) if part.base or used & part.readers.keys()]
@@ -153,6 +154,7 @@ class Ensemble:
             real = counts if counts is None or everyone else counts[of_part.slots]
             if real is not None and not real.any():
                 continue  # none of its prompts has begun
+            self._count(of_part, ids.shape[1], real)
             logits = batch.feed(part_ids.to(part.trunk.device), real, head=head)
             if logits is None:
                 continue
@@ -165,6 +167,18 @@ class Ensemble:
                 if len(slots := of_part.served[reader]):
                     readers[reader] = slots, _reader_logits(of_part, logits, slots, adapter)
         return EnsembleLogits(base, draft, readers)
+
+    def _count(self, of_part: PartBatch, columns: int, real: np.ndarray | None) -> None:
+        """Add what the rows of a part are about to read; `real` [sequences] tokens of the columns, None: all.
+
+        Bare rows that only carry the adapters' rows up to where those join are no pass of the model.
+        """
+        batch, reads = of_part.batch, of_part.part.trunk.reads
+        tokens = np.where(self.free[of_part.slots], 0, columns if real is None else real)
+        if batch.bare:
+            reads[None] += int(tokens.sum())
+        for adapter, guided in batch.adapter_rows:
+            reads[adapter] += int(tokens[guided].sum())
 
     def _all_slots(self, logits: Tensor, of_part: PartBatch) -> Tensor:
         if len(logits) == len(self.used):
@@ -180,6 +194,7 @@ class Ensemble:
     def release(self, slots: Iterable[int], *, wipe: bool = False) -> None:
         """These slots are free. `wipe` zeroes what they leave behind, where it is not finite."""
         free = set(slots)
+        self.free[list(free)] = True
         for of_part in self.batches:
             sequences = [k for k, slot in enumerate(of_part.slots) if slot in free]
             for sequence in sequences if wipe else ():
@@ -201,6 +216,7 @@ class Ensemble:
 
     def take(self, slots: Sequence[int], other: "Ensemble", theirs: Sequence[int]) -> None:
         """Copy the slots `theirs` of another ensemble into `slots`, which the same readers serve."""
+        self.free[list(slots)] = False
         others = {id(of_part.part): of_part for of_part in other.batches}
         for here in self.batches:
             there = others.get(id(here.part))

@@ -1,5 +1,6 @@
 """One model with its adapters, ready to score rows; `build_trunk.py` makes it."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -23,6 +24,8 @@ class Trunk:
     index: Mapping[str, int] = field(default_factory=dict)  # of each adapter in the model's linear modules
     entry: Mapping[str, int] = field(default_factory=dict)  # the layer at which each adapter's rows join
     recorder: StepRecorder = field(default_factory=StepRecorder)
+    # Tokens that rows have read, by the rows' adapter, None for bare rows; prompts count, free slots do not.
+    reads: Counter[str | None] = field(default_factory=Counter)
 
     @property
     def device(self) -> torch.device:

@@ -68,6 +68,11 @@ class ConversationReader:
         return Read([*before, *ids[:first], *ids[first + excess :], *after], is_cut=True)
 
     @cached_property
+    def closing(self) -> list[int]:
+        """The ids that follow a response: what the template writes after it, or the end-of-text token."""
+        return [*text_ids(self._tokenizer, [text_after_answer(self._tokenizer)])[0], *self._end]
+
+    @cached_property
     def _end(self) -> list[int]:
         """The end-of-text token where the template writes no special token after a response."""
         if self._around[1]:

@@ -27,10 +27,14 @@ log = logging.getLogger(__name__)
 
 
 class RewardScorer:
-    """Scores by the model of a folder, which is loaded when the first score is asked for."""
+    """Scores by the model of a folder, which is loaded when the first score is asked for.
+
+    `tokens_read` counts the tokens of all texts that went through it.
+    """
 
     def __init__(self, source: ModelSource, config: RewardModelConfig, name: str = "") -> None:
         self._source, self._config, self._name = source, config, name or config.model
+        self.tokens_read = 0
 
     def score_all(self, prompts: Sequence[Prompt], responses: Sequence[str]) -> list[float]:
         """The score of each response to its prompt, with its sign turned where the model rates a cost.
@@ -53,6 +57,7 @@ class RewardScorer:
                 "of their prompt (reward_model.max_tokens)",
                 *(self._name, cut, len(read), limit),
             )
+        self.tokens_read += sum(len(text.ids) for text in read)
         score = last_token_scores if is_decoder else own_scores
         sign = -1 if self._config.lower_is_better else 1
         return in_batches(
