@@ -50,7 +50,7 @@ class Branches:
         logits = forward_pass.run(inputs, batch, batch.cache, slice(None) if head else None)
         batch.cache.end += k * q
         self.depth += q
-        return None if logits is None else logits.unflatten(1, (k, q))
+        return None if logits is None else logits.view(len(logits), k, q, -1)
 
     def _mask(self, q: int, made: dict[int | None, Tensor], window: int | None) -> Tensor:
         """What to add to the scores of the newest q tokens of each branch, [n, 1, k * q, s]."""

@@ -62,6 +62,61 @@ class RewardModel:
         )
 
 
+@dataclass(frozen=True)
+class RewardFolder:
+    """Where a reward model lies, such as what `genarm train-judge` writes or a hub id, and how it is read.
+
+    With `close_turn` a text is scored after the tokens that close the turn. `label` says which of several
+    labels is the score, `lower_is_better` that it is a cost.
+    """
+
+    place: Path | str
+    close_turn: bool = False
+    lower_is_better: bool = False
+    label: int | None = None
+
+
+@dataclass(frozen=True)
+class FoundReward:
+    """A reward model whose small files were checked."""
+
+    source: ModelSource
+    label: int
+    sign: float
+    ending: tuple[int, ...]
+    tokens: int  # ids of the base, which it must embed
+    base_id: str
+
+    def load(self, dtype: str) -> RewardModel:
+        """Load the weights. Raises ModelError where it cannot be read with a cache, JudgeError for a head."""
+        model = load_classifier(self.source, dtype)
+        if self.tokens > (rows := _rows(model)):
+            raise TokenizerMismatch(
+                f"reward model {self.source.id} embeds {rows} tokens, "
+                f"base {self.base_id!r} has {self.tokens}",
+                hint="train the reward model on this base's tokenizer: genarm train-judge",
+            )
+        return RewardModel(self.source.id, reward_trunk(model), self.label, self.sign, self.ending)
+
+
+def find_reward_model(
+    given: RewardFolder, *, base: ModelSource, tokenizer: "PreTrainedTokenizerBase"
+) -> FoundReward:
+    """Check the small files of a reward model against the base and its tokenizer.
+
+    Raises TokenizerMismatch where a token is not the same to both, JudgeError where there is no reward model.
+    """
+    source = resolve(str(given.place))
+    label = check_classifier(source.path, given.label)
+    theirs = load_tokenizer(source)
+    if source.tokenizer_sha256 != base.tokenizer_sha256:
+        _check_tokens(source.id, theirs, base.id, tokenizer)
+    ending = tuple(ConversationReader(theirs).closing) if given.close_turn else ()
+    sign = -1.0 if given.lower_is_better else 1.0
+    tokens = 1 + max(tokenizer.get_vocab().values())
+    return FoundReward(source, label, sign, ending, tokens, base.id)
+
+
 def load_reward_model(
     place: Path | str,
     *,
@@ -72,26 +127,9 @@ def load_reward_model(
     lower_is_better: bool = False,
     close_turn: bool = False,
 ) -> RewardModel:
-    """The reward model of a folder, such as `genarm train-judge` writes, or of a hub id.
-
-    `tokenizer` is the base's. With `close_turn` a text is scored after the tokens that close the turn.
-    Raises TokenizerMismatch where a token is not the same to both, JudgeError where the folder holds no
-    reward model, ModelError where it cannot be read with a cache.
-    """
-    source = resolve(str(place))
-    label = check_classifier(source.path, label)
-    theirs = load_tokenizer(source)
-    if source.tokenizer_sha256 != base.tokenizer_sha256:
-        _check_tokens(source.id, theirs, base.id, tokenizer)
-    model = load_classifier(source, dtype)
-    most, rows = max(tokenizer.get_vocab().values()), _rows(model)
-    if most >= rows:
-        raise TokenizerMismatch(
-            f"reward model {source.id} embeds {rows} tokens, base {base.id!r} has {most + 1}",
-            hint="train the reward model on this base's tokenizer: genarm train-judge",
-        )
-    ending = tuple(ConversationReader(theirs).closing) if close_turn else ()
-    return RewardModel(source.id, reward_trunk(model), label, -1.0 if lower_is_better else 1.0, ending)
+    """The reward model of a folder at once: what `find_reward_model` finds, loaded."""
+    folder = RewardFolder(place, close_turn, lower_is_better, label)
+    return find_reward_model(folder, base=base, tokenizer=tokenizer).load(dtype)
 
 
 def reward_trunk(model: "PreTrainedModel") -> Trunk:

@@ -21,7 +21,9 @@ class Engine(EngineResources):
         check_requests(requests)
         for number, request in enumerate(requests):
             self.check(request, f"request {number}")
-        states = EngineSession(self, on_tokens).generate(requests)
+        session = self.session()
+        session.on_tokens = on_tokens
+        states = session.generate(requests)
         for state in states:
             if state.error:
                 raise state.error
