@@ -22,8 +22,9 @@ ONLY_HERE = {
         "genarm.decoding.runner.adapter_files",
         "genarm.operations.merged_model",
         "genarm.operations.bradley_terry",
+        "genarm.baselines.training",
     },
-    "trl": {"genarm.operations.bradley_terry"},
+    "trl": {"genarm.operations.bradley_terry", "genarm.baselines.training"},
     "scipy": {"genarm.evaluation", "genarm.synthesis"},
     "fastapi": set(),
 }

@@ -7,9 +7,7 @@ measured and counted before. transformers reads the score at the last token that
 the padding token is one that ends no text.
 """
 
-import importlib.util
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,14 +19,14 @@ from genarm.models import ModelSource
 from genarm.models.quiet_loading import quiet_loading
 from genarm.models.source import read_tokenizer
 from genarm.system import metric_names as names
-from genarm.system.progress import ProgressDisplay, Step
+from genarm.system.progress import ProgressDisplay
 from genarm.system.verbosity import Verbosity, verbosity
+from genarm.training import stock_trainer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 EXTRA = "pip install 'genarm[judges]'"
-CHECKPOINTS_A_RUN = 5
 HEAD = "score"
 
 
@@ -42,8 +40,7 @@ class RatedPair:
 
 def require_trl() -> None:
     """Raise JudgeError where TRL is not installed."""
-    if importlib.util.find_spec("trl") is None:
-        raise JudgeError("genarm train-judge needs the package trl, which is not installed", hint=EXTRA)
+    stock_trainer.require_trl("genarm train-judge", EXTRA, JudgeError)
 
 
 def train_reward_model(
@@ -54,9 +51,7 @@ def train_reward_model(
     `work` holds the checkpoints, from which a training that was killed goes on. Raises ConfigError where the
     model has fewer layers than asked for, ModelError where the loss is no number.
     """
-    with warnings.catch_warnings():  # TRL and PEFT warn of what they themselves call
-        warnings.simplefilter("ignore", FutureWarning)
-        warnings.simplefilter("ignore", UserWarning)
+    with stock_trainer.libraries_quiet():
         return _trained(base, pairs, config, work, out)
 
 
@@ -66,16 +61,14 @@ def _trained(
     import torch
     from datasets import Dataset
     from transformers import set_seed
-    from transformers.trainer_utils import get_last_checkpoint
     from trl.trainer.reward_config import RewardConfig
     from trl.trainer.reward_trainer import RewardTrainer
 
     set_seed(config.seed)
     model, tokenizer = _with_fresh_head(base), _tokenizer(base, pairs)
-    on_gpu = torch.cuda.is_available()
     steps = math.ceil(len(pairs) / config.batch_pairs * config.epochs)
     arguments = RewardConfig(
-        output_dir=str(work),
+        **stock_trainer.stock_arguments(work, steps, seed=config.seed),
         num_train_epochs=config.epochs,
         per_device_train_batch_size=config.batch_pairs,
         learning_rate=config.learning_rate,
@@ -84,16 +77,7 @@ def _trained(
         center_rewards_coefficient=config.centre or None,
         max_length=None,
         activation_checkpointing=False,  # few layers have gradients at all
-        bf16=on_gpu,
-        use_cpu=not on_gpu,
-        seed=config.seed,
-        logging_steps=max(1, steps // 50),
-        save_strategy="steps",
-        save_steps=max(1, steps // CHECKPOINTS_A_RUN),
-        save_total_limit=1,
-        report_to=[],
-        disable_tqdm=True,
-        dataloader_pin_memory=on_gpu,
+        bf16=torch.cuda.is_available(),
     )
     display = ProgressDisplay("train-judge", quiet=verbosity() is Verbosity.QUIET)
     trainer = RewardTrainer(
@@ -104,27 +88,20 @@ def _trained(
         ),
         processing_class=tokenizer,
         peft_config=_adapter(model, config),
-        callbacks=[_shown(display)],
     )
-    _without_printing(trainer)
-    last = get_last_checkpoint(str(work)) if work.is_dir() else None  # type: ignore[no-untyped-call]
-    if last:
-        display.say(f"goes on from {Path(last).name}")
-    try:
-        trainer.train(resume_from_checkpoint=last)
-    finally:
-        display.close()
-    curves = _curves(trainer.state.log_history)
-    if not all(math.isfinite(value) for row in curves for value in row.values()):
-        raise ModelError(
-            f"the loss of the judge is no number after {trainer.state.global_step} steps",
-            hint="lower --learning-rate",
-        )
+    done = stock_trainer.run_stock(
+        trainer,
+        display,
+        what="the judge",
+        hint="lower --learning-rate",
+        noted={names.LOSS: names.LOSS, "accuracy": "accuracy"},
+        error=ModelError,
+    )
     merged: Any = trainer.accelerator.unwrap_model(trainer.model).merge_and_unload()
     merged.config.pad_token_id = tokenizer.pad_token_id
     merged.save_pretrained(out)
     tokenizer.save_pretrained(out)
-    return curves
+    return _curves(done.log)
 
 
 def _with_fresh_head(base: ModelSource) -> "PreTrainedModel":
@@ -191,27 +168,6 @@ def _adapter(model: "PreTrainedModel", config: JudgeTraining) -> Any:
         modules_to_save=[HEAD],
         task_type="SEQ_CLS",
     )
-
-
-def _shown(display: ProgressDisplay) -> Any:
-    from transformers import TrainerCallback
-
-    class Shown(TrainerCallback):
-        """Shows how far a training is."""
-
-        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **more: Any) -> None:
-            row = logs or {}
-            note = ", ".join(f"{name} {row[name]:.3g}" for name in (names.LOSS, "accuracy") if name in row)
-            display.show(Step(state.global_step, state.max_steps, "steps", note))
-
-    return Shown()
-
-
-def _without_printing(trainer: Any) -> None:
-    """transformers prints its logs on standard output, which is for what `--json` prints."""
-    from transformers.trainer_callback import PrinterCallback
-
-    trainer.remove_callback(PrinterCallback)
 
 
 def _curves(history: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:

@@ -129,7 +129,7 @@ def test_pairs_that_an_arm_sees_as_well_are_refused(toy, tmp_path):
 
 def test_a_missing_package_is_named_with_the_command_that_installs_it(toy, tmp_path, monkeypatch):
     project = judge_project(tmp_path, toy)
-    monkeypatch.setattr(bradley_terry.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(JudgeError, match="trl") as caught:
         train_judge(project, "vowels", JudgeTraining())
     assert caught.value.hint == "pip install 'genarm[judges]'"

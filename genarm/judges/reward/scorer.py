@@ -8,6 +8,7 @@ the position.
 import functools
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from genarm.config.judge import RewardModelConfig
@@ -64,7 +65,7 @@ class RewardScorer:
             [text.ids for text in read],
             lambda ids, lengths: sign * score(model, ids, lengths)[:, label],
             self._config.batch_tokens,
-            pad=_padding(tokenizer),
+            pad=padding(tokenizer),
             title=self._name,
         )
 
@@ -75,16 +76,18 @@ def in_batches(
     batch_tokens: int,
     *,
     pad: int,
-    title: str,
+    title: str | None,
 ) -> list[float]:
     """The score of every row, in their order; those of about one length are scored together.
 
-    `score` takes ids [r, s], padded on the right, and lengths [r], and gives scores [r].
+    `score` takes ids [r, s], padded on the right, and lengths [r], and gives scores [r]. Without a title, how
+    far it is is not shown.
     """
     import torch
 
     scores = [0.0] * len(rows)
-    with counting(title, len(rows), "responses") as advance:
+    shown = counting(title, len(rows), "responses") if title else nullcontext(lambda count: None)
+    with shown as advance:
         for batch in _batches([len(row) for row in rows], batch_tokens):
             lengths = torch.tensor([len(rows[i]) for i in batch])
             ids = torch.full((len(batch), int(lengths.max())), pad)
@@ -145,7 +148,7 @@ def _loaded(source: ModelSource, dtype: str) -> "tuple[PreTrainedModel, PreTrain
     return load_classifier(source, dtype), load_tokenizer(source)
 
 
-def _padding(tokenizer: "PreTrainedTokenizerBase") -> int:
+def padding(tokenizer: "PreTrainedTokenizerBase") -> int:
     """Any token will do: what stands there is masked, and no position is found by it."""
     pad = tokenizer.pad_token_id
     return pad if isinstance(pad, int) else 0

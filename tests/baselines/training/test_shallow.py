@@ -1,0 +1,118 @@
+"""A model with fewer layers: which are kept, that it heals and resumes, and has the base's tokenizer."""
+
+import json
+from itertools import pairwise
+
+import pytest
+import torch
+from toy_training import preferences
+from toys import byte_tokenizer, toy_model
+
+from genarm import models
+from genarm.baselines.training import shallow
+from genarm.baselines.training.shallow import ShallowTraining, divergence, kept_layers, prune
+from genarm.errors import ConfigError
+from genarm.models.weights import weights_hash
+from genarm.system.files import write_rows
+from genarm.system.progress import ProgressDisplay
+
+CUT = ShallowTraining(layers=4, steps=30, batch_tokens=256, learning_rate=0.01)
+
+
+@pytest.fixture(scope="module")
+def deep(tmp_path_factory):
+    """A base of six layers, and text."""
+    root = tmp_path_factory.mktemp("deep")
+    toy_model(layers=6, initializer_range=0.2).save_pretrained(root / "base")
+    byte_tokenizer().save_pretrained(root / "base")
+    write_rows(root / "train.jsonl", preferences(30))
+    write_rows(root / "validation.jsonl", preferences(9, seed=1))
+    return root
+
+
+def train(deep, out, config=CUT):
+    return shallow.train(
+        models.resolve(str(deep / "base")),
+        deep / "train.jsonl",
+        deep / "validation.jsonl",
+        name="weak",
+        dtype="float32",
+        config=config,
+        out=out / "weak",
+        work=out / "work",
+    )
+
+
+def test_two_layers_stay_at_either_end_and_the_others_evenly():
+    assert kept_layers(6, 4) == [0, 1, 4, 5]
+    assert kept_layers(6, 5) == [0, 1, 3, 4, 5]
+    of_thirty = kept_layers(30, 24)  # of the middle's 26, the 20 at (i + 1/2) * 1.3, rounded down
+    assert of_thirty[:6] == [0, 1, 2, 3, 5, 6] and of_thirty[-4:] == [26, 27, 28, 29]
+    assert len(set(of_thirty)) == 24 and max(b - a for a, b in pairwise(of_thirty)) == 2
+    for layers in (3, 6):
+        with pytest.raises(ConfigError, match=f"layers is {layers}, and the base has 6"):
+            kept_layers(6, layers)
+
+
+def test_the_pruned_model_is_its_layers_one_after_another(deep):
+    """Run by hand through the base's own layers 0, 1, 4 and 5; and with a cache as without."""
+    whole, cut = (models.load_model(models.resolve(str(deep / "base")), "float32") for _ in range(2))
+    prune(cut, [0, 1, 4, 5])
+    ids = torch.arange(40, 52)[None]
+    with torch.no_grad():
+        states = whole.model.embed_tokens(ids)
+        where = whole.model.rotary_emb(states, torch.arange(12)[None])
+        mask = torch.full((12, 12), -torch.inf).triu(1)[None, None]
+        for i in (0, 1, 4, 5):
+            states = whole.model.layers[i](states, attention_mask=mask, position_embeddings=where)
+        by_hand = whole.lm_head(whole.model.norm(states))
+        torch.testing.assert_close(cut(ids).logits, by_hand, rtol=0, atol=1e-4)
+        head = cut(ids[:, :8], use_cache=True)
+        tail = cut(ids[:, 8:], past_key_values=head.past_key_values)
+    torch.testing.assert_close(tail.logits, by_hand[:, 8:], rtol=0, atol=1e-4)
+
+
+def test_divergence_by_hand():
+    """(1/2, 1/2) from (1/4, 3/4): ln(2)/2 + ln(2/3)/2 = 0.1438; the other row is the same in both."""
+    teacher, student = (
+        torch.tensor([[0.5, 0.5], [0.1, 0.9]]).log(),
+        torch.tensor([[0.25, 0.75], [0.1, 0.9]]).log(),
+    )
+    assert divergence(student, teacher).item() == pytest.approx(0.1438 / 2, abs=1e-4)
+
+
+def test_it_heals_and_is_a_model_with_the_tokenizer_of_the_base(deep, tmp_path, capfd):
+    made = train(deep, tmp_path)
+    base, weak = models.resolve(str(deep / "base")), models.resolve(str(tmp_path / "weak"))
+    before, after = (made.metrics[f"perplexity/{which}"] for which in ("pruned", "healed"))
+    assert made.curves[-1]["loss"] < made.curves[0]["loss"] / 2 and after < before
+    assert made.metrics["perplexity/base"] < before
+    assert weak.tokenizer_sha256 == base.tokenizer_sha256 and made.metrics["shallow/layers"] == 4
+    model = models.load_model(weak, "float32")
+    assert model.config.num_hidden_layers == 4
+    held_out = shallow._texts(deep / "validation.jsonl", models.load_tokenizer(weak), 512)
+    assert shallow.perplexity(model, held_out) == pytest.approx(after, rel=1e-4)
+    original = models.load_model(base, "float32")
+    assert torch.equal(model.get_input_embeddings().weight, original.get_input_embeddings().weight)
+    card = json.loads((tmp_path / "weak" / "shallow.json").read_text())
+    assert card["layers"] == [0, 1, 4, 5] and card["base"]["weights_sha256"] == base.weights_sha256
+    assert card["metrics"]["perplexity/healed"] == after and capfd.readouterr().out == ""
+
+
+def test_a_stopped_healing_ends_as_a_whole_one(deep, tmp_path, monkeypatch):
+    config, steps = CUT.model_copy(update={"steps": 10}), []
+    whole = train(deep, tmp_path / "whole", config)
+
+    class Stops(ProgressDisplay):
+        def show(self, step):
+            steps.append(step.done)
+            if len(steps) == 7:
+                raise KeyboardInterrupt
+
+    monkeypatch.setattr(shallow, "ProgressDisplay", Stops)
+    with pytest.raises(KeyboardInterrupt):
+        train(deep, tmp_path / "stopped", config)
+    made = train(deep, tmp_path / "stopped", config)
+    assert steps[7] == 7 and [row["step"] for row in made.curves] == [*range(1, 11)]
+    assert made.curves == whole.curves
+    assert len({weights_hash(tmp_path / which / "weak") for which in ("whole", "stopped")}) == 1
