@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from numbers import Integral, Real
 from typing import Literal, get_args
 
+from genarm.decoding.preference import check_preference
 from genarm.errors import RequestError
 from genarm.types import Guidance
 
@@ -43,11 +44,15 @@ class GuidedRequest:
     guidance: Guidance | Mapping[str, Guidance] = "sum"
     """What a weight multiplies: `sum` log p_arm, `contrast` log p_arm - log p_start, which is what the ARM
     learned. One for all ARMs, or by name; an ARM that is not named has `sum`."""
+    preference: Mapping[str, float] = field(default_factory=dict)
+    """How much each preference dimension counts to an ARM that is conditioned on that (PARM): shares by name,
+    at least 0, 1 in sum; a dimension that is not named has 0. Other ARMs take none."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "prompt", _token_ids(self.prompt))
         _check_weights(self.weights)
         _check_guidance(self.guidance)
+        check_preference(self.preference)
         for value, name, kind, what in (
             (self.temperature, "temperature", Real, "a number; 0 takes the best token"),
             (self.top_p, "top_p", Real, "a number in (0, 1]"),

@@ -37,6 +37,7 @@ class PairBatch:
     target: Tensor  # [t] the token
     owner: Tensor  # [t] the response that it belongs to
     start: Tensor | None = None  # [p, 2] log-probabilities before training, where the loss subtracts them
+    dimension: Tensor | None = None  # [p] which dimension each pair is of, where pairs of several are mixed
 
     def __len__(self) -> int:
         return len(self.prompt_ids)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from genarm.config import LoraConfig, nearest
 from genarm.errors import AdapterError, ConfigError
 from genarm.models.arm import CONFIG, WEIGHTS, read_card
+from genarm.models.bilinear import KIND as PARM
 from genarm.models.layers import decoder_layers, linear_modules
 from genarm.system.files import write_json
 from genarm.training.transformers_hooks import Forward, peft_warnings_ignored, replace_forward
@@ -76,6 +77,11 @@ def load_adapter(model: "PreTrainedModel", folder: Path) -> "PeftModel":
     from safetensors import safe_open
 
     read_card(folder)
+    if json.loads((folder / CONFIG).read_text(encoding="utf-8")).get("peft_type") == PARM:
+        raise AdapterError(
+            f"{folder} is a PARM, which is one ARM at each preference vector",
+            hint="write the one of a vector: genarm.baselines.parm.write_plain(folder, vector, out)",
+        )
     with peft_warnings_ignored(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Found missing adapter keys")  # they are refused below
         try:
@@ -141,8 +147,13 @@ class _FusedForward:
     def __call__(self, x: Tensor) -> Tensor:
         if self.layer.disable_adapters:
             return self.base(x)
-        weights = self.base.weight, self.base.bias, self.a.weight, self.b.weight
-        return _LoraLinear.apply(x, *weights, self.scale)
+        return lora_linear(x, self.base, self.a.weight, self.b.weight, self.scale)
+
+
+def lora_linear(x: Tensor, base: nn.Linear, a: Tensor, b: Tensor, scale: float) -> Tensor:
+    """base(x) + scale * (x A') B' in the precision of x, `base` frozen; A [k, i], B [o, k] -> [..., o]."""
+    y: Tensor = _LoraLinear.apply(x, base.weight, base.bias, a, b, scale)
+    return y
 
 
 class _LoraLinear(torch.autograd.Function):

@@ -108,9 +108,9 @@ def train_arm(
 
     # The pairs as token ids.
     context = context_of(model)
-    data, refused = _load_split(train, "training", dimension, tokenizer, context, config)
-    held_out, refused_too = _load_split(validation, "validation", dimension, tokenizer, context, config)
-    data = _at_most(data, config)
+    data, refused = load_split(train, "training", dimension, tokenizer, context, config)
+    held_out, refused_too = load_split(validation, "validation", dimension, tokenizer, context, config)
+    data = at_most(data, config)
 
     # Checkpoints, used only if everything that decides the result is the same.
     settings = {"dtype": dtype, **config.model_dump(mode="json", exclude=EXECUTION)}
@@ -136,7 +136,7 @@ def train_arm(
         start=before,
     )
     trainer.run(dimension)
-    metrics = _metrics(trainer, time.monotonic() - begun)
+    metrics = training_metrics(trainer, time.monotonic() - begun)
     trainer.gather_weights()
 
     # The ARM: a folder and its card.
@@ -170,7 +170,7 @@ def train_arm(
     return TrainResult(card, metrics, trainer.curves, [*refused, *refused_too])
 
 
-def _load_split(
+def load_split(
     file: Path,
     name: str,
     dimension: str,
@@ -198,14 +198,14 @@ def _load_split(
     return pairs, refused
 
 
-def _at_most(pairs: TokenPairs, config: TrainConfig) -> TokenPairs:
+def at_most(pairs: TokenPairs, config: TrainConfig) -> TokenPairs:
     """`max_pairs` of the pairs, drawn by the seed and kept in their order."""
     if config.max_pairs is None or config.max_pairs >= len(pairs):
         return pairs
     return pairs.take(sorted(random.Random(config.seed).sample(range(len(pairs)), config.max_pairs)))
 
 
-def _metrics(trainer: ArmTrainer, seconds: float) -> dict[str, float]:
+def training_metrics(trainer: ArmTrainer, seconds: float) -> dict[str, float]:
     """The metrics of a whole training; margins in nats, without beta."""
     evaluated = [row for row in trainer.curves if names.is_evaluation_row(row)]
     before, after = evaluated[0], next(row for row in evaluated if row[names.STEP] == trainer.kept_step)

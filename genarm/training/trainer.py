@@ -1,7 +1,7 @@
 """One training: transformers' loop and optimiser, with our loss, our order of pairs and our evaluation."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -65,7 +65,7 @@ SCHEDULES = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_
 class ArmTrainer(DistributedTrainer):
     """transformers.Trainer for an ARM: packed steps, the preference loss, evaluation on held-out pairs.
 
-    `start` is what DPO's loss subtracts: it is there with `objective: dpo` and only with it.
+    `start` is what DPO's loss subtracts, there with `objective: dpo` alone. `steps` are drawn unless given.
     """
 
     def __init__(
@@ -80,10 +80,11 @@ class ArmTrainer(DistributedTrainer):
         packed: bool,
         journal: Journal = quiet,
         start: Start | None = None,
+        steps: PackedSteps | None = None,
     ) -> None:
         if (start is None) != (config.objective == "arm"):
             raise ValueError(f"objective {config.objective!r} with{'out' if start is None else ''} a start")
-        steps = PackedSteps(
+        steps = steps or PackedSteps(
             data.row_tokens,
             epochs=config.epochs,
             batch_pairs=config.batch_pairs,
@@ -98,9 +99,8 @@ class ArmTrainer(DistributedTrainer):
             enable_gradient_checkpointing(causal_lm(model))
         self.config, self.held_out, self.folder = config, held_out, folder
         self.step_prompts: list[str] = []  # that this process has computed since the last log
-        self.objective: Objective = Objective(
-            config.beta, config.margin, config.label_smoothing, config.length_normalised
-        )
+        settings = config.beta, config.margin, config.label_smoothing, config.length_normalised
+        self.objective: Objective = Objective(*settings)
         self.validation = Validation(
             held_out,
             held_out.lengths,
@@ -165,13 +165,8 @@ class ArmTrainer(DistributedTrainer):
         Raises TrainingError where one of them is not finite.
         """
         self.adapted.eval()
-        run, device = partial(self.run_model, self.adapted), self.args.device
         first = next((row for row in self.state.log_history if is_evaluation_row(row)), None)
-        metrics = self.validation.metrics(run, device)
-        metrics |= self.validation.diagnostics(metrics, first)
-        metrics |= self.margins_at_start.metrics(self.validation.margins, self.state.global_step)
-        if hasattr(self.adapted, "disable_adapter"):
-            metrics[KL_TO_BASE] = self.validation.kl_to_base(run, device)
+        metrics = self.measure(self.validation, self.margins_at_start, first)
         if strange := [name for name, value in metrics.items() if not math.isfinite(value)]:
             prompts = self.validation.unscored
             raise self._not_finite(f"the evaluation's {strange[0]}", self.state.global_step, prompts)
@@ -182,6 +177,18 @@ class ArmTrainer(DistributedTrainer):
             self.progress.warn(warning)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, logs)
         return logs
+
+    def measure(
+        self, validation: Validation, at_start: MarginsAtStart, first: Mapping[str, float] | None
+    ) -> dict[str, float]:
+        """Metrics and diagnostics of some held-out pairs; `first` is their first evaluation."""
+        run, device = partial(self.run_model, self.adapted), self.args.device
+        metrics = validation.metrics(run, device)
+        metrics |= validation.diagnostics(metrics, first)
+        metrics |= at_start.metrics(validation.margins, self.state.global_step)
+        if hasattr(self.adapted, "disable_adapter"):
+            metrics[KL_TO_BASE] = validation.kl_to_base(run, device)
+        return metrics
 
     def training_step(self, *arguments: Any, **more: Any) -> Tensor:
         """Loss and gradient of one step, with the base as it will be in decoding: without dropout."""

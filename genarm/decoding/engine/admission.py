@@ -99,12 +99,15 @@ class Admission:
             self.prefilled = self.prefilled if remaining else None
 
     def _prefill(self, most: int) -> PrefilledPrompts:
-        """Read the prompts of the next requests, up to `most` different ones, each once."""
-        slot_of: dict[tuple[int, ...], int] = {}
+        """Read the prompts of the next requests, up to `most` different ones, each once.
+
+        An ARM that is conditioned reads a prompt anew for each preference vector.
+        """
+        slot_of: dict[tuple[tuple[int, ...], tuple[tuple[str, float], ...]], int] = {}
         used: list[frozenset[Reader]] = []
         requests: deque[tuple[RequestState, int]] = deque()
         for state in self.waiting:
-            prompt = tuple(state.read[:-1])
+            prompt = tuple(state.read[:-1]), state.preference
             if prompt not in slot_of:
                 if len(slot_of) == most:
                     break
@@ -112,13 +115,15 @@ class Admission:
                 used.append(frozenset())
             requests.append((state, slot_of[prompt]))
             used[slot_of[prompt]] |= state.used
-        widest = max(map(len, slot_of))
+        prompts = [prompt for prompt, _ in slot_of]
+        widest = max(map(len, prompts))
         capacity = widest
         if self.ensemble is None:  # these prompts may well be all that will be live
             waiting = len(self.waiting) > len(requests)
             capacity += max(state.left for state, _ in requests) + self._spare(waiting)
         ensemble = Ensemble(self.parts, used, max(capacity, 1))
-        ensemble.prefill(list(slot_of))
+        ensemble.condition([dict(preference) for _, preference in slot_of])
+        ensemble.prefill(prompts)
         for _ in requests:
             self.waiting.popleft()
         return PrefilledPrompts(ensemble, requests)

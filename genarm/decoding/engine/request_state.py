@@ -30,6 +30,11 @@ class RequestState:
         return self.request.used | frozenset(Start(arm) for arm in self.request.contrasted)
 
     @property
+    def preference(self) -> tuple[tuple[str, float], ...]:
+        """The shares of its preference vector that are not 0, by dimension; empty where it has none."""
+        return tuple(sorted((name, float(share)) for name, share in self.request.preference.items() if share))
+
+    @property
     def read(self) -> list[int]:
         """The tokens before the next one."""
         return [*self.request.prompt, *self.tokens]

@@ -8,6 +8,7 @@ from transformers import PreTrainedTokenizerBase
 from genarm.decoding.engine.policy import PlainPolicy, Policy
 from genarm.decoding.engine.speculative import SpeculativePolicy
 from genarm.decoding.engine.stop import StopCriteria
+from genarm.decoding.preference import check_conditioned
 from genarm.decoding.request import GuidedRequest, check_servable
 from genarm.decoding.runner.ensemble import Part, Start
 from genarm.errors import RequestError
@@ -33,6 +34,13 @@ class EngineResources:
         self.parts, self.slots = list(parts), slots
         self.arms = [arm for part in parts for arm in part.arms]
         self.starts = {r.arm for part in parts for r in part.readers if isinstance(r, Start)}
+        # The preference dimensions of each ARM that is conditioned on them.
+        self.conditions = {
+            arm: part.trunk.conditions[adapter]
+            for part in parts
+            for arm, adapter in part.arms.items()
+            if adapter is not None and adapter in part.trunk.conditions
+        }
         self.tokenizer = tokenizer
         self.stop_criteria = StopCriteria(tokenizer, base.trunk.model)
         self.device: torch.device = base.trunk.device
@@ -69,4 +77,5 @@ class EngineResources:
         narrowest = min(self.parts, key=lambda part: part.trunk.context).trunk
         limited = limit_reason(narrowest.model)
         check_servable(request, self.arms, narrowest.context, self.vocab, name, limited, self.starts)
+        check_conditioned(request.weights, request.preference, self.conditions, name)
         self.stop_criteria.check(request.stop, name)

@@ -1,7 +1,7 @@
 """LoRA folders to factors: what PEFT saved, read as plain row products can serve it or refused."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from genarm.errors import AdapterError
 from genarm.models.arm import CONFIG, WEIGHTS
+from genarm.models.bilinear import Conditioning, bilinear_factors, conditioning_of, plain_config
 from genarm.models.finite import check_adapter
 from genarm.models.model_files import one_line
 
@@ -30,14 +31,18 @@ PLAIN_STARTS = (True, False, "gaussian", "orthogonal", "eva")  # the others move
 
 @dataclass(frozen=True, slots=True)
 class Adapter:
-    """A LoRA: for the path of each adapted module, down [rank, in] and up [out, rank] scale included."""
+    """A LoRA: for the path of each adapted module, down [rank, in] and up [out, rank] scale included.
+
+    A PARM is the LoRA that it is at all vectors, and its `conditioning` says whose share multiplies a column.
+    """
 
     name: str
     factors: Mapping[str, tuple[Tensor, Tensor]]
+    conditioning: Conditioning | None = None
 
 
 def read_adapter(name: str, folder: Path) -> Adapter:
-    """Read a PEFT LoRA folder.
+    """Read a PEFT LoRA folder, or that of a PARM.
 
     Raises AdapterError for a feature that plain row products would get wrong, and for weights that are no
     numbers.
@@ -47,8 +52,12 @@ def read_adapter(name: str, folder: Path) -> Adapter:
         tensors = load_file(folder / WEIGHTS)
     except (OSError, json.JSONDecodeError, SafetensorError) as error:
         raise AdapterError(f"ARM {name!r}: {folder} cannot be read: {error}", hint="train it again") from None
+    conditioning = conditioning_of(config, f"ARM {name!r}: {folder / CONFIG}")
+    config = plain_config(config) if conditioning else config
     check_plain(f"ARM {name!r}: {folder / CONFIG}", config)
     check_adapter(name, tensors.items())
+    if conditioning:
+        return _conditioned(name, f"ARM {name!r}: {folder / WEIGHTS}", config, tensors, conditioning)
     factors = {}
     for key in sorted(tensors):
         path, _, kind = key.removeprefix(PREFIX).rpartition(".lora_")
@@ -65,11 +74,36 @@ def read_adapter(name: str, folder: Path) -> Adapter:
     return Adapter(name, factors)
 
 
+def _conditioned(
+    name: str,
+    where: str,
+    config: Mapping[str, object],
+    tensors: Mapping[str, Tensor],
+    conditioning: Conditioning,
+) -> Adapter:
+    factors = {}
+    for key, of in bilinear_factors(tensors, conditioning, where).items():
+        path = key.removeprefix(PREFIX)
+        down, up = of.at_all_vectors()
+        factors[path] = down, up.float() * _scale(config, path, of.a.shape[0])
+    return Adapter(name, factors, conditioning)
+
+
+def dimensions_of(adapters: Sequence[Adapter]) -> tuple[str, ...]:
+    """The preference dimensions that some of these adapters are conditioned on, each once."""
+    names = (a.conditioning.dimensions for a in adapters if a.conditioning)
+    return tuple(sorted({name for of_one in names for name in of_one}))
+
+
 def check_complete(adapter: Adapter, folder: Path, model: nn.Module) -> None:
     """Raise AdapterError where the factors are not those of the modules that its configuration names."""
     modules = dict(model.named_modules())
     try:
-        config = PeftConfig.from_pretrained(str(folder))
+        if adapter.conditioning:
+            fields = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+            config = PeftConfig.from_peft_type(**plain_config(fields))
+        else:
+            config = PeftConfig.from_pretrained(str(folder))
         wanted = {name for name in modules if name and check_target_module_exists(config, name)}
     except Exception as error:  # a value of another type fails wherever peft first uses it
         raise AdapterError(

@@ -45,6 +45,9 @@ class ModelBatch:
         ends = np.cumsum([len(group) for group in owners]).tolist()
         self.segments = {name: (ends[i], ends[i + 1]) for i, (name, _) in enumerate(self.adapter_rows)}
         self._spans = self._plan(ends)
+        # How much each preference dimension counts for a sequence, after a 1 for what none is asked of.
+        self.shares = np.zeros((sequences, 1 + len(trunk.dimensions)), dtype=np.float32)
+        self.shares[:, 0] = 1
         self._row_adapters: dict[tuple[int, int], RowAdapters] = {}
         self.recorded: CudaGraphStep | None = None
 
@@ -71,8 +74,18 @@ class ModelBatch:
             adapter = self.owners.new_full((stop,), -1)
             for name, (first, last) in self.segments.items():
                 adapter[first:last] = self.trunk.index[name]
-            self._row_adapters[span] = RowAdapters(adapter[start:], max(self.n - start, 0))
+            shares = None
+            if self.trunk.conditions:
+                shares = torch.from_numpy(self.shares).to(adapter.device)[self.owners[start:stop]]
+            self._row_adapters[span] = RowAdapters(adapter[start:], max(self.n - start, 0), shares)
         return self._row_adapters[span]
+
+    def condition(self, sequences: Sequence[int], shares: np.ndarray) -> None:
+        """Give these sequences their preference vectors, [sequences, 1 + the trunk's dimensions]."""
+        if self.trunk.conditions and not np.array_equal(self.shares[list(sequences)], shares):
+            self.shares[list(sequences)] = shares
+            self._row_adapters = {}
+            self.recorded = None  # a recorded step has the shares that it was recorded with
 
     # Reading
 
@@ -197,6 +210,7 @@ class ModelBatch:
     def take(self, sequences: Sequence[int], other: "ModelBatch", theirs: Sequence[int]) -> None:
         """Copy `theirs` of another batch into the rows of `sequences`, which have the same adapters."""
         end = other.cache.end
+        self.condition(sequences, other.shares[list(theirs)])
         if not other.holes:
             self._copy(sequences, other, theirs, torch.arange(end - other.width, end))
             self.starts[list(sequences)] = other.starts[list(theirs)] + self.cache.end - end

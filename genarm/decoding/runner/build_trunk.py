@@ -57,6 +57,7 @@ def build_trunk(
         vocab,
         index={adapter.name: i for i, adapter in enumerate(adapters)},
         entry={adapter.name: _lowest_layer(adapter, forward_pass.depth) for adapter in adapters},
+        conditions={a.name: a.conditioning.dimensions for a in adapters if a.conditioning},
         recorder=StepRecorder(enabled=compiled),
     )
 

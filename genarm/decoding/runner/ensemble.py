@@ -118,6 +118,13 @@ class Ensemble:
                 return slots
         return None
 
+    def condition(self, preferences: Sequence[Mapping[str, float]]) -> None:
+        """Give the slots the preference vectors by which their requests condition ARMs, by dimension."""
+        for of_part in self.batches:
+            names = of_part.part.trunk.dimensions
+            rows = [[1.0, *(preferences[slot].get(name, 0.0) for name in names)] for slot in of_part.slots]
+            of_part.batch.condition(range(len(rows)), np.array(rows, dtype=np.float32))
+
     def prefill(self, prompts: Sequence[Sequence[int]]) -> None:
         """Read what comes before the first drawn token of every slot; no logits are made."""
         widest = max(map(len, prompts), default=0)

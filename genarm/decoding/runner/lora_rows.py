@@ -4,18 +4,21 @@
     y += ((x A^T) * mask) B^T        A and B hold the factors of all adapters one after the other; `mask`
                                      [rows, sum of ranks] is 1 where a column belongs to the row's adapter
 
+Where an adapter is conditioned on a preference vector, its columns have not 1 but the share of a dimension
+in the mask of a row (genarm/models/bilinear.py): every row has its own vector, for no further product.
+
 So any number of adapters, of any rank and on any modules, costs two small products, and no weight is merged
 or copied: the modules' weights become slices of the joined one.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from genarm.decoding.runner.adapter_files import Adapter
+from genarm.decoding.runner.adapter_files import Adapter, dimensions_of
 from genarm.errors import AdapterError
 
 FEW_ROWS = 8  # for which two products in float32 took a third of the time of two in bfloat16 (2026-11-22)
@@ -26,22 +29,27 @@ class RowAdapters:
     """The adapter of each row of a pass.
 
     `adapter` [r] is its index, -1 for the bare rows, which come first; `bare` says how many those are.
+    `shares` [r, 1 + dimensions] is 1, and then how much each preference dimension counts for the row; None
+    where no adapter is conditioned on that.
     """
 
-    def __init__(self, adapter: Tensor, bare: int) -> None:
-        self.adapter, self.bare = adapter, bare
+    def __init__(self, adapter: Tensor, bare: int, shares: Tensor | None = None) -> None:
+        self.adapter, self.bare, self.shares = adapter, bare, shares
         self._masks: dict[JoinedLinear, Tensor | None] = {}
 
     def mask(self, linear: "JoinedLinear") -> Tensor | None:
         """1 where a column of the factors belongs to the row's adapter, [rows that are not bare, ranks].
 
-        None where no adapter of these rows is on this module.
+        In a column that is conditioned on a dimension, the row's share of that. None where no adapter of
+        these rows is on this module.
         """
         if linear not in self._masks:
             mask = None
             if linear.column_adapter is not None and self.bare < len(self.adapter):
                 belongs = self.adapter[self.bare :, None] == linear.column_adapter
                 mask = belongs.to(linear.dtype) if bool(belongs.any()) else None
+                if mask is not None and linear.column_share is not None and self.shares is not None:
+                    mask = mask * self.shares[self.bare :, linear.column_share].to(linear.dtype)
             self._masks[linear] = mask
         return self._masks[linear]
 
@@ -85,13 +93,20 @@ class JoinedLinear:
         self.up: Tensor | None = None  # [out, ranks], scale included
         self.exact: tuple[Tensor, Tensor] | None = None  # both in float32
         self.column_adapter: Tensor | None = None  # [ranks] the adapter that each column belongs to
+        # [ranks] which of a row's shares multiplies each column; None where none is conditioned
+        self.column_share: Tensor | None = None
         self._input: Tensor | None = None
         self._output: Tensor | None = None
 
-    def adapt(self, factors: Sequence[tuple[int, int, Tensor, Tensor]]) -> None:
+    def adapt(
+        self,
+        factors: Sequence[tuple[int, int, Tensor, Tensor]],
+        shares: Mapping[int, Sequence[int]] | None = None,
+    ) -> None:
         """Take (module, adapter, down, up) of every adapter on these modules, the first two by their index.
 
-        down [rank, in], up [the module's out, rank] with the scale included.
+        down [rank, in], up [the module's out, rank] with the scale included. `shares` has for each adapter
+        that is conditioned which of a row's shares multiplies each of its columns.
         """
         ranks = [down.shape[0] for _, _, down, _ in factors]
         meta = self.weight.device.type == "meta"  # a hook brings the weights when they are needed
@@ -107,6 +122,13 @@ class JoinedLinear:
             self.exact = self.down.float(), self.up.float()
         adapters = torch.tensor([adapter for _, adapter, _, _ in factors])
         self.column_adapter = adapters.repeat_interleave(torch.tensor(ranks)).to(self.down.device)
+        if shares and any(adapter in shares for _, adapter, _, _ in factors):
+            columns = [
+                share
+                for (_, adapter, _, _), rank in zip(factors, ranks, strict=True)
+                for share in shares.get(adapter, [0] * rank)
+            ]
+            self.column_share = torch.tensor(columns, device=self.down.device)
 
     def __call__(self, x: Tensor) -> Tensor:
         """All modules' outputs side by side, computed for the first that asks and kept for its siblings."""
@@ -201,7 +223,15 @@ def _join(
         if path in adapter.factors
     ]
     if factors:
-        joined.adapt(factors)
+        place = {name: i for i, name in enumerate(("", *dimensions_of(adapters)))}
+        joined.adapt(
+            factors,
+            {
+                index: [place[name] for name in adapter.conditioning.columns]
+                for index, adapter in enumerate(adapters)
+                if adapter.conditioning
+            },
+        )
     for i, path in enumerate(paths):
         parent, _, leaf = path.rpartition(".")
         view = JoinedLinearView(linears[i], joined, i)  # type: ignore[arg-type]

@@ -23,6 +23,7 @@ class Trunk:
     vocab: int  # of the tokenizer: what the model has beyond it is padding, never a token
     index: Mapping[str, int] = field(default_factory=dict)  # of each adapter in the model's linear modules
     entry: Mapping[str, int] = field(default_factory=dict)  # the layer at which each adapter's rows join
+    conditions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # dimensions of adapters with any
     recorder: StepRecorder = field(default_factory=StepRecorder)
     # Tokens that rows have read, by the rows' adapter, None for bare rows; prompts count, free slots do not.
     reads: Counter[str | None] = field(default_factory=Counter)
@@ -41,6 +42,11 @@ class Trunk:
     def context(self) -> int:
         """The most tokens that the model was made for."""
         return context_of(self.model)
+
+    @cached_property
+    def dimensions(self) -> tuple[str, ...]:
+        """The preference dimensions that rows have a share of, in the order of their adapters' columns."""
+        return tuple(sorted({name for names in self.conditions.values() for name in names}))
 
     @cached_property
     def fault(self) -> tuple[str, str]:
