@@ -21,10 +21,10 @@ ONLY_HERE = {
         "genarm.training",
         "genarm.decoding.runner.adapter_files",
         "genarm.operations.merged_model",
-        "genarm.operations.bradley_terry",
+        "genarm.training.bradley_terry",
         "genarm.baselines.training",
     },
-    "trl": {"genarm.operations.bradley_terry", "genarm.baselines.training"},
+    "trl": {"genarm.training.bradley_terry", "genarm.baselines.training"},
     "scipy": {"genarm.evaluation", "genarm.synthesis"},
     "fastapi": set(),
 }

@@ -24,6 +24,7 @@ from genarm.types import Prompt, Response
 
 if TYPE_CHECKING:
     from genarm.baselines.method import Method
+    from genarm.decoding import GuidedDecoder
 
 BATCHES_KEPT = 4  # so many batches of responses are kept together: what a kill costs at most
 
@@ -116,13 +117,18 @@ def answered(
     ]
 
 
-def open_method(experiment: Experiment, row: str, seed: int, settings: Mapping[str, Any]) -> "Method":
+def open_method(
+    experiment: Experiment, row: str, seed: int, settings: Mapping[str, Any], *, measured: bool = True
+) -> "Method":
     """The method of a row, loaded, with the models that were trained with `seed`."""
     context = Context(
         base=experiment.base,
         dtype=experiment.base_config.dtype,
         batch_size=experiment.config.sampling.batch_size,
         models={name: model_folder(experiment, name, seed) for name in experiment.models_of(row)},
+        validation=partial(_validation, experiment),
+        measured=measured,
+        root=experiment.place.root,
     )
     return METHODS[experiment.config.methods[row].method].make(context, settings)
 
@@ -133,14 +139,20 @@ def responses(
     """One response to each prompt, drawn as the experiment says: all rows draw the same random numbers."""
     sampling, tokenizer = experiment.config.sampling, load_tokenizer(experiment.base)
     with counting(title, len(prompts) * sampling.max_new_tokens, "tokens") as on_tokens:
-        answers = method.generate([_request(experiment, method, p, tokenizer) for p in prompts], on_tokens)
+        answers = method.generate([_request(experiment, method, p) for p in prompts], on_tokens)
     return [response_of(p, answer, tokenizer) for p, answer in zip(prompts, answers, strict=True)]
 
 
-def _request(experiment: Experiment, method: "Method", prompt: Prompt, tokenizer: Any) -> GuidedRequest:
+def _request(experiment: Experiment, method: "GuidedDecoder", prompt: Prompt) -> GuidedRequest:
     sampling = experiment.config.sampling
-    ids = prompt_ids(prompt, method, tokenizer, sampling)
+    ids = prompt_ids(prompt, method, sampling)
     return request(ids, {}, sampling, prompt_seed(sampling.seed, prompt))
+
+
+def _validation(experiment: Experiment, decoder: "GuidedDecoder") -> list[GuidedRequest]:
+    """The validation prompts as requests."""
+    prompts = read_rows(experiment.place.validation, Prompt)
+    return [_request(experiment, decoder, prompt) for prompt in prompts]
 
 
 def _added(cost: Cost, parts: Sequence[_Part]) -> Cost:

@@ -18,6 +18,14 @@ class DataConfig(SourceConfig):
     """The preference pairs of one dimension; the text `project` alone takes those of `params.yaml`."""
 
     folder: str = Field("data", description="the folder that `files` is a glob below; data/ by default")
+    relabel: JudgeConfig | None = Field(
+        None, description="a scorer that says anew which response is the chosen one, whatever the file says"
+    )
+
+    @field_validator("relabel", mode="before")
+    @classmethod
+    def _a_scorer_alone(cls, value: Any) -> Any:
+        return {"scorer": value} if isinstance(value, str) else value
 
 
 class PromptsConfig(Section):
@@ -96,6 +104,9 @@ class ModelConfig(Section):
     """One model that methods are made of, with its settings, which lie beside `trainer`."""
 
     trainer: str = Field(description="what makes it: a name of `genarm compare --methods`")
+    seeds: Literal["all", "first"] = Field(
+        "all", description="train it with each seed, or with the first one only, for all that use it"
+    )
     settings: dict[str, Any] = Field({}, description="the settings of its trainer")
 
     @model_validator(mode="before")

@@ -84,14 +84,29 @@ class Experiment:
         settings = self.model_settings(model)
         return list(dict.fromkeys(named_models([settings.get(key) for key in self.trainer(model).models])))
 
+    def all_models(self, row: str) -> list[str]:
+        """The models of a row and those that they are made of."""
+        found: list[str] = []
+        waiting = self.models_of(row)
+        while waiting:
+            model = waiting.pop(0)
+            if model not in found:
+                found.append(model)
+                waiting += self.parts_of(model)
+        return found
+
     def is_made(self, model: str) -> bool:
         """Whether a model is trained here, once for each seed."""
         return self.trainer(model).made
 
+    def model_seeds(self, model: str) -> tuple[int, ...]:
+        """The seeds that a model is trained with."""
+        return self.config.seeds if self.config.models[model].seeds == "all" else self.config.seeds[:1]
+
     def seeds(self, row: str) -> tuple[int, ...]:
-        """The training seeds of a row; the first alone where nothing in it is trained."""
-        trained = any(self.is_made(model) for model in self.models_of(row))
-        return self.config.seeds if trained else self.config.seeds[:1]
+        """The training seeds of a row; the first alone where nothing in it is trained with each."""
+        several = any(self.is_made(m) and len(self.model_seeds(m)) > 1 for m in self.all_models(row))
+        return self.config.seeds if several else self.config.seeds[:1]
 
     def points(self, row: str) -> list[dict[str, Any]]:
         """The settings that a front varies, by point; one without changes where there is no front."""
@@ -140,8 +155,8 @@ def _check_kinds(experiment: Experiment, where: str) -> None:
     for name, row in config.methods.items():
         _known(where, f"methods.{name}: unknown method", row.method, METHODS)
         kind = METHODS[row.method]
-        for varied in (*(experiment.candidates(name) or [{}]), *experiment.points(name)):
-            _valid(where, f"methods.{name}", kind.settings, first_of(row.tune) | row.settings | varied)
+        for tried, point in product(experiment.candidates(name) or [{}], experiment.points(name)):
+            _valid(where, f"methods.{name}", kind.settings, row.settings | tried | point)
         _installed(where, f"methods.{name}", row.method, kind.needs)
     for name, model in config.models.items():
         _known(where, f"models.{name}: unknown trainer", model.trainer, TRAINERS)

@@ -1,36 +1,38 @@
 """The methods by name: which settings each one takes, which models it is made of, and who makes it.
 
-A method is made by `make(context, settings)` and answers requests; see `genarm.baselines.method`. What it
-imports is loaded there, so that this list costs nothing to read.
+A method is made by `make(context, settings)` and answers requests; see `genarm.baselines.method`. This list
+imports no model code.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
-
-from pydantic import Field, model_validator
+from typing import Any
 
 from genarm.config import Section
-from genarm.models import ModelSource
+from genarm.experiments import factories as make
+from genarm.experiments import method_settings as takes
+from genarm.experiments.factories import Context, Factory
 
-if TYPE_CHECKING:
-    from genarm.baselines.method import Method
+__all__ = ["METHODS", "Context", "MethodKind", "named_models"]
 
-DECODING = ("decoding", "models", "types.py")  # what every answer depends on
-
-
-@dataclass(frozen=True, slots=True)
-class Context:
-    """What a method is made in: the base, and the folder of each model of the experiment by its name."""
-
-    base: ModelSource
-    dtype: str
-    batch_size: int
-    models: Mapping[str, Path]
-
-
-Factory = Callable[[Context, Mapping[str, Any]], "Method"]
+DECODING = (
+    "decoding",
+    "models",
+    "types.py",
+    "experiments/factories.py",
+    "baselines/counting.py",
+    "baselines/guided.py",
+)
+ALONE = (*DECODING, "baselines/aligned.py", "baselines/reading.py")
+SCORED = (
+    *DECODING,
+    "judges/reward",
+    *(f"baselines/{name}.py" for name in ("branches", "reward_model", "reward_rows")),
+)
+CANDIDATES = tuple(
+    f"baselines/{name}.py" for name in ("candidate_engine", "candidate_policy", "follower", "scored_engine")
+)
+Predicted = Callable[[Mapping[str, Any]], Mapping[str, float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,110 +42,114 @@ class MethodKind:
     about: str
     settings: type[Section]
     make: Factory
-    predicted: Callable[[Mapping[str, Any]], Mapping[str, float]]
+    predicted: Predicted
     models: tuple[str, ...] = ()  # the settings that name models
     code: tuple[str, ...] = DECODING
     needs: tuple[str, ...] = ()  # packages of extras, without which it does not run
 
 
-class NoSettings(Section):
-    """A method without settings."""
+def _transfer(settings: Mapping[str, Any]) -> dict[str, float]:
+    """A candidate token and its rollout are read by the reward model, all but the last by the aligned one."""
+    k, rollout = float(settings["k"]), float(settings["rollout"])
+    rewards = 2.0 if settings["baseline_reward"] else 1.0
+    # The aligned model also keeps up with the response: one token more.
+    return {
+        "base": 1.0,
+        "aligned": k * rollout + 1,
+        "reward": rewards * (k * (rollout + 1) + 1),
+    }
 
 
-class SharpenedSettings(Section):
-    """The base alone, as sharp as guidance that learned nothing would make it."""
-
-    weight: float = Field(1.0, gt=0, description="of the guidance whose sharpening it has: T / (1 + weight)")
-
-
-class GuidedSettings(Section):
-    """The base guided by ARMs."""
-
-    arms: dict[str, str] = Field(min_length=1, description="dimension -> the model that is its ARM")
-    weight: float | dict[str, float] = Field(
-        1.0, description="weight of each ARM: one for all, or by dimension"
-    )
-    guidance: Literal["sum", "contrast"] = Field("sum", description="what a weight multiplies")
-    share: float | None = Field(
-        None, ge=0, le=1, description="of two ARMs, the share of its weight that the first one has"
-    )
-
-    @model_validator(mode="after")
-    def _weights_fit_the_arms(self) -> "GuidedSettings":
-        if self.share is not None and len(self.arms) != 2:
-            raise ValueError(f"share divides two ARMs, here are {len(self.arms)}")
-        if isinstance(self.weight, Mapping) and set(self.weight) != set(self.arms):
-            raise ValueError(f"weight is of {sorted(self.weight)}, the ARMs are of {sorted(self.arms)}")
-        return self
-
-    def weights(self) -> dict[str, float]:
-        """The weight of each ARM in a request."""
-        given = self.weight if isinstance(self.weight, Mapping) else dict.fromkeys(self.arms, self.weight)
-        shares = (1.0, 1.0) if self.share is None else (self.share, 1 - self.share)
-        parts = zip(self.arms, shares, strict=True) if len(self.arms) == 2 else ((a, 1.0) for a in self.arms)
-        return {arm: share * given[arm] for arm, share in parts}
-
-
-class AdapterSettings(Section):
-    """A trained adapter that answers alone, without guidance."""
-
-    adapter: str = Field(description="the model that answers: an adapter on the base")
-
-
-def _base(context: Context, settings: Mapping[str, Any]) -> "Method":
-    from genarm.experiments.weighted import weighted
-
-    return weighted(context, {})
-
-
-def _sharpened(context: Context, settings: Mapping[str, Any]) -> "Method":
-    from genarm.experiments.weighted import weighted
-
-    return weighted(context, {}, sharper=1 + SharpenedSettings(**settings).weight)
-
-
-def _guided(context: Context, settings: Mapping[str, Any]) -> "Method":
-    from genarm.experiments.weighted import weighted
-
-    given = GuidedSettings(**settings)
-    folders = {arm: context.models[model] for arm, model in given.arms.items()}
-    return weighted(context, folders, weights=given.weights(), guidance=given.guidance)
-
-
-def _adapter(context: Context, settings: Mapping[str, Any]) -> "Method":
-    from genarm.experiments.weighted import weighted
-
-    folder = context.models[AdapterSettings(**settings).adapter]
-    # log p_base + 1 (log p_adapter - log p_base): the adapter's own policy
-    return weighted(context, {"adapter": folder}, weights={"adapter": 1.0}, guidance="contrast")
-
-
-def alone(_settings: Mapping[str, Any]) -> Mapping[str, float]:
-    """The base reads each token once."""
-    return {"base": 1.0}
+def _best_of(settings: Mapping[str, Any]) -> dict[str, float]:
+    n = float(settings["n"])
+    chooser = {"reward": n} if settings["reward"] else {"arm": n} if settings["arm"] else {}
+    return {"base": n} | chooser
 
 
 METHODS: dict[str, MethodKind] = {
-    "base": MethodKind("the base model alone", NoSettings, _base, alone),
+    "base": MethodKind("the base model alone", takes.NoSettings, make.base, lambda s: {"base": 1.0}),
     "sharpened": MethodKind(
         "the base at temperature T / (1 + weight): what guidance sharpens by itself",
-        SharpenedSettings,
-        _sharpened,
-        alone,
+        takes.SharpenedSettings,
+        make.sharpened,
+        lambda s: {"base": 1.0},
     ),
     "guided": MethodKind(
         "GenARM: the base guided by ARMs",
-        GuidedSettings,
-        _guided,
-        lambda settings: {"base": 1.0, "arm": float(len(settings["arms"]))},
+        takes.GuidedSettings,
+        make.guided,
+        lambda s: {"base": 1.0, "arm": float(len(s["arms"]))},
         models=("arms",),
     ),
+    "parm": MethodKind(
+        "the base guided by one ARM that a preference vector conditions",
+        takes.ParmSettings,
+        make.parm,
+        lambda s: {"base": 1.0, "arm": 1.0},
+        models=("parm",),
+        code=(*DECODING, "baselines/parm"),
+    ),
     "adapter": MethodKind(
-        "a trained adapter that answers alone, such as one of DPO",
-        AdapterSettings,
-        _adapter,
-        lambda settings: {"base": 1.0, "arm": 1.0},
+        "a trained adapter that answers alone, such as one of DPO, SimPO or RLHF",
+        takes.AdapterSettings,
+        make.adapter,
+        lambda s: {"aligned": 1.0},
         models=("adapter",),
+        code=ALONE,
+    ),
+    "soup": MethodKind(
+        "Rewarded Soups: the weighted mean of two adapters, which answers alone",
+        takes.SoupSettings,
+        make.soup,
+        lambda s: {"aligned": 1.0},
+        models=("adapters",),
+        code=(*ALONE, "baselines/training/soups.py"),
+    ),
+    "proxy_tuning": MethodKind(
+        "the base moved by what a small model learned",
+        takes.ProxySettings,
+        make.proxy_tuning,
+        lambda s: {"base": 1.0, "arm": 2.0},
+        models=("arm",),
+    ),
+    "best_of_n": MethodKind(
+        "the best of n responses of the base, by a reward model, an ARM or a judge",
+        takes.BestOfSettings,
+        make.best_of_n,
+        _best_of,
+        models=("reward", "arm"),
+        code=(
+            *DECODING,
+            "judges",
+            *(f"baselines/{n}.py" for n in ("best_of_n", "selection", "seeds", "reading")),
+        ),
+    ),
+    "args": MethodKind(
+        "ARGS: a reward model is asked about each of the base's k best tokens",
+        takes.ArgsSettings,
+        make.args,
+        lambda s: {"base": 1.0, "reward": float(s["k"] + 1)},
+        models=("reward",),
+        code=(*SCORED, *CANDIDATES, "baselines/args.py"),
+    ),
+    "transfer_q": MethodKind(
+        "Transfer Q*: a candidate token is worth the reward of what an aligned model makes of it",
+        takes.TransferSettings,
+        make.transfer_q,
+        _transfer,
+        models=("reward", "aligned", "baseline_reward"),
+        code=(*SCORED, *CANDIDATES, "baselines/rollouts.py", "baselines/transfer_q.py"),
+    ),
+    "cards": MethodKind(
+        "CARDS: segments of the base that a reward model accepts or refuses",
+        takes.CardsRowSettings,
+        make.cards,
+        lambda s: {},  # as many as are refused
+        models=("reward",),
+        code=(
+            *SCORED,
+            *(f"baselines/{n}.py" for n in ("cards", "cards_run", "segments", "calibration", "base_rows")),
+        ),
     ),
 }
 

@@ -1,12 +1,20 @@
 """The units `pairs-*` and `prompts`: data files to pairs by split, and the prompts that are answered."""
 
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+
 from genarm.data.pairs import check_pairs, make_pairs
 from genarm.data.prompts import read_prompts
 from genarm.errors import DataError
 from genarm.experiments.load import Experiment
+from genarm.judges import Judge, load_judge
+from genarm.judges.base import preference
 from genarm.models import load_tokenizer
 from genarm.system.files import read_rows, write_json, write_rows
-from genarm.types import PreferencePair, Prompt, Split
+from genarm.types import PreferencePair, Prompt, Response, Split
+
+log = logging.getLogger(__name__)
 
 
 def write_pairs(experiment: Experiment, dimension: str) -> None:
@@ -20,10 +28,34 @@ def write_pairs(experiment: Experiment, dimension: str) -> None:
         experiment.place.root / data.folder, dimension, data, experiment.pairs_config, tokenizer
     )
     write_rows(folder / "quarantine.jsonl", result.refused)
-    write_json(folder / "stats.json", result.stats)
     check_pairs(result, f"{folder.name}/quarantine.jsonl names every row")
-    for split, pairs in result.splits.items():
+    stats, splits = result.stats, result.splits
+    if data.relabel is not None:
+        judge = load_judge(data.relabel, experiment.place.root)
+        splits = {split: relabelled(pairs, judge) for split, pairs in splits.items()}
+        stats = replace(stats, labelled_by=[data.relabel.name])
+        tied = sum(map(len, result.splits.values())) - sum(map(len, splits.values()))
+        log.info(
+            "%s: %s labelled the pairs anew, %d are ties and left out", dimension, data.relabel.name, tied
+        )
+    write_json(folder / "stats.json", stats)
+    for split, pairs in splits.items():
+        if not pairs:
+            raise DataError(f"no {split} pair of {dimension} is left", hint="every pair of it was a tie")
         write_rows(folder / f"{split}.jsonl", pairs)
+
+
+def relabelled(pairs: Sequence[PreferencePair], judge: Judge) -> list[PreferencePair]:
+    """The pairs with the response that a judge prefers as the chosen one; ties are left out."""
+    found = []
+    for pair in pairs:
+        chosen, rejected = (
+            Response(pair.prompt.id, text, 0, "stop", 0.0, 0.0) for text in (pair.chosen, pair.rejected)
+        )
+        said = preference(judge, pair.prompt, chosen, rejected)
+        if said:
+            found.append(pair if said > 0 else PreferencePair(pair.prompt, pair.rejected, pair.chosen))
+    return found
 
 
 def write_prompts(experiment: Experiment) -> None:

@@ -18,7 +18,6 @@ from genarm.experiments.measured import Measured, common, distinct_2
 from genarm.experiments.resampling import Array, by_prompt, mean, p_value, rate
 from genarm.experiments.speed import Speed
 from genarm.experiments.tuned import Chosen
-from genarm.experiments.units import all_models
 from genarm.system.files import read_json
 from genarm.types import Estimate
 
@@ -162,11 +161,13 @@ def _row(
     responses = own.responses()
     health = text_health("base" if name == "base" else "challenger", responses)
     settings = experiment.points(name)[0] | (dict(own.chosen.settings) if own.chosen else {})
-    trained = [m for m in all_models(experiment, name) if experiment.is_made(m)]
+    trained = [m for m in experiment.all_models(name) if experiment.is_made(m)]
     training = [
-        read_json(experiment.place.training(m, s), dict[str, float]) for m in trained for s in config.seeds
+        _mean(
+            [read_json(experiment.place.training(m, s), dict[str, float]) for s in experiment.model_seeds(m)]
+        )
+        for m in trained
     ]
-    n = len(config.seeds)
     memory = own.speed.memory - base.speed.memory if own.speed and base.speed else None
     return Row(
         name=name,
@@ -185,10 +186,16 @@ def _row(
         speed=own.speed,
         extra_memory=max(0, memory) if memory is not None else None,
         passes={part: read / own.cost.tokens for part, read in own.cost.passes.items()},
-        training_seconds=sum(t.get("train/seconds", 0.0) for t in training) / n,
-        training_pairs=sum(t.get("train/pairs", 0.0) for t in training) / n,
+        training_seconds=sum(t.get("train/seconds", 0.0) for t in training),
+        training_pairs=sum(t.get("train/pairs", 0.0) for t in training),
         tuned=own.chosen,
     )
+
+
+def _mean(metrics: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The mean over seeds of each number that all of them have."""
+    named = set(metrics[0]).intersection(*metrics[1:])
+    return {name: sum(m[name] for m in metrics) / len(metrics) for name in named}
 
 
 def _rate(

@@ -13,7 +13,6 @@ from genarm.experiments.answer import open_method
 from genarm.experiments.config import SpeedConfig
 from genarm.experiments.load import Experiment, first_of
 from genarm.experiments.tuned import Chosen
-from genarm.models import load_tokenizer
 from genarm.system.files import read_json, read_rows, write_json
 from genarm.types import Prompt
 
@@ -44,7 +43,7 @@ def speed(experiment: Experiment, row: str) -> None:
     assert given is not None, "the unit is only made where speed is measured"
     chosen = read_json(place.tuned(row), Chosen).settings if own.tune else {}
     settings = experiment.row_settings(row, **first_of(own.front), **chosen)
-    method = open_method(experiment, row, config.seeds[0], settings)
+    method = open_method(experiment, row, config.seeds[0], settings, measured=False)
     prompts = read_rows(place.prompts, Prompt)
     requests = [_request(experiment, method, p, given) for p in _repeated(prompts, max(given.batches))]
     method.generate([replace(requests[0], max_new_tokens=2)])  # what is loaded on first use is not timed
@@ -80,7 +79,7 @@ def passes_a_token(method: "Method", asked: GuidedRequest) -> dict[str, float]:
 
 def _request(experiment: Experiment, method: "Method", prompt: Prompt, given: SpeedConfig) -> GuidedRequest:
     sampling = experiment.config.sampling.model_copy(update={"max_new_tokens": given.tokens})
-    ids = prompt_ids(prompt, method, load_tokenizer(experiment.base), sampling)
+    ids = prompt_ids(prompt, method, sampling)
     asked = request(ids, {}, sampling, prompt_seed(sampling.seed, prompt))
     return replace(asked, ignore_eos=True)
 

@@ -13,7 +13,7 @@ from genarm.experiments.load import Experiment, first_of
 from genarm.experiments.methods import DECODING, METHODS, named_models
 from genarm.pipeline.kept import code
 
-ANSWERING = (*DECODING, "evaluation/respond.py", "experiments/answer.py", "experiments/weighted.py")
+ANSWERING = (*DECODING, "evaluation/respond.py", "experiments/answer.py")
 JUDGING = ("judges", "types.py", "experiments/judge.py")
 MEASURING = ("evaluation", "experiments/results.py", "experiments/tables.py", "experiments/claims.py")
 
@@ -76,7 +76,7 @@ class _Units:
         for model in self._in_order():
             trainer, settings = self.of.trainer(model), self.of.model_settings(model)
             dimensions = [d for key in trainer.dimensions for d in named_models(settings.get(key))]
-            for seed in self.of.config.seeds:
+            for seed in self.of.model_seeds(model):
                 spec = {
                     "base": self._base(),
                     "model": self.of.config.models[model].trainer,
@@ -87,8 +87,6 @@ class _Units:
                 reads = [self.of.place.pairs(d) for d in dimensions] + self._folders(
                     self.of.parts_of(model), seed
                 )
-                if trainer.reads_prompts:
-                    reads.append(self.of.place.prompts.parent)
                 writes = [self.of.place.model(model, seed), self.of.place.training(model, seed)]
                 yield Unit(f"train-{model}-{seed}", spec, reads, writes)
 
@@ -182,9 +180,9 @@ class _Units:
             reads += [place.speed(row)] if own.speed or config.speed else []
             reads += [
                 place.training(model, seed)
-                for model in all_models(self.of, row)
+                for model in self.of.all_models(row)
                 if self.of.is_made(model)
-                for seed in config.seeds
+                for seed in self.of.model_seeds(model)
             ]
         spec = {
             "experiment": config.model_dump(mode="json"),
@@ -226,17 +224,6 @@ class _Units:
 def model_folder(experiment: Experiment, model: str, seed: int) -> Path:
     """Where a model lies: trained here with a seed, or the folder that the experiment names."""
     if experiment.is_made(model):
-        return experiment.place.model(model, seed)
+        seeds = experiment.model_seeds(model)
+        return experiment.place.model(model, seed if seed in seeds else seeds[0])
     return experiment.place.root / str(experiment.model_settings(model)["path"])
-
-
-def all_models(experiment: Experiment, row: str) -> list[str]:
-    """The models of a row and those that they are made of."""
-    found: list[str] = []
-    waiting = experiment.models_of(row)
-    while waiting:
-        model = waiting.pop(0)
-        if model not in found:
-            found.append(model)
-            waiting += experiment.parts_of(model)
-    return found

@@ -7,7 +7,7 @@ from typing import Any
 from genarm.experiments.load import Experiment, load_experiment
 from genarm.experiments.place import find
 from genarm.experiments.stages import spec_of
-from genarm.experiments.trainers import TrainContext
+from genarm.experiments.training import TrainContext
 from genarm.experiments.units import model_folder
 from genarm.pipeline.project import Project
 from genarm.system.files import write_json
@@ -42,8 +42,8 @@ def _train(experiment: Experiment, rest: str, _spec: dict[str, Any]) -> None:
         base=experiment.base,
         dtype=experiment.base_config.dtype,
         pairs={dimension: place.pairs(dimension) for dimension in experiment.config.data},
-        prompts=place.validation,
         models={part: model_folder(experiment, part, seed) for part in experiment.parts_of(model)},
+        name=model,
         seed=seed,
         out=place.model(model, seed),
         checkpoints=place.checkpoints(model, seed),
