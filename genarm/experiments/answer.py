@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from genarm.decoding import GuidedRequest
 from genarm.errors import ModelError
 from genarm.evaluation.respond import prompt_ids, prompt_seed, request, response_of
-from genarm.experiments.load import Experiment, first_of
+from genarm.experiments.load import Experiment
 from genarm.experiments.methods import METHODS, Context
 from genarm.experiments.tuned import Chosen
 from genarm.experiments.units import model_folder
@@ -67,7 +67,7 @@ def answer(experiment: Experiment, row: str, seed: int, spec: Mapping[str, Any])
     answers: list[Answer] = []
     cost = Cost(len(prompts), 0, 0.0)
     for number, point in enumerate(experiment.points(row)):
-        settings = experiment.row_settings(row, **first_of(own.front), **chosen, **point)
+        settings = experiment.row_settings(row, dict(chosen) | point)
         depends_on = {**spec, "point": settings, "seed": seed, "models": _hashes(experiment, row, seed)}
         parts = answered(experiment, row, seed, settings, prompts, depends_on)
         answers += [Answer(number, response) for part in parts for response in part.responses]

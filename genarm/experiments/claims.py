@@ -95,6 +95,8 @@ def recovers(
     own, low, high = gap(rates, sample, subject, floor, ceiling)
     numbers = f"gap recovered {own:.2f} [{low:.2f}, {high:.2f}] between {floor} and {ceiling}"
     width = sample[ceiling] - sample[floor]
+    if math.isnan(own):
+        numbers = f"{floor} and {ceiling} are equal, so that there is no gap"
     if np.quantile(width, 0.025) <= 0:
         return Claim(
             "recovers",

@@ -56,7 +56,7 @@ def _judged(
     own = read_rows(experiment.place.answers(row, seed), Answer)
     rivals = {other: _rival(experiment, other, seed) for other in others}
     compared = {
-        other: {a.response.prompt_id: a.response for a in rows if a.point == 0}
+        other: {a.response.prompt_id: a.response for a in rows if a.point == experiment.shown_point(other)}
         for other, rows in rivals.items()
     }
     asked = [

@@ -62,9 +62,9 @@ class Experiment:
         """The kind of a model."""
         return TRAINERS[self.config.models[model].trainer]
 
-    def row_settings(self, row: str, **changed: Any) -> dict[str, Any]:
+    def row_settings(self, row: str, changed: Mapping[str, Any]) -> dict[str, Any]:
         """The settings of a row, with all defaults and these changes."""
-        given = self.config.methods[row].settings | changed
+        given = self.config.methods[row].settings | dict(changed)
         return self.method(row).settings(**given).model_dump(mode="json")
 
     def model_settings(self, model: str) -> dict[str, Any]:
@@ -76,7 +76,7 @@ class Experiment:
         """The models that a row is made of, over all points of its front and all that is tuned."""
         own, keys = self.config.methods[row], self.method(row).models
         varied = [value for name in keys for value in (own.front.get(name) or own.tune.get(name) or ())]
-        settings = self.row_settings(row, **first_of(own.tune), **first_of(own.front))
+        settings = self.shown_settings(row)
         return list(dict.fromkeys(named_models([settings.get(key) for key in keys]) + named_models(varied)))
 
     def parts_of(self, model: str) -> list[str]:
@@ -111,6 +111,15 @@ class Experiment:
     def points(self, row: str) -> list[dict[str, Any]]:
         """The settings that a front varies, by point; one without changes where there is no front."""
         return combinations(self.config.methods[row].front) or [{}]
+
+    def shown_point(self, row: str) -> int:
+        """The point of a front that stands in the table, is tuned and timed: the middle one."""
+        return len(self.points(row)) // 2
+
+    def shown_settings(self, row: str, chosen: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """The settings of a row at that point, with what tuning chose; else the first that it may try."""
+        tried = first_of(self.config.methods[row].tune) if chosen is None else chosen
+        return self.row_settings(row, dict(tried) | self.points(row)[self.shown_point(row)])
 
     def candidates(self, row: str) -> list[dict[str, Any]]:
         """The settings that are tried on validation prompts; none where nothing is tuned."""

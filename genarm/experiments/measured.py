@@ -20,7 +20,7 @@ from genarm.types import Prompt, Response
 
 @dataclass(frozen=True)
 class Measured:
-    """One row as it was answered and judged. Files are read once."""
+    """One row as it was answered and judged, at the point that is shown unless another one is asked for."""
 
     experiment: Experiment
     row: str
@@ -47,11 +47,12 @@ class Measured:
         place = self.experiment.place
         return {seed: read_rows(place.answers(self.row, seed), Answer) for seed in self.seeds}
 
-    def responses(self, point: int = 0) -> list[Response]:
+    def responses(self, point: int | None = None) -> list[Response]:
         """The responses of all seeds at one point."""
-        return [a.response for rows in self.answers.values() for a in rows if a.point == point]
+        at = self._at(point)
+        return [a.response for rows in self.answers.values() for a in rows if a.point == at]
 
-    def outcomes(self, over: str, dimension: str, judge: str, point: int = 0) -> Array:
+    def outcomes(self, over: str, dimension: str, judge: str, point: int | None = None) -> Array:
         """Win 1, tie 1/2, loss 0 over another row [s, p]; NaN where the judge could not be read.
 
         A judge that prefers by degrees gives (1 + preference) / 2.
@@ -61,17 +62,18 @@ class Measured:
             for j in self._of(dimension, judge, point)
         )
 
-    def scores(self, dimension: str, judge: str, point: int = 0) -> Array:
+    def scores(self, dimension: str, judge: str, point: int | None = None) -> Array:
         """The judge's scores [s, p]; NaN throughout for a judge that only compares."""
         return self._matrix((j.seed, j.prompt_id, j.score) for j in self._of(dimension, judge, point))
 
-    def lengths(self, point: int = 0) -> Array:
+    def lengths(self, point: int | None = None) -> Array:
         """Tokens of the responses [s, p]."""
+        at = self._at(point)
         return self._matrix(
             (seed, a.response.prompt_id, float(a.response.tokens))
             for seed, rows in self.answers.items()
             for a in rows
-            if a.point == point
+            if a.point == at
         )
 
     @cached_property
@@ -99,8 +101,12 @@ class Measured:
             return None
         return read_json(self.experiment.place.tuned(self.row), Chosen)
 
-    def _of(self, dimension: str, judge: str, point: int) -> list[Judged]:
-        return [j for j in self.judged if (j.dimension, j.judge, j.point) == (dimension, judge, point)]
+    def _at(self, point: int | None) -> int:
+        return self.experiment.shown_point(self.row) if point is None else point
+
+    def _of(self, dimension: str, judge: str, point: int | None) -> list[Judged]:
+        wanted = dimension, judge, self._at(point)
+        return [j for j in self.judged if (j.dimension, j.judge, j.point) == wanted]
 
     def _matrix(self, rows: Iterable[tuple[int, str, float | None]]) -> Array:
         return matrix(list(rows), self.seeds, self.prompts)

@@ -49,15 +49,10 @@ class MethodKind:
 
 
 def _transfer(settings: Mapping[str, Any]) -> dict[str, float]:
-    """A candidate token and its rollout are read by the reward model, all but the last by the aligned one."""
+    """The aligned model reads k candidates and their rollouts but the last tokens, the reward model all."""
     k, rollout = float(settings["k"]), float(settings["rollout"])
     rewards = 2.0 if settings["baseline_reward"] else 1.0
-    # The aligned model also keeps up with the response: one token more.
-    return {
-        "base": 1.0,
-        "aligned": k * rollout + 1,
-        "reward": rewards * (k * (rollout + 1) + 1),
-    }
+    return {"base": 1.0, "aligned": k * rollout, "reward": rewards * k * (rollout + 1)}
 
 
 def _best_of(settings: Mapping[str, Any]) -> dict[str, float]:
@@ -128,7 +123,7 @@ METHODS: dict[str, MethodKind] = {
         "ARGS: a reward model is asked about each of the base's k best tokens",
         takes.ArgsSettings,
         make.args,
-        lambda s: {"base": 1.0, "reward": float(s["k"] + 1)},
+        lambda s: {"base": 1.0, "reward": float(s["k"])},
         models=("reward",),
         code=(*SCORED, *CANDIDATES, "baselines/args.py"),
     ),

@@ -37,7 +37,7 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """All that was measured of one row; of a front, at its first point."""
+    """All that was measured of one row; of a front, at its middle point."""
 
     name: str
     method: str
@@ -160,7 +160,7 @@ def _row(
     own, base, config = measured[name], measured["base"], experiment.config
     responses = own.responses()
     health = text_health("base" if name == "base" else "challenger", responses)
-    settings = experiment.points(name)[0] | (dict(own.chosen.settings) if own.chosen else {})
+    settings = experiment.shown_settings(name, own.chosen.settings if own.chosen else None)
     trained = [m for m in experiment.all_models(name) if experiment.is_made(m)]
     training = [
         _mean(
@@ -172,7 +172,7 @@ def _row(
     return Row(
         name=name,
         method=config.methods[name].method,
-        settings=experiment.row_settings(name, **settings),
+        settings=settings,
         seeds=len(own.seeds),
         prompts=len(own.prompts),
         over={o: _rate(experiment, measured, name, o, adjusted[name, o]) for o in config.over if o != name},

@@ -11,7 +11,7 @@ from genarm.decoding import GuidedRequest
 from genarm.evaluation.respond import prompt_ids, prompt_seed, request
 from genarm.experiments.answer import open_method
 from genarm.experiments.config import SpeedConfig
-from genarm.experiments.load import Experiment, first_of
+from genarm.experiments.load import Experiment
 from genarm.experiments.tuned import Chosen
 from genarm.system.files import read_json, read_rows, write_json
 from genarm.types import Prompt
@@ -41,8 +41,8 @@ def speed(experiment: Experiment, row: str) -> None:
     place, config, own = experiment.place, experiment.config, experiment.config.methods[row]
     given = own.speed or config.speed
     assert given is not None, "the unit is only made where speed is measured"
-    chosen = read_json(place.tuned(row), Chosen).settings if own.tune else {}
-    settings = experiment.row_settings(row, **first_of(own.front), **chosen)
+    chosen = read_json(place.tuned(row), Chosen).settings if own.tune else None
+    settings = experiment.shown_settings(row, chosen)
     method = open_method(experiment, row, config.seeds[0], settings, measured=False)
     prompts = read_rows(place.prompts, Prompt)
     requests = [_request(experiment, method, p, given) for p in _repeated(prompts, max(given.batches))]

@@ -2,7 +2,7 @@
 
 from genarm.evaluation.text_health import health_limits, text_health
 from genarm.experiments.answer import open_method, responses
-from genarm.experiments.load import Experiment, first_of
+from genarm.experiments.load import Experiment
 from genarm.experiments.tuned import Chosen, Tried
 from genarm.judges import load_with_origin
 from genarm.pipeline.validation import over_base
@@ -24,7 +24,7 @@ def tune(experiment: Experiment, row: str) -> None:
     limits = health_limits(health, config.tuning.max_health_ratio)
     curve: list[Tried] = []
     for varied in experiment.candidates(row):
-        settings = experiment.row_settings(row, **first_of(config.methods[row].front), **varied)
+        settings = experiment.shown_settings(row, varied)
         method = open_method(experiment, row, config.seeds[0], settings)
         found = responses(experiment, method, prompts, f"tune {row}")
         del method  # two models need not be in memory together

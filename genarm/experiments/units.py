@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from genarm.experiments.load import Experiment, first_of
+from genarm.experiments.load import Experiment
 from genarm.experiments.methods import DECODING, METHODS, named_models
 from genarm.pipeline.kept import code
 
@@ -102,10 +102,7 @@ class _Units:
         for row in tuned:
             spec = common | {
                 "method": config.methods[row].method,
-                "candidates": [
-                    self.of.row_settings(row, **first_of(config.methods[row].front), **tried)
-                    for tried in self.of.candidates(row)
-                ],
+                "candidates": [self.of.shown_settings(row, tried) for tried in self.of.candidates(row)],
                 "tuning": config.tuning.model_dump(mode="json"),
                 "judge": [dimension, judges.gold.model_dump(mode="json")],
                 "code": code(*self._code(row), *JUDGING, "experiments/tune.py"),
@@ -127,7 +124,7 @@ class _Units:
                     "base": self._base(),
                     "sampling": config.sampling.model_dump(mode="json"),
                     "method": own.method,
-                    "settings": self.of.row_settings(row, **first_of(own.tune), **first_of(own.front)),
+                    "settings": self.of.shown_settings(row),
                     "front": {key: list(values) for key, values in own.front.items()},
                     "prompts": own.prompts,
                     "code": code(*self._code(row)),
@@ -160,7 +157,7 @@ class _Units:
             spec = {
                 "base": self._base(),
                 "method": own.method,
-                "settings": self.of.row_settings(row, **first_of(own.tune), **first_of(own.front)),
+                "settings": self.of.shown_settings(row),
                 "speed": speed.model_dump(mode="json"),
                 "code": code(*self._code(row), "experiments/speed.py"),
             }
