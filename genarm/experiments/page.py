@@ -1,6 +1,7 @@
 """The page of an experiment: forest plot, strength curves and fronts as SVG, and the table."""
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +13,11 @@ from genarm.report.plane import Mark, Plane, plane
 from genarm.types import Estimate
 
 if TYPE_CHECKING:
+    from genarm.experiments.front_results import Front
     from genarm.experiments.results import Row
     from genarm.experiments.tables import Results
 
+COLOURS = 5  # of fronts, in the template
 TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -40,7 +43,7 @@ def write_page(file: Path, results: "Results") -> None:
         "r": results,
         "forests": forests,
         "strength": strength(results.rows),
-        "fronts": [picture for picture in front_pictures(results) if picture],
+        "fronts": front_pictures(results),
         "columns": columns(results),
         "table": [cells(results, row) for row in results.rows],
         "interval": interval,
@@ -105,35 +108,38 @@ def strength(rows: "list[Row]") -> Markup:
     )
 
 
-def front_pictures(results: "Results") -> list[Markup]:
-    """One picture a judge and row: its points, and the surfaces that its fronts attain."""
+def front_pictures(results: "Results") -> list[tuple[str, Markup]]:
+    """Titles and pictures: by each judge all rows, then each row with the surfaces that its fronts attain."""
     found = []
+    across, up = results.dimensions[:2]
     for judge in dict.fromkeys(front.judge for front in results.fronts):
-        marks = [Mark(0.0, 0.0, "origin", label="base", below=True)]
-        lines = []
-        across, up = results.dimensions[:2]
-        for front in (f for f in results.fronts if f.judge == judge):
-            points = [(p.means[across], p.means[up]) for p in front.points]
-            marks += [
-                Mark(
-                    x.value,
-                    y.value,
-                    "mixture",
-                    y.interval,
-                    x.interval,
-                    label=front.row if i == 0 else "",
-                    right=True,
-                )
-                for i, (x, y) in enumerate(points)
-            ]
-            for band, kind in (("50", "judge"), ("2.5", "held-out"), ("97.5", "held-out")):
-                lines.append((kind, _stairs(front.attained.get(band, []))))
-        axes = Plane(f"{across}, deviations of the base", f"{up} by {judge}", (0.0,), (0.0,), True, 0.0)
-        found.append(plane(axes, marks, lines))
+        own = [front for front in results.fronts if front.judge == judge]
+        axes = Plane(f"{across}, deviations of the base", f"{up}, the same", (0.0,), (0.0,), True, 0.0)
+        marks, lines = [Mark(0.0, 0.0, "origin", label="base", below=True)], []
+        for number, front in enumerate(own):
+            kind = f"front-{number % COLOURS}"
+            marks += _points(front, across, up, kind)
+            lines.append((kind, _stairs(front.attained.get("50", ()))))
+        found.append((f"all, by {judge}", plane(axes, marks, lines)))
+        for number, front in enumerate(own):
+            kind = f"front-{number % COLOURS}"
+            bands = [("held-out", _stairs(front.attained.get(band, ()))) for band in ("2.5", "97.5")]
+            lines = [(kind, _stairs(front.attained.get("50", ()))), *bands]
+            found.append((f"{front.row}, by {judge}", plane(axes, _points(front, across, up, kind), lines)))
     return found
 
 
-def _stairs(points: "Any") -> list[tuple[float, float]]:
+def _points(front: "Front", across: str, up: str, kind: str) -> list[Mark]:
+    """The points of a front with their intervals; the first one has its name."""
+    found = []
+    for i, point in enumerate(front.points):
+        x, y = point.means[across], point.means[up]
+        label = "" if i else front.row
+        found.append(Mark(x.value, y.value, kind, y.interval, x.interval, label=label, right=True))
+    return found
+
+
+def _stairs(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     """An attained surface as a line of steps, from left to right."""
     ordered, steps = sorted(points), list[tuple[float, float]]()
     for i, (x, y) in enumerate(ordered):
