@@ -14,7 +14,12 @@ def outcomes(wins: int, n: int) -> np.ndarray:
 
 def test_a_row_beats_another_or_not():
     """Of two p-values Holm doubles the smaller one, so both claims share alpha."""
-    better, worse, even, slight = outcomes(140, 200), outcomes(60, 200), outcomes(104, 200), outcomes(1060, 2000)
+    better, worse, even, slight = (
+        outcomes(140, 200),
+        outcomes(60, 200),
+        outcomes(104, 200),
+        outcomes(1060, 2000),
+    )
     found = claims.beats("own", {"a": better, "b": worse, "c": even}, alpha=0.05, least=0.55)
     assert [c.verdict for c in found] == ["confirms", "refutes", "inconclusive"]
     assert found[2].needed == 4904  # 0.52: ((1.96 * 0.5 + 0.8416 * 0.4996) / 0.02)^2

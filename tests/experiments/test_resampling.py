@@ -36,7 +36,7 @@ def test_the_interval_holds_the_mean_as_often_as_it_says():
 
 
 def test_prompts_alone_would_be_too_sure_where_seeds_differ():
-    """Three seeds that differ: an interval over prompts would hold the mean in less than half of all cases."""
+    """Three seeds that differ: an interval over prompts holds the mean in less than half of all cases."""
     both = coverage(3, of_seed=1, of_prompt=1, noise=1)
     random, held = np.random.default_rng(5), 0
     for number in range(200):
@@ -79,7 +79,7 @@ def test_how_many_prompts():
 
 
 def test_two_equal_methods_are_found_equivalent_at_that_many_prompts():
-    """With 437 prompts in about 80 of 100 experiments, and hardly ever where the truth is the margin itself."""
+    """With 437 prompts in about 80 of 100 experiments, and hardly ever where the truth is the margin."""
     random = np.random.default_rng(1)
 
     def share(rate_of: float) -> float:
