@@ -9,10 +9,22 @@ prefixes as well this is PARGS (arXiv 2406.07780): the same decoder, another fol
 
 from pathlib import Path
 
-from genarm.baselines.candidate_engine import Mode, candidate_engine
-from genarm.baselines.reward_model import RewardFolder
+from genarm.baselines.candidate_engine import Candidates, Mode, candidate_engine, load_models
+from genarm.baselines.reward_model import RewardFolder, RewardModel
 from genarm.baselines.scored_engine import ScoredEngine
+from genarm.decoding.engine.engine import Engine
 from genarm.models import ModelSource
+
+
+def args(
+    engine: Engine, reward: RewardModel, *, k: int = 10, weight: float = 1.0, mode: Mode = "greedy"
+) -> ScoredEngine:
+    """A decoder by ARGS, on the base of a decoder that is loaded.
+
+    A greedy one takes the best token whatever a request's temperature; a stochastic one divides by it. Raises
+    ConfigError where k is above the vocabulary.
+    """
+    return candidate_engine(engine, [reward], Candidates(k, weight, mode))
 
 
 def load_args(
@@ -27,8 +39,8 @@ def load_args(
 ) -> ScoredEngine:
     """A decoder by ARGS, with the reward model of a folder or hub id.
 
-    A greedy one takes the best token whatever a request's temperature; a stochastic one divides by it. Raises
-    ConfigError where k is above the vocabulary, TokenizerMismatch for a reward model of other tokens.
+    Raises ConfigError where k is above the vocabulary, TokenizerMismatch for a reward model of other tokens.
     """
-    folder = reward if isinstance(reward, RewardFolder) else RewardFolder(reward)
-    return candidate_engine(base, [folder], dtype=dtype, k=k, weight=weight, mode=mode, batch_size=batch_size)
+    settings = Candidates(k, weight, mode)
+    engine, (model,) = load_models(base, [reward], settings, dtype=dtype, batch_size=batch_size)
+    return candidate_engine(engine, [model], settings)

@@ -59,7 +59,7 @@ class BaseRows:
                 ids[i, widest - len(tokens[name]) :], counts[i] = tokens[name], len(tokens[name])
         logits = ensemble.feed(torch.from_numpy(ids), self.parts, counts=counts)
         assert logits.base is not None
-        newest = logits.base[:, -1].float()
+        newest = logits.base[:, -1].float().clone()  # a recorded step overwrites it
         return {name: newest[i] for i, name in enumerate(self.names) if name in tokens}
 
     def rewind(self, lengths: Mapping[str, int]) -> None:

@@ -43,7 +43,7 @@ class ScoredEngine(Engine):
     @property
     def passes(self) -> Mapping[str, int]:
         """Tokens that went through each model, by its part in the method."""
-        return dict(self.policy.passes)
+        return {role: self.policy.passes[role] for role in self.roles}
 
     @property
     def context(self) -> int:

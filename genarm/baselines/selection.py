@@ -1,7 +1,7 @@
 """By what best-of-n chooses: a judge that scores, a reward model, or the ARM's own likelihood."""
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -9,6 +9,8 @@ import numpy as np
 
 from genarm.baselines.counting import Meter
 from genarm.baselines.reading import read_responses
+from genarm.baselines.reward_model import RewardModel
+from genarm.baselines.reward_rows import RewardRows
 from genarm.decoding import GuidedRequest, GuidedResponse
 from genarm.decoding.engine.engine import Engine
 from genarm.decoding.runner.ensemble import Start
@@ -98,6 +100,51 @@ class ByRewardModel:
         return found
 
 
+class ByCachedReward:
+    """The score of a reward model with the base's tokens, which reads each prompt once for its candidates.
+
+    It reads the tokens as they were drawn: of a response that a stop string ended, that string as well.
+    """
+
+    def __init__(self, reward: RewardModel, ends: Collection[int], rows: int = 8) -> None:
+        self._reward, self._ends, self._rows = reward, frozenset(ends), rows
+        self._read = 0
+
+    @property
+    def passes(self) -> Mapping[str, int]:
+        """Tokens that the reward model read, as `reward`."""
+        return {"reward": self._read} if self._read else {}
+
+    def scores(self, candidates: Sequence[Candidate], conversation: ConversationOf) -> list[float]:
+        """The model's scores. Raises JudgeError for one that is no number."""
+        by_prompt: dict[tuple[int, ...], list[int]] = {}
+        for i, candidate in enumerate(candidates):
+            by_prompt.setdefault(candidate.request.prompt, []).append(i)
+        found: dict[int, float] = {}
+        groups = list(by_prompt.items())
+        for first in range(0, len(groups), self._rows):
+            together = {
+                str(indices[0]): (prompt, indices) for prompt, indices in groups[first:][: self._rows]
+            }
+            rows = RewardRows(self._reward)
+            rows.join({name: prompt for name, (prompt, _) in together.items()})
+            given = {n: [self._tokens(candidates[i]) for i in own] for n, (_, own) in together.items()}
+            for name, numbers in rows.scores(given, strict=False).items():
+                if not np.isfinite(numbers).all():  # one that is none makes those beside it none
+                    numbers = [rows.scores({name: [one]}, strict=False)[name][0] for one in given[name]]
+                found |= zip(together[name][1], numbers, strict=True)
+            self._read += rows.read
+        for i, candidate in enumerate(candidates):
+            if not np.isfinite(found[i]):
+                raise _no_number(found[i], "the reward model", candidate, _beginning(candidate))
+        return [found[i] for i in range(len(candidates))]
+
+    def _tokens(self, candidate: Candidate) -> list[int]:
+        """What follows the prompt; an end token is among those that close the turn, where they are read."""
+        tokens = list(candidate.response.tokens)
+        return tokens[:-1] if self._reward.ending and tokens[-1] in self._ends else tokens
+
+
 class ByLikelihood:
     """The ARM's own reward of the whole response, with no reward model.
 
@@ -146,8 +193,7 @@ class ByLikelihood:
                 start = None if self._from_base else reading.start
                 score -= candidate.response.base_logprob if start is None else float(start.sum())
             if not np.isfinite(score):
-                beginning = ", ".join(map(str, candidate.request.prompt[:8]))
-                raise _no_number(score, f"ARM {self._arm!r}", candidate, f"the prompt [{beginning}, ...]")
+                raise _no_number(score, f"ARM {self._arm!r}", candidate, _beginning(candidate))
             found.append(score)
         return found
 
@@ -155,6 +201,10 @@ class ByLikelihood:
 def _as_response(prompt: Prompt, answer: GuidedResponse) -> Response:
     reason: Literal["stop", "length"] = "length" if answer.finish_reason == "length" else "stop"
     return Response(prompt.id, answer.text, len(answer.tokens), reason, answer.base_logprob, answer.kl)
+
+
+def _beginning(candidate: Candidate) -> str:
+    return f"the prompt [{', '.join(map(str, candidate.request.prompt[:8]))}, ...]"
 
 
 def _no_number(score: float, who: str, candidate: Candidate, prompt: str) -> JudgeError:

@@ -17,11 +17,39 @@ from pathlib import Path
 
 from torch import Tensor
 
-from genarm.baselines.candidate_engine import Mode, candidate_engine
-from genarm.baselines.reward_model import RewardFolder
+from genarm.baselines.candidate_engine import ALIGNED, Candidates, Mode, candidate_engine, load_models
+from genarm.baselines.reward_model import RewardFolder, RewardModel
 from genarm.baselines.scored_engine import ScoredEngine
+from genarm.decoding.engine.engine import Engine
 from genarm.errors import ConfigError
 from genarm.models import ModelSource
+
+
+def transfer_q(
+    engine: Engine,
+    reward: RewardModel,
+    aligned: str,
+    *,
+    baseline_reward: RewardModel | None = None,
+    beta: float = 2.0,
+    k: int = 10,
+    weight: float = 1.0,
+    rollout: int = 20,
+    mode: Mode = "greedy",
+) -> ScoredEngine:
+    """A decoder by direct transfer, by indirect transfer with a `baseline_reward`; on a loaded decoder.
+
+    `aligned` is an ARM of that decoder, such as an adapter trained by `objective: dpo`, or any model with the
+    base's tokenizer. `beta` is the strength of the KL penalty with which it was aligned; with 2 the weight is
+    the public code's exp(0.5 (r - r_BL)). Raises ConfigError for a setting out of range.
+    """
+    _check(rollout, beta)
+    rewards, value = [reward], {}
+    if baseline_reward is not None:
+        rewards, value = [reward, baseline_reward], {"value": partial(indirect, beta=beta)}
+    return candidate_engine(
+        engine, rewards, Candidates(k, weight, mode), aligned=aligned, rollout=rollout, **value
+    )
 
 
 def load_transfer_q(
@@ -38,32 +66,41 @@ def load_transfer_q(
     mode: Mode = "greedy",
     batch_size: int = 32,
 ) -> ScoredEngine:
-    """A decoder by direct transfer, or by indirect transfer where `baseline_reward` is given.
+    """The same of folders: `aligned` is that of an ARM or of a model.
 
-    `aligned` is the folder of an ARM trained by `objective: dpo`, or of any model with the base's tokenizer.
-    `beta` is the strength of the KL penalty with which it was aligned; with 2 the weight is the public code's
-    exp(0.5 (r - r_BL)). Raises ConfigError for a setting out of range, TokenizerMismatch for a model of other
-    tokens.
+    Raises ConfigError for a setting out of range, TokenizerMismatch for a model of other tokens, before any
+    weight is loaded.
     """
+    _check(rollout, beta)
+    engine, models = load_models(
+        base,
+        [reward] if baseline_reward is None else [reward, baseline_reward],
+        Candidates(k, weight, mode),
+        dtype=dtype,
+        batch_size=batch_size,
+        arms={ALIGNED: aligned},
+    )
+    baseline = models[1] if len(models) > 1 else None
+    return transfer_q(
+        engine,
+        models[0],
+        ALIGNED,
+        baseline_reward=baseline,
+        beta=beta,
+        k=k,
+        weight=weight,
+        rollout=rollout,
+        mode=mode,
+    )
+
+
+def _check(rollout: int, beta: float) -> None:
     if rollout < 1:
         raise ConfigError(
             f"rollout is {rollout}", hint="it is a number of tokens, at least 1; ARGS has no rollouts"
         )
     if not (beta > 0 and math.isfinite(beta)):
         raise ConfigError(f"beta is {beta}", hint="it is a finite number above 0")
-    given = [reward] if baseline_reward is None else [reward, baseline_reward]
-    return candidate_engine(
-        base,
-        [folder if isinstance(folder, RewardFolder) else RewardFolder(folder) for folder in given],
-        dtype=dtype,
-        k=k,
-        weight=weight,
-        mode=mode,
-        batch_size=batch_size,
-        aligned=aligned,
-        rollout=rollout,
-        **({} if baseline_reward is None else {"value": partial(indirect, beta=beta)}),
-    )
 
 
 def indirect(reward: Tensor, baseline: Tensor, beta: float) -> Tensor:
