@@ -115,11 +115,11 @@ class CandidatePolicy:
         """The value of each candidate [m, k], NaN for a slot where a score is no finite number."""
         ignore = torch.from_numpy(slots.ignore_eos).to(candidates.device)[served]
         texts = alone(candidates, self.ends, ignore)
-        sound = torch.zeros(len(candidates), device=candidates.device)
+        best = torch.zeros(len(candidates), device=candidates.device)
         if (rollouts := self.rollouts) is not None:
             beside = following[rollouts.follower.name]
-            texts, sound = rollouts.extend(texts, beside, self.ends, ignore)
-            self._blame(sound[:, None], served, slots, rollouts.fault)
+            texts, best = rollouts.extend(texts, beside, self.ends, ignore)
+            self._blame(best[:, None], served, slots, rollouts.fault)
         rewards = []
         for scorer in self.scorers:
             ids, lengths = closed(texts, scorer.model.ending)
@@ -127,7 +127,7 @@ class CandidatePolicy:
             at_end = scorer.model.values(labels).to(candidates.device)
             rewards.append(at_end.gather(-1, lengths[..., None] - 1)[..., 0])
             self._blame(rewards[-1], served, slots, scorer.model.fault)
-        values = self.value(*rewards) + 0 * sound[:, None]
+        values = self.value(*rewards) + 0 * best[:, None]  # none where the rollouts' logits were none
         self._blame(values, served, slots, _no_value)
         return values.masked_fill(~values.isfinite().all(-1, keepdim=True), torch.nan)
 

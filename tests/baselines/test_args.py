@@ -122,6 +122,22 @@ def test_a_stream_is_the_response_and_tells_the_reward_of_each_token(toy, reward
     assert cut[0].text == answers[0].text[: answers[0].text.find(answers[0].text[2])]
 
 
+def test_requests_that_lose_their_slots_go_on_where_they_were(toy, reward, monkeypatch) -> None:
+    method = args(toy, reward[0], mode="stochastic", batch_size=4)
+    expected, step, calls = method.generate(requests()), method.policy.step, []
+
+    def out_of_memory_once(ensemble, slots):
+        calls.append(len(slots))
+        if len(calls) == 4:
+            raise torch.OutOfMemoryError
+        return step(ensemble, slots)
+
+    monkeypatch.setattr(method.policy, "step", out_of_memory_once)
+    answers = method.generate(requests())
+    assert max(calls[4:]) == 2 < max(calls[:4])
+    assert [answer.tokens for answer in answers] == [answer.tokens for answer in expected]
+
+
 @torch.no_grad()
 def test_a_score_that_is_no_number_fails_its_request_and_no_other(toy, tmp_path, reward) -> None:
     asked = requests()
