@@ -85,7 +85,7 @@ def prune(model: Any, keep: Sequence[int]) -> None:
     for number, i in enumerate(keep):
         for module in layers[i].modules():
             if hasattr(module, "layer_idx"):
-                module.layer_idx = number  # its place in the cache
+                module.layer_idx = number  # type: ignore[assignment]  # its place in the cache
     for key, value in config.to_dict().items():
         if isinstance(value, list) and len(value) == depth:  # such as layer_types
             setattr(config, key, [value[i] for i in keep])

@@ -186,6 +186,8 @@ def _trainer(adapted: Any, arguments: Any, data: Sequence[Any], tokenizer: Any) 
                 row[f"{side}_labels"] = [-100] * len(prompt) + response
             return row
 
+    # TRL takes and adds up log-probabilities in the precision of the logits: in bfloat16 to two digits.
+    adapted.get_output_embeddings().register_forward_hook(lambda module, inputs, logits: logits.float())
     text = {"prompt": "", "chosen": "", "rejected": ""}  # columns that TRL looks for, and does not read here
     rows = [
         {**text, "prompt_ids": pair.prompt, "chosen_ids": pair.chosen, "rejected_ids": pair.rejected}

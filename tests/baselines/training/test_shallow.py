@@ -5,8 +5,9 @@ from itertools import pairwise
 
 import pytest
 import torch
-from toy_training import preferences
+from toy_training import SHAPES, preferences
 from toys import byte_tokenizer, toy_model
+from transformers import AutoModelForCausalLM
 
 from genarm import models
 from genarm.baselines.training import shallow
@@ -70,6 +71,20 @@ def test_the_pruned_model_is_its_layers_one_after_another(deep):
         head = cut(ids[:, :8], use_cache=True)
         tail = cut(ids[:, 8:], past_key_values=head.past_key_values)
     torch.testing.assert_close(tail.logits, by_hand[:, 8:], rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [name for name in SHAPES if "window" in name])
+def test_what_is_told_of_each_layer_is_told_of_those_that_stay(tmp_path, shape):
+    """A layer with a sliding window has it still, in memory and when its folder is read again."""
+    torch.manual_seed(0)
+    whole = SHAPES[shape]().eval()
+    kinds = getattr(whole.config, "layer_types", None)
+    prune(whole, [0, 2, 3])
+    assert kinds is None or whole.config.layer_types == [kinds[i] for i in (0, 2, 3)]
+    whole.save_pretrained(tmp_path)
+    again, ids = AutoModelForCausalLM.from_pretrained(tmp_path).eval(), torch.arange(40, 60)[None]
+    with torch.no_grad():
+        torch.testing.assert_close(again(ids).logits, whole(ids).logits, rtol=0, atol=1e-5)
 
 
 def test_divergence_by_hand():
