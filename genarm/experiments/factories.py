@@ -133,17 +133,21 @@ def best_of_n(context: Context, settings: Settings) -> "Method":
 
 
 def _selector(context: Context, asked: given.BestOfSettings, engine: "Engine") -> "Selector":
-    from genarm.baselines.selection import ByJudge, ByLikelihood, ByRewardModel
-    from genarm.config import RewardModelConfig
+    from genarm.baselines.reward_model import load_reward_model
+    from genarm.baselines.selection import ByCachedReward, ByJudge, ByLikelihood
     from genarm.judges import load_judge
-    from genarm.judges.reward.scorer import RewardScorer
-    from genarm.models import resolve
 
     if asked.arm is not None:
         return ByLikelihood(engine, "arm", "implicit" if asked.implicit else "arm")
     if asked.reward is not None:
-        folder = str(context.models[asked.reward])
-        return ByRewardModel(RewardScorer(resolve(folder), RewardModelConfig(model=folder)))
+        reward = load_reward_model(
+            context.models[asked.reward],
+            base=context.base,
+            tokenizer=engine.tokenizer,
+            dtype=context.dtype,
+            close_turn=True,  # responses are whole
+        )
+        return ByCachedReward(reward, engine.stop_criteria.end_tokens)
     assert asked.judge is not None
     return ByJudge(load_judge(asked.judge, context.root))
 

@@ -8,24 +8,22 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from genarm.experiments.tables import Results, cells, columns, interval
 from genarm.report.build import TEMPLATES as REPORT_TEMPLATES
 from genarm.report.plane import Mark, Plane, plane
+from genarm.system.files import write_text
 from genarm.types import Estimate
 
 if TYPE_CHECKING:
     from genarm.experiments.front_results import Front
     from genarm.experiments.results import Row
-    from genarm.experiments.tables import Results
 
 COLOURS = 5  # of fronts, in the template
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def write_page(file: Path, results: "Results") -> None:
+def write_page(file: Path, results: Results) -> None:
     """Write the page. The same results give the same bytes."""
-    from genarm.experiments.tables import cells, columns, interval
-    from genarm.system.files import write_text
-
     first = next(iter(results.judges))
     forests = {
         name: [
@@ -108,7 +106,7 @@ def strength(rows: "list[Row]") -> Markup:
     )
 
 
-def front_pictures(results: "Results") -> list[tuple[str, Markup]]:
+def front_pictures(results: Results) -> list[tuple[str, Markup]]:
     """Titles and pictures: by each judge all rows, then each row with the surfaces that its fronts attain."""
     found = []
     across, up = results.dimensions[:2]

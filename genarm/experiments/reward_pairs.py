@@ -4,11 +4,11 @@ import random
 import shutil
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from genarm.config.judge_training import JudgeTraining
 from genarm.data.pairs import conversation_id
 from genarm.errors import DataError
+from genarm.experiments.train_context import TrainContext
 from genarm.judges.reward.conversation import ConversationReader
 from genarm.models import ModelSource, load_tokenizer
 from genarm.models.judge_folder import CARD, JudgeCard, write_judge
@@ -16,12 +16,9 @@ from genarm.system.files import read_rows, sha256
 from genarm.training.bradley_terry import RatedPair, train_reward_model
 from genarm.types import PreferencePair
 
-if TYPE_CHECKING:
-    from genarm.experiments.training import TrainContext
-
 
 def train_reward(
-    context: "TrainContext", start: ModelSource, dimension: str, config: JudgeTraining, *, prefixes: bool
+    context: TrainContext, start: ModelSource, dimension: str, config: JudgeTraining, *, prefixes: bool
 ) -> dict[str, float]:
     """Train on the split `train` of a dimension, the pairs that ARM and DPO see, and write the folder.
 

@@ -11,7 +11,7 @@ from genarm.config import Section
 from genarm.config.judge_training import JudgeTraining
 from genarm.config.overlay import TrainOverlay, overlay_of
 from genarm.experiments import training as make
-from genarm.experiments.training import TrainContext
+from genarm.experiments.train_context import TrainContext
 
 # What every training depends on
 TRAINING = ("training", "models", "config/train.py", "types.py", "experiments/training.py")

@@ -2,36 +2,17 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from genarm.config import TrainConfig
 from genarm.config.overlay import TrainOverlay, laid_over
-from genarm.models import ModelSource, resolve
+from genarm.experiments.train_context import TrainContext
+from genarm.models import resolve
 from genarm.system.files import read_rows
 from genarm.types import PreferencePair, Provenance
 
 Settings = Mapping[str, Any]
 GUIDES = Provenance(data_md5=None, git_commit=None, weight=1.0)
-
-
-@dataclass(frozen=True, slots=True)
-class TrainContext:
-    """What a model is made in: its pairs by dimension, other models by name, and where it goes."""
-
-    base: ModelSource
-    dtype: str
-    pairs: Mapping[str, Path]  # dimension -> folder of splits
-    models: Mapping[str, Path]
-    name: str
-    seed: int
-    out: Path
-    checkpoints: Path
-
-    def split(self, dimension: str, split: str) -> Path:
-        """The file of one split of the pairs of a dimension."""
-        return self.pairs[dimension] / f"{split}.jsonl"
 
 
 def arm(context: TrainContext, settings: Settings) -> dict[str, float]:

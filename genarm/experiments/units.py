@@ -15,7 +15,19 @@ from genarm.pipeline.kept import code
 
 ANSWERING = (*DECODING, "evaluation/respond.py", "experiments/answer.py")
 JUDGING = ("judges", "types.py", "experiments/judge.py")
-MEASURING = ("evaluation", "experiments/results.py", "experiments/tables.py", "experiments/claims.py")
+TABLE = (
+    "results",
+    "front_results",
+    "tables",
+    "claims",
+    "resampling",
+    "sizes",
+    "fronts",
+    "measured",
+    "page",
+    "output",
+)
+MEASURING = ("evaluation", *(f"experiments/{n}.py" for n in TABLE))
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 from genarm.experiments.load import Experiment, load_experiment
 from genarm.experiments.place import find
 from genarm.experiments.stages import spec_of
-from genarm.experiments.training import TrainContext
+from genarm.experiments.train_context import TrainContext
 from genarm.experiments.units import model_folder
 from genarm.pipeline.project import Project
 from genarm.system.files import write_json
@@ -86,7 +86,7 @@ def _speed(experiment: Experiment, row: str, _spec: dict[str, Any]) -> None:
 
 
 def _table(experiment: Experiment, _rest: str, _spec: dict[str, Any]) -> None:
-    from genarm.experiments.tables import write_results
+    from genarm.experiments.output import write_results
 
     write_results(experiment)
 
