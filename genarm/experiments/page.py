@@ -108,7 +108,9 @@ def strength(rows: "list[Row]") -> Markup:
 
 def front_pictures(results: Results) -> list[tuple[str, Markup]]:
     """Titles and pictures: by each judge all rows, then each row with the surfaces that its fronts attain."""
-    found = []
+    found: list[tuple[str, Markup]] = []
+    if not results.fronts:
+        return found
     across, up = results.dimensions[:2]
     for judge in dict.fromkeys(front.judge for front in results.fronts):
         own = [front for front in results.fronts if front.judge == judge]
