@@ -39,8 +39,7 @@ def align(root: str | None = None, promote: bool = True) -> list[Decision]:
     project = open_project(root)
     dimensions, decided = list(project.params.dimensions), {}
     with failure_in_name("align"), alone(project):
-        tasks.mend_data(project)
-        tasks.preflight(project)
+        tasks.preflight(project, anew=tasks.mend_data(project))
         champions = tasks.snapshot(project)
         tasks.note_starts(project)
         run = ChangedStages(project)

@@ -22,7 +22,7 @@ from genarm.errors import GenarmError
 from genarm.pipeline import warm_start
 from genarm.pipeline.lineage import git_dirty
 from genarm.pipeline.measured import measured
-from genarm.pipeline.preflight import require
+from genarm.pipeline.preflight import require_once
 from genarm.pipeline.project import Project
 from genarm.pipeline.registry_fetch import fetch_version
 from genarm.pipeline.smoke_test import smoke_test
@@ -83,16 +83,21 @@ def _seconds(began: float) -> str:
 
 
 @task(cache_policy=NO_CACHE, task_run_name="mend data")
-def mend_data(project: Project) -> None:
-    """Complete or undo a change of the data that was cut short, and say so."""
-    for line in dvc.mend(project.root):
+def mend_data(project: Project) -> bool:
+    """Complete or undo a change of the data that was cut short, and say so; returns whether there was one."""
+    lines = dvc.mend(project.root)
+    for line in lines:
         get_run_logger().warning("data: %s", line, **told())
+    return bool(lines)
 
 
 @task(cache_policy=NO_CACHE, task_run_name="check what can be known")
-def preflight(project: Project) -> None:
-    """Refuse at once what could not end well, and tell what is odd about it."""
-    for result in require(project):
+def preflight(project: Project, *, anew: bool = False) -> None:
+    """Refuse at once what could not end well, and tell what is odd about it.
+
+    `genarm run` has checked before it started the flow, and that serves, unless `anew` says otherwise.
+    """
+    for result in require_once(project, anew=anew):
         get_run_logger().warning("%s: %s; hint: %s", result.check, result.detail, result.fix, **told())
 
 

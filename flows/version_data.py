@@ -15,6 +15,7 @@ from genarm.data.pairs import PairStats, check_pairs, make_pairs
 from genarm.errors import DataError
 from genarm.models import load_tokenizer
 from genarm.pipeline.project import Project
+from genarm.system.counted import counted
 from genarm.system.files import write_rows
 from genarm.system.redact import redact
 
@@ -52,7 +53,7 @@ def version_data(source: str, root: str | None = None, check: bool = True) -> Da
         version, stats = set_data(project, source, check)
         files = came_in(project.layout.data, stats)
         publish(version, stats, files)
-    outcome = f"version {version[:12]}, {len(files)} {'file' if len(files) == 1 else 'files'}"
+    outcome = f"version {version[:12]}, {counted(len(files), 'file')}"
     name_run(f"data: {outcome}")
     return concluded(DataVersion(version, files, stats), outcome)
 
@@ -105,7 +106,7 @@ def publish(version: str, stats: Mapping[str, PairStats], files: list[dict[str, 
     """What came in, in the log, and as tables on the page of the flow run: by file and by dimension."""
     log = get_run_logger()
     for file in files if stats else ():
-        read = f"{file['rows']} rows, read for {file['dimensions']}"
+        read = f"{counted(int(file['rows'] or 0), 'row')}, read for {file['dimensions']}"
         log.info("data/%s: %s", file["file"], read if file["rows"] else "no dimension reads it")
     rows = [counts(dimension, made) for dimension, made in stats.items()]
     create_table_artifact(rows, key="data", description=f"data version {version}")

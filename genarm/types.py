@@ -108,10 +108,9 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What one side answered to one prompt.
+    """What one side answered to one prompt; `guidance` is there on some prompts only.
 
     `base_logprob` is sum_t log p_base(y_t) and `kl` the mean over tokens of KL(guided || base), both in nats.
-    `guidance`, on some prompts only: for each token its characters in the text, log p_guided - log p_base.
     """
 
     prompt_id: str
@@ -120,15 +119,14 @@ class Response:
     finish_reason: Literal["stop", "length"]
     base_logprob: float
     kl: float
-    guidance: Sequence[tuple[int, float]] | None = None
+    guidance: Sequence[tuple[int, float]] | None = None  # by token: characters, log p_guided - log p_base
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """One judge on one prompt. preference in [-1, 1]: above 0 for `left`, below 0 for `right`, 0 a tie.
 
-    None stands for a judge that could not be read: counted, never a tie. `scores` are there where it compares
-    scores, `judge` is who judged in which version, `held_out` that it was the second; older files have none.
+    None stands for a judge that could not be read: counted, never a tie. Older files lack the last three.
     """
 
     prompt_id: str
@@ -136,9 +134,9 @@ class Verdict:
     left: Side
     right: Side
     preference: float | None
-    scores: tuple[float, float] | None = None
-    judge: str | None = None
-    held_out: bool = False
+    scores: tuple[float, float] | None = None  # of `left` and `right`, where it compares scores
+    judge: str | None = None  # who judged, and in which version
+    held_out: bool = False  # whether that was the second judge
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +195,7 @@ class TextHealth:
     repetition: float  # share of 4-grams of words that were seen before in the same response
     perplexity: float  # under the base model, over all response tokens
     kl: float  # mean over responses of KL(guided || base) a token, in nats
+    finished: float | None = None  # share of the responses that ended by themselves; older files have none
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +212,7 @@ class StrengthPoint:
     repetition: float
     mean_tokens: float
     faults: Sequence[str] = field(default_factory=list)
+    finished: float | None = None  # share of the answers that ended by themselves; older files have none
 
 
 @dataclass(frozen=True, slots=True)

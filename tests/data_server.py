@@ -14,7 +14,13 @@ class Server(http.server.SimpleHTTPRequestHandler):
 
     def send_head(self):
         path, commit = urlsplit(self.path).path, "c" * 40
+        files = [f.name for f in sorted(Path(self.directory).iterdir()) if f.name != "api.json"]
+        about = {"id": "team/model", "sha": commit, "siblings": [{"rfilename": name} for name in files]}
         api = {
+            "/api/models/team/model/revision/v1": about,
+            f"/api/models/team/model/tree/{commit}": [
+                {"type": "file", "path": name, "size": 9, "oid": name} for name in files
+            ],
             "/api/datasets/team/birds/revision/v1": {"id": "team/birds", "sha": commit, "siblings": []},
             f"/api/datasets/team/birds/tree/{commit}": [
                 {"type": "file", "path": "part/a.jsonl", "size": 9, "oid": "e"},

@@ -46,7 +46,12 @@ def toy_params(base: Path) -> dict[str, object]:
         },
         "pairs": {"validation": 0.1, "evaluation": 0.4},
         "train": train,
-        "tune": {"weights": [5.0, 20.0], "max_kl": 100.0, "max_health_ratio": 1000.0},
+        "tune": {
+            "weights": [5.0, 20.0],
+            "max_kl": 100.0,
+            "max_health_ratio": 1000.0,
+            "min_finished_ratio": 0.0,
+        },
         "respond": {
             "prompts": 40,
             "guidance": "sum",

@@ -25,6 +25,7 @@ SHARPENING = "base"  # the base as its own ARM
 class Guided:
     """The decoder with fixed weights. It may share the engine with other methods, and counts its own tokens.
 
+    `preference` is the vector of ARMs that are conditioned on one (PARM); without it, that of each request.
     Raises ConfigError for a weight of an ARM that is not loaded.
     """
 
@@ -33,6 +34,7 @@ class Guided:
         engine: Engine,
         weights: Mapping[str, float],
         guidance: Guidance | Mapping[str, Guidance] = "sum",
+        preference: Mapping[str, float] | None = None,
     ) -> None:
         if unknown := [arm for arm in weights if arm not in engine.arms]:
             raise ConfigError(
@@ -40,6 +42,7 @@ class Guided:
                 hint=f"loaded ARMs: {', '.join(engine.arms) or 'none'}",
             )
         self.engine, self.weights, self.guidance = engine, dict(weights), guidance
+        self.preference = preference
         self._meter = Meter(lambda: engine.passes)
 
     @property
@@ -77,7 +80,14 @@ class Guided:
                 f"{name} has weights for {', '.join(request.weights)}, and the method has its own",
                 hint="leave the weights out of the request; another weight is another method",
             )
-        return replace(request, weights=self.weights, guidance=self.guidance)
+        if self.preference is None:
+            return replace(request, weights=self.weights, guidance=self.guidance)
+        if request.preference:
+            raise RequestError(
+                f"{name} has a preference of its own, and the method has {dict(self.preference)}",
+                hint="leave it out of the request; another vector is another method",
+            )
+        return replace(request, weights=self.weights, guidance=self.guidance, preference=self.preference)
 
 
 class GuidedSession:

@@ -88,9 +88,9 @@ def run_root() -> Path:
     folder = flow_root()
     if not any((folder / name).exists() for name in ("data", "data.dvc")):
         raise DataError(f"{folder} has no preference data yet", hint="genarm data SOURCE")
-    from genarm.pipeline.preflight import require
+    from genarm.pipeline.preflight import require_ahead
 
-    require(Project(folder))  # what it warns of is in the log of the run
+    require_ahead(Project(folder))  # what it warns of is in the log of the run
     return folder
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from genarm.cli.console import Dimension, Json, err, out, project, show
+from genarm.system.counted import counted
 
 
 class Form(StrEnum):
@@ -48,7 +49,7 @@ def export(
             f"sample it at temperature {made.temperature:.3g}; it is near the guided policy, not equal\n"
             f"merging loses {loss.merged:.2g} nats a token, KL(guided || merged), where guidance moves the "
             f"base by {loss.base:.2g};\nthe base alone, sampled so, would lose {loss.sharpened:.2g} "
-            f"({loss.tokens} tokens of {loss.prompts} prompts)",
+            f"({loss.tokens} tokens of {counted(loss.prompts, 'prompt')})",
             soft_wrap=True,
             highlight=False,
         )

@@ -33,7 +33,8 @@ from genarm.cli.params import params
 from genarm.cli.runs import data, run
 from genarm.cli.train_judge import train_judge
 from genarm.cli.tuning import front, tune
-from genarm.errors import Busy, GenarmError, StaleDecision
+from genarm.errors import Busy, GenarmError, PipelineError, StaleDecision
+from genarm.system.counted import counted
 from genarm.system.redact import redact
 from genarm.system.utf8 import ensure_utf8
 from genarm.system.verbosity import Verbosity, keep_to, verbosity
@@ -76,7 +77,7 @@ def prompts(as_json: Json = False) -> None:
     from genarm.pipeline.stages.prompts import prompts as run_stage
 
     found = run_stage(stage_project("prompts"))
-    show(found if as_json else f"{len(found)} evaluation prompts", as_json)
+    show(found if as_json else counted(len(found), "evaluation prompt"), as_json)
 
 
 @app.command()
@@ -119,7 +120,7 @@ def respond(
 
     here = stage_project(RESPOND_OF[side], dimension or "")
     responses = run_stage(here, side, dimension, partial(fetch_version, here))
-    show(responses if as_json else f"{len(responses)} responses", as_json)
+    show(responses if as_json else counted(len(responses), "response"), as_json)
 
 
 @app.command()
@@ -131,7 +132,7 @@ def judge(dimension: Dimension, as_json: Json = False) -> None:
     here = stage_project("judge", dimension)
     require_judges(here)
     verdicts = run_stage(here, dimension)
-    show(verdicts if as_json else f"{len(verdicts)} verdicts", as_json)
+    show(verdicts if as_json else counted(len(verdicts), "verdict"), as_json)
 
 
 @app.command()
@@ -164,16 +165,25 @@ app.command()(compare)
 
 @app.command()
 def plan(as_json: Json = False) -> None:
-    """Say what would keep a run from ending well, then which stages would run, and why."""
+    """Say what would keep a run from ending well, then which stages would run, and why.
+
+    Exit code 1 where a run would be refused.
+    """
     from genarm.pipeline.plan import plan as make_plan
     from genarm.pipeline.plan import render
     from genarm.pipeline.preflight import check
 
     here = project()
     _ = here.params
-    show_findings(check(here))
+    findings = check(here)
+    show_findings(findings)
     stages = make_plan(here)
     show(stages if as_json else render(stages), as_json)
+    if failed := sum(found.status == "fail" for found in findings):
+        raise PipelineError(
+            f"a run would be refused: {counted(failed, 'thing')} above would fail",
+            hint="follow the hints above, then: genarm plan",
+        )
 
 
 app.command()(data)

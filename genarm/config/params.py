@@ -143,6 +143,9 @@ class TuneConfig(Section):
     max_health_ratio: float = Field(
         1.2, ge=1, description="repetition and perplexity under the base, guided over base"
     )
+    min_finished_ratio: float = Field(
+        0.8, ge=0, le=1, description="least share of answers that end by themselves, guided over base"
+    )
 
 
 class RuleConfig(Section):

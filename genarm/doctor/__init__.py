@@ -25,6 +25,7 @@ from genarm.doctor.base_model import base_model
 from genarm.doctor.prefect_database import prefect_database
 from genarm.errors import GenarmError
 from genarm.pipeline.check_result import CheckResult, fail, warn
+from genarm.system.counted import counted
 from genarm.system.redact import redact
 
 __all__ = ["CheckResult", "examine", "render"]
@@ -83,6 +84,6 @@ def render(results: Sequence[CheckResult]) -> RenderableType:
         if result.fix:
             table.add_row("", "", Text(f"-> {result.fix}", style="bold"))
     count = {status: sum(result.status == status for result in results) for status in MARKS}
-    warnings = f"{count['warn']} warning{'' if count['warn'] == 1 else 's'}"
+    warnings = counted(count["warn"], "warning")
     summary = f"{count['fail']} failed, {warnings}, {count['ok']} in order"
     return Group(table, Text(summary, style="red" if count["fail"] else "green"))

@@ -17,6 +17,7 @@ from genarm.pipeline.space import existing
 from genarm.registry import tracking
 from genarm.registry.opening import check_driver, check_form
 from genarm.registry.tracking import TrackingAddress
+from genarm.system.counted import counted
 
 
 def mlflow(root: Path) -> list[CheckResult]:
@@ -109,4 +110,4 @@ def registry(root: Path) -> list[CheckResult]:
     if drift:
         return [warn("registry", "; ".join(drift), "genarm registry reconcile")]
     lost = f"; deleted with their metrics: the runs of {', '.join(missing)}" if missing else ""
-    return [ok("registry", f"{count} versions, nothing left half done{lost}")]
+    return [ok("registry", f"{counted(count, 'version')}, nothing left half done{lost}")]

@@ -164,7 +164,10 @@ def _win(card: Scorecard, rule: RuleConfig, p: float, family: int) -> Condition:
     seen = f"{card.dimension}: win rate {comparison.win_rate} over {card.rival}"
     shown = f"adjusted p {p:.2g}"
     if looked := comparison.looked:
-        shown = f"look {looked.looks} of at most {looked.most} prompts, adjusted always-valid p {p:.2g}"
+        shown = (
+            f"look {looked.looks}, {n + comparison.unread} of at most {looked.most} prompts, "
+            f"adjusted always-valid p {p:.2g}"
+        )
     if p < rule.alpha and rate >= 0.5 + rule.min_gain:
         return Condition("passed", f"{seen}, {shown} < {rule.alpha:g}, gain {gain:.2f} >= {rule.min_gain:g}")
     if upper < 0.5 + rule.min_gain:

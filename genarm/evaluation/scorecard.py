@@ -11,6 +11,7 @@ from genarm.evaluation.sequential import looked
 from genarm.evaluation.text_health import text_health
 from genarm.evaluation.win_rate import preferences_by_prompt, win_rate
 from genarm.system import metric_names as names
+from genarm.system.counted import counted
 from genarm.types import Champion, Comparison, JudgeStanding, Response, Scorecard, Side, Verdict
 
 SIDES: tuple[Side, ...] = ("base", "champion", "challenger")
@@ -107,6 +108,8 @@ def metrics(card: Scorecard) -> dict[str, object]:
 
 def _same_prompts(what: str, answered: set[str], expected: set[str]) -> None:
     if missing := sorted(expected - answered):
-        raise DataError(f"{what} miss {len(missing)} prompts, first {missing[0]}", hint="dvc repro")
+        raise DataError(
+            f"{what} miss {counted(len(missing), 'prompt')}, first {missing[0]}", hint="dvc repro"
+        )
     if unasked := sorted(answered - expected):
         raise DataError(f"{what} name prompts that were not asked, first {unasked[0]}", hint="dvc repro")

@@ -1,11 +1,12 @@
 """How strongly to guide: the points of a sweep, the limits that they keep, and the one that is taken.
 
 Only numbers and strings pass through here. A weight is taken where the lower bound of its win rate over the
-base is highest, among those that keep three limits on the same prompts:
+base is highest, among those that keep four limits on the same prompts:
 
 KL           KL(guided || base) at most `max_kl` nats a token
 perplexity   at most `max_health_ratio` times the base's own
 repetition   likewise, or the base's + 0.02, as the rule of promotion has it
+finished     answers that end by themselves: their share at least `min_finished_ratio` times the base's own
 
 and whose verdicts could be read, all but a tenth. The bound is the lower end of Wilson's 95% interval for
 every weight: the bootstrap, which gives the interval of a graded win rate, is too narrow on few prompts to be
@@ -21,14 +22,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from genarm.config import TuneConfig
-from genarm.evaluation.condition import MAX_UNREAD, unread_too_often
+from genarm.evaluation.condition import MAX_UNREAD, NEAR, unread_too_often
 from genarm.evaluation.text_health import Limit, health_limits
 from genarm.evaluation.win_rate import Z_TWO_SIDED, wilson
+from genarm.system.counted import counted
 from genarm.types import Comparison, Estimate, StrengthPoint, TextHealth
 
 COLUMNS = (
     "weight", "kl", "win_rate", "win_rate_lower", "win_rate_upper", "held_out_win_rate", "held_out_lower",
-    "held_out_upper", "perplexity", "repetition", "mean_tokens",
+    "held_out_upper", "perplexity", "repetition", "mean_tokens", "finished",
 )  # fmt: skip
 
 
@@ -45,6 +47,7 @@ def base_point(health: TextHealth, prompts: int, temperature: float, *, held_out
         perplexity=health.perplexity,
         repetition=health.repetition,
         mean_tokens=health.mean_tokens,
+        finished=health.finished,
     )
 
 
@@ -62,6 +65,7 @@ def guided_point(
         Limit("KL", config.max_kl, "the most allowed").check(health.kl),
         perplexity.check(health.perplexity),
         repetition.check(health.repetition),
+        _ends(health, base, config.min_finished_ratio),
     ]
     faults = [sentence for kept, sentence in checks if not kept]
     if unread_too_often(judged.win_rate.n, judged.unread):
@@ -77,8 +81,19 @@ def guided_point(
         perplexity=health.perplexity,
         repetition=health.repetition,
         mean_tokens=health.mean_tokens,
+        finished=health.finished,
         faults=faults,
     )
+
+
+def _ends(health: TextHealth, base: TextHealth, ratio: float) -> tuple[bool, str]:
+    """Whether about as many answers end by themselves as of the base's; true where that was not counted."""
+    if health.finished is None or base.finished is None:
+        return True, ""
+    least = ratio * base.finished
+    kept = health.finished >= least - NEAR
+    sign = ">=" if kept else "<"
+    return kept, f"finished {health.finished:.3g} {sign} {least:.3g}, {ratio:g} times the base's"
 
 
 def sharpened_point(
@@ -95,6 +110,7 @@ def sharpened_point(
         perplexity=health.perplexity,
         repetition=health.repetition,
         mean_tokens=health.mean_tokens,
+        finished=health.finished,
     )
 
 
@@ -128,7 +144,7 @@ def explained(points: Sequence[StrengthPoint], chosen: StrengthPoint | None) -> 
     number = sum(not p.faults for p in tried)
     why = f"win rate {chosen.win_rate} over base"
     if number == 1:
-        why += f", the only one of {len(tried)} weights within the limits"
+        why += f", the only one of {counted(len(tried), 'weight')} within the limits"
     else:
         within = f"{number} of {len(tried)}" if left_out else f"{len(tried)}"
         why += f", the best lower bound ({lower_bound(chosen):.2f}) of the {within} weights within the limits"
@@ -144,5 +160,7 @@ def as_csv(points: Sequence[StrengthPoint]) -> str:
         if p.kind != "sharpened":  # it has no KL, so no place on the curve
             held = (p.held_out.value, *p.held_out.interval) if p.held_out else ("", "", "")
             rate = (p.win_rate.value, *p.win_rate.interval)
-            writer.writerow([p.weight, p.kl, *rate, *held, p.perplexity, p.repetition, p.mean_tokens])
+            writer.writerow(
+                [p.weight, p.kl, *rate, *held, p.perplexity, p.repetition, p.mean_tokens, p.finished]
+            )
     return text.getvalue()

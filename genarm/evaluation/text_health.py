@@ -50,7 +50,7 @@ def repetition(text: str) -> float:
 
 
 def text_health(side: Side, responses: Sequence[Response]) -> TextHealth:
-    """Length, repetition, perplexity and KL of one side's responses.
+    """Length, repetition, perplexity and KL of one side's responses, and how many ended by themselves.
 
     perplexity = exp(-sum base_logprob / sum tokens) over all responses, the others are means over responses.
     Raises DataError where there is no token to measure.
@@ -65,4 +65,5 @@ def text_health(side: Side, responses: Sequence[Response]) -> TextHealth:
         repetition=math.fsum(repetition(r.text) for r in responses) / n,
         perplexity=math.exp(-math.fsum(r.base_logprob for r in responses) / tokens),
         kl=math.fsum(r.kl for r in responses) / n,
+        finished=sum(r.finish_reason == "stop" for r in responses) / n,
     )

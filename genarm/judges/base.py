@@ -11,6 +11,7 @@ from typing import Protocol, runtime_checkable
 
 from genarm.errors import DataError, JudgeError
 from genarm.judges.blame import in_one_line
+from genarm.system.counted import counted
 from genarm.types import Prompt, Response, Side, Verdict
 
 Scorer = Callable[[str], float]
@@ -75,12 +76,12 @@ class ScoreJudge:
             raise
         except Exception as error:  # a user's scorer may raise anything
             raise JudgeError(
-                f"the scorer failed on {len(texts)} responses at once: {in_one_line(error)}",
+                f"the scorer failed on {counted(len(texts), 'response')} at once: {in_one_line(error)}",
                 hint="score_all takes prompts and responses, equally many, and returns a number for each",
             ) from error
         if len(scores) != len(texts):
             raise JudgeError(
-                f"the scorer gave {len(scores)} scores for {len(texts)} responses",
+                f"the scorer gave {counted(len(scores), 'score')} for {counted(len(texts), 'response')}",
                 hint="score_all returns a number for each response, in their order",
             )
         for key, score in zip(asked, scores, strict=True):

@@ -1,4 +1,4 @@
-"""Whether a judge can judge, found out cheaply: no model is loaded, and no answer is paid for."""
+"""Whether a judge can judge, found out cheaply: no model is loaded, at most one short answer asked for."""
 
 from pathlib import Path
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from genarm.judges.base import Judge
+from genarm.system.counted import counted
 
 FEWEST = 10  # comparisons below which nothing is said against a judge
 CONSISTENT = 0.5  # share of consistent comparisons below which position is to blame
@@ -39,8 +40,8 @@ class Usage:
         cost = "" if self.dollars is None else f", ${self.dollars:.{2 if self.dollars >= 1 else 4}f}"
         again = f", {self.repeated} sent again" if self.repeated else ""
         return (
-            f"{self.requests} requests{again}, {self.cached} answers from disk, "
-            f"{self.tokens_in} tokens read and {self.tokens_out} written{cost}"
+            f"{counted(self.requests, 'request')}{again}, {counted(self.cached, 'answer')} from disk, "
+            f"{counted(self.tokens_in, 'token')} read and {self.tokens_out} written{cost}"
         )
 
 
@@ -84,7 +85,8 @@ class JudgeStatistics:
     `first` is P(says the first response), over all answers that could be read, a tie counting 1/2; a judge
     without a liking for a position has 1/2. `consistent` is the share of readable comparisons in which both
     orders say the same. Both are None where nothing could be read. `ties` are comparisons without a
-    preference, those included whose orders contradict each other.
+    preference, those included whose orders contradict each other. `example` is the beginning of the first
+    answer that could not be read, in one line and without secrets.
     """
 
     comparisons: int
@@ -92,9 +94,10 @@ class JudgeStatistics:
     unreadable: int
     first: float | None = None
     consistent: float | None = None
+    example: str | None = None
 
     @classmethod
-    def of(cls, games: Sequence[Games]) -> "JudgeStatistics":
+    def of(cls, games: Sequence[Games], example: str | None = None) -> "JudgeStatistics":
         """Count the comparisons of one judge, each in both orders."""
         firsts = [first for game in games for first in game.firsts]
         consistent = [said for game in games if (said := game.consistent) is not None]
@@ -104,6 +107,7 @@ class JudgeStatistics:
             unreadable=sum(game.preference is None for game in games),
             first=sum(firsts) / len(firsts) if firsts else None,
             consistent=sum(consistent) / len(consistent) if consistent else None,
+            example=example,
         )
 
     @property
@@ -113,7 +117,8 @@ class JudgeStatistics:
             return []
         found = []
         if self.unreadable / self.comparisons > UNREADABLE:
-            found.append(f"{self.unreadable} of {self.comparisons} comparisons could not be read")
+            said = "" if self.example is None else f"; the first such answer is {self.example}"
+            found.append(f"{self.unreadable} of {self.comparisons} comparisons could not be read{said}")
         if self.first is not None and self.consistent is not None:
             if abs(self.first - 0.5) > FIRST and self.consistent < CONSISTENT:
                 found.append(

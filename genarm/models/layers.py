@@ -1,10 +1,12 @@
 """The parts of a decoder-only transformers model: its layers, their linear modules and attention windows."""
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 from torch import nn
 
 from genarm.errors import ConfigError
+from genarm.system.counted import counted
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -21,6 +23,32 @@ def decoder_layers(model: "PreTrainedModel") -> tuple[str, nn.ModuleList]:
     raise ConfigError(
         f"{type(model).__name__} has no plain stack of {depth} layers", hint="choose another base model"
     )
+
+
+@dataclass(frozen=True, slots=True)
+class TopLayers:
+    """The layers that an adapter goes into: names of their linear modules, and what peft calls the layers.
+
+    `indices` and `pattern` are None where they are all of them.
+    """
+
+    linear: list[str]
+    indices: list[int] | None
+    pattern: str | None
+
+
+def top_layers(model: "PreTrainedModel", wanted: int | Literal["all"], setting: str) -> TopLayers:
+    """The top `wanted` layers. Raises ConfigError, which names the setting, for more than there are."""
+    stack, layers = decoder_layers(model)
+    if wanted == "all":
+        return TopLayers(linear_modules(layers, 0), None, None)
+    if not 1 <= wanted <= len(layers):
+        raise ConfigError(
+            f"{setting} = {wanted}, but the model has {counted(len(layers), 'layer')}",
+            hint=f"choose 1 to {len(layers)}, or 'all'",
+        )
+    lowest = len(layers) - wanted
+    return TopLayers(linear_modules(layers, lowest), [*range(lowest, len(layers))], stack)
 
 
 def linear_modules(layers: nn.ModuleList, lowest: int) -> list[str]:

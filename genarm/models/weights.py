@@ -116,6 +116,11 @@ def _weight_map(index: Path) -> Mapping[str, str]:
     return entries
 
 
+def indexed_names(index: Path) -> set[str]:
+    """The names of all tensors that an index of several files has. Raises ModelError where it is none."""
+    return set(_weight_map(index))
+
+
 def tensor_names(folder: Path) -> set[str]:
     """The names of all tensors of a model folder, from the headers of its files."""
     return {name for file in weight_files(folder) for name in _tensors(file)}

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genarm.errors import ModelError
+from genarm.system.counted import counted
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -22,7 +23,8 @@ def check_whole(where: Path, model: "PreTrainedModel", info: dict[str, Any]) -> 
     hint = "configuration and weights are of different models: download or save both again"
     if missing := sorted(info["missing_keys"]):
         raise ModelError(
-            f"{asked} asks for {len(missing)} tensors that the weights lack, the first is {missing[0]!r}",
+            f"{asked} asks for {counted(len(missing), 'tensor')} that the weights lack, "
+            f"the first is {missing[0]!r}",
             hint=hint,
         )
     if info["mismatched_keys"]:
@@ -40,8 +42,8 @@ def check_whole(where: Path, model: "PreTrainedModel", info: dict[str, Any]) -> 
     )
     if unexpected:
         raise ModelError(
-            f"{where} holds {len(unexpected)} tensors that its {type(model).__name__} does not have, "
-            f"the first is {unexpected[0]!r}",
+            f"{where} holds {counted(len(unexpected), 'tensor')} that its {type(model).__name__} does not "
+            f"have, the first is {unexpected[0]!r}",
             hint=hint,
         )
     if info["error_msgs"]:

@@ -13,7 +13,7 @@ from genarm.evaluation.text_health import text_health
 from genarm.judges import load_with_origin
 from genarm.models import load_tokenizer
 from genarm.pipeline.decoder import open_decoder, trained_arm
-from genarm.pipeline.judge_fetch import fetch_judges
+from genarm.pipeline.preflight.judges import require_able
 from genarm.pipeline.project import Project
 from genarm.pipeline.validation import over_base, validation_prompts
 from genarm.report.front_page import write_page
@@ -65,17 +65,30 @@ def strength_of(project: Project, dimension: str) -> Champion | Tuned:
 
 
 def as_csv(mixtures: Sequence[Mixture], dimensions: Sequence[str]) -> str:
-    """The mixtures as CSV, a row each: weights, win rates with their intervals, text, and the front."""
+    """The mixtures as CSV, a row each: weights, win rates with their intervals, text, and the front.
+
+    Win rates by held-out judges come last, of the dimensions that have one.
+    """
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     rates = [f"{d}_{name}" for d in dimensions for name in ("win_rate", "lower", "upper")]
     weights = [f"{d}_weight" for d in dimensions]
-    writer.writerow(["name", *weights, *rates, "kl", "perplexity", "repetition", "mean_tokens", "on_front"])
+    doubled = [d for d in dimensions if all(d in m.held_out for m in mixtures)]
+    of_second = [f"{d}_held_out_{name}" for d in doubled for name in ("win_rate", "lower", "upper")]
+    health = ["kl", "perplexity", "repetition", "mean_tokens", "finished"]
+    writer.writerow(["name", *weights, *rates, *health, "on_front", *of_second])
     for m in mixtures:
         values = [v for d in dimensions for v in (m.win_rates[d].value, *m.win_rates[d].interval)]
-        health = [m.health.kl, m.health.perplexity, m.health.repetition, m.health.mean_tokens]
+        seconds = [v for d in doubled for v in (m.held_out[d].value, *m.held_out[d].interval)]
+        numbers = [
+            m.health.kl,
+            m.health.perplexity,
+            m.health.repetition,
+            m.health.mean_tokens,
+            m.health.finished,
+        ]
         own = [m.weights.get(d, 0.0) for d in dimensions]
-        writer.writerow([m.name, *own, *values, *health, str(m.on_front).lower()])
+        writer.writerow([m.name, *own, *values, *numbers, str(m.on_front).lower(), *seconds])
     return text.getvalue()
 
 
@@ -88,7 +101,7 @@ def _measured(
 ) -> list[Mixture]:
     """The base, then every mixture, with its win rates over the base."""
     params, sampling = project.params, project.params.respond.sampling
-    fetch_judges(project)
+    require_able(project)  # before anything is decoded, which takes minutes
     asked = {d: c.judge for d, c in params.dimensions.items()}
     asked |= {d + HELD_OUT: c.held_out for d, c in params.dimensions.items() if c.held_out}
     judges = {name: load_with_origin(judge, project.root).judge for name, judge in asked.items()}
@@ -101,7 +114,9 @@ def _measured(
     with counting("front", len(settings) * len(prompts) * sampling.max_new_tokens, "tokens") as on_tokens:
         base, *answers = sweep(prompts, decoder, tokenizer, settings, sampling, guidance, on_tokens)
     even = Estimate(0.5, (0.5, 0.5), len(prompts))
-    found = [Mixture("base", {}, dict.fromkeys(used, even), {}, text_health("base", base), False)]
+    second = [name.removesuffix(HELD_OUT) for name in judges if name.endswith(HELD_OUT)]
+    own, by_second = dict.fromkeys(used, even), dict.fromkeys(second, even)
+    found = [Mixture("base", {}, own, by_second, text_health("base", base), False)]
     judged = {name: over_base(prompts, base, answers, judge) for name, judge in judges.items()}
     for i, (name, weights, rows) in enumerate(zip(names, mixed, answers, strict=True)):
         rates = {judge: by_mixture[i].win_rate for judge, by_mixture in judged.items()}

@@ -6,6 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from genarm.operations.judge_check import PASS, CheckedFile, Judged
+from genarm.system.counted import counted
 from genarm.types import Agreement
 
 COLUMNS = ("alike", "first", "unread", "ties", "longer", "r")
@@ -33,10 +34,11 @@ def table(checked: CheckedFile) -> Table:
 def heading(checked: CheckedFile) -> str:
     """What the file holds: pairs, prompts, the start of its hash, and the rows that were refused."""
     prompts = max((j.agreement.prompts for j in checked.judges), default=0)
-    told = f"{checked.file}: {checked.pairs} pairs of {prompts} prompts, sha256 {checked.sha256[:12]}"
+    pairs = f"{counted(checked.pairs, 'pair')} of {counted(prompts, 'prompt')}"
+    told = f"{checked.file}: {pairs}, sha256 {checked.sha256[:12]}"
     if checked.refused:
         reasons = ", ".join(f"{reason} ({n})" for reason, n in checked.refused.items())
-        told += f"; {sum(checked.refused.values())} rows refused: {reasons}"
+        told += f"; {counted(sum(checked.refused.values()), 'row')} refused: {reasons}"
     return told
 
 

@@ -27,6 +27,7 @@ from genarm.pipeline.judge_fetch import check_disjoint
 from genarm.pipeline.lineage import git_commit
 from genarm.pipeline.project import Project
 from genarm.system import metric_names as names
+from genarm.system.counted import counted
 from genarm.system.files import missing_told, read_curves, read_rows, sha256, write_curves
 from genarm.training.bradley_terry import RatedPair, require_trl, train_reward_model
 from genarm.types import PreferencePair, Split
@@ -62,7 +63,7 @@ class TrainedJudge:
         dropped = f", {self.left_out} more were too long" if self.left_out else ""
         return (
             f"version {self.version} of the judge of {self.dimension}, in {self.folder}\n"
-            f"trained on {self.pairs} pairs{dropped}\n"
+            f"trained on {counted(self.pairs, 'pair')}{dropped}\n"
             f"accuracy {self.accuracy:.3f} [{low:.3f}, {high:.3f}] n={self.validation_pairs} "
             f"on the validation pairs, longer {self.longer:.3f}\n\n"
             f"to judge by it, in params.yaml:\n{self.lines}"
@@ -157,7 +158,7 @@ def _pairs(project: Project, dimension: str) -> list[PreferencePair]:
                 shared := own & {conversation_id(p.prompt) for p in read_rows(seen, PreferencePair)}
             ):
                 raise DataError(
-                    f"{len(shared)} conversations of {file} are in {seen} as well, such as {min(shared)}: "
+                    f"{file} and {seen} share {counted(len(shared), 'conversation')}, such as {min(shared)}: "
                     "the judge would have seen what it judges",
                     hint=f"split the pairs again: genarm pairs {other}",
                 )

@@ -1,7 +1,10 @@
 """The result of one check: ok, warn or fail, what was found, and the command that fixes it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
+
+from genarm.errors import GenarmError, PipelineError
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,3 +30,12 @@ def warn(check: str, detail: str, fix: str) -> CheckResult:
 def fail(check: str, detail: str, fix: str) -> CheckResult:
     """Something that a run needs does not work."""
     return CheckResult(check, "fail", detail, fix)
+
+
+def in_one(failed: Sequence[CheckResult], kind: type[GenarmError] = PipelineError) -> GenarmError:
+    """One error of all that failed, numbered where there are several; so are the ways out."""
+    if len(failed) == 1:
+        return kind(failed[0].detail, hint=failed[0].fix)
+    details = "; ".join(f"({i}) {r.detail}" for i, r in enumerate(failed, start=1))
+    fixes = "; ".join(f"({i}) {r.fix}" for i, r in enumerate(failed, start=1))
+    return kind(f"{len(failed)} things are wrong: {details}", hint=fixes)

@@ -12,8 +12,8 @@ from genarm.system.files import read_json
 from genarm.system.redact import redact_url
 from genarm.types import Champion, Provenance
 
-# What a run writes itself does not make a working tree dirty.
-WRITTEN_BY_A_RUN = ("dvc.lock", "mlflow/*.json")
+# What a run or `genarm judge-check` writes is a result, which trains nothing: it makes no working tree dirty.
+RESULTS = ("dvc.lock", "mlflow/*.json", "judge-checks.json")
 
 
 def git_commit(root: Path) -> str | None:
@@ -22,13 +22,13 @@ def git_commit(root: Path) -> str | None:
 
 
 def git_dirty(root: Path) -> bool:
-    """Whether tracked files differ from the commit, apart from what a run itself writes."""
+    """Whether tracked files differ from the commit, apart from results."""
     return bool(changed_files(root))
 
 
 def changed_files(root: Path) -> list[str]:
-    """The tracked files that differ from the commit, apart from what a run itself writes."""
-    ignored = (f":!{pattern}" for pattern in WRITTEN_BY_A_RUN)
+    """The tracked files that differ from the commit, apart from results."""
+    ignored = (f":!{pattern}" for pattern in RESULTS)
     told = git(root, "status", "--porcelain", "--untracked-files=no", "--", ".", *ignored)
     return [line.strip().partition(" ")[2].strip() for line in told.splitlines()]
 

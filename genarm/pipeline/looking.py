@@ -9,6 +9,7 @@ from genarm.evaluation.rule import conditions
 from genarm.pipeline.project import Project
 from genarm.pipeline.stage_names import DECIDE, JUDGE, RESPOND, RESPOND_BASE, RESPOND_CHAMPION, stage_of
 from genarm.system import metric_names as names
+from genarm.system.counted import counted
 from genarm.system.files import read_json, read_rows, write_json
 from genarm.types import Prompt, Scorecard
 
@@ -104,7 +105,7 @@ def last_look(project: Project, dimensions: Collection[str]) -> Look:
         words.append(f"{dimension}{shown} {end}")
     # Another dimension, whose ARM is in use by now, may have gone further before.
     furthest = max((project.looks(d) for d in dimensions), key=lambda until: until[-1:], default=[])
-    line = f"{furthest[-1] if furthest else 0} prompts, {'; '.join(words)}"
+    line = f"{counted(furthest[-1] if furthest else 0, 'prompt')}, {'; '.join(words)}"
     return Look(undecided, len(furthest), line)
 
 

@@ -8,6 +8,7 @@ from genarm.data import dvc
 from genarm.errors import GenarmError
 from genarm.pipeline.project import Project
 from genarm.pipeline.stage_names import JUDGE, PAIRS, PROMPTS, REPORT, RESPOND_OF, TRAIN, TUNE, dimension_of
+from genarm.system.counted import counted
 from genarm.system.files import read_json, read_rows
 from genarm.system.metric_names import IMPLICIT_ACCURACY
 from genarm.types import Prompt, Response, Side, Tuned, Verdict
@@ -29,7 +30,7 @@ def summary(project: Project, stage: str) -> str:
         if name == PAIRS:
             return _pairs(read_json(project.layout.pairs_stats(dimension), dict[str, Any]))
         if name == PROMPTS:
-            return f"{len(read_rows(project.layout.prompts, Prompt))} evaluation prompts"
+            return counted(len(read_rows(project.layout.prompts, Prompt)), "evaluation prompt")
         if name == TRAIN:
             return _train(read_json(project.layout.train_metrics(dimension), dict[str, float]))
         if name == TUNE:
@@ -48,12 +49,12 @@ def summary(project: Project, stage: str) -> str:
 
 def _pairs(stats: Mapping[str, Any]) -> str:
     refused = stats["rows"] - stats["pairs"]
-    words = f"{stats['pairs']} pairs, {stats['splits']['train']['pairs']} to train on"
-    return words + (f", {refused} rows refused" if refused else "")
+    words = f"{counted(stats['pairs'], 'pair')}, {stats['splits']['train']['pairs']} to train on"
+    return words + (f", {counted(refused, 'row')} refused" if refused else "")
 
 
 def _train(metrics: dict[str, float]) -> str:
-    words = f"{metrics['train/pairs']:.0f} pairs"
+    words = counted(round(metrics["train/pairs"]), "pair")
     if (accuracy := metrics.get("validation/accuracy")) is not None:
         words += f", validation accuracy {accuracy:.2f}"
     if (before := metrics.get("validation/accuracy_before")) is not None:
@@ -68,7 +69,7 @@ def _tuned(tuned: Tuned) -> str:
         return f"weight {tuned.weight:g}, from params.yaml"
     tried = [point for point in tuned.curve if point.kind == "guided"]
     if not tuned.within_limits:
-        return f"none of {len(tried)} weights keeps the limits"
+        return f"none of {counted(len(tried), 'weight')} keeps the limits"
     chosen = next(point for point in tried if point.weight == tuned.weight)
     words = (
         f"weight {tuned.weight:g}, one of {len(tried)} tried"
@@ -81,7 +82,7 @@ def _tuned(tuned: Tuned) -> str:
 def _responses(responses: Sequence[Response], guided: bool) -> str:
     if not responses:
         return "no champion yet"
-    words = f"{len(responses)} responses, {fmean(r.tokens for r in responses):.0f} tokens each"
+    words = f"{counted(len(responses), 'response')}, {fmean(r.tokens for r in responses):.0f} tokens each"
     return words + (f", KL {fmean(r.kl for r in responses):.2f}" if guided else "")
 
 
@@ -93,5 +94,5 @@ def _verdicts(verdicts: Sequence[Verdict], dimension: str) -> str:
     read = [preference for preference in said if preference is not None]
     # A graded verdict counts as in the decision, so that both tell one number.
     rate = fmean((1 + p) / 2 for p in read) if read else 0
-    words = f"{len(verdicts)} verdicts" + (f", win rate {rate:.2f} over {rival}" if read else "")
+    words = counted(len(verdicts), "verdict") + (f", win rate {rate:.2f} over {rival}" if read else "")
     return words + (f", {len(said) - len(read)} of {len(said)} unread" if len(said) > len(read) else "")

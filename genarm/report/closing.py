@@ -14,6 +14,7 @@ from genarm.system.layout import Layout
 from genarm.system.redact import redact_url
 from genarm.types import Decision
 
+BEGINNING, END = 180, 110  # characters of a reason that are shown; the usual ones are shorter
 COLOURS = {"promote": "green", "hold": "yellow", "reject": "red", "same": "cyan"}
 
 
@@ -24,15 +25,25 @@ def outcomes(decisions: Sequence[Decision], carried_out: bool = True) -> str:
 
 
 def decisions_table(decisions: Sequence[Decision]) -> Table:
-    """One row for each dimension: the outcome and every reason with its numbers."""
-    table = Table(show_edge=False, pad_edge=False)
+    """One row for each dimension: the outcome and every reason with its numbers; a long one is shortened."""
+    table = Table(show_edge=False, pad_edge=False, caption_justify="left")
     table.add_column("dimension", no_wrap=True)
     table.add_column("decision", no_wrap=True)
     table.add_column("why", overflow="fold")
     for decision in decisions:
         outcome = Text(decision.outcome, style=f"bold {COLOURS[decision.outcome]}")
-        table.add_row(decision.dimension, outcome, "\n".join(decision.reasons))
+        table.add_row(decision.dimension, outcome, "\n".join(map(shortened, decision.reasons)))
+    if any(shortened(reason) != reason for decision in decisions for reason in decision.reasons):
+        table.caption = "reasons in full: artifacts/decisions.json"
     return table
+
+
+def shortened(reason: str) -> str:
+    """A reason in few lines: how it begins, and how it ends, since a way out stands last."""
+    if len(reason) <= BEGINNING + END:
+        return reason
+    beginning, end = reason[:BEGINNING].rpartition(" ")[0], reason[-END:].partition(" ")[2]
+    return f"{beginning} … {end}"
 
 
 def closing_block(root: Path, seconds: float) -> str:

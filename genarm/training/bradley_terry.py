@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genarm.config.judge_training import JudgeTraining
-from genarm.errors import ConfigError, JudgeError, ModelError
+from genarm.errors import JudgeError, ModelError
 from genarm.models import ModelSource
 from genarm.models.quiet_loading import quiet_loading
 from genarm.models.source import read_tokenizer
@@ -150,21 +150,15 @@ def _tokenizer(base: ModelSource, pairs: Sequence[RatedPair]) -> "PreTrainedToke
 def _adapter(model: "PreTrainedModel", config: JudgeTraining) -> Any:
     import peft
 
-    from genarm.models.layers import decoder_layers, linear_modules
+    from genarm.models.layers import top_layers  # needs torch
 
-    stack, layers = decoder_layers(model)
-    if config.layers != "all" and not 1 <= config.layers <= len(layers):
-        raise ConfigError(
-            f"--layers is {config.layers}, and the model has {len(layers)} layers",
-            hint=f"choose 1 to {len(layers)}, or all",
-        )
-    lowest = 0 if config.layers == "all" else len(layers) - config.layers
+    top = top_layers(model, config.layers, "--layers")
     return peft.LoraConfig(
         r=config.rank,
         lora_alpha=config.alpha,  # type: ignore[arg-type]  # peft's type is int, but any number works
-        target_modules=sorted({name.rsplit(".", 1)[-1] for name in linear_modules(layers, lowest)}),
-        layers_to_transform=None if config.layers == "all" else [*range(lowest, len(layers))],
-        layers_pattern=None if config.layers == "all" else stack,
+        target_modules=sorted({name.rsplit(".", 1)[-1] for name in top.linear}),
+        layers_to_transform=top.indices,
+        layers_pattern=top.pattern,
         modules_to_save=[HEAD],
         task_type="SEQ_CLS",
     )

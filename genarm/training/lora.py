@@ -14,7 +14,8 @@ from genarm.config import LoraConfig, nearest
 from genarm.errors import AdapterError, ConfigError
 from genarm.models.arm import CONFIG, WEIGHTS, read_card
 from genarm.models.bilinear import KIND as PARM
-from genarm.models.layers import decoder_layers, linear_modules
+from genarm.models.layers import top_layers
+from genarm.system.counted import counted
 from genarm.system.files import write_json
 from genarm.training.transformers_hooks import Forward, peft_warnings_ignored, replace_forward
 
@@ -30,14 +31,8 @@ def add_lora(model: "PreTrainedModel", config: LoraConfig) -> "PeftModel":
     """
     import peft
 
-    stack, layers = decoder_layers(model)
-    if config.layers != "all" and not 1 <= config.layers <= len(layers):
-        raise ConfigError(
-            f"lora.layers = {config.layers}, but the model has {len(layers)} layers",
-            hint=f"choose 1 to {len(layers)}, or 'all'",
-        )
-    lowest = 0 if config.layers == "all" else len(layers) - config.layers
-    linear = linear_modules(layers, lowest)
+    top = top_layers(model, config.layers, "lora.layers")
+    linear = top.linear
     names = sorted({name.rsplit(".", 1)[-1] for name in linear})
     targets = names if config.targets == "all-linear" else sorted(set(config.targets))
     for target in targets:
@@ -55,8 +50,8 @@ def add_lora(model: "PreTrainedModel", config: LoraConfig) -> "PeftModel":
                 lora_alpha=config.alpha,  # type: ignore[arg-type]  # peft's type is int, but any number works
                 lora_dropout=config.dropout,
                 target_modules=targets,
-                layers_to_transform=None if config.layers == "all" else [*range(lowest, len(layers))],
-                layers_pattern=None if config.layers == "all" else stack,
+                layers_to_transform=top.indices,
+                layers_pattern=top.pattern,
                 task_type="CAUSAL_LM",
             ),
         )
@@ -106,8 +101,8 @@ def check_tensors(folder: Path, held: Iterable[str], wanted: Iterable[str]) -> N
     for names, what in ((set(wanted) - set(held), "lacks"), (set(held) - set(wanted), "holds more than")):
         if names:
             raise AdapterError(
-                f"{folder / WEIGHTS} {what} what {CONFIG} describes: {len(names)} tensors, the first is "
-                f"{min(names)!r}",
+                f"{folder / WEIGHTS} {what} what {CONFIG} describes: {counted(len(names), 'tensor')}, "
+                f"the first is {min(names)!r}",
                 hint="restore it from the registry (genarm registry) or DVC (dvc checkout)",
             )
 

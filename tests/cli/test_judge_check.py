@@ -46,7 +46,7 @@ def test_a_judge_is_measured_on_every_file_and_noted(files, run):
     code, out, err = run("judge-check", "length", "longer.jsonl", "shorter.json", "--json", "out.json")
     assert code == 0, err
     told = " ".join(out.split())
-    assert "longer.jsonl: 30 pairs of 20 prompts" in told and "1 rows refused" in told
+    assert "longer.jsonl: 30 pairs of 20 prompts" in told and "1 row refused" in told
     assert "pass judge length, genarm" in told and "fail judge length, genarm" in told
     assert "the judge is not to be relied on: it fails on shorter.json" in told
     assert "git add judge-checks.json" in told

@@ -38,11 +38,11 @@ def test_the_metrics_of_an_experiment_are_those_over_the_rival():
 
 def test_a_scorecard_refuses_sides_that_answered_other_prompts():
     sides: dict[Side, list[Response]] = {"base": [response("p000"), response("p001")]}
-    with pytest.raises(DataError, match="responses of the challenger miss 1 prompts, first p001"):
+    with pytest.raises(DataError, match="responses of the challenger miss 1 prompt, first p001"):
         score("plain", "hash", None, {**sides, "challenger": [response("p000")]}, [])
     with pytest.raises(DataError, match="p000 more than once"):
         score("plain", "hash", None, {**sides, "challenger": [*sides["base"], response("p000")]}, [])
-    with pytest.raises(DataError, match="challenger against base, miss 1 prompts"):
+    with pytest.raises(DataError, match="challenger against base, miss 1 prompt"):
         score("plain", "hash", None, {**sides, "challenger": sides["base"]}, verdicts(1))
     with pytest.raises(DataError, match="challenger, which did not answer"):
         score("plain", "hash", None, sides, verdicts(1, 1))

@@ -142,5 +142,5 @@ def test_the_rule_reads_the_always_valid_p_and_says_so():
     [once] = decide([card(preferences, None)], rule)
     [again] = decide([card(preferences, 300)], rule)
     assert (once.outcome, again.outcome) == ("promote", "hold")
-    assert "over base, look 2 of at most 300 prompts, adjusted always-valid p 0.0" in again.reasons[0]
+    assert "over base, look 2, 100 of at most 300 prompts, adjusted always-valid p 0.0" in again.reasons[0]
     assert "prompts would decide it" in again.reasons[0]

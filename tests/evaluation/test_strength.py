@@ -1,5 +1,7 @@
 """Which weight is taken: the best lower bound among those within the limits, by numbers worked by hand."""
 
+import re
+
 import pytest
 
 from genarm.config import TuneConfig
@@ -12,9 +14,10 @@ from genarm.evaluation.strength import (
     lower_bound,
     sharpened,
 )
-from genarm.types import Comparison, Estimate, StrengthPoint, TextHealth
+from genarm.system.files import read_json, write_json
+from genarm.types import Comparison, Estimate, StrengthPoint, TextHealth, Tuned
 
-BASE = TextHealth("base", 60.0, 0.01, 10.0, 0.0)
+BASE = TextHealth("base", 60.0, 0.01, 10.0, 0.0, finished=0.9)
 
 
 def point(weight: float, wins: int, n: int = 20, unread: int = 0, **health: float) -> StrengthPoint:
@@ -23,7 +26,14 @@ def point(weight: float, wins: int, n: int = 20, unread: int = 0, **health: floa
     judged = Comparison(
         "kind", "challenger", "base", Estimate(rate, (0.0, 1.0), n), wins, 0, n - wins, unread, 0.5
     )
-    given = {"mean_tokens": 60.0, "repetition": 0.01, "perplexity": 10.0, "kl": weight, **health}
+    given = {
+        "mean_tokens": 60.0,
+        "repetition": 0.01,
+        "perplexity": 10.0,
+        "kl": weight,
+        "finished": 0.9,
+        **health,
+    }
     return guided_point(weight, 1.0, TextHealth("challenger", **given), judged, BASE, TuneConfig())
 
 
@@ -45,13 +55,15 @@ def test_the_best_lower_bound_is_taken():
         # 1.2 times 0.01 is 0.012, so the floor holds: 0.01 + 0.02
         ({"repetition": 0.031}, "repetition 0.031 > 0.03, the base's + 0.02"),
         ({"kl": float("nan")}, "KL nan > 1, the most allowed"),
+        # The measured reason for this limit: of one ARM's answers 45% ended, of the base's 89%.
+        ({"finished": 0.45}, "finished 0.45 < 0.72, 0.8 times the base's"),
         ({"unread": 3}, "3 of 23 verdicts could not be read, more than 10%"),
     ],
 )
 def test_a_weight_that_exceeds_a_limit_is_never_taken(changed, fault):
     best = point(0.9, 20, **changed)
     assert list(best.faults) == [fault]
-    within = point(0.2, 11, kl=1.0, perplexity=12.0, repetition=0.03, unread=2)
+    within = point(0.2, 11, kl=1.0, perplexity=12.0, repetition=0.03, finished=0.72, unread=2)
     assert not within.faults, "each limit may be reached"
     points = [within, best]
     assert choose(points) is within
@@ -84,4 +96,16 @@ def test_the_table_has_the_base_and_every_weight():
     origin = base_point(BASE, 20, 1.0, held_out=False)
     header, *rows = as_csv([origin, point(0.2, 14)]).splitlines()
     assert header.startswith("weight,kl,win_rate,win_rate_lower,win_rate_upper,")
-    assert rows == ["0.0,0.0,0.5,0.5,0.5,,,,10.0,0.01,60.0", "0.2,0.2,0.7,0.0,1.0,,,,10.0,0.01,60.0"]
+    assert rows == ["0.0,0.0,0.5,0.5,0.5,,,,10.0,0.01,60.0,0.9", "0.2,0.2,0.7,0.0,1.0,,,,10.0,0.01,60.0,0.9"]
+
+
+def test_a_curve_without_the_share_that_ended_is_still_read(tmp_path):
+    """Of an earlier version: the limit that it did not know faults nothing."""
+    old = Tuned(0.2, "sum", "validation", "why", curve=[point(0.2, 14, finished=None)])
+    write_json(tmp_path / "tuned.json", old)
+    text = (tmp_path / "tuned.json").read_text()
+    (tmp_path / "tuned.json").write_text(re.sub(r',\s*"finished": null', "", text))
+    assert "finished" not in (tmp_path / "tuned.json").read_text()
+    found = read_json(tmp_path / "tuned.json", Tuned)
+    assert found.curve[0].finished is None and not found.curve[0].faults
+    assert as_csv(found.curve).splitlines()[1].endswith(",60.0,")

@@ -164,7 +164,7 @@ def test_what_cannot_be_loaded_is_told_with_its_line(config, message, project):
     [
         ("Raises", r"failed on the response to prompt .*ZeroDivisionError: .*own_judges.py:\d+"),
         ("Wild", "gave the preference nan on prompt"),
-        ("Lacking", "gave 1 scores for 2 responses"),
+        ("Lacking", "gave 1 score for 2 responses"),
     ],
 )
 def test_what_goes_wrong_while_it_judges_is_told_with_its_line(name, message, project):

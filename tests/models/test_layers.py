@@ -5,7 +5,8 @@ from types import SimpleNamespace
 import pytest
 from toys import toy_model
 
-from genarm.models.layers import FULL, SLIDING, attention_windows, decoder_layers, linear_modules
+from genarm.errors import ConfigError
+from genarm.models.layers import FULL, SLIDING, attention_windows, decoder_layers, linear_modules, top_layers
 
 
 def config(**values):
@@ -40,3 +41,13 @@ def test_linear_modules_are_named_below_their_layer():
     assert (name, len(layers)) == ("layers", 3)
     names = linear_modules(layers, lowest=2)
     assert len(names) == 7 and names[0] == "self_attn.q_proj"
+
+
+def test_the_top_layers_are_those_of_the_setting_that_an_error_names():
+    model = toy_model(layers=3)
+    top = top_layers(model, 2, "lora.layers")
+    assert (len(top.linear), top.indices, top.pattern) == (14, [1, 2], "layers")
+    everything = top_layers(model, "all", "lora.layers")
+    assert (len(everything.linear), everything.indices, everything.pattern) == (21, None, None)
+    with pytest.raises(ConfigError, match="--layers = 4, but the model has 3 layers; hint: choose 1 to 3"):
+        top_layers(model, 4, "--layers")

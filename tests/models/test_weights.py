@@ -128,7 +128,7 @@ def test_an_index_and_files_that_disagree_are_refused_before_loading(harm, told,
             {"vocab_size": 300},
             r"'model.embed_tokens.weight' of shape \[300, 32\], the weights hold \[264, 32\]",
         ),
-        ({"tie_word_embeddings": False}, r"1 tensors that the weights lack, the first is 'lm_head.weight'"),
+        ({"tie_word_embeddings": False}, r"1 tensor that the weights lack, the first is 'lm_head.weight'"),
         ({"model_type": "qwen2", "attention_bias": True}, r"12 tensors.*self_attn\..*bias"),
     ],
 )
@@ -142,7 +142,7 @@ def test_a_configuration_of_another_model_is_refused(changes, told, folder, capl
 def test_weights_that_hold_more_than_the_model_are_refused(folder):
     """Such as a reward model's head: its folder is no language model's."""
     rewrite(folder / "model.safetensors", lambda t: t.update({"score.weight": torch.ones(1, 32)}))
-    with pytest.raises(ModelError, match=r"1 tensors that its LlamaForCausalLM does not have.*score.weight"):
+    with pytest.raises(ModelError, match=r"1 tensor that its LlamaForCausalLM does not have.*score.weight"):
         load_model(resolve(str(folder)), "float32")
 
 

@@ -7,6 +7,7 @@ import torch
 from reported import Outline
 from toy_arms import make_arm
 from toy_params import dimension
+from toy_rewards import change_tensors, llama, save
 
 from genarm.errors import ConfigError, JudgeError
 from genarm.evaluation.front import non_dominated, simplex
@@ -73,6 +74,26 @@ def test_every_mixture_is_answered_judged_and_drawn(project):
     assert "0.5 longer + 0.5 shorter" in page.text and "held-out judge of shorter" in page.text
     rows = (folder / "front.csv").read_text().splitlines()
     assert len(rows) == 5 and rows[3].startswith("0.5 longer + 0.5 shorter,0.5,1.0,")
+    second = both["held_out"]["shorter"]
+    assert rows[0].endswith(
+        ",on_front,shorter_held_out_win_rate,shorter_held_out_lower,shorter_held_out_upper"
+    )
+    assert rows[3].endswith(f",{second['value']},{second['interval'][0]},{second['interval'][1]}")
+    assert rows[1].endswith(",0.5,0.5,0.5"), "the base over itself"
+
+
+def test_all_judges_are_checked_before_anything_is_decoded(project, tmp_path, monkeypatch):
+    save(tmp_path / "headless", llama())
+    change_tensors(tmp_path / "headless", lambda tensors: tensors.pop("score.weight"))
+    params = json.loads((project.root / "params.yaml").read_text())
+    params["dimensions"]["longer"]["judge"] = {"reward_model": {"model": str(tmp_path / "headless")}}
+    params["dimensions"]["shorter"]["held_out"] = "plian"
+    write_json(project.root / "params.yaml", params)
+    monkeypatch.setattr("genarm.operations.front.open_decoder", lambda *_: pytest.fail("it was decoded"))
+    with pytest.raises(
+        JudgeError, match=r"2 things.*longer\.judge: .*score\.weight.*shorter\.held_out: .*plian"
+    ):
+        front(Project(project.root))
 
 
 def test_other_weights_may_be_shared_out_and_one_dimension_has_no_front(project):

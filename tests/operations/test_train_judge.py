@@ -16,7 +16,8 @@ from genarm.models.source import read_tokenizer
 from genarm.operations import bradley_terry
 from genarm.operations.train_judge import train_judge
 from genarm.pipeline.judge_fetch import fetch_judges
-from genarm.pipeline.preflight.judges import require_judges
+from genarm.pipeline.preflight.judges import judges, require_judges
+from genarm.pipeline.preflight.trained import trained_judges
 from genarm.system.env import local_tracking_uri
 from genarm.system.files import read_rows, write_rows
 from genarm.system.progress import ProgressDisplay
@@ -83,6 +84,9 @@ def test_a_version_is_fetched_by_its_number_and_checked(trained, toy):
         check(pinned(project, toy, made, sha256="0" * 12)[1], here.root)
     with pytest.raises(JudgeError, match=r"no version 7 of genarm-judge\.vowels; it holds: 1"):
         fetch_judges(pinned(project, toy, made, version=7)[0])
+    absent = pinned(project, toy, made, version=7)[0]
+    (told,) = trained_judges(absent) + judges(absent)  # once, and nobody says that it can judge
+    assert told.status == "fail" and "has no version 7 of genarm-judge.vowels" in told.detail
     (place / "tokenizer_config.json").write_text("{}")
     with pytest.raises(JudgeError, match=r"judge\.json says"):
         check(config, here.root)
@@ -120,7 +124,9 @@ def test_pairs_that_an_arm_sees_as_well_are_refused(toy, tmp_path):
     own = read_rows(layout.pairs("vowels", "judge"), PreferencePair)
     evaluation = read_rows(layout.pairs("vowels", "evaluation"), PreferencePair)
     write_rows(layout.pairs("vowels", "evaluation"), [*evaluation, own[0]])
-    with pytest.raises(DataError, match=r"1 conversations of .*judge\.jsonl are in .*evaluation\.jsonl"):
+    with pytest.raises(
+        DataError, match=r"judge\.jsonl and .*evaluation\.jsonl share 1 conversation, such as"
+    ):
         train_judge(project, "vowels", JudgeTraining())
     write_rows(layout.pairs("vowels", "judge"), [*own, evaluation[0]])
     with pytest.raises(DataError, match="split by other values"):

@@ -30,6 +30,7 @@ def project(tmp_path):
     write_text(tmp_path / "data.dvc", f"outs: [{{md5: {'d' * 32}.dir}}]\n")
     write_text(tmp_path / "dvc.lock", "")
     write_json(tmp_path / "mlflow" / "champions.json", {})
+    write_json(tmp_path / "judge-checks.json", {})
     return Project(tmp_path)
 
 
@@ -52,7 +53,7 @@ def test_only_what_a_run_does_not_write_itself_makes_a_tree_dirty(project):
     assert git_commit(project.root) is None, "no repository yet"
     assert git_commit(project.root) != committed(project) == git_commit(project.root)
     assert not git_dirty(project.root)
-    for own in ("dvc.lock", "mlflow/champions.json", "untracked"):
+    for own in ("dvc.lock", "mlflow/champions.json", "judge-checks.json", "untracked"):
         write_text(project.root / own, "changed")
     assert not git_dirty(project.root)
     write_text(project.root / "params.yaml", "changed")

@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from toy_rewards import llama, save
 from typer.testing import CliRunner
 
 from genarm.cli.main import app
@@ -13,7 +14,9 @@ from genarm.errors import JudgeError, PipelineError
 from genarm.operations import new_project
 from genarm.pipeline import preflight
 from genarm.pipeline.preflight import room
+from genarm.pipeline.preflight.judge_room import judge_models
 from genarm.pipeline.preflight.judges import require_judges
+from genarm.pipeline.preflight.origin import origin
 from genarm.pipeline.preflight.shape import read_shape
 from genarm.pipeline.project import Project
 
@@ -165,9 +168,13 @@ def test_the_plan_tells_what_a_run_would_refuse_and_then_the_stages(root, monkey
     edit(root / "params.yaml", "judges:Relevant", "refusl")
     monkeypatch.chdir(root)
     done = CliRunner().invoke(app, ["plan"])
-    assert done.exit_code == 0 and "never run here" in done.stdout and "judge@preference" in done.stdout
+    assert done.exit_code == 1 and "never run here" in done.stdout and "judge@preference" in done.stdout
     assert done.stderr.startswith("would fail: dimensions.preference.judge: unknown scorer 'refusl'")
     assert "warning: commit" in done.stderr and "(params.yaml)" in done.stderr
+    as_json = CliRunner().invoke(app, ["plan", "--json"])
+    assert as_json.exit_code == 1 and "judge@preference" in {s["stage"] for s in json.loads(as_json.stdout)}
+    edit(root / "params.yaml", "refusl", "refusal")
+    assert CliRunner().invoke(app, ["plan"]).exit_code == 0, "a warning refuses no run"
 
 
 @pytest.mark.parametrize(
@@ -184,3 +191,38 @@ def test_the_size_of_a_model_and_of_its_adapter_is_read_off_its_files(config, to
     assert shape.parameters == sum(p.numel() for p in toy.model.parameters())
     adapted = add_lora(skeleton(resolve(str(toy.folder))), config)
     assert shape.lora_parameters(config) == sum(p.numel() for p in adapted.parameters() if p.requires_grad)
+
+
+def test_a_run_does_not_check_again_what_its_command_has_checked(root, monkeypatch):
+    """A scheduled run, the next run of the process, and one whose data was mended check by themselves."""
+    edit(root / "judges.py", "question", "prompt")
+    asked = []
+    monkeypatch.setattr(preflight, "CHECKS", [lambda project: asked.append(1) or origin(project)])
+    assert [r.check for r in preflight.require_once(Project(root))] == ["git"] and len(asked) == 1
+    preflight.require_ahead(Project(root))
+    assert [r.check for r in preflight.require_once(Project(root))] == ["git"] and len(asked) == 2
+    assert preflight.require_once(Project(root)) and len(asked) == 3
+    preflight.require_ahead(Project(root))
+    assert preflight.require_once(Project(root), anew=True) and len(asked) == 5
+
+
+def test_judges_that_are_models_take_memory_too(root, tmp_path, monkeypatch):
+    """Weights of 4 bytes, and 4096 tokens of width 32 with 22 values each; tuning holds the base as well."""
+    folder = save(tmp_path / "rewards", model := llama())
+    edit(root / "params.yaml", "judge: judges:Relevant", f"judge: {{reward_model: {{model: {folder}}}}}")
+    (found,) = judge_models(Project(root))
+    assert found.weights == 4 * sum(p.numel() for p in model.parameters())
+    assert found.pass_bytes == 4096 * 32 * 22 * 4 and not found.tunes
+    need = found.weights + found.pass_bytes + room.LIBRARIES
+    told = []
+    for free, tuned in ((need, False), (need - 1, False), (need + 2**20, True)):
+        if tuned:
+            edit(root / "params.yaml", "weight: 0.3 ", "weight: tuned ")
+        monkeypatch.setattr(room, "capacity", lambda free=free: room.Capacity("the memory", 2**40, free))
+        told.append([r for r in room.memory_need(Project(root)) if "rewards" in r.detail])
+    assert not told[0] and "needs about 0.8 GiB, 0.8 GiB of the memory are free" in told[1][0].detail
+    assert "reward_model.dtype: bfloat16, or lower reward_model.batch_tokens (4096)" in told[1][0].fix
+    assert "with base and ARM beside it while tuning" in told[2][0].detail
+    monkeypatch.setattr(room, "capacity", lambda: room.Capacity("the memory", found.weights - 1, 2**40))
+    (failed,) = [r for r in room.memory_need(Project(root)) if "judge" in r.detail]
+    assert failed.status == "fail" and "choose a smaller judge" in failed.fix

@@ -39,7 +39,13 @@ def project(toy, tmp_path):
     params = {
         "base": {"model": str(toy.folder), "dtype": "float32"},
         "dimensions": {"kind": dimension(weight="tuned") | {"held_out": "brief"}},
-        "tune": {"weights": [0.5, 2.0], "prompts": 9, "max_kl": 100.0, "max_health_ratio": 100.0},
+        "tune": {
+            "weights": [0.5, 2.0],
+            "prompts": 9,
+            "max_kl": 100.0,
+            "max_health_ratio": 100.0,
+            "min_finished_ratio": 0.0,
+        },
         "respond": {"sampling": SAMPLING},
     }
     write_json(tmp_path / "params.yaml", params)
@@ -66,6 +72,7 @@ def test_it_writes_the_weight_with_its_curve(project):
         ("base", 0.0), ("guided", 0.5), ("guided", 2.0), ("sharpened", tuned.weight),
     ]  # fmt: skip
     base, weak, strong, control = tuned.curve
+    assert all(0 <= p.finished <= 1 for p in tuned.curve)
     assert 0 == base.kl < weak.kl < strong.kl and control.temperature == 1 / (1 + tuned.weight)
     assert tuned.weight in (0.5, 2.0) and tuned.within_limits and tuned.prompts == 9
     assert all(p.win_rate.n == p.held_out.n == 9 for p in tuned.curve)

@@ -17,7 +17,9 @@ ORIGIN = StrengthPoint("base", 0.0, 1.0, Estimate(0.5, (0.5, 0.5), 32), None, 0.
 def guided(weight: float, rate: float, kl: float, faults: tuple[str, ...] = ()) -> StrengthPoint:
     """A weight whose interval reaches 0.1 to either side; the held-out judge sees 0.1 less."""
     rates = [Estimate(r, (r - 0.1, r + 0.1), 32) for r in (rate, rate - 0.1)]
-    return StrengthPoint("guided", weight, 1.0, rates[0], rates[1], kl, 10.4, 0.0026, 60.0, faults)
+    return StrengthPoint(
+        "guided", weight, 1.0, rates[0], rates[1], kl, 10.4, 0.0026, 60.0, faults, finished=0.47
+    )
 
 
 CONTROL = StrengthPoint(
@@ -68,6 +70,7 @@ def test_the_report_shows_the_curve_with_the_weight_taken_the_control_and_the_li
     assert page.count('class="ring"') == 2, "one in the legend"
     for words in ("weight 0.5 ✓", "base at temperature 0.67", "0.56 [0.47, 0.66]", "0.70 [0.60, 0.80]"):
         assert words in outline.text
+    assert outline.text.count("47%") == 3, "how many answers ended, at every weight"
     assert "KL 1.6 > 1, the most allowed" in outline.text and "by the held-out judge" in outline.text
     assert "| weight 0.5 (taken) | 0.80 [0.70, 0.90] n=32 |" in (tmp_path / "report.md").read_text()
     facts = json.loads((tmp_path / "report.json").read_text())

@@ -67,7 +67,7 @@ def test_a_champion_of_another_shape_is_refused_with_both_values(toy, tmp_path, 
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (lambda t: t.pop(min(t)), "lacks what .* describes: 1 tensors, the first is 'base_model.*lora_A"),
+        (lambda t: t.pop(min(t)), "lacks what .* describes: 1 tensor, the first is 'base_model.*lora_A"),
         (
             lambda t: t.update({min(t).replace("layers.2", "layers.0"): t[min(t)]}),
             "holds more than .*layers.0",

@@ -17,6 +17,7 @@ from genarm.models.arm import CONFIG, WEIGHTS
 from genarm.models.bilinear import Conditioning, bilinear_factors, conditioning_of, plain_config
 from genarm.models.finite import check_adapter
 from genarm.models.model_files import one_line
+from genarm.system.counted import counted
 
 PREFIX = "base_model.model."
 # What plain LoRA says of itself. Any other setting that is switched on asks for a product made otherwise.
@@ -115,7 +116,7 @@ def check_complete(adapter: Adapter, folder: Path, model: nn.Module) -> None:
         if paths:
             raise AdapterError(
                 f"ARM {adapter.name!r}: {folder / WEIGHTS} {what} {CONFIG} names: "
-                f"{len(paths)} modules, the first is {min(paths)!r}",
+                f"{counted(len(paths), 'module')}, the first is {min(paths)!r}",
                 hint="restore it from the registry (genarm registry) or DVC (dvc checkout)",
             )
 

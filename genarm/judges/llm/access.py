@@ -13,6 +13,7 @@ OPENAI = "https://api.openai.com/v1"
 NEEDED = ("openai", "stamina")
 NO_KEY = "none"  # the client demands one, and would otherwise send that of OPENAI_API_KEY anywhere
 _SHOWN = 300  # characters of what a server says
+_BEGINNING = 6  # characters of a key that are not shown either
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +29,22 @@ class Access:
         """The server's name and port, as a report shows it."""
         return urlsplit(self.url).netloc
 
-    def shown(self, text: object) -> str:
+    def shown(self, text: object, most: int = _SHOWN) -> str:
         """Words of the server in one line, shortened, without the key and other secrets."""
         words = " ".join(str(text).split())
         if self.key != NO_KEY:
-            words = words.replace(self.key, HIDDEN)
+            words = _without(self.key, words)
         words = redact(words)
-        return words if len(words) <= _SHOWN else f"{words[:_SHOWN]}..."
+        return words if len(words) <= most else f"{words[:most]}..."
+
+
+def _without(key: str, words: str) -> str:
+    """The words without the key, also without a beginning of it at which they were cut."""
+    words = words.replace(key, HIDDEN)
+    for length in range(len(key) - 1, _BEGINNING - 1, -1):
+        if words.endswith(key[:length]):
+            return words[:-length] + HIDDEN
+    return words
 
 
 def access(config: LlmJudgeConfig) -> Access:

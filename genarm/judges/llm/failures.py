@@ -12,7 +12,7 @@ from genarm.errors import JudgeError
 from genarm.judges.llm.access import Access
 
 LONGEST_WAIT = 300.0  # seconds; a server that asks for more is out of order for this run
-_MAY_PASS = (408, 409, 425, 429)
+MAY_PASS = (408, 409, 425, 429)
 _NEVER_PASS = ("insufficient_quota", "billing_hard_limit_reached")
 _REFUSED_TEXT = ("content_filter", "content_policy_violation")
 
@@ -30,7 +30,7 @@ def pause(error: Exception) -> bool | float:
     if isinstance(error, Garbled | JSONDecodeError | ValidationError):
         return True  # a proxy's page, or an answer that was cut
     if isinstance(error, openai.APIStatusError):
-        if not (error.status_code in _MAY_PASS or error.status_code >= 500) or _code(error) in _NEVER_PASS:
+        if not (error.status_code in MAY_PASS or error.status_code >= 500) or _code(error) in _NEVER_PASS:
             return False
         asked = _retry_after(error)
         return True if asked is None else (asked if asked <= LONGEST_WAIT else False)

@@ -11,7 +11,7 @@ from genarm.judges.llm.ask import Asker, run, short_name
 from genarm.judges.llm.client import Client, without_retry_log
 from genarm.judges.llm.prompt import Question, load_question
 from genarm.judges.llm.settle import Settled, settle
-from genarm.judges.llm.verdict import preference_for_a
+from genarm.judges.llm.verdict import Form, Reply, preference_for_a
 from genarm.judges.statistics import Games, JudgeStatistics, Usage
 from genarm.system.layout import Layout
 from genarm.system.progress import ProgressDisplay
@@ -19,6 +19,7 @@ from genarm.system.verbosity import Verbosity, verbosity
 from genarm.types import Prompt, Response
 
 log = logging.getLogger(__name__)
+_EXCERPT = 80  # characters of an answer
 _READ_BY = {"logprobs": "log-probabilities", "text": "the text"}
 
 
@@ -35,6 +36,7 @@ class LlmJudge:
             self.settled = run(_settle(config, question, access))
         self._asker = Asker(config, access, self.settled, file)
         self._games: dict[tuple[str, str, str], Games] = {}
+        self._unread: str | None = None  # what the first answer said that could not be read
 
     @property
     def identity(self) -> str:
@@ -54,7 +56,7 @@ class LlmJudge:
     @property
     def statistics(self) -> JudgeStatistics:
         """What is known of it from the comparisons so far; those of equal responses are left out."""
-        return JudgeStatistics.of(list(self._games.values()))
+        return JudgeStatistics.of(list(self._games.values()), self._unread)
 
     def prepare(self, comparisons: Sequence[Comparison]) -> None:
         """Ask for all comparisons that are not known yet; says what it cost, and what speaks against it."""
@@ -71,6 +73,9 @@ class LlmJudge:
             a = preference_for_a(replies[first], self.settled.form)
             b = preference_for_a(replies[second], self.settled.form)
             self._games[key] = Games(a, None if b is None else -b)
+            for said, text in ((a, first), (b, second)):
+                if said is None and self._unread is None:
+                    self._unread = excerpt(replies[text], self.settled.form, self._access)
         if len(comparisons) > 1:
             self._tell()
 
@@ -97,6 +102,15 @@ class LlmJudge:
             ProgressDisplay(f"judge {short_name(self._config.model)}").say(str(self.usage))
         for complaint in self.statistics.complaints:
             log.warning("judge %s: %s", short_name(self._config.model), complaint)
+
+
+def excerpt(reply: Reply, form: Form, access: Access) -> str:
+    """What an answer says that could not be read, shortened to a line, without the key and other secrets."""
+    if form == "logprobs" and reply.tops:
+        tokens = ", ".join(repr(access.shown(token, _EXCERPT)) for token, _ in reply.tops)
+        return f"one of the tokens {access.shown(tokens)}"
+    said = access.shown(reply.text, _EXCERPT)
+    return repr(said) if said else "empty: a filter refused the texts, or max_tokens was used up before it"
 
 
 def load_llm_judge(config: LlmJudgeConfig, root: Path | None = None) -> LlmJudge:

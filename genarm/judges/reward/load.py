@@ -13,6 +13,7 @@ from genarm.judges.reward.errors import as_judge_error
 from genarm.judges.reward.scorer import RewardScorer
 from genarm.judges.reward.weights import check_classifier, check_head
 from genarm.models import ModelSource, model_kind, resolve, small_files
+from genarm.models.hub_tensors import hub_tensors
 from genarm.models.judge_folder import JudgeCard, read_judge
 from genarm.models.weights import weight_files
 from genarm.system.layout import Layout
@@ -65,22 +66,22 @@ def trained_judge(config: JudgeConfig, root: Path | None) -> RewardJudge:
 def check_reward_model(config: RewardModelConfig, root: Path | None) -> None:
     """Raise JudgeError where a `reward_model` cannot judge, as far as its small files tell.
 
-    Of a hub id they are fetched, without the weights. Raises Unreachable where the hub does not answer.
+    Of a hub id they are fetched, and the header of the weights. Raises Unreachable where the hub does not
+    answer.
     """
-    name, local = _path(config, root), False
+    name, tensors = model_path(config, root), None
     if model_kind(name) == "hub":
         folder = as_judge_error(small_files, name, config.revision, where=config.model)
+        tensors = as_judge_error(hub_tensors, name, config.revision, folder, where=config.model)
     elif (folder := Path(name).expanduser()).is_dir():
         as_judge_error(weight_files, folder, where=config.model)
-        local = True
     else:
         raise JudgeError(
             f"judge {config.model}: there is no such folder, and it is no hub id",
             hint="set reward_model.model to a folder with config.json, or to owner/name",
         )
     as_judge_error(check_classifier, folder, config.label, where=config.model)
-    if local:
-        as_judge_error(check_head, folder, where=config.model)
+    as_judge_error(check_head, folder, config.model, tensors, where=config.model)
 
 
 def check_trained(config: TrainedJudgeConfig, folder: Path) -> JudgeCard:
@@ -123,13 +124,16 @@ def _judge(source: ModelSource, given: RewardModelConfig, tie: float, identity: 
 def _source(config: RewardModelConfig, root: Path | None) -> ModelSource:
     """The model's files, checked, with their hashes."""
     source = as_judge_error(
-        resolve, _path(config, root), config.revision, config.chat_template, where=config.model
+        resolve, model_path(config, root), config.revision, config.chat_template, where=config.model
     )
     as_judge_error(check_classifier, source.path, config.label, where=config.model)
+    as_judge_error(
+        check_head, source.path, config.model, where=config.model
+    )  # or it is found after all was decoded
     return source
 
 
-def _path(config: RewardModelConfig, root: Path | None) -> str:
+def model_path(config: RewardModelConfig, root: Path | None) -> str:
     """The model's name, or the folder of the project that it is."""
     within = root and root / config.model
     return str(within) if within and within.is_dir() else config.model
@@ -137,6 +141,6 @@ def _path(config: RewardModelConfig, root: Path | None) -> str:
 
 def own_folder(config: RewardModelConfig, root: Path | None) -> Path | None:
     """The folder of a model that lies in the project; None where it lies elsewhere."""
-    folder = Path(_path(config, root)).expanduser()
+    folder = Path(model_path(config, root)).expanduser()
     inside = root is not None and folder.is_dir() and folder.resolve().is_relative_to(root.resolve())
     return folder.resolve() if inside else None

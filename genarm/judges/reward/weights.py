@@ -14,6 +14,7 @@ from genarm.models.model_files import CONFIG, check_folder, one_line, read_mappi
 from genarm.models.quiet_loading import quiet_loading
 from genarm.models.weights import tensor_names, weight_files
 from genarm.models.whole import check_whole
+from genarm.system.counted import counted
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -49,16 +50,18 @@ def check_classifier(folder: Path, label: int | None = None) -> int:
         )
     if label is not None and label >= labels:
         raise JudgeError(
-            f"reward_model.label is {label}, and the model in {folder} has {labels} labels, from 0",
+            f"reward_model.label is {label}, and the model in {folder} has {counted(labels, 'label')}, "
+            "from 0",
             hint=f"give a number below {labels}",
         )
     return label or 0
 
 
-def check_head(folder: Path) -> None:
-    """Look for a head by its tensors' names: no weights are read.
+def check_head(folder: Path, name: str, tensors: set[str] | None = None) -> None:
+    """Look for a head by its tensors' names, those of the weights in the folder by default: none are read.
 
-    Raises JudgeError naming the tensors where it is not there, ModelError where transformers has no class.
+    `name` is what the model is called. Raises JudgeError naming the tensors where it is not there, ModelError
+    where transformers has no class.
     """
     import torch
     from transformers import AutoConfig, AutoModelForSequenceClassification
@@ -70,9 +73,9 @@ def check_head(folder: Path) -> None:
             model = build(config, trust_remote_code=False)
     except Exception as error:  # as in loading: what is wrong with a model fails wherever it is first used
         raise ModelError(f"transformers cannot build {folder}: {one_line(error)}", hint=KNOWN) from error
-    held = {RENAMED.sub("score.", name) for name in tensor_names(folder)}
+    held = {RENAMED.sub("score.", name) for name in tensors or tensor_names(folder)}
     wanted = {name for name, _ in model.named_parameters()}
-    _refuse_headless(str(folder), model, wanted - held, held - wanted)
+    _refuse_headless(name, model, wanted - held, held - wanted)
 
 
 def load_classifier(source: ModelSource, dtype: str) -> "PreTrainedModel":

@@ -1,13 +1,14 @@
 """What can be known before anything is trained: asked by `genarm plan`, `genarm doctor` and every run.
 
-The quick checks come first, so that a run that must fail does so in its first second. Only a reward model in
-a folder makes them import torch.
+The quick checks come first, so that a run that must fail does so in its first second. Only a reward model
+makes them import torch.
 """
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
-from genarm.errors import ConfigError, GenarmError, PipelineError
-from genarm.pipeline.check_result import CheckResult, fail
+from genarm.errors import ConfigError, GenarmError
+from genarm.pipeline.check_result import CheckResult, fail, in_one
 from genarm.pipeline.preflight.further_prompts import further_prompts
 from genarm.pipeline.preflight.judge_checks import judge_checks
 from genarm.pipeline.preflight.judges import judges
@@ -20,7 +21,7 @@ from genarm.pipeline.preflight.stages import stages
 from genarm.pipeline.preflight.trained import trained_judges
 from genarm.pipeline.project import Project
 
-__all__ = ["CHECKS", "check", "failures", "require"]
+__all__ = ["CHECKS", "check", "require", "require_ahead", "require_once"]
 
 Check = Callable[[Project], list[CheckResult]]
 # `genarm.doctor` has examinations of its own for the base model and for git that say more.
@@ -28,6 +29,7 @@ CHECKS: Sequence[Check] = (
     *(store_place, stages, sources, further_prompts, trained_judges, judges, judge_checks),
     *(models, origin, disk_need, memory_need),
 )
+_ahead: dict[Path, list[CheckResult]] = {}  # what a command of this process found, for the run that it starts
 
 
 def check(project: Project) -> list[CheckResult]:
@@ -52,14 +54,19 @@ def require(project: Project) -> list[CheckResult]:
     """The warnings of `check`. Raises PipelineError with everything that failed, in one line."""
     results = check(project)
     if failed := [r for r in results if r.status == "fail"]:
-        raise failures(failed)
+        raise in_one(failed)
     return [r for r in results if r.status == "warn"]
 
 
-def failures(failed: Sequence[CheckResult]) -> PipelineError:
-    """One error of all that failed, numbered where there are several; so are the ways out."""
-    if len(failed) == 1:
-        return PipelineError(failed[0].detail, hint=failed[0].fix)
-    details = "; ".join(f"({i}) {r.detail}" for i, r in enumerate(failed, start=1))
-    fixes = "; ".join(f"({i}) {r.fix}" for i, r in enumerate(failed, start=1))
-    return PipelineError(f"{len(failed)} things are wrong: {details}", hint=fixes)
+def require_ahead(project: Project) -> None:
+    """Check before a run that this process is about to start, which then need not check again."""
+    _ahead[project.root.resolve()] = require(project)
+
+
+def require_once(project: Project, *, anew: bool = False) -> list[CheckResult]:
+    """What `require` gives, for a run: from the command that started it, if that was in this process.
+
+    A scheduled run has none, and `anew` says that something changed since. What was found serves one run.
+    """
+    found = _ahead.pop(project.root.resolve(), None)
+    return require(project) if found is None or anew else found

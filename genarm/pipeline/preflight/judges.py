@@ -14,8 +14,8 @@ from genarm.judges import LoadedJudge, load_with_origin
 from genarm.judges import judge as compare
 from genarm.judges.apart import check_apart
 from genarm.judges.check import check, own_files
-from genarm.pipeline.check_result import CheckResult, fail, ok, warn
-from genarm.pipeline.judge_fetch import fetch_judges
+from genarm.pipeline.check_result import CheckResult, fail, in_one, ok, warn
+from genarm.pipeline.judge_fetch import fetch_judges, folder_of
 from genarm.pipeline.preflight.stages import FILE, dependencies, read_stages
 from genarm.pipeline.project import Project
 from genarm.pipeline.stage_names import JUDGE, TUNE
@@ -28,13 +28,31 @@ ASKING = {JUDGE: "its verdicts", TUNE: "its weights"}  # the stages that ask jud
 
 
 def judges(project: Project) -> list[CheckResult]:
-    """Let every scorer compare an empty response with a short one; check other judges without an answer.
+    """Let every scorer compare an empty response with a short one; check other judges cheaply.
 
     A held-out judge must not be the judge of its dimension under another name.
     """
-    params = project.params
+    results, loaded = _tried(project)
+    results += code_results(project, loaded)
+    named = ", ".join(f"{d} by {_named(config)}" for d, config in project.params.dimensions.items())
+    if results or any(_is_absent(project, config) for config in judge_configs(project.params).values()):
+        return results
+    return [ok("judges", f"each can compare two responses: {named}")]
+
+
+def require_able(project: Project) -> None:
+    """Raise JudgeError with all that keeps judges from judging, wherever their code is listed."""
+    fetch_judges(project)
+    if results := _tried(project)[0]:
+        raise in_one(results, JudgeError)
+
+
+def _tried(project: Project) -> tuple[list[CheckResult], dict[str, LoadedJudge]]:
+    """Which judges cannot judge, and the scorers that can. A trained one that is absent is told elsewhere."""
     results, loaded, sound = list[CheckResult](), dict[str, LoadedJudge](), list[str]()
-    for key, config in _configs(params).items():
+    for key, config in judge_configs(project.params).items():
+        if _is_absent(project, config):
+            continue
         try:
             if config.scorer is None:
                 check(config, project.root)
@@ -44,16 +62,19 @@ def judges(project: Project) -> list[CheckResult]:
             sound.append(key)
         except (JudgeError, Unreachable) as error:
             results.append(fail("judges", f"dimensions.{key}: {error.message}", error.hint))
-    results += code_results(project, loaded) + _apart(project, sound)
-    named = ", ".join(f"{d} by {_named(config)}" for d, config in params.dimensions.items())
-    return results or [ok("judges", f"each can compare two responses: {named}")]
+    return results + _apart(project, sound), loaded
 
 
 def require_judges(project: Project) -> None:
-    """Raise JudgeError where a judge's code is no dependency of its stage: its verdicts would outlive it."""
+    """Raise JudgeError where a scorer fails, or its code is no dependency of its stage.
+
+    Its verdicts would outlive the code otherwise.
+    """
     fetch_judges(project)
-    configs = _configs(project.params)
+    configs = judge_configs(project.params)
     loaded = {key: load_with_origin(config, project.root) for key, config in configs.items() if config.scorer}
+    for scorer in loaded.values():
+        try_out(scorer)
     for result in code_results(project, loaded):
         if result.status == "fail":
             raise JudgeError(result.detail, hint=result.fix)
@@ -81,7 +102,7 @@ def code_results(project: Project, loaded: dict[str, LoadedJudge]) -> list[Check
     except ConfigError:
         return []  # reported by the check of dvc.yaml
     files = {file for judge in loaded.values() for file in judge.files}
-    others = [config for config in _configs(project.params).values() if config.scorer is None]
+    others = [config for config in judge_configs(project.params).values() if config.scorer is None]
     files |= {file for config in others for file in own_files(config, project.root)}
     root, results = project.root.resolve(), list[CheckResult]()
     paths = sorted(file.relative_to(root).as_posix() for file in files)
@@ -104,7 +125,7 @@ def code_results(project: Project, loaded: dict[str, LoadedJudge]) -> list[Check
     return results
 
 
-def _configs(params: Params) -> dict[str, JudgeConfig]:
+def judge_configs(params: Params) -> dict[str, JudgeConfig]:
     """Every judge by its key below `dimensions`: `positive.judge`, also `positive.held_out`."""
     found = dict[str, JudgeConfig]()
     for dimension, config in params.dimensions.items():
@@ -124,6 +145,11 @@ def _apart(project: Project, sound: Collection[str]) -> list[CheckResult]:
             except JudgeError as error:
                 results.append(fail("judges", error.message, error.hint))
     return results
+
+
+def _is_absent(project: Project, config: JudgeConfig) -> bool:
+    """Whether it is a trained judge that could not be fetched."""
+    return config.trained is not None and not folder_of(project, config.trained).is_dir()
 
 
 def _named(config: DimensionConfig) -> str:

@@ -16,6 +16,7 @@ from genarm.pipeline.check_result import CheckResult, fail, ok, warn
 from genarm.pipeline.preflight.shape import ModelShape, read_shape
 from genarm.pipeline.project import Project
 from genarm.pipeline.space import free_bytes, gib, used_bytes
+from genarm.system.counted import counted
 
 TOKENIZERS = ("tokenizer*", "vocab*", "*.model", "*.tiktoken")  # names of which at least one is there
 
@@ -40,7 +41,7 @@ def arms(project: Project) -> list[CheckResult]:
             results += [found] if found.status != "ok" else []
         layers, shape = config.lora.layers, shape_of(name, revision)
         if shape and config.method == "lora" and layers != "all" and layers > shape.layers:
-            detail = f"{key}: lora.layers = {layers}, but {name} has {shape.layers} layers"
+            detail = f"{key}: lora.layers = {layers}, but {name} has {counted(shape.layers, 'layer')}"
             results.append(fail("models", detail, f"choose 1 to {shape.layers}, or 'all'"))
     base, sampling = params.base, params.respond.sampling
     shape = shape_of(base.model, base.revision)

@@ -8,6 +8,7 @@ from genarm.pipeline.plan import several
 from genarm.pipeline.preflight.stages import FILE, dependencies, read_stages
 from genarm.pipeline.project import Project
 from genarm.pipeline.stage_names import JUDGE
+from genarm.system.counted import counted
 
 COMMIT = "git add -A && git commit -m 'what is trained next'"
 
@@ -31,7 +32,8 @@ def origin(project: Project) -> list[CheckResult]:
         return [fail("git", "git is not installed, and every version is traced to a commit", "install git")]
     told = []
     if changed:
-        told.append(f"{_counted(changed)} from it ({several(changed)})")
+        differ = "differs" if len(changed) == 1 else "differ"
+        told.append(f"{counted(len(changed), 'file')} {differ} from it ({several(changed)})")
     if absent:
         told.append(f"it does not hold {several(absent)}")
     if told:
@@ -53,7 +55,3 @@ def _in_no_commit(project: Project) -> list[str]:
     # In a folder lies what nobody commits, such as bytecode.
     more = git(project.root, "ls-files", "--others", "--exclude-standard", "--", *folders) if folders else ""
     return [*told.splitlines(), *more.splitlines()]
-
-
-def _counted(files: list[str]) -> str:
-    return "1 file differs" if len(files) == 1 else f"{len(files)} files differ"

@@ -13,6 +13,7 @@ import psutil
 
 from genarm.config import TrainConfig
 from genarm.pipeline.check_result import CheckResult, fail, ok, warn
+from genarm.pipeline.preflight.judge_room import judge_models
 from genarm.pipeline.preflight.models import shape_of
 from genarm.pipeline.preflight.shape import ModelShape
 from genarm.pipeline.project import Project
@@ -39,7 +40,7 @@ class Capacity:
 
 
 def memory_need(project: Project) -> list[CheckResult]:
-    """What training and answering need at most, against the memory of the GPUs or else of the machine."""
+    """What training, answering and judging need at most, against the memory of the GPUs or of the machine."""
     params, results = project.params, list[CheckResult]()
     shape = shape_of(params.base.model, params.base.revision)
     if shape is None:
@@ -62,7 +63,30 @@ def memory_need(project: Project) -> list[CheckResult]:
     if answering > here.free:
         knob = f"lower respond.sampling.batch_size ({params.respond.sampling.batch_size})"
         results.append(warn("memory", f"answering needs about {gib(answering)}, {free}", knob))
-    return results or [ok("memory", f"about {gib(training)} to train, {gib(answering)} to answer; {free}")]
+    judging, found = _judging(project, answering, here)
+    results += found
+    judged = f", {gib(judging)} to judge" if judging else ""
+    told = f"about {gib(training)} to train, {gib(answering)} to answer{judged}; {free}"
+    return results or [ok("memory", told)]
+
+
+def _judging(project: Project, answering: int, here: Capacity) -> tuple[int, list[CheckResult]]:
+    """What judging takes at most, 0 without a model that judges here, and what is wrong with that.
+
+    Judges are loaded one after another; while a weight is tuned, base and ARM stay in memory beside them.
+    """
+    most, results = 0, list[CheckResult]()
+    for model in judge_models(project):
+        need = model.weights + model.pass_bytes + (answering if model.tunes else LIBRARIES)
+        who, most = f"{model.key}: {model.name}", max(most, need)
+        if model.weights > here.total:
+            detail = f"{who} has weights of {gib(model.weights)}, {here.what} has {gib(here.total)}"
+            results.append(fail("memory", detail, f"choose a smaller judge; {model.knob}"))
+        elif need > here.free:
+            beside = ", with base and ARM beside it while tuning" if model.tunes else ""
+            detail = f"{who} needs about {gib(need)}{beside}, {gib(here.free)} of {here.what} are free"
+            results.append(warn("memory", detail, model.knob))
+    return most, results
 
 
 def training_bytes(config: TrainConfig, shape: ModelShape, width: int) -> int:

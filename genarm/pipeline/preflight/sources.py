@@ -13,6 +13,7 @@ from genarm.data.rows import read_file
 from genarm.errors import ConfigError, DataError
 from genarm.pipeline.check_result import CheckResult, fail, ok, warn
 from genarm.pipeline.project import Project
+from genarm.system.counted import counted
 
 ROWS = 20  # of a file
 MOST = 1000  # of a file in which none of those is a pair: a file may begin with rows that are refused
@@ -64,7 +65,7 @@ def _first_rows(data: Path, key: str, source: SourceConfig) -> tuple[list[CheckR
                 example = example or f"row {row.number} of {name}: {why.reason}, {why.detail}".rstrip(", ")
         parsed += good
         columns.check(PAIR)
-    count = "1 file" if len(files) == 1 else f"{len(files)} files"
+    count = counted(len(files), "file")
     results = list[CheckResult]()
     if not rows:
         results.append(fail("sources", f"{key}: no row in {count}", "fetch the data again"))

@@ -1,11 +1,17 @@
 """Whether the judges that were trained here are there, and disjoint from what the ARMs see."""
 
-from genarm.pipeline.check_result import CheckResult
-from genarm.pipeline.judge_fetch import fetch_judges
+from genarm.errors import GenarmError
+from genarm.pipeline.check_result import CheckResult, fail
+from genarm.pipeline.judge_fetch import fetch_judge, trained
 from genarm.pipeline.project import Project
 
 
 def trained_judges(project: Project) -> list[CheckResult]:
-    """Fetch them; nothing where there are none. Raises JudgeError where one cannot be used."""
-    fetch_judges(project)
-    return []
+    """Fetch each; nothing where there are none, or all can be used."""
+    results = list[CheckResult]()
+    for dimension, config in trained(project):
+        try:
+            fetch_judge(project, dimension, config)
+        except GenarmError as error:
+            results.append(fail("trained judges", f"dimensions.{dimension}: {error.message}", error.hint))
+    return results

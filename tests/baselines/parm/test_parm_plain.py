@@ -9,6 +9,7 @@ from torch.testing import assert_close
 from toy_arms import as_peft_loads_it, make_arm, mixed_requests
 from toy_parm import DIMENSIONS, R1, R2, delta_weights, make_parm, merged
 
+from genarm.baselines.guided import Guided
 from genarm.baselines.parm import write_plain
 from genarm.baselines.parm.adapter import NAME, add_bilinear
 from genarm.config import LoraConfig
@@ -71,6 +72,20 @@ def test_a_batch_of_vectors_is_decoded_as_the_folders_of_each(toy, parm, tmp_pat
         assert answer.kl == pytest.approx(want.kl, rel=1e-5, abs=1e-5)
         rewards = [reward.arms["parm"] for reward in answer.rewards]
         assert rewards == pytest.approx([r.arms[str(i % 3)] for r in want.rewards], rel=1e-5, abs=1e-5)
+
+
+def test_a_method_has_the_vector_for_all_requests(toy, parm):
+    """And counts one ARM's tokens, whatever the number of dimensions."""
+    engine = load_decoder(resolve(str(toy.folder)), {"parm": parm}, dtype="float32")
+    request = mixed_requests([{}])[1]
+    method = Guided(engine, {"parm": 0.8}, preference=VECTORS[1])
+    (answer,) = method.generate([request])
+    read = len(request.prompt) + len(answer.tokens) - 1
+    assert method.passes == {"base": read, "arm": read}
+    own = dataclasses.replace(request, preference=VECTORS[1])
+    assert Guided(engine, {"parm": 0.8}).generate([own]) == [answer]
+    with pytest.raises(RequestError, match="has a preference of its own"):
+        method.generate([own])
 
 
 def test_what_trains_has_the_gradients_of_the_definition(toy):

@@ -88,7 +88,7 @@ def test_factors_of_what_is_no_linear_module_are_refused(toy, folder, tmp_path, 
     [
         (
             lambda t, a: [t.pop(k) for k in (a, a.replace("lora_A", "lora_B"))],
-            "lacks what .*1 modules, the first",
+            "lacks what .*1 module, the first",
         ),
         (
             lambda t, a: [

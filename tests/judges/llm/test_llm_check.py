@@ -1,7 +1,7 @@
-"""The cheap check: what lacks is told before anything is trained, and no answer is paid for."""
+"""The cheap check: what lacks is told before anything is trained, and hardly an answer is paid for."""
 
 import pytest
-from llm_server import KEY, Answer, LlmServer
+from llm_server import KEY, Answer, LlmServer, completion
 
 from genarm.config import JudgeConfig
 from genarm.errors import JudgeError
@@ -18,11 +18,46 @@ def judge(server, **more):
     return JudgeConfig(llm={"model": "judge", "base_url": server.url, **more})
 
 
-def test_a_server_that_answers_is_enough(server):
+def test_where_the_server_lists_the_model_nothing_is_asked_that_costs_money(server):
     check(judge(server))
-    server.models = Answer(b"not found", 404)  # not every server lists its models
-    check(judge(server))
-    assert not server.requests, "nothing was asked that costs money"
+    assert not server.requests
+
+
+@pytest.mark.parametrize(
+    ("models", "there"),
+    [
+        (Answer({"data": [{"id": "judge-mini"}, {"id": "other"}]}), "it has judge-mini, other"),
+        (Answer({"data": [{"id": f"m{i}"} for i in range(10)]}), "m6, m7 and 2 more"),
+        (Answer(b"not found", 404), "it lists no models"),
+        (Answer({"error": {"message": "this key may not list"}}, 403), "it lists no models"),
+        (Answer({"data": "junk"}), "it lists no models"),
+    ],
+)
+def test_a_model_that_is_not_listed_is_asked_once_and_a_refusal_names_those_that_are(
+    models, there, server, monkeypatch
+):
+    """Some servers list nothing, and some take names that they do not list: only a refusal is certain."""
+    monkeypatch.setenv("JUDGE_KEY_OF_A_TEST", KEY)
+    server.models = models
+    server.behave = lambda *_: completion("A")
+    check(judge(server, key="JUDGE_KEY_OF_A_TEST"))
+    assert [request["max_tokens"] for request in server.requests] == [16]
+    server.behave = lambda *_: Answer({"error": {"message": f"no model judge for {KEY}"}}, 404)
+    with pytest.raises(JudgeError, match="refuses model 'judge'.*: 404 no model judge for") as error:
+        check(judge(server, key="JUDGE_KEY_OF_A_TEST"))
+    assert there in str(error.value) and "correct `model`" in error.value.hint
+    assert KEY not in str(error.value) and "\n" not in str(error.value)
+
+
+def test_a_server_that_is_busy_or_slow_may_yet_judge(server, monkeypatch):
+    monkeypatch.setattr("genarm.judges.llm.check.PATIENCE", 0.2)
+    server.models = Answer({"data": []})
+    for answer in (Answer(b"", 429), Answer(b"", 503), Answer(delay=0.5)):
+        server.behave = lambda *_, answer=answer: answer
+        check(judge(server))
+    server.behave = lambda *_: Answer(b"", 403)
+    with pytest.raises(JudgeError, match="refuses the key: 403"):
+        check(judge(server))
 
 
 def test_a_refused_key_is_told(server, monkeypatch):

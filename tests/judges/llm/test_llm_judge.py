@@ -4,7 +4,7 @@ import math
 from dataclasses import replace
 
 import pytest
-from llm_server import LlmServer, completion, fenced, prefers_longer
+from llm_server import KEY, LlmServer, completion, fenced, prefers_longer
 
 from genarm.config import JudgeConfig
 from genarm.errors import JudgeError
@@ -143,6 +143,28 @@ def test_texts_that_a_filter_refuses_cannot_be_read(server, judge):
     said = [found.compare(*comparison) for comparison in comparisons(5)]
     assert said.index(None) == 3
     assert said.count(None) == 1
+
+
+@pytest.mark.parametrize(
+    ("reply", "tops", "told"),
+    [
+        (f"Both\nare fine. {KEY} " + "x" * 200, None, "is 'Both are fine. *** xxx"),
+        (f"The key is {KEY[:12]}", None, "is 'The key is ***'"),  # cut by max_tokens
+        ("", None, "is empty: a filter refused the texts, or max_tokens was used up"),
+        ("I", {"I": -0.1, " The": -3.0}, "is one of the tokens 'I', 'The'"),
+    ],
+)
+def test_what_could_not_be_read_is_told_in_a_line_without_the_key(
+    reply, tops, told, server, judge, caplog, monkeypatch
+):
+    monkeypatch.setenv("JUDGE_KEY_OF_A_TEST", KEY)
+    server.behave = lambda *_: completion(reply, tops)
+    found = judge(key="JUDGE_KEY_OF_A_TEST", verdict="logprobs" if tops else "text")
+    found.prepare(comparisons(12))
+    [line] = [r.getMessage() for r in caplog.records if "could not be read" in r.getMessage()]
+    assert f"12 of 12 comparisons could not be read; the first such answer {told}" in line
+    assert len(line) < 250 and KEY[:6] not in line and "\n" not in line
+    assert found.statistics.example in line
 
 
 def test_it_is_loaded_with_its_template_as_a_file(server, tmp_path):
