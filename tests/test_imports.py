@@ -21,11 +21,11 @@ ONLY_HERE = {
         "genarm.training",
         "genarm.decoding.runner.adapter_files",
         "genarm.operations.merged_model",
-        "genarm.operations.bradley_terry",
         "genarm.baselines.training",
     },
-    "trl": {"genarm.operations.bradley_terry", "genarm.baselines.training"},
-    "scipy": {"genarm.evaluation", "genarm.synthesis"},
+    "trl": {"genarm.training.bradley_terry", "genarm.baselines.training"},
+    "scipy": {"genarm.evaluation", "genarm.synthesis", "genarm.experiments"},
+    "moocore": {"genarm.experiments.fronts"},
     "fastapi": set(),
 }
 

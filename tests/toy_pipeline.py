@@ -93,9 +93,9 @@ def git(project: Path, *words: str) -> str:
     return subprocess.run(["git", *words], cwd=project, check=True, capture_output=True, text=True).stdout
 
 
-def make_base(folder: Path) -> None:
+def make_base(folder: Path, layers: int = 2) -> None:
     """A base that has no opinion yet, so that a few pairs move it wherever its text leads."""
-    toy_model(layers=2, initializer_range=0.02).save_pretrained(folder)
+    toy_model(layers=layers, initializer_range=0.02).save_pretrained(folder)
     byte_tokenizer().save_pretrained(folder)
 
 

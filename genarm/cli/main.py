@@ -13,6 +13,7 @@ import typer
 from rich.markup import escape
 
 from genarm.cli import registry
+from genarm.cli.compare import compare
 from genarm.cli.console import (
     Dimension,
     Json,
@@ -159,6 +160,7 @@ def report(as_json: Json = False) -> None:
 
 
 app.command()(run)
+app.command()(compare)
 
 
 @app.command()

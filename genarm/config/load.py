@@ -21,7 +21,7 @@ def load_params(path: Path) -> Params:
 
     A key that the `dvc.yaml` beside it names must be there, though it has a default: DVC demands it.
     """
-    values = _read(path)
+    values = read_yaml(path)
     params = check_params(values, str(path))
     if missing := missing_keys(values, path.parent):
         lines = ", ".join(_default(params, key) for key in missing)
@@ -51,7 +51,8 @@ def check_params(values: object, where: str) -> Params:
         ) from None
 
 
-def _read(path: Path) -> Any:
+def read_yaml(path: Path) -> Any:
+    """The values of a YAML file. Raises ConfigError naming the file and what is wrong with it."""
     try:
         return YAML(typ="safe").load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

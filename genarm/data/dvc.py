@@ -36,9 +36,12 @@ __all__ = [
     "mend",
     "pull_data",
     "run_stage",
+    "run_stages",
     "set_data",
     "status",
 ]
+
+OF_FILE = "dvc.yaml:"  # in the name of a stage of another file than the pipeline's own
 
 
 def data_version(root: Path) -> str | None:
@@ -71,14 +74,15 @@ def _drop_broken_locks(root: Path) -> list[str]:
     return ["the file .dvc/tmp/rwlock, which a killed DVC had left cut short, is removed"]
 
 
-def status(root: Path) -> dict[str, Any]:
+def status(root: Path, stages: str = "") -> dict[str, Any]:
     """What `dvc repro` would find changed, by stage; empty where everything is up to date.
 
+    `stages` is the file of an experiment's stages, whose names then begin with it; else the pipeline's own.
     Raises DataError where `dvc.lock` or `data.dvc` is damaged, PipelineError or Busy where DVC fails.
     """
     check_readable(root)
     done = subprocess.run(
-        _command("status", "--json"),
+        _command("status", "--json", *([stages] if stages else [])),
         cwd=root,
         env=_environment(),
         capture_output=True,
@@ -88,7 +92,8 @@ def status(root: Path) -> dict[str, Any]:
     if done.returncode:
         read_records(root)  # names the entry that DVC does not take, and the way out
         raise dvc_output.failure("dvc status", [*done.stdout.splitlines(), *done.stderr.splitlines()])
-    return dict(json.loads(done.stdout or "{}"))
+    found = dict(json.loads(done.stdout or "{}"))
+    return found if stages else {stage: how for stage, how in found.items() if OF_FILE not in stage}
 
 
 def graph(root: Path) -> dict[str, list[str]]:
@@ -98,7 +103,8 @@ def graph(root: Path) -> dict[str, list[str]]:
     )
     if done.returncode:
         raise dvc_output.failure("dvc dag", done.stderr.splitlines())
-    return dvc_output.graph(done.stdout)
+    found = dvc_output.graph(done.stdout)
+    return {stage: before for stage, before in found.items() if OF_FILE not in stage}
 
 
 def run_stage(root: Path, stage: str, on_line: OnLine = ignore) -> StageOutcome:
@@ -112,6 +118,17 @@ def run_stage(root: Path, stage: str, on_line: OnLine = ignore) -> StageOutcome:
     code, lines = _run(root, "repro", "-s", stage, on_line=on_line)
     if code:
         raise dvc_output.failure(f"stage {stage}", lines)
+    return dvc_output.outcome(lines)
+
+
+def run_stages(root: Path, stages: str, on_line: OnLine = ignore) -> StageOutcome:
+    """Reproduce all stages of a file, those first that others need; what fails leaves the others running.
+
+    Raises PipelineError with the last error, Busy where another DVC holds the lock.
+    """
+    code, lines = _run(root, "repro", "--keep-going", stages, on_line=on_line)
+    if code:
+        raise dvc_output.failure(stages, dvc_output.until_error(lines))
     return dvc_output.outcome(lines)
 
 

@@ -58,6 +58,12 @@ def failure(what: str, lines: Sequence[str]) -> PipelineError | Busy:
     return PipelineError(f"{what} failed: {message}", hint=hints[-1].removeprefix("hint: ") if hints else "")
 
 
+def until_error(lines: Sequence[str]) -> Sequence[str]:
+    """The lines up to the last error of a stage and its hint: others may have run after it."""
+    ends = [i for i, line in enumerate(lines) if line.startswith("error: ")]
+    return lines[: ends[-1] + 2] if ends else lines
+
+
 def fetch_failure(url: str, lines: Sequence[str]) -> DataError:
     """The output of a failed `dvc get-url` as an error that quotes no credentials."""
     errors = " ".join(line for line in lines if line.startswith(ERROR))

@@ -23,13 +23,13 @@ from genarm.judges.reward.scorer import RewardScorer
 from genarm.models import ModelSource, load_tokenizer, resolve
 from genarm.models.judge_folder import CARD, JudgeCard, read_judge, write_judge
 from genarm.models.load import context_of_config
-from genarm.operations.bradley_terry import RatedPair, require_trl, train_reward_model
 from genarm.pipeline.judge_fetch import check_disjoint
 from genarm.pipeline.lineage import git_commit
 from genarm.pipeline.project import Project
 from genarm.system import metric_names as names
 from genarm.system.counted import counted
 from genarm.system.files import missing_told, read_curves, read_rows, sha256, write_curves
+from genarm.training.bradley_terry import RatedPair, require_trl, train_reward_model
 from genarm.types import PreferencePair, Split
 
 OTHERS: tuple[Split, ...] = ("train", "validation", "evaluation")

@@ -6,6 +6,7 @@
     registry.promote("positive", decision, smoke_test=..., actor=...)  compare-and-set, then smoke test
     registry.rollback("positive", "answers too long")                  back, and the version is blocked
     registry.reconcile(dimensions)                                     repair what a crash left half done
+    registry.record_comparison("general", folder, ...)                 results of genarm compare
     registry.register_judge(folder), fetch_judge("positive", 1, into)  trained judges, pinned by version
 
 Aliases say what a version is for (`champion`, `previous`, `challenger`), tags say where it comes from and how
@@ -20,6 +21,7 @@ from pathlib import Path
 
 from genarm.registry import champions as in_use
 from genarm.registry import (
+    comparisons,
     decision_log,
     mending,
     registering,
@@ -49,6 +51,7 @@ class Registry(Store):
     show = showing.show
     list = showing.listing
     version = store.translates_errors(versions.get)
+    record_comparison = comparisons.record_comparison
     record_decision = decision_log.record_decision
     manual_decision = promotion.manual_decision
     promote = promotion.promote

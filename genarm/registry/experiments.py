@@ -57,6 +57,16 @@ DESCRIPTIONS = {
             *("params.`learning_rate`", "params.`layers`"),
         ),
     ),
+    tags.COMPARE_EXPERIMENT: Description(
+        "Each row is an experiment of `genarm compare`, and below it each method that it compared. "
+        f"`{names.WIN_RATE}` is the method's share of wins over the base, with its 95% interval over prompts "
+        f"and training seeds; `{names.P_ADJUSTED}` is adjusted over the methods. The table and the page are "
+        "among the artifacts of the experiment's run.",
+        (
+            *_metrics(names.WIN_RATE, names.WIN_RATE_LOWER, names.WIN_RATE_UPPER, names.WIN_RATE_N),
+            *_metrics(names.P_ADJUSTED, names.KL, names.REPETITION, names.MEAN_TOKENS),
+        ),
+    ),
     tags.DECISIONS_EXPERIMENT: Description(
         "Each row is a decision on one challenger (promote, hold or reject) or a rollback. "
         f"`{names.WIN_RATE}` is its share of wins over the champion, or over the base model while there is "

@@ -5,7 +5,12 @@ import sqlite3
 from pathlib import Path
 
 from genarm.errors import RegistryError
-from genarm.registry.tags import DECISIONS_EXPERIMENT, JUDGES_EXPERIMENT, TRAIN_EXPERIMENT
+from genarm.registry.tags import (
+    COMPARE_EXPERIMENT,
+    DECISIONS_EXPERIMENT,
+    JUDGES_EXPERIMENT,
+    TRAIN_EXPERIMENT,
+)
 from genarm.registry.tracking import tracking_address
 
 
@@ -18,8 +23,8 @@ def check_place(root: Path) -> None:
     if address.database is None or not address.database.is_file():
         return
     database = address.database.resolve()
-    ours = (TRAIN_EXPERIMENT, JUDGES_EXPERIMENT, DECISIONS_EXPERIMENT)
-    query = "select artifact_location from experiments where name in (?, ?, ?)"
+    ours = (TRAIN_EXPERIMENT, JUDGES_EXPERIMENT, DECISIONS_EXPERIMENT, COMPARE_EXPERIMENT)
+    query = "select artifact_location from experiments where name in (?, ?, ?, ?)"
     try:
         with contextlib.closing(
             sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True, timeout=1)

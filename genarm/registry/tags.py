@@ -52,6 +52,7 @@ LEASE_RELEASED = "genarm.lease_released"
 TRAIN_EXPERIMENT = "genarm/train"  # one run for each training, and so for each ARM: how it was made
 JUDGES_EXPERIMENT = "genarm/judges"  # one run for each judge that was trained
 DECISIONS_EXPERIMENT = "genarm/decisions"  # one run for each decision and each rollback
+COMPARE_EXPERIMENT = "genarm/compare"  # one run for the results of an experiment, one below it a method
 
 # Aliases of a registered model
 CHAMPION = "champion"  # the version in use
@@ -119,6 +120,9 @@ UNTOLD = "genarm.untold"  # on a rollback, until whoever asked for it was told: 
 REPORT_SHA256 = "genarm.report_sha256"  # on the promoted version too
 FORCED = "genarm.forced"
 
+# The results of an experiment, on its run
+COMPARISON_SHA256 = "genarm.comparison_sha256"  # identifies the run: the hash of results.json
+
 # Runs that name each other
 TRAINING = "genarm.training"  # identifies the run of a training: a hash of its tags and parameters
 TRAIN_RUN = "genarm.train_run"
@@ -126,6 +130,7 @@ TRAIN_RUN = "genarm.train_run"
 # Tags that MLflow itself reads
 NOTE = "mlflow.note.content"  # the Markdown page of a run or an experiment
 USER = "mlflow.user"
+PARENT_RUN = "mlflow.parentRunId"
 EXPERIMENT_KIND = "mlflow.experimentKind"  # which pages MLflow shows of an experiment
 SHARED_VIEW = "mlflow.sharedViewState."  # begins the tag that holds a view of an experiment's runs
 SOURCE_NAME = "mlflow.source.name"

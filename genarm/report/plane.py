@@ -50,6 +50,7 @@ class Plane:
     x_includes: tuple[float, ...] = (0.0,)
     y_includes: tuple[float, ...] = (0.5,)
     x_half: bool = False  # the horizontal axis is a win rate, too
+    middle: float = 0.5  # where the base stands: 1/2 of a win rate
 
 
 def plane(
@@ -112,10 +113,10 @@ class _Frame:
             x = self.x(tick)
             parts.append(f'<line class="grid" x1="{x}" x2="{x}" y1="{floor}" y2="{floor + 4}"/>')
             parts.append(f'<text x="{x}" y="{floor + 17}" text-anchor="middle">{tick:g}</text>')
-        y = self.y(0.5)
+        y = self.y(axes.middle)
         parts.append(f'<line class="half" x1="{LEFT}" x2="{right}" y1="{y}" y2="{y}"/>')
         if axes.x_half:
-            x = self.x(0.5)
+            x = self.x(axes.middle)
             parts.append(f'<line class="half" x1="{x}" x2="{x}" y1="{TOP}" y2="{floor}"/>')
         parts.append(f'<text x="{right}" y="{HEIGHT - 6}" text-anchor="end">{escape(axes.x_name)}</text>')
         parts.append(f'<text x="{LEFT}" y="{HEIGHT - 6}">{escape(axes.y_name)} ↑</text>')

@@ -1,0 +1,55 @@
+"""`genarm compare`: every method of an experiment on the same prompts, in one table."""
+
+from typing import Annotated
+
+import typer
+
+from genarm.cli.console import Json, err, flow_root, out, project, show
+from genarm.cli.runs import interrupt_stays_one
+
+
+def compare(
+    experiment: Annotated[str | None, typer.Argument(help="a folder below experiments/")] = None,
+    plan: Annotated[bool, typer.Option("--plan", help="say what would run, and why")] = False,
+    methods: Annotated[bool, typer.Option("--methods", help="list methods and trainers")] = False,
+    unit: Annotated[str | None, typer.Option(hidden=True)] = None,
+    as_json: Json = False,
+) -> None:
+    """Run an experiment: every method on the same prompts, seeds and judges, in one table and one page."""
+    if methods or experiment is None:
+        from genarm.experiments.kinds import listing
+
+        show(listing(), as_json)
+        return
+    here = project()
+    if unit is not None:
+        from genarm.experiments.work import run_unit
+
+        run_unit(here, experiment, unit)
+        return
+    from genarm.experiments.load import load_experiment
+    from genarm.experiments.place import find
+
+    found = load_experiment(here, find(here.root, experiment))
+    if plan:
+        from genarm.experiments.plan import plan as make_plan
+        from genarm.experiments.plan import render
+
+        units = make_plan(found)
+        show(units if as_json else render(units), as_json)
+        return
+    folder = flow_root()
+    from genarm.flows import temporary_server
+
+    temporary_server.start()
+    from genarm.flows import run_console
+    from genarm.flows.compare import compare as run_flow
+
+    run_console.install()
+    with interrupt_stays_one():
+        results = run_flow(experiment, root=str(folder))
+    if as_json:
+        print((found.place.results / "results.json").read_text(encoding="utf-8"), end="")
+        return
+    out.print((found.place.results / "table.md").read_text(encoding="utf-8"), highlight=False, soft_wrap=True)
+    err.print(f"page      {results}/index.html", soft_wrap=True, highlight=False)

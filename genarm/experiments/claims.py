@@ -1,0 +1,157 @@
+"""Claims to verdicts: `confirms`, `refutes` or `inconclusive`, each with its numbers. Only numbers pass here.
+
+| claim | confirms | refutes |
+|---|---|---|
+| beats | adjusted p < alpha and win rate at least `least` | upper bound below 1/2 |
+| equivalent | the interval of both one-sided tests within 0.5 -+ margin | that interval below 0.5 - margin |
+| faster | at least so many times as fast | not |
+| recovers | lower bound of the gap above 1/2 and the control | upper bound below 1/2, or the control |
+| front | lower bound of the difference above 0 by every judge | upper bound below 0 by any of them |
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from genarm.evaluation.rule import holm
+from genarm.experiments.resampling import Array, draws, interval, p_value, rate, spread_of_prompts
+from genarm.experiments.sizes import needed_for_difference, needed_for_equivalence, tost
+from genarm.types import Estimate
+
+Outcome = Literal["confirms", "refutes", "inconclusive"]
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One claim about a row against another, its verdict, and why; `needed` are prompts that would decide."""
+
+    kind: str
+    subject: str
+    other: str
+    verdict: Outcome
+    why: str
+    needed: int | None = None
+
+
+def beats(subject: str, outcomes: Mapping[str, Array], *, alpha: float, least: float) -> list[Claim]:
+    """That a row has a higher win rate than each of several others, Holm-corrected over them."""
+    adjusted = holm([p_value(array) for array in outcomes.values()])
+    return [
+        _beats(subject, other, rate(array), p, alpha, least)
+        for (other, array), p in zip(outcomes.items(), adjusted, strict=True)
+    ]
+
+
+def _beats(subject: str, other: str, found: Estimate, p: float, alpha: float, least: float) -> Claim:
+    numbers = f"win rate {found} over {other}, adjusted p {p:.2g}"
+    if p < alpha and found.value >= least:
+        return Claim("beats", subject, other, "confirms", f"{numbers} < {alpha:g}, at least {least:g}")
+    if found.interval[1] < 0.5:
+        return Claim("beats", subject, other, "refutes", f"{numbers}: the upper bound is below 0.5")
+    needed = needed_for_difference(found.value, alpha)
+    more = f"; {needed} prompts would tell {found.value:.2f} from 0.5" if needed and needed > found.n else ""
+    if p < alpha and 0.5 < found.value < least:
+        more = f"; better, but by less than the {least:g} that was claimed"
+        needed = None
+    return Claim("beats", subject, other, "inconclusive", f"{numbers}{more}", needed)
+
+
+def equivalent(subject: str, other: str, outcomes: Array, margin: float, alpha: float) -> Claim:
+    """That a row is as good as another, within a margin of the win rate."""
+    found = tost(outcomes, margin, alpha)
+    low, high = found.estimate.interval
+    numbers = (
+        f"win rate {found.estimate.value:.2f}, {1 - 2 * alpha:.0%} interval [{low:.2f}, {high:.2f}], "
+        f"n={found.estimate.n}, margin {margin:g}, p {found.p_value:.2g}"
+    )
+    if low > 0.5 - margin and high < 0.5 + margin:
+        return Claim("equivalent", subject, other, "confirms", numbers)
+    if high < 0.5 - margin:
+        return Claim("equivalent", subject, other, "refutes", numbers)
+    needed = needed_for_equivalence(margin, spread_of_prompts(outcomes), alpha)
+    more = f"; {needed} prompts would show two equal methods to be equivalent"
+    return Claim("equivalent", subject, other, "inconclusive", numbers + more, needed)
+
+
+def faster(subject: str, other: str, own: float, theirs: float, factor: float) -> Claim:
+    """That a row takes at most 1 / factor of another one's seconds."""
+    ratio = theirs / own
+    why = f"{own:.3g} s against {theirs:.3g} s for 128 tokens: {ratio:.1f} times as fast, claimed {factor:g}"
+    return Claim("faster", subject, other, "confirms" if ratio >= factor else "refutes", why)
+
+
+def recovers(
+    subject: str, rates: Mapping[str, Array], floor: str, ceiling: str, control: str | None
+) -> Claim:
+    """That a row recovers at least half of the way from a weak row to a strong one, and more than a control.
+
+    (subject - floor) / (ceiling - floor), of `rates` [s, p] of one measure, by a bootstrap that draws the
+    same prompts for all rows.
+    """
+    sample = draws(rates)
+    own, low, high = gap(rates, sample, subject, floor, ceiling)
+    numbers = f"gap recovered {own:.2f} [{low:.2f}, {high:.2f}] between {floor} and {ceiling}"
+    width = sample[ceiling] - sample[floor]
+    if math.isnan(own):
+        numbers = f"{floor} and {ceiling} are equal, so that there is no gap"
+    if np.quantile(width, 0.025) <= 0:
+        return Claim(
+            "recovers",
+            subject,
+            ceiling,
+            "inconclusive",
+            f"{numbers}; {ceiling} is not above {floor} for certain",
+        )
+    above = True
+    if control is not None:
+        theirs, *_ = gap(rates, sample, control, floor, ceiling)
+        difference = (sample[subject] - sample[control]) / width
+        bounds = interval(difference)
+        numbers += f"; {own - theirs:+.2f} [{bounds[0]:.2f}, {bounds[1]:.2f}] against the control {control}"
+        above = bounds[0] > 0
+        if bounds[1] < 0:
+            return Claim("recovers", subject, ceiling, "refutes", f"{numbers}: no better than the control")
+    if low > 0.5 and above:
+        return Claim("recovers", subject, ceiling, "confirms", numbers)
+    if high < 0.5:
+        return Claim("recovers", subject, ceiling, "refutes", numbers)
+    return Claim("recovers", subject, ceiling, "inconclusive", numbers, _for_half(own, low, high, rates))
+
+
+def gap(
+    rates: Mapping[str, Array], sample: Mapping[str, Array], row: str, floor: str, ceiling: str
+) -> tuple[float, float, float]:
+    """The gap that a row recovers, with its interval."""
+    at = {name: float(np.nanmean(rates[name])) for name in (row, floor, ceiling)}
+    width = at[ceiling] - at[floor]
+    value = (at[row] - at[floor]) / width if width else math.nan
+    with np.errstate(divide="ignore", invalid="ignore"):
+        drawn = (sample[row] - sample[floor]) / (sample[ceiling] - sample[floor])
+    return value, *interval(drawn[np.isfinite(drawn)])
+
+
+def _for_half(value: float, low: float, high: float, rates: Mapping[str, Array]) -> int | None:
+    """Prompts whose interval, as wide as 1 / sqrt(n), would no longer hold 1/2."""
+    distance, prompts = abs(value - 0.5), next(iter(rates.values())).shape[1]
+    if not distance or not math.isfinite(distance):
+        return None
+    return math.ceil(float(prompts * ((high - low) / 2 / distance) ** 2))
+
+
+def front(subject: str, other: str, differences: Mapping[str, Estimate]) -> Claim:
+    """That a row's front dominates more than another's: hypervolume differences by judge."""
+    numbers = "; ".join(f"{judge}: hypervolume {_signed(found)}" for judge, found in differences.items())
+    bounds: Sequence[tuple[float, float]] = [found.interval for found in differences.values()]
+    if all(low > 0 for low, _ in bounds):
+        return Claim("front", subject, other, "confirms", numbers)
+    if any(high < 0 for _, high in bounds):
+        return Claim("front", subject, other, "refutes", numbers)
+    return Claim("front", subject, other, "inconclusive", numbers)
+
+
+def _signed(found: Estimate) -> str:
+    low, high = found.interval
+    return f"{found.value:+.3f} [{low:+.3f}, {high:+.3f}] n={found.n}"

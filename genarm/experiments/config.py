@@ -1,0 +1,206 @@
+"""`experiments/<name>/experiment.yaml`, typed: what is compared, on what, and what is claimed of it."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from genarm.config import BaseConfig, JudgeConfig, PairsConfig, SamplingConfig, Section, SourceConfig
+from genarm.config.params import DimensionName
+
+RowName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
+Setting = float | str | bool | None
+MOST_TUNED = 4  # settings that any method may try: every method has the same budget
+GOLD, HELD_OUT = "gold", "held_out"
+
+
+class DataConfig(SourceConfig):
+    """The preference pairs of one dimension; the text `project` alone takes those of `params.yaml`."""
+
+    folder: str = Field("data", description="the folder that `files` is a glob below; data/ by default")
+    relabel: JudgeConfig | None = Field(
+        None, description="a scorer that says anew which response is the chosen one, whatever the file says"
+    )
+
+    @field_validator("relabel", mode="before")
+    @classmethod
+    def _a_scorer_alone(cls, value: Any) -> Any:
+        return {"scorer": value} if isinstance(value, str) else value
+
+
+class PromptsConfig(Section):
+    """What every method answers."""
+
+    file: str | None = Field(
+        None, description="JSON Lines file of prompts; null: the evaluation split of the pairs"
+    )
+    n: int = Field(437, ge=2, description="at most so many; 437 is what equivalence within 0.07 needs")
+
+
+class JudgesConfig(Section):
+    """Who rates the responses on one dimension."""
+
+    gold: JudgeConfig = Field(description="whose verdict counts: a scorer, or a judge of any kind")
+    held_out: JudgeConfig | None = Field(
+        None, description="a second judge, which took no part in labels, training or tuning"
+    )
+
+    @field_validator("gold", "held_out", mode="before")
+    @classmethod
+    def _a_text_alone(cls, value: Any) -> Any:
+        return {"scorer": value} if isinstance(value, str) else value
+
+
+class TuningConfig(Section):
+    """How settings are chosen: by the gold judge's win rate over the base on validation prompts."""
+
+    prompts: int = Field(48, ge=2, description="at most so many validation prompts")
+    max_health_ratio: float = Field(
+        1.2, ge=1, description="most perplexity and repetition of a setting, in times those of the base"
+    )
+
+
+class SpeedConfig(Section):
+    """How the time of a response is measured, in a unit of its own."""
+
+    tokens: int = Field(128, ge=2, description="tokens that are drawn; seconds are given for 128")
+    batches: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        (1, 32), min_length=1, description="requests that are answered together"
+    )
+
+
+class RowConfig(Section):
+    """One row of the table: a method with its settings, which lie beside these keys."""
+
+    method: str = Field(description="what answers: a name of `genarm compare --methods`")
+    tune: dict[str, tuple[Any, ...]] = Field(
+        {}, description="settings to choose on validation prompts, at most 4 combinations"
+    )
+    front: dict[str, tuple[Any, ...]] = Field(
+        {}, description="one setting and its values: the points of a front, which are all answered"
+    )
+    prompts: int | None = Field(None, ge=2, description="answer only the first so many, where it is slow")
+    speed: SpeedConfig | None = Field(None, description="how its time is measured, in place of `speed`")
+    settings: dict[str, Any] = Field({}, description="the settings of its method")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _other_keys_are_settings(cls, value: Any) -> Any:
+        return _gathered(value, {*cls.model_fields})
+
+    @model_validator(mode="after")
+    def _the_budget_is_equal(self) -> "RowConfig":
+        tried = 1
+        for values in self.tune.values():
+            tried *= len(values)
+        if tried > MOST_TUNED:
+            raise ValueError(f"tune tries {tried} settings; every method may try at most {MOST_TUNED}")
+        if len(self.front) > 1:
+            raise ValueError(f"front varies one setting, here are {len(self.front)}")
+        return self
+
+
+class ModelConfig(Section):
+    """One model that methods are made of, with its settings, which lie beside `trainer`."""
+
+    trainer: str = Field(description="what makes it: a name of `genarm compare --methods`")
+    seeds: Literal["all", "first"] = Field(
+        "all", description="train it with each seed, or with the first one only, for all that use it"
+    )
+    settings: dict[str, Any] = Field({}, description="the settings of its trainer")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _other_keys_are_settings(cls, value: Any) -> Any:
+        return _gathered(value, {*cls.model_fields})
+
+
+class EquivalenceConfig(Section):
+    """A claim that the subject is as good as another row, neither better nor worse by much."""
+
+    to: str = Field("dpo", description="the row that it is as good as")
+    margin: float = Field(0.07, gt=0, lt=0.5, description="win rates within 0.5 -+ margin are equivalent")
+
+
+class GapConfig(Section):
+    """A claim that the subject recovers most of the way from a weak row to a strong one."""
+
+    floor: str = Field(description="the row at the start of the way, whose gap recovered is 0")
+    ceiling: str = Field(description="the row at its end, whose gap recovered is 1")
+    control: str | None = Field(None, description="a row that must recover less, such as an untrained guide")
+
+
+class ClaimsConfig(Section):
+    """What the experiment shall confirm or refute."""
+
+    subject: str = Field(description="the row that the claims are about")
+    beats: tuple[str, ...] = Field((), description="rows that it has a higher win rate than")
+    least: float = Field(0.55, ge=0.5, lt=1, description="the least win rate over them that confirms")
+    equivalent: EquivalenceConfig | None = Field(None, description="the row that it is as good as")
+    faster: dict[str, float] = Field({}, description="row -> how many times as long it takes, at least")
+    recovers: GapConfig | None = Field(None, description="the gap that it recovers at least half of")
+    front_over: tuple[str, ...] = Field((), description="rows whose front encloses less than its own")
+
+
+class ExperimentConfig(Section):
+    """The whole of an `experiment.yaml`."""
+
+    title: str = Field("", description="what the experiment asks, in a line; stands above its table")
+    base: BaseConfig | None = Field(None, description="the model that is guided; null: that of params.yaml")
+    pairs: PairsConfig | None = Field(None, description="how pairs are split; null: as params.yaml says")
+    data: dict[DimensionName, DataConfig | Literal["project"]] = Field(
+        min_length=1, description="the pairs of each dimension, which all learned models see alone"
+    )
+    prompts: PromptsConfig = Field(PromptsConfig(), description="what every method answers")
+    sampling: SamplingConfig = Field(
+        SamplingConfig(top_p=1.0, max_new_tokens=64), description="how every method draws its responses"
+    )
+    judges: dict[DimensionName, JudgesConfig] = Field(
+        min_length=1, description="who rates on each dimension; the first one is that of the win rates"
+    )
+    tuning: TuningConfig = Field(TuningConfig(), description="how settings are chosen")
+    speed: SpeedConfig | None = Field(SpeedConfig(), description="how time is measured; null: not at all")
+    models: dict[RowName, ModelConfig] = Field({}, description="the models that methods are made of, by name")
+    methods: dict[RowName, RowConfig] = Field(min_length=1, description="the rows of the table, by name")
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(
+        (0, 1, 2), min_length=1, description="of training; each model is trained once with each"
+    )
+    over: tuple[str, ...] = Field(("base",), min_length=1, description="the rows that win rates are over")
+    alpha: float = Field(0.05, gt=0, lt=0.5, description="chance of a false claim over all, by Holm")
+    claims: ClaimsConfig | None = Field(None, description="what is to be confirmed or refuted")
+    reference_point: float = Field(
+        -1.0, description="of the hypervolume on every dimension, in standard deviations of the base's scores"
+    )
+
+    @field_validator("data", mode="before")
+    @classmethod
+    def _a_text_alone(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            return value
+        return {
+            name: {"files": entry} if isinstance(entry, str) and entry != "project" else entry
+            for name, entry in value.items()
+        }
+
+    @field_validator("judges")
+    @classmethod
+    def _judges_know_their_dimension(cls, judges: dict[str, JudgesConfig]) -> dict[str, JudgesConfig]:
+        return {
+            name: JudgesConfig(gold=j.gold.on(name), held_out=j.held_out and j.held_out.on(name))
+            for name, j in judges.items()
+        }
+
+    @field_validator("seeds")
+    @classmethod
+    def _each_seed_once(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(seeds)) < len(seeds):
+            raise ValueError(f"a seed stands twice in {list(seeds)}, which would count as two trainings")
+        return seeds
+
+
+def _gathered(value: Any, known: set[str]) -> Any:
+    """The keys that are not `known` moved into `settings`."""
+    if not isinstance(value, Mapping) or "settings" in value:
+        return value
+    kept = {key: entry for key, entry in value.items() if key in known}
+    return kept | {"settings": {key: entry for key, entry in value.items() if key not in known}}

@@ -1,0 +1,214 @@
+"""The methods made from their settings; what each one imports is loaded when it is made."""
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genarm.decoding import GuidedRequest
+from genarm.experiments import method_settings as given
+from genarm.models import ModelSource
+
+if TYPE_CHECKING:
+    from genarm.baselines.method import Method
+    from genarm.baselines.selection import Selector
+    from genarm.decoding import GuidedDecoder
+    from genarm.decoding.engine.engine import Engine
+
+ALIGNED = "aligned"
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a method is made in: the base, and the folder of each model of the experiment by its name.
+
+    `validation` gives requests of validation prompts to a method that must be calibrated; `measured` is false
+    where time is taken, and the KL of a model that answers alone is not wanted.
+    """
+
+    base: ModelSource
+    dtype: str
+    batch_size: int
+    models: Mapping[str, Path]
+    validation: "Callable[[GuidedDecoder], Sequence[GuidedRequest]]" = field(default=lambda decoder: ())
+    measured: bool = True
+    root: Path | None = None
+
+    def engine(self, arms: Mapping[str, Path] | None = None, *, contrast: bool = False) -> "Engine":
+        """The decoder with some ARMs."""
+        from genarm.decoding import load_decoder
+
+        return load_decoder(
+            self.base, arms or {}, dtype=self.dtype, batch_size=self.batch_size, contrast=contrast
+        )
+
+
+Settings = Mapping[str, Any]
+Factory = Callable[[Context, Settings], "Method"]
+
+
+def base(context: Context, settings: Settings) -> "Method":
+    """The base alone."""
+    from genarm.baselines.guided import base as method
+
+    return method(context.engine())
+
+
+def sharpened(context: Context, settings: Settings) -> "Method":
+    """The base at another temperature."""
+    from genarm.baselines.guided import sharpened as method
+
+    return method(context.engine(), given.SharpenedSettings(**settings).weight)
+
+
+def guided(context: Context, settings: Settings) -> "Method":
+    """The base with ARMs. One with weight 0 stays loaded, so that all points of a front cost the same."""
+    from genarm.baselines.guided import Guided
+
+    asked = given.GuidedSettings(**settings)
+    folders = {arm: context.models[model] for arm, model in asked.arms.items()}
+    engine = context.engine(folders, contrast=asked.guidance == "contrast")
+    return Guided(engine, asked.weights(), asked.guidance)
+
+
+def parm(context: Context, settings: Settings) -> "Method":
+    """The base with a PARM at one preference vector."""
+    from genarm.baselines.guided import Guided
+
+    asked = given.ParmSettings(**settings)
+    first, second = asked.dimensions
+    vector = {first: asked.share, second: 1 - asked.share}
+
+    class Conditioned(Guided):
+        """Requests that all have the vector."""
+
+        def asked(self, request: GuidedRequest, name: str = "the request") -> GuidedRequest:
+            return replace(super().asked(request, name), preference=vector)
+
+    engine = context.engine({"parm": context.models[asked.parm]}, contrast=asked.guidance == "contrast")
+    return Conditioned(engine, {"parm": asked.weight}, asked.guidance)
+
+
+def adapter(context: Context, settings: Settings) -> "Method":
+    """A trained model alone."""
+    from genarm.baselines.aligned import Aligned
+
+    folder = context.models[given.AdapterSettings(**settings).adapter]
+    return Aligned(context.engine({ALIGNED: folder}), ALIGNED, measured=context.measured)
+
+
+def soup(context: Context, settings: Settings) -> "Method":
+    """The mean of two adapters, made for this row and forgotten once it is loaded."""
+    from genarm.baselines.aligned import Aligned
+    from genarm.baselines.training.soups import make_soup
+
+    asked = given.SoupSettings(**settings)
+    folders = {name: context.models[model] for name, model in asked.adapters.items()}
+    weights = dict(zip(folders, (asked.share, 1 - asked.share), strict=True))
+    with tempfile.TemporaryDirectory() as place:
+        out = Path(place) / "soup"
+        make_soup(context.base, folders, weights, name="soup", dtype=context.dtype, out=out)
+        return Aligned(context.engine({ALIGNED: out}), ALIGNED, measured=context.measured)
+
+
+def proxy_tuning(context: Context, settings: Settings) -> "Method":
+    """The base and a small model with what it was trained from."""
+    from genarm.baselines.guided import proxy_tuning as method
+
+    asked = given.ProxySettings(**settings)
+    engine = context.engine({"proxy": context.models[asked.arm]}, contrast=True)
+    return method(engine, "proxy", asked.alpha)
+
+
+def best_of_n(context: Context, settings: Settings) -> "Method":
+    """The best of n responses of the base."""
+    from genarm.baselines.best_of_n import BestOfN
+    from genarm.baselines.guided import base as alone
+
+    asked = given.BestOfSettings(**settings)
+    arms = {"arm": context.models[asked.arm]} if asked.arm else {}
+    engine = context.engine(arms, contrast=asked.implicit)
+    return BestOfN(alone(engine), _selector(context, asked, engine), asked.n)
+
+
+def _selector(context: Context, asked: given.BestOfSettings, engine: "Engine") -> "Selector":
+    from genarm.baselines.reward_model import load_reward_model
+    from genarm.baselines.selection import ByCachedReward, ByJudge, ByLikelihood
+    from genarm.judges import load_judge
+
+    if asked.arm is not None:
+        return ByLikelihood(engine, "arm", "implicit" if asked.implicit else "arm")
+    if asked.reward is not None:
+        reward = load_reward_model(
+            context.models[asked.reward],
+            base=context.base,
+            tokenizer=engine.tokenizer,
+            dtype=context.dtype,
+            close_turn=True,  # responses are whole
+        )
+        return ByCachedReward(reward, engine.stop_criteria.end_tokens)
+    assert asked.judge is not None
+    return ByJudge(load_judge(asked.judge, context.root))
+
+
+def args(context: Context, settings: Settings) -> "Method":
+    """ARGS."""
+    from genarm.baselines.args import load_args
+    from genarm.baselines.reward_model import RewardFolder
+
+    asked = given.ArgsSettings(**settings)
+    return load_args(
+        context.base,
+        RewardFolder(context.models[asked.reward], close_turn=asked.close_turn),
+        dtype=context.dtype,
+        k=asked.k,
+        weight=asked.weight,
+        mode=asked.mode,
+        batch_size=context.batch_size,
+    )
+
+
+def transfer_q(context: Context, settings: Settings) -> "Method":
+    """Transfer Q*."""
+    from genarm.baselines.reward_model import RewardFolder
+    from genarm.baselines.transfer_q import load_transfer_q
+
+    asked = given.TransferSettings(**settings)
+    baseline = asked.baseline_reward and RewardFolder(
+        context.models[asked.baseline_reward], close_turn=asked.close_turn
+    )
+    return load_transfer_q(
+        context.base,
+        RewardFolder(context.models[asked.reward], close_turn=asked.close_turn),
+        context.models[asked.aligned],
+        dtype=context.dtype,
+        baseline_reward=baseline or None,
+        beta=asked.beta,
+        k=asked.k,
+        weight=asked.weight,
+        rollout=asked.rollout,
+        mode=asked.mode,
+        batch_size=context.batch_size,
+    )
+
+
+def cards(context: Context, settings: Settings) -> "Method":
+    """CARDS, whose target is a quantile of the rewards of the base on validation prompts."""
+    from genarm.baselines.calibration import target_reward
+    from genarm.baselines.cards import Cards
+    from genarm.baselines.reward_model import load_reward_model
+    from genarm.baselines.segments import CardsSettings
+
+    asked = given.CardsRowSettings(**settings)
+    engine = context.engine()
+    reward = load_reward_model(
+        context.models[asked.reward],
+        base=context.base,
+        tokenizer=engine.tokenizer,
+        dtype=context.dtype,
+        close_turn=asked.close_turn,
+    )
+    target = target_reward(engine, reward, context.validation(engine), asked.quantile)
+    knobs = asked.model_dump(exclude={"reward", "quantile", "close_turn"})
+    return Cards(engine, reward, CardsSettings(target, **knobs))

@@ -1,0 +1,225 @@
+"""All numbers of an experiment: a row for each method, fronts, strength curves, and the claims."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from genarm.evaluation.length_control import length_controlled
+from genarm.evaluation.rule import holm
+from genarm.evaluation.text_health import text_health
+from genarm.experiments import claims as claimed
+from genarm.experiments.claims import Claim
+from genarm.experiments.config import GOLD, HELD_OUT
+from genarm.experiments.load import Experiment
+from genarm.experiments.measured import Measured, common, distinct_2
+from genarm.experiments.resampling import Array, by_prompt, mean, p_value, rate
+from genarm.experiments.speed import Speed
+from genarm.experiments.tuned import Chosen
+from genarm.system.files import read_json
+from genarm.types import Estimate
+
+KEY = " by "  # `positive by gold`: a dimension and the judge of it
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """Win rates over another row: by dimension and judge, if both were equally long, and p of the first."""
+
+    by: Mapping[str, Estimate]
+    controlled: Estimate | None
+    p_value: float
+    p_adjusted: float
+    unread: int
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """All that was measured of one row; of a front, at its middle point."""
+
+    name: str
+    method: str
+    settings: Mapping[str, Any]
+    seeds: int
+    prompts: int
+    over: Mapping[str, Rate]
+    rewards: Mapping[str, Estimate]
+    gains: Mapping[str, Estimate]  # above the base on the same prompts, in standard deviations of the base
+    kl: float
+    perplexity: float
+    distinct_2: float
+    repetition: float
+    tokens: float
+    speed: Speed | None
+    extra_memory: int | None
+    passes: Mapping[str, float]  # tokens that each part read, prompts included, for one that was drawn
+    training_seconds: float
+    training_pairs: float
+    tuned: Chosen | None
+    verdicts: Sequence[str] = field(default_factory=list)
+
+
+def rows(experiment: Experiment) -> list[Row]:
+    """Every row, in the order of the file."""
+    measured = {row: Measured(experiment, row) for row in experiment.config.methods}
+    adjusted = _adjusted(experiment, measured)
+    return [_row(experiment, measured, row, adjusted) for row in measured]
+
+
+def judges(experiment: Experiment) -> list[tuple[str, str]]:
+    """Dimension and judge of every column of verdicts, that of the win rates first."""
+    found = []
+    for dimension, given in experiment.config.judges.items():
+        found += [(dimension, GOLD)] + ([(dimension, HELD_OUT)] if given.held_out else [])
+    return found
+
+
+def key(dimension: str, judge: str) -> str:
+    """What a judge of a dimension is called."""
+    return f"{dimension}{KEY}{judge.replace('_', ' ')}"
+
+
+def claims(experiment: Experiment) -> list[Claim]:
+    """The verdicts on what the experiment claims; none where it claims nothing."""
+    given, config = experiment.config.claims, experiment.config
+    if given is None:
+        return []
+    measured = {row: Measured(experiment, row) for row in config.methods}
+    dimension, judge = judges(experiment)[0]
+    subject, found = given.subject, list[Claim]()
+
+    def against(other: str) -> Array:
+        return compare(measured, subject, other, dimension, judge)
+
+    if given.beats:
+        outcomes = {other: against(other) for other in given.beats}
+        found += claimed.beats(subject, outcomes, alpha=config.alpha, least=given.least)
+    if given.equivalent:
+        to = given.equivalent.to
+        found.append(claimed.equivalent(subject, to, against(to), given.equivalent.margin, config.alpha))
+    for other, factor in given.faster.items():
+        speeds = [measured[row].speed for row in (subject, other)]
+        if speeds[0] and speeds[1]:
+            batch = min(set(speeds[0].seconds) & set(speeds[1].seconds), default=None)
+            if batch is not None:
+                own, theirs = (s.seconds[batch] for s in speeds if s)
+                found.append(claimed.faster(subject, other, own, theirs, factor))
+    if given.recovers:
+        gap = given.recovers
+        named = [row for row in (subject, gap.floor, gap.ceiling, gap.control) if row]
+        cut = common([(measured[r].prompts, _over_base(measured, r, dimension, judge)) for r in named])
+        rates = dict(zip(named, cut, strict=True))
+        found.append(claimed.recovers(subject, rates, gap.floor, gap.ceiling, gap.control))
+    return found
+
+
+def compare(measured: Mapping[str, Measured], row: str, other: str, dimension: str, judge: str) -> Array:
+    """Outcomes of one row over any other, on the prompts of both [s, p].
+
+    Where the judge compared the two, its verdicts; else by its scores, seed by seed.
+    """
+    own, theirs = measured[row], measured[other]
+    if other in own.experiment.config.over:
+        return own.outcomes(other, dimension, judge)
+    if row in theirs.experiment.config.over:
+        return 1 - theirs.outcomes(row, dimension, judge)
+    mine, his = common([(m.prompts, m.scores(dimension, judge)) for m in (own, theirs)])
+    paired = np.stack([his[i if len(his) > i else 0] for i in range(len(mine))])
+    if len(his) > len(mine):
+        mine, paired = np.repeat(mine[:1], len(his), axis=0), his
+    difference = mine - paired
+    return np.where(np.isnan(difference), np.nan, (1 + np.sign(difference)) / 2)
+
+
+def _over_base(measured: Mapping[str, Measured], row: str, dimension: str, judge: str) -> Array:
+    """Outcomes over the base; of the base itself 1/2."""
+    if row == "base":
+        return np.full((1, len(measured[row].prompts)), 0.5)
+    return compare(measured, row, "base", dimension, judge)
+
+
+def _adjusted(experiment: Experiment, measured: Mapping[str, Measured]) -> dict[tuple[str, str], float]:
+    """Holm's p by (row, over), over all rows that are compared with the same one."""
+    dimension, judge = judges(experiment)[0]
+    found: dict[tuple[str, str], float] = {}
+    for over in experiment.config.over:
+        others = [row for row in measured if row != over]
+        p = holm([p_value(measured[row].outcomes(over, dimension, judge)) for row in others])
+        found |= {(row, over): value for row, value in zip(others, p, strict=True)}
+    return found
+
+
+def _row(
+    experiment: Experiment,
+    measured: Mapping[str, Measured],
+    name: str,
+    adjusted: Mapping[tuple[str, str], float],
+) -> Row:
+    own, base, config = measured[name], measured["base"], experiment.config
+    responses = own.responses()
+    health = text_health("base" if name == "base" else "challenger", responses)
+    settings = experiment.shown_settings(name, own.chosen.settings if own.chosen else None)
+    trained = [m for m in experiment.all_models(name) if experiment.is_made(m)]
+    training = [
+        _mean(
+            [read_json(experiment.place.training(m, s), dict[str, float]) for s in experiment.model_seeds(m)]
+        )
+        for m in trained
+    ]
+    memory = own.speed.memory - base.speed.memory if own.speed and base.speed else None
+    return Row(
+        name=name,
+        method=config.methods[name].method,
+        settings=settings,
+        seeds=len(own.seeds),
+        prompts=len(own.prompts),
+        over={o: _rate(experiment, measured, name, o, adjusted[name, o]) for o in config.over if o != name},
+        rewards={key(*j): mean(own.scores(*j)) for j in judges(experiment)},
+        gains={key(*j): _gain(own, base, *j) for j in judges(experiment)},
+        kl=health.kl,
+        perplexity=health.perplexity,
+        distinct_2=distinct_2(own.responses()[: len(own.prompts)]),
+        repetition=health.repetition,
+        tokens=health.mean_tokens,
+        speed=own.speed,
+        extra_memory=max(0, memory) if memory is not None else None,
+        passes={part: read / own.cost.tokens for part, read in own.cost.passes.items()},
+        training_seconds=sum(t.get("train/seconds", 0.0) for t in training),
+        training_pairs=sum(t.get("train/pairs", 0.0) for t in training),
+        tuned=own.chosen,
+    )
+
+
+def _mean(metrics: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The mean over seeds of each number that all of them have."""
+    named = set(metrics[0]).intersection(*metrics[1:])
+    return {name: sum(m[name] for m in metrics) / len(metrics) for name in named}
+
+
+def _rate(
+    experiment: Experiment, measured: Mapping[str, Measured], row: str, over: str, p_adjusted: float
+) -> Rate:
+    own, dimension_and_judge = measured[row], judges(experiment)
+    outcomes = own.outcomes(over, *dimension_and_judge[0])
+    mine, theirs = common([(m.prompts, m.lengths()) for m in (own, measured[over])])
+    longer = by_prompt(mine) - by_prompt(theirs)
+    won = by_prompt(outcomes[..., [i in set(measured[over].prompts) for i in own.prompts]])
+    there = ~np.isnan(won)
+    return Rate(
+        by={key(*j): rate(own.outcomes(over, *j)) for j in dimension_and_judge},
+        controlled=length_controlled(won[there].tolist(), longer[there].tolist()),
+        p_value=p_value(outcomes),
+        p_adjusted=p_adjusted,
+        unread=int(np.isnan(outcomes[..., [i in set(measured[over].prompts) for i in own.prompts]]).sum()),
+    )
+
+
+def _gain(own: Measured, base: Measured, dimension: str, judge: str) -> Estimate:
+    """Scores above the base's on the same prompts, in standard deviations of the base's scores."""
+    mine, theirs = common([(m.prompts, m.scores(dimension, judge)) for m in (own, base)])
+    spread = float(np.nanstd(theirs)) if not np.isnan(theirs).all() else math.nan
+    if not spread or math.isnan(spread):
+        return mean(np.full_like(mine, np.nan))
+    return mean((mine - theirs[:1]) / spread)

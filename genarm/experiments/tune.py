@@ -1,0 +1,54 @@
+"""The unit `tune-*`: settings of a row tried on validation prompts, and the best of them."""
+
+from genarm.evaluation.text_health import health_limits, text_health
+from genarm.experiments.answer import open_method, responses
+from genarm.experiments.load import Experiment
+from genarm.experiments.tuned import Chosen, Tried
+from genarm.judges import load_with_origin
+from genarm.pipeline.validation import over_base
+from genarm.system.files import read_rows, write_json
+from genarm.types import Prompt, Response
+
+
+def tune(experiment: Experiment, row: str) -> None:
+    """Try every combination of a row's `tune`, and write the one with the highest win rate over the base.
+
+    Of those whose text keeps the limits; where none does, the one with the least KL. The gold judge of the
+    first dimension judges, and models of the first training seed are tried.
+    """
+    config, place = experiment.config, experiment.place
+    prompts = read_rows(place.validation, Prompt)
+    base = read_rows(place.base_on_validation, Response)
+    judge = load_with_origin(next(iter(config.judges.values())).gold, place.root).judge
+    health = text_health("base", base)
+    limits = health_limits(health, config.tuning.max_health_ratio)
+    curve: list[Tried] = []
+    for varied in experiment.candidates(row):
+        settings = experiment.shown_settings(row, varied)
+        method = open_method(experiment, row, config.seeds[0], settings)
+        found = responses(experiment, method, prompts, f"tune {row}")
+        del method  # two models need not be in memory together
+        (judged,) = over_base(prompts, base, [found], judge)
+        own = text_health("challenger", found)
+        checks = [limit.check(v) for limit, v in zip(limits, (own.perplexity, own.repetition), strict=True)]
+        curve.append(
+            Tried(
+                settings=varied,
+                win_rate=judged.win_rate,
+                kl=own.kl,
+                perplexity=own.perplexity,
+                repetition=own.repetition,
+                faults=[sentence for kept, sentence in checks if not kept],
+            )
+        )
+    write_json(place.tuned(row), choose(curve))
+
+
+def choose(curve: list[Tried]) -> Chosen:
+    """The highest win rate among those within the limits; of equal ones, the one with less KL."""
+    within = [tried for tried in curve if not tried.faults]
+    if within:
+        best = max(within, key=lambda tried: (tried.win_rate.value, -tried.kl))
+    else:
+        best = min(curve, key=lambda tried: tried.kl)
+    return Chosen(best.settings, bool(within), curve)

@@ -1,0 +1,28 @@
+"""What tuning has chosen for a row: a noun that answering and the table read."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from genarm.types import Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """Settings that were tried on validation prompts, and the limits of the text that they exceed."""
+
+    settings: Mapping[str, Any]
+    win_rate: Estimate
+    kl: float
+    perplexity: float
+    repetition: float
+    faults: Sequence[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The settings that a row answers with, and all that were tried."""
+
+    settings: Mapping[str, Any]
+    within_limits: bool
+    curve: Sequence[Tried]

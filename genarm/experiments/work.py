@@ -1,0 +1,104 @@
+"""What the stage of a unit runs: its name to the function that does it."""
+
+import shutil
+from collections.abc import Callable
+from typing import Any
+
+from genarm.experiments.load import Experiment, load_experiment
+from genarm.experiments.place import find
+from genarm.experiments.stages import spec_of
+from genarm.experiments.train_context import TrainContext
+from genarm.experiments.units import model_folder
+from genarm.pipeline.project import Project
+from genarm.system.files import write_json
+
+Work = Callable[[Experiment, str, dict[str, Any]], None]
+
+
+def run_unit(project: Project, name: str, unit: str) -> None:
+    """Do one unit of an experiment, as DVC asks for it. Raises PipelineError for one that it has not."""
+    place = find(project.root, name)
+    spec = spec_of(place, unit)
+    kind, _, rest = unit.partition("-")
+    WORK[kind](load_experiment(project, place), rest, spec)
+
+
+def _pairs(experiment: Experiment, dimension: str, _spec: dict[str, Any]) -> None:
+    from genarm.experiments.pairs import write_pairs
+
+    write_pairs(experiment, dimension)
+
+
+def _prompts(experiment: Experiment, _rest: str, _spec: dict[str, Any]) -> None:
+    from genarm.experiments.pairs import write_prompts
+
+    write_prompts(experiment)
+
+
+def _train(experiment: Experiment, rest: str, _spec: dict[str, Any]) -> None:
+    model, _, text = rest.rpartition("-")
+    seed, place = int(text), experiment.place
+    context = TrainContext(
+        base=experiment.base,
+        dtype=experiment.base_config.dtype,
+        pairs={dimension: place.pairs(dimension) for dimension in experiment.config.data},
+        models={part: model_folder(experiment, part, seed) for part in experiment.parts_of(model)},
+        name=model,
+        seed=seed,
+        out=place.model(model, seed),
+        checkpoints=place.checkpoints(model, seed),
+    )
+    context.out.parent.mkdir(parents=True, exist_ok=True)
+    metrics = experiment.trainer(model).train(context, experiment.model_settings(model))
+    write_json(place.training(model, seed), metrics)
+    shutil.rmtree(context.checkpoints, ignore_errors=True)
+
+
+def _validation(experiment: Experiment, _rest: str, _spec: dict[str, Any]) -> None:
+    from genarm.experiments.answer import answer_validation
+
+    answer_validation(experiment)
+
+
+def _tune(experiment: Experiment, row: str, _spec: dict[str, Any]) -> None:
+    from genarm.experiments.tune import tune
+
+    tune(experiment, row)
+
+
+def _answer(experiment: Experiment, rest: str, spec: dict[str, Any]) -> None:
+    from genarm.experiments.answer import answer
+
+    row, _, seed = rest.rpartition("-")
+    answer(experiment, row, int(seed), spec)
+
+
+def _judge(experiment: Experiment, row: str, _spec: dict[str, Any]) -> None:
+    from genarm.experiments.judge import judge
+
+    judge(experiment, row)
+
+
+def _speed(experiment: Experiment, row: str, _spec: dict[str, Any]) -> None:
+    from genarm.experiments.speed import speed
+
+    speed(experiment, row)
+
+
+def _table(experiment: Experiment, _rest: str, _spec: dict[str, Any]) -> None:
+    from genarm.experiments.output import write_results
+
+    write_results(experiment)
+
+
+WORK: dict[str, Work] = {
+    "pairs": _pairs,
+    "prompts": _prompts,
+    "train": _train,
+    "validation": _validation,
+    "tune": _tune,
+    "answer": _answer,
+    "judge": _judge,
+    "speed": _speed,
+    "table": _table,
+}

@@ -1,0 +1,67 @@
+"""Experiments of `genarm compare` on record: one run for the results, and one below it for each method.
+
+A record is identified by the hash of its results, so recording the same ones again adds nothing, and one that
+was cut short is completed.
+"""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from genarm.registry import tags
+from genarm.registry.live_run import PARAM_LENGTH, PARAMS_AT_ONCE
+from genarm.registry.store import Store, translates_errors
+from genarm.registry.user import user_name
+from genarm.registry.versions import flatten
+from genarm.system.files import sha256
+
+METRICS_AT_ONCE = 500  # MLflow takes 1000 in a batch
+
+
+@translates_errors
+def record_comparison(
+    store: Store,
+    name: str,
+    results: Path,
+    *,
+    metrics: Mapping[str, Mapping[str, float]],
+    params: Mapping[str, Mapping[str, object]],
+    note: str = "",
+) -> str:
+    """Log the results of an experiment; the id of the parent run.
+
+    `results` is the folder with `results.json`; `metrics` and `params` are by method, each of which becomes a
+    run below the parent's.
+    """
+    client, experiment = store.client, store.experiment(tags.COMPARE_EXPERIMENT)
+    digest = sha256(results / "results.json")
+    same = client.search_runs([experiment], f"tags.`{tags.COMPARISON_SHA256}` = '{digest}'", max_results=1)
+    if same and same[0].info.status == "FINISHED":
+        return str(same[0].info.run_id)
+    for run in same:  # cut short: its children are made anew with it
+        for child in client.search_runs([experiment], f"tags.`{tags.PARENT_RUN}` = '{run.info.run_id}'"):
+            client.delete_run(child.info.run_id)
+        client.delete_run(run.info.run_id)
+    own = {tags.COMPARISON_SHA256: digest, tags.NOTE: note, tags.SOURCE_NAME: f"genarm compare {name}"}
+    if user := user_name():
+        own[tags.USER] = user
+    parent = client.create_run(experiment, run_name=name, tags={k: v for k, v in own.items() if v})
+    parent_id = str(parent.info.run_id)
+    for method, numbers in metrics.items():
+        child = client.create_run(experiment, run_name=method, tags={tags.PARENT_RUN: parent_id})
+        _log(store, child.info.run_id, numbers, params.get(method, {}))
+        client.set_terminated(child.info.run_id, "FINISHED")
+    client.log_artifacts(parent_id, str(results), "results")
+    client.set_terminated(parent_id, "FINISHED")
+    return parent_id
+
+
+def _log(store: Store, run_id: str, metrics: Mapping[str, float], params: Mapping[str, object]) -> None:
+    from mlflow.entities import Metric, Param
+
+    now = int(time.time() * 1000)
+    rows = [Metric(name, float(value), now, 0) for name, value in metrics.items()]
+    for start in range(0, len(rows), METRICS_AT_ONCE):
+        store.client.log_batch(run_id, metrics=rows[start : start + METRICS_AT_ONCE])
+    settings = [Param(name, str(value)[:PARAM_LENGTH]) for name, value in flatten(params).items()]
+    store.client.log_batch(run_id, params=settings[:PARAMS_AT_ONCE])

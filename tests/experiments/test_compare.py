@@ -1,0 +1,73 @@
+"""`genarm compare` with the real DVC, Prefect and MLflow."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+import toy_experiment as toy
+from toy_pipeline import environment, genarm
+
+from genarm import registry
+from genarm.registry import tags
+
+pytestmark = pytest.mark.slow
+
+
+def ran(output: str) -> list[str]:
+    """The units that a run names."""
+    return [line.split()[0] for line in output.splitlines() if line.endswith(" runs")]
+
+
+def test_a_toy_runs_whole_resumes_after_a_kill_and_runs_nothing_twice(tmp_path):
+    project = tmp_path / "project"
+    toy.make_project(project, tmp_path / "base")
+    values = toy.toy_experiment()
+    toy.write_experiment(project, values)
+    # Killed in the middle, with all that it started.
+    killed = subprocess.Popen(
+        ["genarm", "compare", "toy"],
+        cwd=project,
+        env=environment(project),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    trained = project / "artifacts" / "experiments" / "toy" / "training" / "arm-0.json"
+    while not trained.exists() or b"train-arm-0" not in lock(project):
+        assert killed.poll() is None, "it ended before it could be killed"
+        time.sleep(0.1)
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.wait()
+
+    first = ran(genarm(project, "compare", "toy"))
+    assert "train-arm-0" not in first
+    assert first[-1] == "table"
+    results = project / "experiments" / "toy" / "results"
+    found = json.loads((results / "results.json").read_text())
+    assert [row["name"] for row in found["rows"]] == ["base", "guided", "sharpened"]
+    assert [row["seeds"] for row in found["rows"]] == [1, 2, 1]
+    assert [claim["verdict"] for claim in found["claims"]] == ["confirms"]
+    written = (results / "index.html").read_bytes()
+
+    assert ran(genarm(project, "compare", "toy")) == []
+    assert (results / "index.html").read_bytes() == written
+
+    values["methods"]["sharper"] = {"method": "sharpened", "weight": 3.0}
+    toy.write_experiment(project, values)
+    assert ran(genarm(project, "compare", "toy")) == ["answer-sharper-0", "judge-sharper", "table"]
+
+    store = registry.connect(project)
+    runs = store.client.search_runs([store.experiment(tags.COMPARE_EXPERIMENT)])
+    parents = [run for run in runs if tags.PARENT_RUN not in run.data.tags]
+    assert len(parents) == 2  # one for each table
+    names = {run.info.run_name for run in runs if run not in parents}
+    assert names == {"base", "guided", "sharpened", "sharper"}
+
+
+def lock(project) -> bytes:
+    """What DVC has recorded of the experiment."""
+    file = project / "experiments" / "toy" / "dvc.lock"
+    return file.read_bytes() if file.exists() else b""

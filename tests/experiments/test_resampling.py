@@ -1,0 +1,94 @@
+"""Intervals over seeds and prompts, equivalence, and how many prompts a claim needs."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from genarm.experiments.resampling import draws, interval, matrix, mean, p_value, rate
+from genarm.experiments.sizes import needed_for_difference, needed_for_equivalence, tost
+
+NAN = float("nan")
+
+
+def made(random, seeds: int, prompts: int, *, of_seed: float, of_prompt: float, noise: float):
+    """Values [s, p] with mean 0: an effect of the seed, one of the prompt, and noise."""
+    return (
+        of_seed * random.standard_normal((seeds, 1))
+        + of_prompt * random.standard_normal((1, prompts))
+        + noise * random.standard_normal((seeds, prompts))
+    )
+
+
+def coverage(seeds: int, **of) -> float:
+    """How often the 95% interval holds the true mean, over 200 experiments."""
+    random, held = np.random.default_rng(5), 0
+    for number in range(200):
+        values = made(random, seeds, 60, **of)
+        low, high = interval(draws({"": values}, resamples=400, seed=number)[""])
+        held += low <= 0 <= high
+    return held / 200
+
+
+def test_the_interval_holds_the_mean_as_often_as_it_says():
+    """Without an effect of the seed 95%, and more where noise is counted twice."""
+    assert coverage(1, of_seed=0, of_prompt=1, noise=1) == pytest.approx(0.95, abs=0.04)
+    assert coverage(3, of_seed=0, of_prompt=1, noise=1) >= 0.93
+
+
+def test_prompts_alone_would_be_too_sure_where_seeds_differ():
+    """Three seeds that differ: an interval over prompts holds the mean in less than half of all cases."""
+    both = coverage(3, of_seed=1, of_prompt=1, noise=1)
+    random, held = np.random.default_rng(5), 0
+    for number in range(200):
+        values = made(random, 3, 60, of_seed=1, of_prompt=1, noise=1)
+        sample = draws({"": values.mean(0, keepdims=True)}, resamples=400, seed=number)[""]
+        low, high = interval(sample)
+        held += low <= 0 <= high
+    assert held / 200 < 0.5 < 0.65 < both
+
+
+def test_prompts_are_paired():
+    """Two methods that differ by a constant differ by it in every draw."""
+    values = np.random.default_rng(0).standard_normal((1, 50))
+    sample = draws({"one": values, "two": values + 0.5})
+    assert np.allclose(sample["two"] - sample["one"], 0.5)
+
+
+def test_what_could_not_be_read_is_left_out():
+    outcomes = matrix([(0, "a", 1.0), (0, "b", None), (1, "a", 0.0), (1, "b", 1.0)], [0, 1], ["a", "b", "c"])
+    assert np.isnan(outcomes[:, 2]).all()
+    found = mean(outcomes)
+    assert (found.value, found.n) == (pytest.approx(2 / 3), 2)
+
+
+def test_where_all_win_the_interval_is_wilsons():
+    """12 of 12: 12 / (12 + 3.8415)."""
+    found = rate(np.ones((2, 12)))
+    assert found.interval == (pytest.approx(0.7575, abs=1e-3), 1.0)
+    assert p_value(np.ones((1, 12))) == pytest.approx(2 * stats.norm.sf(0.5 / (0.5 / 12**0.5)))
+    assert p_value(np.full((1, 12), 0.5)) == 1.0
+    assert p_value(np.full((1, 12), NAN)) == 1.0
+
+
+def test_how_many_prompts():
+    """The numbers of the design: 0.55 needs 783, 0.60 194, 0.65 85; margins 0.10 215 and 0.07 437."""
+    assert [needed_for_difference(r) for r in (0.55, 0.6, 0.65)] == [783, 194, 85]
+    assert needed_for_difference(0.45) == 783
+    assert needed_for_difference(0.5) is None
+    assert [needed_for_equivalence(m) for m in (0.1, 0.07, 0.05)] == [215, 437, 857]
+
+
+def test_two_equal_methods_are_found_equivalent_at_that_many_prompts():
+    """With 437 prompts in about 80 of 100 experiments, and hardly ever where the truth is the margin."""
+    random = np.random.default_rng(1)
+
+    def share(rate_of: float) -> float:
+        found = 0
+        for _ in range(100):
+            outcomes = (random.random((1, 437)) < rate_of).astype(float)
+            low, high = tost(outcomes, 0.07).estimate.interval
+            found += low > 0.43 and high < 0.57
+        return found / 100
+
+    assert share(0.5) == pytest.approx(0.8, abs=0.1)
+    assert share(0.43) <= 0.1

@@ -1,0 +1,64 @@
+"""Units depend on what concerns them alone, and all of them together make the table."""
+
+import copy
+import json
+
+import pytest
+import toy_experiment as toy
+
+from genarm.errors import PipelineError
+from genarm.experiments.stages import write_stages
+from genarm.experiments.units import units
+from genarm.experiments.work import run_unit
+from genarm.pipeline.project import Project
+
+
+def specs(experiment):
+    return {unit.name: (dict(unit.spec), unit.reads) for unit in units(experiment)}
+
+
+def test_a_row_more_costs_no_other_row_anything(loaded):
+    values = toy.toy_experiment()
+    before = specs(loaded(values))
+    more = copy.deepcopy(values)
+    more["models"]["dpo"] = {"trainer": "dpo", "dimension": "vowels", "train": toy.TRAIN}
+    more["methods"]["dpo"] = {"method": "adapter", "adapter": "dpo"}
+    after = specs(loaded(more))
+    changed = {name for name in after if name not in before or after[name] != before[name]}
+    assert changed == {"train-dpo-0", "train-dpo-1", "answer-dpo-0", "answer-dpo-1", "judge-dpo", "table"}
+
+
+def test_another_setting_concerns_its_row_alone(loaded):
+    values = toy.toy_experiment()
+    before = specs(loaded(values))
+    values["methods"]["guided"]["weight"] = 10.0
+    after = specs(loaded(values))
+    assert {n for n in after if after[n] != before[n]} == {"answer-guided-0", "answer-guided-1", "table"}
+
+
+def test_a_unit_is_not_run_by_stages_of_an_earlier_file(loaded, toy_project):
+    experiment = loaded(toy.toy_experiment())
+    write_stages(experiment)
+    loaded(toy.toy_experiment() | {"title": "Another"})
+    with pytest.raises(PipelineError, match=r"experiment.yaml has changed since the stages"):
+        run_unit(Project(toy_project), "toy", "prompts")
+
+
+@pytest.mark.slow
+def test_every_method_and_trainer_ends_in_the_table(loaded, toy_project):
+    """All units in this process, one after the other: what they write is what DVC would find."""
+    experiment = loaded(toy.wide_experiment(), "wide")
+    for unit in write_stages(experiment):
+        run_unit(Project(toy_project), "wide", unit.name)
+        assert all(path.exists() for path in unit.writes), unit.name
+    results = json.loads((experiment.place.results / "results.json").read_text())
+    rows = {row["name"]: row for row in results["rows"]}
+    assert list(rows) == list(toy.wide_experiment()["methods"])
+    exact = [name for name in rows if name not in ("cards", "best")]  # data-dependent; read as text
+    for name in exact:
+        assert rows[name]["speed"]["passes"] == rows[name]["speed"]["predicted"], name
+    assert results["marked"] == ["other by gold"]
+    assert {front["row"] for front in results["fronts"]} == {"both", "parm", "soup"}
+    assert {claim["kind"] for claim in results["claims"]} == {"beats", "equivalent", "faster", "recovers"}
+    page = (experiment.place.results / "index.html").read_text()
+    assert page.count('<svg class="plane"') == 9  # strength, and of two judges all and each of three
