@@ -103,7 +103,9 @@ class PairsConfig(Section):
 class SamplingConfig(Section):
     """How a response is drawn; base, champion and challenger answer under the same settings."""
 
-    temperature: float = Field(1.0, ge=0, description="of base + weighted ARMs; 0 takes the best token")
+    temperature: float = Field(
+        0.7, ge=0, description="of base + weighted ARMs; 0 takes the best token, 1 samples the guided policy"
+    )
     top_k: int = Field(0, ge=0, description="0 keeps all")
     top_p: float = Field(
         0.95, gt=0, le=1, description="sample from the fewest tokens that have this probability together"
@@ -126,7 +128,7 @@ class RespondConfig(Section):
         120, ge=1, description="answer at most this many evaluation prompts; null: all"
     )
     guidance: Literal["sum", "contrast"] = Field(
-        "sum",
+        "contrast",
         description="add log p_arm, as the paper does, or log p_arm - log p_start, what the ARM learned",
     )
     sampling: SamplingConfig = Field(SamplingConfig(), description="how a response is drawn")

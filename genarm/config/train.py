@@ -51,10 +51,10 @@ class TrainConfig(Section):
         None, description="start from the version in use instead of anew, as new preferences arrive"
     )
     objective: Literal["arm", "dpo"] = Field(
-        "arm",
+        "dpo",
         description="the paper's loss, or DPO's, which subtracts the start's log-ratio of each pair",
     )
-    beta: float = Field(0.05, gt=0, description="scale of the preference margin; training only")
+    beta: float = Field(0.1, gt=0, description="scale of the preference margin; training only")
     margin: float = Field(
         0.0,
         ge=0,

@@ -18,7 +18,7 @@ COMMENTS = {
     "preferred": "the label that names the better response",
     "columns": "which columns hold the parts of a pair",
     "judge": "who rates a response: a built-in scorer, a class of judges.py, or a model",
-    "weight": "how strongly the ARM guides, or `tuned`: found by trying",
+    "weight": "how strongly the ARM guides: found by trying, or a number such as 0.3",
     "train": "what it changes of the section train; {} is nothing",
 }
 AT = 33  # where comments begin, as in the template
@@ -90,7 +90,7 @@ def _lines(dimension: NewDimension, count: int) -> list[tuple[str, str]]:
         if data.columns:
             columns = {part: _text(column) for part, column in data.columns.items()}
             lines.append(("      columns", _flow(columns)))
-    return [*lines, ("    judge", _text(dimension.judge)), ("    weight", "0.3"), ("    train", "{}")]
+    return [*lines, ("    judge", _text(dimension.judge)), ("    weight", "tuned"), ("    train", "{}")]
 
 
 def _flow(values: dict[str, str]) -> str:

@@ -20,7 +20,7 @@ def test_every_key_is_there_with_a_meaning():
     known = {key.path: key for key in keys()}
     assert all(key.meaning for key in known.values())
     assert {f"train.{name}" for name in TrainConfig.model_fields} < set(known)
-    assert known["train.beta"].default == "0.05" and known["base.model"].default == ""
+    assert known["train.beta"].default == "0.1" and known["base.model"].default == ""
     assert known[f"dimensions.{NAME}.data.format"].takes == "auto, trl, hh, pku, ultrafeedback"
 
 
@@ -28,7 +28,7 @@ def test_values_are_those_of_the_file_and_else_the_defaults():
     params, known = load_params(ROOT / "params.yaml"), {key.path: key for key in keys()}
     assert value_of(params, known["train.beta"]) == "0.02"
     assert value_of(params, known["train.lora.dropout"]) == "0"
-    assert value_of(params, known[f"dimensions.{NAME}.weight"]) == "positive: 0.3\nplain: 0.12"
+    assert value_of(params, known[f"dimensions.{NAME}.weight"]) == "positive: tuned\nplain: tuned"
 
 
 def test_what_a_new_project_is_given_are_the_defaults_of_the_code():
