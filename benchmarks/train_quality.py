@@ -92,6 +92,7 @@ def measure(chosen: argparse.Namespace) -> dict[str, float]:
         pairs, rest = split(drawn(chosen.data), chosen.held_out)
     data, held_out = in_memory("train", pairs[: chosen.pairs]), in_memory("test", rest[: chosen.held_out])
     config = TrainConfig(
+        objective="arm",
         beta=chosen.beta,
         learning_rate=chosen.learning_rate,
         batch_pairs=chosen.batch_pairs,

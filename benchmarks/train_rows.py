@@ -125,6 +125,7 @@ def ours(job: Job, model: PreTrainedModel, pairs: Sequence[Pair], folder: Path) 
     adapted = add_lora(model, LoraConfig(layers=job.layers or "all", rank=RANK, alpha=ALPHA))
     fuse_lora(adapted)
     config = TrainConfig(
+        objective="arm",
         beta=BETA,
         learning_rate=LEARNING_RATE,
         batch_pairs=job.batch_pairs,

@@ -36,7 +36,14 @@ def toy_rows(good: str, bad: str) -> list[dict[str, object]]:
 
 def toy_params(base: Path) -> dict[str, object]:
     lora = {"layers": 2, "rank": 4, "alpha": 8}
-    train = {"beta": 0.5, "learning_rate": 0.02, "epochs": 8, "batch_pairs": 8, "lora": lora}
+    train = {
+        "objective": "arm",
+        "beta": 0.5,
+        "learning_rate": 0.02,
+        "epochs": 8,
+        "batch_pairs": 8,
+        "lora": lora,
+    }
     return {
         "base": {"model": str(base), "dtype": "float32"},
         "dimensions": {
@@ -55,7 +62,7 @@ def toy_params(base: Path) -> dict[str, object]:
         "respond": {
             "prompts": 40,
             "guidance": "sum",
-            "sampling": {"max_new_tokens": 12, "batch_size": 40, "top_p": 1.0},
+            "sampling": {"temperature": 1.0, "max_new_tokens": 12, "batch_size": 40, "top_p": 1.0},
         },
         # a toy's text is noise, so only its own dimension is held to anything
         "decide": {"alpha": 0.05, "min_gain": 0.01, "margin": 0.49, "max_health_ratio": 1000.0},

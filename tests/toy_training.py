@@ -31,6 +31,8 @@ from genarm.training.trainer import ArmTrainer
 from genarm.types import Message, PreferencePair, Prompt, Provenance
 
 CONFIG = TrainConfig(
+    objective="arm",
+    beta=0.05,
     learning_rate=0.02,
     batch_pairs=4,
     batch_tokens=64,  # of pairs of 20 to 34: one or two packs a step

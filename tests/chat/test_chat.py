@@ -19,13 +19,13 @@ from genarm.pipeline.project import Project
 from genarm.types import Message
 
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
-SAMPLING = SamplingConfig(max_new_tokens=12, seed=5, top_p=1.0)
+SAMPLING = SamplingConfig(temperature=1, max_new_tokens=12, seed=5, top_p=1.0)
 PARAMS = """\
 base: {{model: "{base}", dtype: float32}}
 dimensions:
   kind: {{data: k.jsonl, judge: length, weight: 1}}
   curt: {{data: c.jsonl, judge: brief, weight: 1}}
-respond: {{sampling: {{max_new_tokens: 12, seed: 5, top_p: 1.0}}}}
+respond: {{guidance: sum, sampling: {{temperature: 1, max_new_tokens: 12, seed: 5, top_p: 1.0}}}}
 """
 
 

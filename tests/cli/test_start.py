@@ -29,6 +29,7 @@ COMMANDS = (
     "data somewhere",
     "synthesize",
     "chat",
+    "compare toy",
     "export length",
     "registry list",
     "registry show length",

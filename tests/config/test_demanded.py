@@ -40,7 +40,7 @@ def folder(tmp_path: Path) -> Path:
     [
         ("decide", '`decide: {"alpha": 0.01'),
         ("respond.prompts", "`prompts: 120` below respond"),
-        ("respond.sampling", '`sampling: {"temperature": 1.0'),
+        ("respond.sampling", '`sampling: {"temperature": 0.7'),
         ("train", "`train: {}`"),
         ("dimensions.plain.train", "`train: {}` below dimensions.plain"),
     ],

@@ -94,7 +94,7 @@ def test_a_dimension_lacks_nothing_but_its_changes_of_training(key):
     del wrong["dimensions"]["kind"][key]
     assert f"missing key 'dimensions.kind.{key}'" in refused(wrong)
     del (right := values())["dimensions"]["kind"]["train"]
-    assert check_params(right, "params.yaml").train_config("kind").beta == 0.05
+    assert check_params(right, "params.yaml").train_config("kind").beta == 0.1
 
 
 def test_a_text_alone_is_the_files_and_the_scorer():

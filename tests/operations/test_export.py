@@ -33,7 +33,11 @@ def made(toy, tmp_path_factory):
         base = {"model": str(toy.folder), "dtype": "float32"}
         write_json(
             root / "params.yaml",
-            {"base": base, "dimensions": {n: dimension() for n in ("kind", "calm", "new")}},
+            {
+                "base": base,
+                "dimensions": {n: dimension() for n in ("kind", "calm", "new")},
+                "respond": {"sampling": {"temperature": 1.0}},
+            },
         )
         project, source = Project(root), resolve(str(toy.folder))
         quiet = {"lora_alpha": 1, "target_modules": ["q_proj", "down_proj"], "layers_to_transform": [3]}

@@ -13,7 +13,6 @@ from genarm.errors import ConfigError, DataError, JudgeError
 from genarm.judges import load_with_origin
 from genarm.judges.check import check
 from genarm.models.source import read_tokenizer
-from genarm.operations import bradley_terry
 from genarm.operations.train_judge import train_judge
 from genarm.pipeline.judge_fetch import fetch_judges
 from genarm.pipeline.preflight.judges import judges, require_judges
@@ -21,6 +20,7 @@ from genarm.pipeline.preflight.trained import trained_judges
 from genarm.system.env import local_tracking_uri
 from genarm.system.files import read_rows, write_rows
 from genarm.system.progress import ProgressDisplay
+from genarm.training import bradley_terry
 from genarm.types import Message, PreferencePair, Prompt
 
 

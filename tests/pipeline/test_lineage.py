@@ -63,7 +63,7 @@ def test_only_what_a_run_does_not_write_itself_makes_a_tree_dirty(project):
 def test_a_card_records_commit_data_weight_and_start(project):
     version = Champion(3, "m-3", "a" * 64, 1.0)
     commit = committed(project)
-    assert provenance(project, "kind", version) == Provenance("d" * 32, commit, 0.3, version)
+    assert provenance(project, "kind", version) == Provenance("d" * 32, commit, 0.3, version, "contrast")
 
 
 def test_the_report_shows_commit_data_and_servers_with_what_the_flow_noted(project, monkeypatch):

@@ -210,6 +210,7 @@ def test_judges_that_are_models_take_memory_too(root, tmp_path, monkeypatch):
     """Weights of 4 bytes, and 4096 tokens of width 32 with 22 values each; tuning holds the base as well."""
     folder = save(tmp_path / "rewards", model := llama())
     edit(root / "params.yaml", "judge: judges:Relevant", f"judge: {{reward_model: {{model: {folder}}}}}")
+    edit(root / "params.yaml", "weight: tuned ", "weight: 0.3 ")
     (found,) = judge_models(Project(root))
     assert found.weights == 4 * sum(p.numel() for p in model.parameters())
     assert found.pass_bytes == 4096 * 32 * 22 * 4 and not found.tunes

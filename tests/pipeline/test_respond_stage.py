@@ -23,7 +23,7 @@ PROMPTS = [Prompt((Message("user", f"question {i}"),)) for i in range(2)]
 
 def project_of(toy, root, guidance):
     """One dimension, `kind`, guided at weight 0.6 by its challenger."""
-    sampling = {"max_new_tokens": 8, "seed": 2, "top_p": 1.0}
+    sampling = {"temperature": 1, "max_new_tokens": 8, "seed": 2, "top_p": 1.0}
     write_json(
         root / "params.yaml",
         {

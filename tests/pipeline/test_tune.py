@@ -31,7 +31,7 @@ from genarm.types import Message, PreferencePair, Prompt
 torch.set_num_threads(1)
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 
-SAMPLING = {"max_new_tokens": 8, "batch_size": 8, "top_p": 1.0}
+SAMPLING = {"temperature": 1, "max_new_tokens": 8, "batch_size": 8, "top_p": 1.0}
 
 
 def pairs(*names: str) -> list[PreferencePair]:
@@ -50,7 +50,7 @@ def project(toy, tmp_path):
             "max_health_ratio": 100.0,
             "min_finished_ratio": 0.0,
         },
-        "respond": {"sampling": SAMPLING},
+        "respond": {"guidance": "sum", "sampling": SAMPLING},
     }
     write_json(tmp_path / "params.yaml", params)
     made = Project(tmp_path)

@@ -9,6 +9,7 @@ from typing import Any
 
 from genarm.models import ModelSource
 from genarm.models.arm import write_card
+from genarm.system import metric_names as names
 from genarm.training.checkpoints import disk_errors_named
 from genarm.types import ArmCard, Provenance
 
@@ -82,7 +83,10 @@ def policy_card(
 def curves_of(log: list[dict[str, Any]], called: Mapping[str, str]) -> list[dict[str, float]]:
     """The metrics named in `called`, by their names here, of each step in a trainer's log."""
     return [
-        {"step": float(row["step"]), **{own: float(row[key]) for key, own in called.items() if key in row}}
+        {
+            names.STEP: float(row[names.STEP]),
+            **{own: float(row[key]) for key, own in called.items() if key in row},
+        }
         for row in log
-        if "loss" in row
+        if names.LOSS in row
     ]
