@@ -18,7 +18,7 @@ __all__ = ["METHODS", "Context", "MethodKind", "named_models"]
 DECODING = (
     "decoding",
     "models",
-    "types.py",
+    "types",
     "experiments/factories.py",
     "baselines/counting.py",
     "baselines/guided.py",

@@ -14,7 +14,7 @@ from genarm.experiments import training as make
 from genarm.experiments.train_context import TrainContext
 
 # What every training depends on
-TRAINING = ("training", "models", "config/train.py", "types.py", "experiments/training.py")
+TRAINING = ("training", "models", "config/train.py", "types", "experiments/training.py")
 TRL = ("trl",)
 
 

@@ -14,7 +14,7 @@ from genarm.experiments.methods import DECODING, METHODS, named_models
 from genarm.pipeline.kept import code
 
 ANSWERING = (*DECODING, "evaluation/respond.py", "experiments/answer.py")
-JUDGING = ("judges", "types.py", "experiments/judge.py")
+JUDGING = ("judges", "types", "experiments/judge.py")
 TABLE = (
     "results",
     "front_results",
@@ -67,7 +67,7 @@ class _Units:
                 "data": data.model_dump(mode="json"),
                 "pairs": self.of.pairs_config.model_dump(mode="json"),
                 "tokenizer": self.of.base.tokenizer_sha256,
-                "code": code("data", "models", "experiments/pairs.py", "types.py"),
+                "code": code("data", "models", "experiments/pairs.py", "types"),
             }
             folder = self.of.place.root / data.folder
             yield Unit(f"pairs-{dimension}", spec, [folder], [self.of.place.pairs(dimension)])
@@ -77,7 +77,7 @@ class _Units:
         spec = {
             "prompts": config.prompts.model_dump(mode="json"),
             "tuning": config.tuning.prompts,
-            "code": code("data/prompts.py", "experiments/pairs.py", "types.py"),
+            "code": code("data/prompts.py", "experiments/pairs.py", "types"),
         }
         reads = [place.pairs(dimension) for dimension in config.data]
         if config.prompts.file:

@@ -48,7 +48,10 @@ def forget(project: Project) -> None:
 
 @cache
 def code(*parts: str) -> str:
-    """A hash of the Python files of these parts of the package, and of the libraries that compute text."""
+    """A hash of the Python files of these parts of the package, and of the libraries that compute text.
+
+    Raises ValueError for a part that holds no file: it was renamed, and changes of it would go unnoticed.
+    """
     digest = hashlib.sha256(json.dumps([version(name) for name in LIBRARIES]).encode())
     for file in _files(parts):
         digest.update(f"{file.relative_to(PACKAGE)}:{sha256(file)}\n".encode())
@@ -56,5 +59,11 @@ def code(*parts: str) -> str:
 
 
 def _files(parts: Iterable[str]) -> list[Path]:
-    found = [p for part in parts for p in ([PACKAGE / part] if "." in part else (PACKAGE / part).rglob("*"))]
-    return sorted(p for p in found if p.is_file() and p.suffix != ".pyc")
+    found = set[Path]()
+    for part in parts:
+        files = [PACKAGE / part] if "." in part else (PACKAGE / part).rglob("*")
+        of_part = [file for file in files if file.is_file() and file.suffix != ".pyc"]
+        if not of_part:
+            raise ValueError(f"genarm/{part} has no files")
+        found.update(of_part)
+    return sorted(found)

@@ -175,3 +175,9 @@ def test_parameters_that_go_nowhere_are_refused(tmp_path, first, rule, said):
     write_json(tmp_path / "params.yaml", params)
     with pytest.raises(ConfigError, match=said):
         _ = Project(tmp_path).params
+
+
+def test_code_that_was_renamed_is_no_code_that_never_changes():
+    assert kept.code("types") != kept.code("types", "errors.py")
+    with pytest.raises(ValueError, match=r"genarm/types.py has no files"):
+        kept.code("types.py")
