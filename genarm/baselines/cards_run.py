@@ -130,6 +130,7 @@ class CardsRun:
                 growth.divergence += divergence(chance, len(growth.refused))
             else:
                 growth.refused.append(segment)
+                growth.refusals += 1
                 chosen = None
                 if len(growth.refused) == self.settings.tries:
                     chosen = max(growth.refused, key=lambda refused: refused.reward)

@@ -103,6 +103,7 @@ class Growth:
     of_prompt: float = 0.0  # r(x)
     segment: Segment = field(default_factory=Segment)  # that is drawn
     refused: list[Segment] = field(default_factory=list)  # since the last one was accepted
+    refusals: int = 0  # of the whole response
     unread: list[int] = field(default_factory=list)  # tokens that the base has still to read
     logits: Tensor | None = None  # [v] after all that it has read
     at_start: Tensor | None = None  # [v] the same where the segment begins
@@ -122,11 +123,12 @@ class Growth:
         return self.response is not None or self.error is not None
 
     def uniform(self, which: int, position: int) -> float:
-        """A uniform number for a token's position; other ones for every try, those of the request first.
+        """A uniform number for a position, other ones after every refusal; the request's own come first.
 
-        Where nothing is refused the response is therefore the base's own with the same seed.
+        Where nothing is refused the response is therefore the base's own with the same seed. No number is
+        used twice: what a refused segment was drawn with says something of where it led.
         """
-        number = len(self.refused)
+        number = self.refusals
         if number not in self._streams:
             seed = candidate_seed(self.request.seed, number)
             self._streams[number] = random_stream(seed, self.request.max_new_tokens)

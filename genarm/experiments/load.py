@@ -105,8 +105,14 @@ class Experiment:
 
     def seeds(self, row: str) -> tuple[int, ...]:
         """The training seeds of a row; the first alone where nothing in it is trained with each."""
-        several = any(self.is_made(m) and len(self.model_seeds(m)) > 1 for m in self.all_models(row))
+        several = any(self._differs(m) for m in self.models_of(row))
         return self.config.seeds if several else self.config.seeds[:1]
+
+    def _differs(self, model: str) -> bool:
+        """Whether there is a model for each seed: it, or what it is made of at once, is trained with each."""
+        if self.is_made(model):
+            return len(self.model_seeds(model)) > 1
+        return any(self._differs(part) for part in self.parts_of(model))
 
     def points(self, row: str) -> list[dict[str, Any]]:
         """The settings that a front varies, by point; one without changes where there is no front."""

@@ -14,6 +14,7 @@ from genarm.models import ModelSource, load_tokenizer
 from genarm.models.judge_folder import CARD, JudgeCard, write_judge
 from genarm.system.files import read_rows, sha256
 from genarm.training.bradley_terry import RatedPair, train_reward_model
+from genarm.training.checkpoints import open_folder, training_key
 from genarm.types import PreferencePair
 
 
@@ -35,10 +36,13 @@ def train_reward(
     if prefixes:
         rated += beginnings(rated, config.seed)
     shutil.rmtree(context.out, ignore_errors=True)
-    model = context.checkpoints / "model"
+    settings = config.model_dump(mode="json") | {"prefixes": prefixes}
+    key = training_key(start.weights_sha256 + start.tokenizer_sha256, settings, sha256(file))
+    work = open_folder(context.checkpoints, key)
+    model = work / "model"
     if not (model / CARD).is_file():  # else it was killed on its way to its place
         shutil.rmtree(model, ignore_errors=True)
-        train_reward_model(start, rated, config, context.checkpoints / "checkpoints", model)
+        train_reward_model(start, rated, config, work / "checkpoints", model)
         card = JudgeCard(
             dimension=dimension,
             sha256="",
@@ -49,7 +53,7 @@ def train_reward(
             data_md5=None,
             git_commit=None,
             max_tokens=config.max_tokens,
-            params=config.model_dump(mode="json") | {"prefixes": prefixes},
+            params=settings,
         )
         write_judge(model, card, {conversation_id(pair.prompt) for pair in pairs})
     shutil.copytree(model, context.out)

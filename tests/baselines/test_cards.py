@@ -13,7 +13,7 @@ from genarm.baselines.calibration import target_reward
 from genarm.baselines.cards import Cards
 from genarm.baselines.reward_model import load_reward_model
 from genarm.baselines.seeds import candidate_seed
-from genarm.baselines.segments import CardsSettings, divergence, divergence_of_best
+from genarm.baselines.segments import CardsSettings, Growth, divergence, divergence_of_best
 from genarm.decoding import GuidedRequest, load_decoder
 from genarm.decoding.sampling import BatchSampling, distribution, draw
 from genarm.errors import ConfigError, ModelError, RequestError
@@ -66,11 +66,12 @@ def plain_cards(base, reward, request, settings, closing=()):
     tokens, logprob, kl, best_taken = [], 0.0, 0.0, 0
     reads = {"base": len(prompt), "reward": len(prompt) + len(closing)}
     pending = 0  # tokens of an accepted segment that the base has not read
+    refusals = 0  # of the whole response
     while True:
         refused = []
         reads["base"] += pending
         while True:
-            u, segment, of_segment, over = uniforms(len(refused)), [], 0.0, False
+            u, segment, of_segment, over = uniforms(refusals), [], 0.0, False
             while len(segment) < settings.longest and not over:
                 ids = torch.tensor([[*prompt, *tokens, *segment]])
                 logits = base(input_ids=ids).logits[:, -1, :TOKENS]
@@ -94,6 +95,7 @@ def plain_cards(base, reward, request, settings, closing=()):
                 pending = unread
                 break
             refused.append((given, segment, of_segment, over))
+            refusals += 1
             if len(refused) == settings.tries:
                 rewards = [r for r, *_ in refused]
                 which = rewards.index(max(rewards))
@@ -128,6 +130,22 @@ def test_it_is_the_plain_loop_alone_and_in_a_batch_and_counts_what_it_reads(toy,
     assert method.passes == reads
     assert taken and reads["base"] > 1.5 * sum(len(a.tokens) for a in answers)  # much was refused
     assert [a.tokens for a in method.generate(requests[::-1])] == [a.tokens for a in answers[::-1]]
+
+
+def test_no_random_number_is_used_twice(toy, world, monkeypatch):
+    """What a refused segment was drawn with says where it led: nothing after it is drawn with that again."""
+    engine, _, folder = world
+    used, uniform = {}, Growth.uniform
+
+    def noted(growth, which, position):
+        number = uniform(growth, which, position)
+        used.setdefault((growth.name, which, position, number), set()).add(growth.refusals)
+        return number
+
+    monkeypatch.setattr(Growth, "uniform", noted)
+    answers = Cards(engine, reward_of(toy, folder, False), SETTINGS).generate(requests_of())
+    assert max(map(max, used.values())) > 2 and len(used) > sum(len(a.tokens) for a in answers)
+    assert all(len(refusals) == 1 for refusals in used.values())
 
 
 def test_where_all_is_accepted_it_is_the_base_with_the_same_seed(toy, world):
