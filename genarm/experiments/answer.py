@@ -68,7 +68,13 @@ def answer(experiment: Experiment, row: str, seed: int, spec: Mapping[str, Any])
     cost = Cost(len(prompts), 0, 0.0)
     for number, point in enumerate(experiment.points(row)):
         settings = experiment.row_settings(row, dict(chosen) | point)
-        depends_on = {**spec, "point": settings, "seed": seed, "models": _hashes(experiment, row, seed)}
+        depends_on = {
+            **spec,
+            "point": settings,
+            "seed": seed,
+            "models": _hashes(experiment, row, seed),
+            "validation": sha256(place.validation),  # by which CARDS finds the reward that it aims at
+        }
         parts = answered(experiment, row, seed, settings, prompts, depends_on)
         answers += [Answer(number, response) for part in parts for response in part.responses]
         cost = _added(cost, parts)

@@ -71,7 +71,13 @@ def equivalent(subject: str, other: str, outcomes: Array, margin: float, alpha: 
         return Claim("equivalent", subject, other, "confirms", numbers)
     if high < 0.5 - margin:
         return Claim("equivalent", subject, other, "refutes", numbers)
+    if low > 0.5 + margin:
+        better = f"{numbers}: better by more than the margin"
+        return Claim("equivalent", subject, other, "inconclusive", better)
     needed = needed_for_equivalence(margin, spread_of_prompts(outcomes), alpha)
+    if needed <= found.estimate.n:
+        enough = f"{numbers}: two equal methods would have been found equivalent"
+        return Claim("equivalent", subject, other, "inconclusive", enough)
     more = f"; {needed} prompts would show two equal methods to be equivalent"
     return Claim("equivalent", subject, other, "inconclusive", numbers + more, needed)
 

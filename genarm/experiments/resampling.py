@@ -78,11 +78,17 @@ def error(outcomes: Array) -> float:
 
 
 def p_value(outcomes: Array) -> float:
-    """Two-sided p of a mean outcome that is not 1/2, by the normal approximation."""
-    if not (~np.isnan(outcomes)).any():
+    """Two-sided p of a mean outcome that is not 1/2, by the normal approximation.
+
+    The error is that of outcomes that spread about 1/2, which is larger than about their mean m by
+    (m - 1/2)^2 / n: nearly equal outcomes would else be called certain, few of them as well as many.
+    """
+    n = int((~np.isnan(outcomes)).any(axis=0).sum())
+    if n == 0:
         return 1.0
     distance = abs(float(np.nanmean(outcomes)) - 0.5)
-    return float(2 * stats.norm.sf(distance / error(outcomes))) if distance else 1.0
+    under_null = math.hypot(float(np.nanstd(draws({"": outcomes})[""])), distance / math.sqrt(n))
+    return float(2 * stats.norm.sf(distance / under_null)) if distance else 1.0
 
 
 def spread_of_prompts(outcomes: Array) -> float:

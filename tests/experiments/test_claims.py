@@ -36,7 +36,13 @@ def test_equivalence(wins, verdict):
     """Of 1000 prompts the 90% interval reaches 0.026 to either side, the margin is 0.07."""
     found = claims.equivalent("own", "dpo", outcomes(wins, 1000), 0.07, 0.05)
     assert found.verdict == verdict
-    assert (found.needed is not None) == (verdict == "inconclusive")
+    assert found.needed is None, "two equal methods would have been found equivalent with so many"
+    assert ("better by more than the margin" in found.why) == (wins == 700)
+
+
+def test_how_many_prompts_would_show_equivalence():
+    found = claims.equivalent("own", "dpo", outcomes(90, 200), 0.07, 0.05)
+    assert (found.verdict, found.needed) == ("inconclusive", 435)  # of a spread of 0.4987
 
 
 def test_faster():

@@ -70,6 +70,19 @@ def test_where_all_win_the_interval_is_wilsons():
     assert p_value(np.full((1, 12), NAN)) == 1.0
 
 
+def test_nearly_all_wins_are_no_more_certain_than_all():
+    """39 of 40 by the spread about its own mean would have p = 2e-80; the sign test has 7e-11."""
+    wins = np.ones((1, 40))
+    wins[0, 3] = 0.0
+    assert p_value(np.ones((1, 40))) < p_value(wins) < 1e-7
+
+
+def test_fair_coins_are_seldom_found_unfair():
+    """At 5%, of 400 experiments with 12 prompts: at most 28 with a chance of 0.98 where the rate holds."""
+    coins = np.random.default_rng(5).integers(0, 2, size=(400, 1, 12)).astype(float)
+    assert sum(p_value(outcomes) < 0.05 for outcomes in coins) <= 28
+
+
 def test_how_many_prompts():
     """The numbers of the design: 0.55 needs 783, 0.60 194, 0.65 85; margins 0.10 215 and 0.07 437."""
     assert [needed_for_difference(r) for r in (0.55, 0.6, 0.65)] == [783, 194, 85]
