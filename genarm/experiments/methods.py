@@ -98,7 +98,7 @@ METHODS: dict[str, MethodKind] = {
         make.soup,
         lambda s: {"aligned": 1.0},
         models=("adapters",),
-        code=(*ALONE, "baselines/training/soups.py"),
+        code=(*ALONE, "baselines/training/soups.py", "baselines/training/policy.py"),
     ),
     "proxy_tuning": MethodKind(
         "the base moved by what a small model learned",
@@ -114,9 +114,9 @@ METHODS: dict[str, MethodKind] = {
         _best_of,
         models=("reward", "arm"),
         code=(
-            *DECODING,
+            *SCORED,
             "judges",
-            *(f"baselines/{n}.py" for n in ("best_of_n", "selection", "seeds", "reading")),
+            *(f"baselines/{n}.py" for n in ("best_of_n", "selection", "seeds", "reading", "whole_session")),
         ),
     ),
     "args": MethodKind(
@@ -125,7 +125,7 @@ METHODS: dict[str, MethodKind] = {
         make.args,
         lambda s: {"base": 1.0, "reward": float(s["k"])},
         models=("reward",),
-        code=(*SCORED, *CANDIDATES, "baselines/args.py"),
+        code=(*SCORED, *CANDIDATES, "baselines/rollouts.py", "baselines/args.py"),
     ),
     "transfer_q": MethodKind(
         "Transfer Q*: a candidate token is worth the reward of what an aligned model makes of it",
@@ -144,6 +144,7 @@ METHODS: dict[str, MethodKind] = {
         code=(
             *SCORED,
             *(f"baselines/{n}.py" for n in ("cards", "cards_run", "segments", "calibration", "base_rows")),
+            *(f"baselines/{n}.py" for n in ("seeds", "whole_session")),
         ),
     ),
 }
