@@ -1,15 +1,17 @@
 """`experiments/<name>/experiment.yaml`, typed: what is compared, on what, and what is claimed of it."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field, field_validator, model_validator
 
 from genarm.config import BaseConfig, JudgeConfig, PairsConfig, SamplingConfig, Section, SourceConfig
 from genarm.config.params import DimensionName
 
+T = TypeVar("T")
 RowName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
 Setting = float | str | bool | None
+Values = Annotated[tuple[Any, ...], Field(min_length=1)]  # of one setting
 MOST_TUNED = 4  # settings that any method may try: every method has the same budget
 GOLD, HELD_OUT = "gold", "held_out"
 
@@ -50,6 +52,15 @@ class JudgesConfig(Section):
     def _a_text_alone(cls, value: Any) -> Any:
         return {"scorer": value} if isinstance(value, str) else value
 
+    @model_validator(mode="after")
+    def _held_out_is_another(self) -> "JudgesConfig":
+        if self.held_out and self.gold.model_copy(update={"tie": self.held_out.tie}) == self.held_out:
+            raise ValueError(
+                f"held_out is the gold judge itself, {self.gold.name}, which would confirm everything twice; "
+                "name another judge, or none"
+            )
+        return self
+
 
 class TuningConfig(Section):
     """How settings are chosen: by the gold judge's win rate over the base on validation prompts."""
@@ -68,15 +79,20 @@ class SpeedConfig(Section):
         (1, 32), min_length=1, description="requests that are answered together"
     )
 
+    @field_validator("batches")
+    @classmethod
+    def _each_batch_once(cls, batches: tuple[int, ...]) -> tuple[int, ...]:
+        return _once("a batch", batches)
+
 
 class RowConfig(Section):
     """One row of the table: a method with its settings, which lie beside these keys."""
 
     method: str = Field(description="what answers: a name of `genarm compare --methods`")
-    tune: dict[str, tuple[Any, ...]] = Field(
+    tune: dict[str, Values] = Field(
         {}, description="settings to choose on validation prompts, at most 4 combinations"
     )
-    front: dict[str, tuple[Any, ...]] = Field(
+    front: dict[str, Values] = Field(
         {}, description="one setting and its values: the points of a front, which are all answered"
     )
     prompts: int | None = Field(None, ge=2, description="answer only the first so many, where it is slow")
@@ -97,6 +113,17 @@ class RowConfig(Section):
             raise ValueError(f"tune tries {tried} settings; every method may try at most {MOST_TUNED}")
         if len(self.front) > 1:
             raise ValueError(f"front varies one setting, here are {len(self.front)}")
+        return self
+
+    @model_validator(mode="after")
+    def _each_setting_is_given_once(self) -> "RowConfig":
+        for key in {**self.tune, **self.front}:
+            places = [name for name in ("settings", "tune", "front") if key in getattr(self, name)]
+            if len(places) > 1:
+                named = " and in ".join("the row itself" if p == "settings" else p for p in places)
+                raise ValueError(f"{key} stands in {named}; keep one of them, the others would not count")
+        for key, values in {**self.tune, **self.front}.items():
+            _once(f"the {key}", values)
         return self
 
 
@@ -137,9 +164,16 @@ class ClaimsConfig(Section):
     beats: tuple[str, ...] = Field((), description="rows that it has a higher win rate than")
     least: float = Field(0.55, ge=0.5, lt=1, description="the least win rate over them that confirms")
     equivalent: EquivalenceConfig | None = Field(None, description="the row that it is as good as")
-    faster: dict[str, float] = Field({}, description="row -> how many times as long it takes, at least")
+    faster: dict[str, Annotated[float, Field(gt=0)]] = Field(
+        {}, description="row -> how many times as long it takes, at least"
+    )
     recovers: GapConfig | None = Field(None, description="the gap that it recovers at least half of")
     front_over: tuple[str, ...] = Field((), description="rows whose front encloses less than its own")
+
+    @field_validator("beats", "front_over")
+    @classmethod
+    def _each_row_once(cls, rows: tuple[str, ...]) -> tuple[str, ...]:
+        return _once("the row", rows)
 
 
 class ExperimentConfig(Section):
@@ -196,6 +230,18 @@ class ExperimentConfig(Section):
         if len(set(seeds)) < len(seeds):
             raise ValueError(f"a seed stands twice in {list(seeds)}, which would count as two trainings")
         return seeds
+
+    @field_validator("over")
+    @classmethod
+    def _each_row_once(cls, rows: tuple[str, ...]) -> tuple[str, ...]:
+        return _once("the row", rows)
+
+
+def _once(what: str, values: tuple[T, ...]) -> tuple[T, ...]:
+    """The values, none of which may stand twice."""
+    if twice := [value for i, value in enumerate(values) if value in values[:i]]:
+        raise ValueError(f"{what} {twice[0]!r} stands twice")
+    return values
 
 
 def _gathered(value: Any, known: set[str]) -> Any:

@@ -98,7 +98,7 @@ METHODS: dict[str, MethodKind] = {
         make.soup,
         lambda s: {"aligned": 1.0},
         models=("adapters",),
-        code=(*ALONE, "baselines/training/soups.py", "baselines/training/policy.py"),
+        code=(*ALONE, *(f"baselines/training/{n}.py" for n in ("soups", "mean", "policy"))),
     ),
     "proxy_tuning": MethodKind(
         "the base moved by what a small model learned",
