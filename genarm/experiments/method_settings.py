@@ -7,7 +7,6 @@ from pydantic import Field, model_validator
 
 from genarm.config import JudgeConfig, Section
 
-
 Weight = Annotated[float, Field(ge=0)]
 
 

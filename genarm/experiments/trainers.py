@@ -16,8 +16,18 @@ from genarm.errors import ConfigError
 from genarm.experiments import training as make
 from genarm.experiments.train_context import TrainContext
 
-# What every training depends on
-TRAINING = ("training", "models", "config/train.py", "types", "experiments/training.py")
+# The code of every training. Not this file: what it says of a model stands in the settings of its unit.
+TRAINING = (
+    "training",
+    "models",
+    "types",
+    "config/numbers.py",
+    "config/overlay.py",
+    "config/train.py",
+    "data/lengths.py",
+    "data/refused.py",
+    *(f"experiments/{name}.py" for name in ("train", "train_context", "training")),
+)
 TRL = ("trl",)
 
 
@@ -122,6 +132,9 @@ TRAINERS: dict[str, TrainerKind] = {
         models=("rewards",),
         code=(
             *TRAINING,
+            "decoding",
+            "evaluation/respond.py",
+            "judges/reward",
             *(f"baselines/training/{n}.py" for n in ("rloo", "settings", "mean", "policy", "reward")),
         ),
         needs=TRL,
@@ -131,7 +144,13 @@ TRAINERS: dict[str, TrainerKind] = {
         RewardSettings,
         make.reward,
         models=("on",),
-        code=(*TRAINING, "experiments/reward_pairs.py", "judges/reward/conversation.py"),
+        code=(
+            *TRAINING,
+            "config/judge_training.py",
+            "data/pairs.py",
+            "experiments/reward_pairs.py",
+            "judges/reward/conversation.py",
+        ),
         needs=TRL,
         gives="reward",
     ),
@@ -140,14 +159,14 @@ TRAINERS: dict[str, TrainerKind] = {
         ParmTraining,
         make.parm,
         dimensions=("dimensions",),
-        code=(*TRAINING, "baselines/parm"),
+        code=(*TRAINING, "baselines/parm", "decoding/preference.py"),
         gives="parm",
     ),
     "shallow": TrainerKind(
         "the base with fewer layers, healed by distillation",
         ShallowSettings,
         make.shallow,
-        code=(*TRAINING, *(f"baselines/training/{n}.py" for n in ("shallow", "settings"))),
+        code=(*TRAINING, *(f"baselines/training/{n}.py" for n in ("shallow", "settings", "policy"))),
         gives="model",
     ),
     "folder": TrainerKind(
