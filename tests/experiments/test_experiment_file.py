@@ -8,6 +8,7 @@ from toy_pipeline import ROOT
 
 from genarm.errors import ConfigError
 from genarm.experiments import load
+from genarm.experiments.checks import refusal
 from genarm.experiments.place import find
 
 
@@ -54,7 +55,7 @@ def test_what_is_wrong_is_named(loaded, values, told):
 def test_trl_that_is_not_installed_is_one_line(loaded, monkeypatch):
     values = toy.toy_experiment()
     values["models"]["simpo"] = {"trainer": "simpo", "dimension": "vowels"}
-    monkeypatch.setattr(load, "find_spec", lambda package: None)
+    monkeypatch.setattr(refusal, "find_spec", lambda package: None)
     with pytest.raises(ConfigError, match="models.simpo: simpo needs trl, which is not installed") as error:
         loaded(values)
     assert error.value.hint == "pip install 'genarm[baselines]'"
