@@ -33,10 +33,12 @@ def compare(
     found = load_experiment(here, find(here.root, experiment))
     if plan:
         from genarm.experiments.plan import plan as make_plan
-        from genarm.experiments.plan import render
+        from genarm.experiments.plan import render, warnings
 
         units = make_plan(found)
         show(units if as_json else render(units), as_json)
+        for line in warnings(found, units):
+            err.print("[yellow]warning[/]:", line, highlight=False, soft_wrap=True)
         return
     folder = flow_root()
     from genarm.flows import temporary_server

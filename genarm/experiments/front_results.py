@@ -1,7 +1,7 @@
 """The fronts of an experiment: points with intervals, hypervolumes, attainment, and who encloses more."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -83,9 +83,12 @@ def _claims(
     experiment: Experiment, samples: Mapping[str, Mapping[str, tuple[float, Array]]], n: int
 ) -> list[Claim]:
     given = experiment.config.claims
-    if given is None or not samples:
+    if given is None:
         return []
-    return [
+    if not samples:
+        why = "no judge gives scores of both dimensions to all responses of the rows that have a front"
+        return [claimed.without_numbers("front", given.subject, other, why) for other in given.front_over]
+    said = [
         claimed.front(
             given.subject,
             other,
@@ -98,6 +101,19 @@ def _claims(
         )
         for other in given.front_over
     ]
+    if HELD_OUT in samples:
+        return said
+    without = ", ".join(d for d, judges in experiment.config.judges.items() if judges.held_out is None)
+    lacking = f"a held-out judge of {without}" if without else "scores of the held-out judges"
+    return [_unconfirmed(claim, lacking) for claim in said]
+
+
+def _unconfirmed(claim: Claim, lacking: str) -> Claim:
+    """The same claim, which scores of the gold judge alone do not confirm."""
+    if claim.verdict != "confirms":
+        return claim
+    why = f"{claim.why}; it takes {lacking} to confirm it"
+    return replace(claim, verdict="inconclusive", why=why)
 
 
 def _standardised(measured: Mapping[str, Measured], row: str, dimensions: Sequence[str], judge: str) -> Array:

@@ -21,6 +21,7 @@ from genarm.experiments.tuned import Chosen
 from genarm.system.files import read_json
 from genarm.types import Estimate
 
+NO_OUTCOME = "no verdict on both rows: a judge that only compares needs one of them in `over`"
 KEY = " by "  # `positive by gold`: a dimension and the judge of it
 
 
@@ -93,25 +94,36 @@ def claims(experiment: Experiment) -> list[Claim]:
     def against(other: str) -> Array:
         return compare(measured, subject, other, dimension, judge)
 
+    def unread(kind: str, other: str) -> Claim:
+        return claimed.without_numbers(kind, subject, other, f"{key(dimension, judge)} gives {NO_OUTCOME}")
+
     if given.beats:
         outcomes = {other: against(other) for other in given.beats}
-        found += claimed.beats(subject, outcomes, alpha=config.alpha, least=given.least)
+        read = {other: array for other, array in outcomes.items() if not np.isnan(array).all()}
+        found += claimed.beats(subject, read, alpha=config.alpha, least=given.least) if read else []
+        found += [unread("beats", other) for other in outcomes if other not in read]
     if given.equivalent:
-        to = given.equivalent.to
-        found.append(claimed.equivalent(subject, to, against(to), given.equivalent.margin, config.alpha))
+        to, outcome = given.equivalent.to, against(given.equivalent.to)
+        if np.isnan(outcome).all():
+            found.append(unread("equivalent", to))
+        else:
+            found.append(claimed.equivalent(subject, to, outcome, given.equivalent.margin, config.alpha))
     for other, factor in given.faster.items():
-        speeds = [measured[row].speed for row in (subject, other)]
-        if speeds[0] and speeds[1]:
-            batch = min(set(speeds[0].seconds) & set(speeds[1].seconds), default=None)
-            if batch is not None:
-                own, theirs = (s.seconds[batch] for s in speeds if s)
-                found.append(claimed.faster(subject, other, own, theirs, factor))
+        own, theirs = (s.seconds if (s := measured[row].speed) else {} for row in (subject, other))
+        if (batch := min(set(own) & set(theirs), default=None)) is None:
+            why = "the two were not timed at one batch"
+            found.append(claimed.without_numbers("faster", subject, other, why))
+        else:
+            found.append(claimed.faster(subject, other, own[batch], theirs[batch], factor))
     if given.recovers:
         gap = given.recovers
         named = [row for row in (subject, gap.floor, gap.ceiling, gap.control) if row]
         cut = common([(measured[r].prompts, _over_base(measured, r, dimension, judge)) for r in named])
         rates = dict(zip(named, cut, strict=True))
-        found.append(claimed.recovers(subject, rates, gap.floor, gap.ceiling, gap.control))
+        if any(np.isnan(rate).all() for rate in rates.values()):
+            found.append(unread("recovers", gap.ceiling))
+        else:
+            found.append(claimed.recovers(subject, rates, gap.floor, gap.ceiling, gap.control))
     return found
 
 

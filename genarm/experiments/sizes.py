@@ -47,6 +47,12 @@ def needed_for_equivalence(
     return math.ceil(float(quantiles * spread / margin) ** 2)
 
 
+def power_of_equivalence(prompts: int, margin: float, alpha: float = 0.05, spread: float = 0.5) -> float:
+    """The chance that two equal methods are found so: 2 Phi(margin sqrt(n) / sd - z_(1-alpha)) - 1."""
+    distance = margin * math.sqrt(prompts) / spread - float(stats.norm.isf(alpha))
+    return max(0.0, 2 * float(stats.norm.cdf(distance)) - 1)
+
+
 def needed_for_difference(value: float, alpha: float = 0.05, power: float = POWER) -> int | None:
     """Prompts that tell a win rate from 1/2, two-sided; None for 1/2 itself, which none would.
 

@@ -21,6 +21,7 @@ TABLE = (
     "front_results",
     "tables",
     "claims",
+    "enough",
     "resampling",
     "sizes",
     "fronts",

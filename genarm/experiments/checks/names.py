@@ -53,12 +53,12 @@ def check_names(experiment: "Experiment", where: str) -> None:
         known(where, "over: unknown row", row, config.methods)
     for name in config.models:
         _right_kinds(experiment, where, f"models.{name}", experiment.model_settings(name))
-    for name, row in config.methods.items():
+    for name, own in config.methods.items():
         for varied in experiment.candidates(name) or [{}]:
             for point in experiment.points(name):
                 settings = experiment.row_settings(name, varied | point)
                 _right_kinds(experiment, where, f"methods.{name}", settings)
-                _dimensions(experiment, where, f"methods.{name}", row.method, settings)
+                _dimensions(experiment, where, f"methods.{name}", own.method, settings)
 
 
 def what_it_is(experiment: "Experiment", model: str) -> Made | None:
