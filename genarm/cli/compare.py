@@ -27,8 +27,8 @@ def compare(
 
         run_unit(here, experiment, unit)
         return
-    from genarm.experiments.load import load_experiment
     from genarm.experiments.place import find
+    from genarm.experiments.read import load_experiment
 
     found = load_experiment(here, find(here.root, experiment))
     if plan:

@@ -1,4 +1,4 @@
-"""Reading an `experiment.yaml`: what cannot work is one ConfigError, before anything is run."""
+"""An experiment that was read: its settings whole, its models, rows, seeds and points by name."""
 
 import hashlib
 from collections.abc import Mapping
@@ -7,16 +7,7 @@ from functools import cached_property
 from itertools import product
 from typing import Any
 
-from pydantic import ValidationError
-
 from genarm.config import BaseConfig, PairsConfig
-from genarm.config.explain import explain
-from genarm.config.load import read_yaml
-from genarm.errors import ConfigError
-from genarm.experiments.checks.claims import check_claims
-from genarm.experiments.checks.names import check_names
-from genarm.experiments.checks.refusal import refused
-from genarm.experiments.checks.settings import check_settings
 from genarm.experiments.config import DataConfig, ExperimentConfig
 from genarm.experiments.methods import METHODS, MethodKind, named_models
 from genarm.experiments.place import Place
@@ -161,19 +152,3 @@ def combinations(varied: Mapping[str, tuple[Any, ...]]) -> list[dict[str, Any]]:
 def first_of(varied: Mapping[str, tuple[Any, ...]]) -> dict[str, Any]:
     """The first value of each setting that varies."""
     return {name: values[0] for name, values in varied.items()}
-
-
-def load_experiment(project: Project, place: Place) -> Experiment:
-    """The experiment of a folder. Raises ConfigError naming file, key and the nearest that is known."""
-    where = place.relative(place.file)
-    values = read_yaml(place.file)
-    if not isinstance(values, Mapping):
-        raise ConfigError(f"{where} holds no experiment", hint="docs/experiments.md says how to write one")
-    try:
-        config = ExperimentConfig.model_validate(values)
-    except ValidationError as error:
-        raise refused(where, explain(error, ExperimentConfig)) from None
-    experiment = Experiment(place, config, project)
-    for check in (check_settings, check_names, check_claims):
-        check(experiment, where)
-    return experiment

@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from typing import Any
 
-from genarm.experiments.load import Experiment, load_experiment
+from genarm.experiments.load import Experiment
 from genarm.experiments.place import find
+from genarm.experiments.read import load_experiment
 from genarm.experiments.stages import spec_of
 from genarm.pipeline.project import Project
 

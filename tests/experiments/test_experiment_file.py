@@ -7,9 +7,9 @@ import toy_experiment as toy
 from toy_pipeline import ROOT
 
 from genarm.errors import ConfigError
-from genarm.experiments import load
 from genarm.experiments.checks import refusal
 from genarm.experiments.place import find
+from genarm.experiments.read import load_experiment
 
 
 def changed(*path, to):
@@ -72,7 +72,7 @@ def test_the_experiments_that_come_with_genarm_are_sound(name):
     from genarm.experiments.units import units
     from genarm.pipeline.project import Project
 
-    experiment = load.load_experiment(Project(ROOT), find(ROOT, name))
+    experiment = load_experiment(Project(ROOT), find(ROOT, name))
     made = [unit.name for unit in units(experiment)]
     assert made[-1] == "table"
     assert len(made) == len(set(made))

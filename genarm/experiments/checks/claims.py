@@ -1,19 +1,16 @@
 """Claims and fronts: what could not be computed from what the experiment measures is refused."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from genarm.config import nearest
 from genarm.experiments.checks.refusal import installed, known, refused
-
-if TYPE_CHECKING:
-    from genarm.experiments.config import ClaimsConfig
-    from genarm.experiments.load import Experiment
+from genarm.experiments.config import ClaimsConfig
+from genarm.experiments.load import Experiment
 
 FEWEST = 4  # prompts of a front: two in each half
 
 
-def check_claims(experiment: "Experiment", where: str) -> None:
+def check_claims(experiment: Experiment, where: str) -> None:
     """Raise ConfigError with the first claim or front that could not be computed."""
     _fronts(experiment, where)
     config = experiment.config
@@ -44,7 +41,7 @@ def check_claims(experiment: "Experiment", where: str) -> None:
             raise refused(where, f"claims.front_over compares fronts, and methods.{row} has no `front`")
 
 
-def _others(claims: "ClaimsConfig") -> Iterator[tuple[str, str]]:
+def _others(claims: ClaimsConfig) -> Iterator[tuple[str, str]]:
     """Kind of claim and row of all that the subject is compared with."""
     for kind in ("beats", "faster", "front_over"):
         yield from ((kind, row) for row in getattr(claims, kind))
@@ -56,7 +53,7 @@ def _others(claims: "ClaimsConfig") -> Iterator[tuple[str, str]]:
                 yield f"recovers.{name}", row
 
 
-def _speeds(experiment: "Experiment", claims: "ClaimsConfig", where: str) -> None:
+def _speeds(experiment: Experiment, claims: ClaimsConfig, where: str) -> None:
     """What is claimed to be faster is timed, at a batch that both rows share."""
     config = experiment.config
     for other in claims.faster:
@@ -71,7 +68,7 @@ def _speeds(experiment: "Experiment", claims: "ClaimsConfig", where: str) -> Non
             )
 
 
-def _outcomes(experiment: "Experiment", claims: "ClaimsConfig", where: str) -> None:
+def _outcomes(experiment: Experiment, claims: ClaimsConfig, where: str) -> None:
     """A judge that gives no scores has compared the rows that a claim is about."""
     config = experiment.config
     dimension, judges = next(iter(config.judges.items()))
@@ -90,7 +87,7 @@ def _outcomes(experiment: "Experiment", claims: "ClaimsConfig", where: str) -> N
             )
 
 
-def _fronts(experiment: "Experiment", where: str) -> None:
+def _fronts(experiment: Experiment, where: str) -> None:
     """Rows with a front can be drawn on two dimensions, on the same prompts, by judges that give scores."""
     config = experiment.config
     rows = {name: row for name, row in config.methods.items() if row.front}

@@ -3,14 +3,12 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from genarm.experiments.checks.refusal import known, refused
+from genarm.experiments.load import Experiment
 from genarm.experiments.methods import named_models
 from genarm.experiments.trainers import Made
-
-if TYPE_CHECKING:
-    from genarm.experiments.load import Experiment
 
 LANGUAGE: tuple[Made, ...] = ("adapter", "model")
 # What a setting that names models may name, by the setting, of methods and of trainers.
@@ -30,7 +28,7 @@ CALLED: Mapping[Made, str] = {
 OF_ONE_DIMENSION = ("arm", "dpo", "simpo")  # trainers whose model has learned the dimension that it names
 
 
-def check_names(experiment: "Experiment", where: str) -> None:
+def check_names(experiment: Experiment, where: str) -> None:
     """Raise ConfigError with the first name that leads nowhere, in a circle, or to another kind of model."""
     config = experiment.config
     for dimension, data in config.data.items():
@@ -61,7 +59,7 @@ def check_names(experiment: "Experiment", where: str) -> None:
                 _dimensions(experiment, where, f"methods.{name}", own.method, settings)
 
 
-def what_it_is(experiment: "Experiment", model: str) -> Made | None:
+def what_it_is(experiment: Experiment, model: str) -> Made | None:
     """What a model is once it is trained, or by the files of its folder; None where they do not say it."""
     kind, settings = experiment.trainer(model), experiment.model_settings(model)
     if kind.made:
@@ -83,7 +81,7 @@ def _read(file: Path) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _no_circle(experiment: "Experiment", where: str) -> None:
+def _no_circle(experiment: Experiment, where: str) -> None:
     """No model is made of itself."""
     for first in experiment.config.models:
         path = [first]
@@ -98,7 +96,7 @@ def _no_circle(experiment: "Experiment", where: str) -> None:
                 waiting += [[*path, part] for part in experiment.parts_of(path[-1])]
 
 
-def _right_kinds(experiment: "Experiment", where: str, key: str, settings: Mapping[str, Any]) -> None:
+def _right_kinds(experiment: Experiment, where: str, key: str, settings: Mapping[str, Any]) -> None:
     """Each model that a setting names is of a kind that can stand there."""
     for setting, wanted in WANTED.items():
         if setting not in settings or isinstance(settings[setting], bool):
@@ -122,7 +120,7 @@ def _right_kinds(experiment: "Experiment", where: str, key: str, settings: Mappi
                 )
 
 
-def _no_model(experiment: "Experiment", where: str, model: str) -> Exception:
+def _no_model(experiment: Experiment, where: str, model: str) -> Exception:
     path = experiment.model_settings(model)["path"]
     there = (experiment.place.root / path).is_dir()
     what = "holds neither config.json nor adapter_config.json" if there else "is not there"
@@ -134,7 +132,7 @@ def _no_model(experiment: "Experiment", where: str, model: str) -> Exception:
 
 
 def _dimensions(
-    experiment: "Experiment", where: str, key: str, method: str, settings: Mapping[str, Any]
+    experiment: Experiment, where: str, key: str, method: str, settings: Mapping[str, Any]
 ) -> None:
     """The dimensions that a row names are those of the data, and of the models that it names for them."""
     data = experiment.config.data

@@ -3,21 +3,18 @@
 import json
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from genarm.baselines.training.settings import ENDS
 from genarm.config import JudgeConfig
 from genarm.errors import DataError, JudgeError
 from genarm.experiments.checks.refusal import refused
+from genarm.experiments.load import Experiment
 from genarm.experiments.pairs import prompts_of_file
 from genarm.judges.apart import shared
 from genarm.judges.check import check, own_files
 
-if TYPE_CHECKING:
-    from genarm.experiments.load import Experiment
 
-
-def check_needs(experiment: "Experiment") -> None:
+def check_needs(experiment: Experiment) -> None:
     """Judges that load, a file of prompts that can be read, and settings that the base's shape allows.
 
     No judge behind an API is asked: what it said may all be there. Raises ConfigError with the first that is
@@ -29,7 +26,7 @@ def check_needs(experiment: "Experiment") -> None:
     _shape(experiment, where)
 
 
-def _prompts(experiment: "Experiment", where: str) -> None:
+def _prompts(experiment: Experiment, where: str) -> None:
     place, name = experiment.place, experiment.config.prompts.file
     if name is None:
         return
@@ -54,7 +51,7 @@ def _fetched(root: Path, file: Path) -> bool:
     return any(path.with_name(f"{path.name}.dvc").is_file() for path in above[: above.index(root)])
 
 
-def _judges(experiment: "Experiment", where: str) -> None:
+def _judges(experiment: Experiment, where: str) -> None:
     """Every judge can be loaded, and no held-out one is the gold judge by another name."""
     config, root = experiment.config, experiment.place.root
     named: dict[str, JudgeConfig] = {}
@@ -86,7 +83,7 @@ def _template(judge: JudgeConfig, root: Path) -> None:
         raise JudgeError(f"there is no template {lacking.name}", hint="write it, or remove `template`")
 
 
-def _shape(experiment: "Experiment", where: str) -> None:
+def _shape(experiment: Experiment, where: str) -> None:
     """No more candidates than the base has tokens, and no more layers than it has."""
     try:
         shape = json.loads((experiment.base.path / "config.json").read_text(encoding="utf-8"))

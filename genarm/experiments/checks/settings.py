@@ -2,24 +2,22 @@
 
 from collections.abc import Mapping
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from genarm.baselines.parm.settings import ParmConfig
 from genarm.config import SamplingConfig, TrainConfig
 from genarm.errors import ConfigError
 from genarm.experiments.checks.refusal import installed, known, refused, valid
+from genarm.experiments.load import Experiment
 from genarm.experiments.methods import METHODS
 from genarm.experiments.trainers import TRAINERS, PairsTraining, ParmTraining
-
-if TYPE_CHECKING:
-    from genarm.experiments.load import Experiment
 
 # Settings of `sampling` and `train` that experiments do not pass on, since all rows answer alike.
 NOT_SAMPLING = ("strategy", "speculate", "compiled")
 NOT_TRAINING = ("warm_start", "launcher", "processes", "accelerate_config")
 
 
-def check_settings(experiment: "Experiment", where: str) -> None:
+def check_settings(experiment: Experiment, where: str) -> None:
     """Methods and trainers that are known and installed, with settings that they take and that count.
 
     Raises ConfigError with the first that is not so.
@@ -77,7 +75,7 @@ def _ours(where: str, key: str, trainer: str, section: Any, given: Mapping[str, 
             raise refused(where, f"{key}: {error.message}", error.hint) from None
 
 
-def _sampling(experiment: "Experiment", where: str) -> None:
+def _sampling(experiment: Experiment, where: str) -> None:
     """Settings of the base and of sampling that do not count here, or that a method cannot answer under."""
     sampling = experiment.config.sampling
     for name in NOT_SAMPLING:
