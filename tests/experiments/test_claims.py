@@ -74,3 +74,14 @@ def test_a_front_must_be_larger_by_every_judge():
     assert claims.front("a", "b", {"gold": more, "held out": more}).verdict == "confirms"
     assert claims.front("a", "b", {"gold": more, "held out": open_}).verdict == "inconclusive"
     assert claims.front("a", "b", {"gold": more, "held out": less}).verdict == "refutes"
+
+
+def test_seeds_that_differ_are_said_to_decide_nothing():
+    """Three trainings that win 45, 60 and 75 of 100: by prompts alone 0.60 of 300 would be certain."""
+    rates = np.concatenate([outcomes(wins, 100) for wins in (45, 60, 75)])
+    (found,) = claims.beats("own", {"a": rates}, alpha=0.05, least=0.55)
+    assert (found.verdict, found.needed) == ("inconclusive", None)
+    assert "the training seeds differ so much" in found.why
+    assert claims.equivalent("own", "a", rates, 0.07, 0.05).needed is None
+    gap = {"own": rates, "floor": np.full((1, 100), 0.5), "ceiling": np.ones((1, 100))}
+    assert claims.recovers("own", gap, "floor", "ceiling", None).verdict == "inconclusive"
