@@ -55,12 +55,18 @@ class Measured:
     def outcomes(self, over: str, dimension: str, judge: str, point: int | None = None) -> Array:
         """Win 1, tie 1/2, loss 0 over another row [s, p]; NaN where the judge could not be read.
 
-        A judge that prefers by degrees gives (1 + preference) / 2.
+        A judge that prefers by degrees gives (1 + preference) / 2. The seeds are those of the row, or of the
+        other one where that alone has several.
         """
-        return self._matrix(
-            (j.seed, j.prompt_id, None if (said := j.over.get(over)) is None else (1 + said) / 2)
-            for j in self._of(dimension, judge, point)
-        )
+        judged, theirs = self._of(dimension, judge, point), self.experiment.seeds(over)
+        if any(over in j.over_seeds for j in judged):
+            said = [
+                (seed, j.prompt_id, _outcome(value))
+                for j in judged
+                for seed, value in zip(theirs, j.over_seeds.get(over, ()), strict=False)
+            ]
+            return matrix(said, theirs, self.prompts)
+        return self._matrix((j.seed, j.prompt_id, _outcome(j.over.get(over))) for j in judged)
 
     def scores(self, dimension: str, judge: str, point: int | None = None) -> Array:
         """The judge's scores [s, p]; NaN throughout for a judge that only compares."""
@@ -110,6 +116,10 @@ class Measured:
 
     def _matrix(self, rows: Iterable[tuple[int, str, float | None]]) -> Array:
         return matrix(list(rows), self.seeds, self.prompts)
+
+
+def _outcome(preference: float | None) -> float | None:
+    return None if preference is None else (1 + preference) / 2
 
 
 def common(arrays: Sequence[tuple[Sequence[str], Array]]) -> list[Array]:
