@@ -112,7 +112,7 @@ TRAINERS: dict[str, TrainerKind] = {
         RewardSettings,
         make.reward,
         models=("on",),
-        code=(*TRAINING, "experiments/reward_pairs.py", "judges/reward/conversation.py"),
+        code=(*TRAINING, "experiments/reward_pairs.py", "judges/reward", "pipeline/judge_accuracy.py"),
         needs=TRL,
     ),
     "parm": TrainerKind(
