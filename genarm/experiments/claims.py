@@ -6,7 +6,7 @@
 | equivalent | the interval of both one-sided tests within 0.5 -+ margin | that interval below 0.5 - margin |
 | faster | at least so many times as fast | not |
 | recovers | lower bound of the gap above 1/2 and the control | upper bound below 1/2, or the control |
-| front | lower bound of the difference above 0 by every judge | upper bound below 0 by any of them |
+| front | lower bound of the difference above 0 by gold and held-out judges | upper bound below 0 by any |
 """
 
 import math
@@ -160,14 +160,29 @@ def _for_half(value: float, low: float, high: float, rates: Mapping[str, Array])
     return math.ceil(float(prompts * ((high - low) / 2 / distance) ** 2))
 
 
-def front(subject: str, other: str, differences: Mapping[str, Estimate]) -> Claim:
-    """That a row's front dominates more than another's: hypervolume differences by judge."""
+def front(
+    subject: str, other: str, differences: Mapping[str, Estimate], points: tuple[int, int] = (0, 0)
+) -> Claim:
+    """That a row's front dominates more than another's: hypervolume differences by judge, the gold one first.
+
+    By the gold judge alone nothing is confirmed, and neither where the row that is found better has more
+    `points`: these are how many subject and other have.
+    """
     numbers = "; ".join(f"{judge}: hypervolume {_signed(found)}" for judge, found in differences.items())
     bounds: Sequence[tuple[float, float]] = [found.interval for found in differences.values()]
-    if all(low > 0 for low, _ in bounds):
-        return Claim("front", subject, other, "confirms", numbers)
-    if any(high < 0 for _, high in bounds):
-        return Claim("front", subject, other, "refutes", numbers)
+    if not bounds:
+        numbers = "no judge gave a score to every response, so that there is no front"
+    elif all(low > 0 for low, _ in bounds):
+        if points[0] > points[1]:
+            numbers += f"; {points[0]} points against {points[1]} enclose more by themselves"
+        elif len(bounds) < 2:
+            numbers += "; no dimension has a held-out judge with scores, which would have to agree"
+        else:
+            return Claim("front", subject, other, "confirms", numbers)
+    elif any(high < 0 for _, high in bounds):
+        if points[1] <= points[0]:
+            return Claim("front", subject, other, "refutes", numbers)
+        numbers += f"; {points[1]} points against {points[0]} enclose more by themselves"
     return Claim("front", subject, other, "inconclusive", numbers)
 
 

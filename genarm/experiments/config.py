@@ -166,7 +166,15 @@ class ExperimentConfig(Section):
         (0, 1, 2), min_length=1, description="of training; each model is trained once with each"
     )
     over: tuple[str, ...] = Field(("base",), min_length=1, description="the rows that win rates are over")
-    alpha: float = Field(0.05, gt=0, lt=0.5, description="chance of a false claim over all, by Holm")
+    alpha: float = Field(
+        0.05,
+        gt=0,
+        lt=0.5,
+        description=(
+            "chance that any of `beats` is confirmed though it is false, by Holm over them, and that "
+            "`equivalent` is; the other claims are by 95% intervals"
+        ),
+    )
     claims: ClaimsConfig | None = Field(None, description="what is to be confirmed or refuted")
     reference_point: float = Field(
         -1.0, description="of the hypervolume on every dimension, in standard deviations of the base's scores"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from genarm.experiments.tables import Results, cells, columns, interval
+from genarm.experiments.tables import MODEL_COLUMNS, Results, cells, columns, interval, model_cells
 from genarm.report.build import TEMPLATES as REPORT_TEMPLATES
 from genarm.report.plane import Mark, Plane, plane
 from genarm.system.files import write_text
@@ -44,6 +44,8 @@ def write_page(file: Path, results: Results) -> None:
         "fronts": front_pictures(results),
         "columns": columns(results),
         "table": [cells(results, row) for row in results.rows],
+        "model_columns": MODEL_COLUMNS,
+        "models": [model_cells(model) for model in results.models],
         "interval": interval,
         "first": first,
     }

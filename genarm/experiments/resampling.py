@@ -50,6 +50,14 @@ class Sampled:
         tail = (1 - confidence) / 2
         return math.hypot(*(float(stats.t.isf(tail, freedom)) * error for error, freedom in self.seeds))
 
+    def minus(self, other: "Sampled") -> "Sampled":
+        """The difference of two numbers that were drawn with the same prompts, and by seeds of their own."""
+        return Sampled(self.value - other.value, self.sample - other.sample, (*self.seeds, *other.seeds))
+
+    def estimate(self, n: int, confidence: float = CONFIDENCE) -> Estimate:
+        """The number with its interval and the prompts behind it."""
+        return Estimate(self.value, self.interval(confidence), n)
+
 
 def sampled(values: Mapping[str, Array], of: Number, *, resamples: int = RESAMPLES, seed: int = 0) -> Sampled:
     """A number that is made of the means of several rows' values [s, p], drawn with the same prompts for all.
@@ -99,8 +107,7 @@ def mean(values: Array, confidence: float = CONFIDENCE) -> Estimate:
     n = int((~np.isnan(values)).any(axis=0).sum())
     if n == 0:
         return Estimate(math.nan, (math.nan, math.nan), 0)
-    found = of_mean(values)
-    return Estimate(found.value, found.interval(confidence), n)
+    return of_mean(values).estimate(n, confidence)
 
 
 def of_mean(values: Array) -> Sampled:

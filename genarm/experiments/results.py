@@ -15,10 +15,10 @@ from genarm.experiments.claims import Claim
 from genarm.experiments.config import GOLD, HELD_OUT
 from genarm.experiments.load import Experiment
 from genarm.experiments.measured import Measured, common, distinct_2
+from genarm.experiments.model_results import Model
 from genarm.experiments.resampling import Array, by_prompt, mean, p_value, rate
 from genarm.experiments.speed import Speed
 from genarm.experiments.tuned import Chosen
-from genarm.system.files import read_json
 from genarm.types import Estimate
 
 KEY = " by "  # `positive by gold`: a dimension and the judge of it
@@ -59,13 +59,14 @@ class Row:
     training_pairs: float
     tuned: Chosen | None
     verdicts: Sequence[str] = field(default_factory=list)
+    training_responses: float = 0.0  # that were drawn to be rewarded
 
 
-def rows(experiment: Experiment) -> list[Row]:
+def rows(experiment: Experiment, models: Mapping[str, Model]) -> list[Row]:
     """Every row, in the order of the file."""
     measured = {row: Measured(experiment, row) for row in experiment.config.methods}
     adjusted = _adjusted(experiment, measured)
-    return [_row(experiment, measured, row, adjusted) for row in measured]
+    return [_row(experiment, measured, row, adjusted, models) for row in measured]
 
 
 def judges(experiment: Experiment) -> list[tuple[str, str]]:
@@ -100,12 +101,7 @@ def claims(experiment: Experiment) -> list[Claim]:
         to = given.equivalent.to
         found.append(claimed.equivalent(subject, to, against(to), given.equivalent.margin, config.alpha))
     for other, factor in given.faster.items():
-        speeds = [measured[row].speed for row in (subject, other)]
-        if speeds[0] and speeds[1]:
-            batch = min(set(speeds[0].seconds) & set(speeds[1].seconds), default=None)
-            if batch is not None:
-                own, theirs = (s.seconds[batch] for s in speeds if s)
-                found.append(claimed.faster(subject, other, own, theirs, factor))
+        found.append(_faster(subject, measured[subject].speed, other, measured[other].speed, factor))
     if given.recovers:
         gap = given.recovers
         named = [row for row in (subject, gap.floor, gap.ceiling, gap.control) if row]
@@ -113,6 +109,16 @@ def claims(experiment: Experiment) -> list[Claim]:
         rates = dict(zip(named, cut, strict=True))
         found.append(claimed.recovers(subject, rates, gap.floor, gap.ceiling, gap.control))
     return found
+
+
+def _faster(subject: str, own: Speed | None, other: str, theirs: Speed | None, factor: float) -> Claim:
+    """The claim at the smallest batch that both were timed at."""
+    batches = set(own.seconds) & set(theirs.seconds) if own and theirs else set()
+    if own is None or theirs is None or not batches:
+        why = "the two were timed at no batch that is the same"
+        return Claim("faster", subject, other, "inconclusive", why)
+    batch = min(batches)
+    return claimed.faster(subject, other, own.seconds[batch], theirs.seconds[batch], factor)
 
 
 def compare(measured: Mapping[str, Measured], row: str, other: str, dimension: str, judge: str) -> Array:
@@ -156,18 +162,13 @@ def _row(
     measured: Mapping[str, Measured],
     name: str,
     adjusted: Mapping[tuple[str, str], float],
+    models: Mapping[str, Model],
 ) -> Row:
     own, base, config = measured[name], measured["base"], experiment.config
     responses = own.responses()
     health = text_health("base" if name == "base" else "challenger", responses)
     settings = experiment.shown_settings(name, own.chosen.settings if own.chosen else None)
-    trained = [m for m in experiment.all_models(name) if experiment.is_made(m)]
-    training = [
-        _mean(
-            [read_json(experiment.place.training(m, s), dict[str, float]) for s in experiment.model_seeds(m)]
-        )
-        for m in trained
-    ]
+    trained = [models[m] for m in experiment.all_models(name) if m in models]
     memory = own.speed.memory - base.speed.memory if own.speed and base.speed else None
     return Row(
         name=name,
@@ -186,16 +187,11 @@ def _row(
         speed=own.speed,
         extra_memory=max(0, memory) if memory is not None else None,
         passes={part: read / own.cost.tokens for part, read in own.cost.passes.items()},
-        training_seconds=sum(t.get("train/seconds", 0.0) for t in training),
-        training_pairs=sum(t.get("train/pairs", 0.0) for t in training),
+        training_seconds=sum(model.took("seconds") for model in trained),
+        training_pairs=sum(model.took("pairs") for model in trained),
+        training_responses=sum(model.took("responses") for model in trained),
         tuned=own.chosen,
     )
-
-
-def _mean(metrics: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """The mean over seeds of each number that all of them have."""
-    named = set(metrics[0]).intersection(*metrics[1:])
-    return {name: sum(m[name] for m in metrics) / len(metrics) for name in named}
 
 
 def _rate(

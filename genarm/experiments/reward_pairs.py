@@ -24,7 +24,8 @@ def train_reward(
 ) -> dict[str, float]:
     """Train on the split `train` of a dimension, the pairs that ARM and DPO see, and write the folder.
 
-    The metrics have its accuracy on the validation split. Raises DataError where all pairs are too long, and what the training raises.
+    The metrics have its accuracy on the validation split. Raises DataError where all pairs are too long, and
+    what the training raises.
     """
     began, file = time.monotonic(), context.split(dimension, "train")
     pairs = read_rows(file, PreferencePair)

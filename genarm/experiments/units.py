@@ -24,6 +24,7 @@ TABLE = (
     "sizes",
     "fronts",
     "measured",
+    "model_results",
     "page",
     "output",
 )
