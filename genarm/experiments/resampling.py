@@ -40,15 +40,11 @@ class Sampled:
 
     def interval(self, confidence: float = CONFIDENCE) -> tuple[float, float]:
         """The percentile interval over prompts, widened by what the seeds add."""
-        low, high = interval(self.sample, confidence)
-        over_prompts = (high - low) / 2
-        wider = math.hypot(over_prompts, self.over_seeds(confidence)) - over_prompts
-        return low - wider, high + wider
+        return widened(*interval(self.sample, confidence), self.seeds, confidence)
 
     def over_seeds(self, confidence: float = CONFIDENCE) -> float:
         """The half width that seeds alone would give."""
-        tail = (1 - confidence) / 2
-        return math.hypot(*(float(stats.t.isf(tail, freedom)) * error for error, freedom in self.seeds))
+        return over_seeds(self.seeds, confidence)
 
     def minus(self, other: "Sampled") -> "Sampled":
         """The difference of two numbers that were drawn with the same prompts, and by seeds of their own."""
@@ -73,6 +69,21 @@ def sampled(values: Mapping[str, Array], of: Number, *, resamples: int = RESAMPL
             others = {name: np.repeat(mean_of, len(there)) for name, mean_of in means.items()}
             seeds.append(jackknife(of(others | {row: without})))
     return Sampled(float(of(means)[0]), of(draws(values, resamples, seed)), tuple(seeds))
+
+
+def widened(
+    low: float, high: float, seeds: Sequence[tuple[float, int]], confidence: float = CONFIDENCE
+) -> tuple[float, float]:
+    """An interval over prompts, widened at both ends by (standard error, S - 1) of each row's seeds."""
+    over_prompts = (high - low) / 2
+    wider = math.hypot(over_prompts, over_seeds(seeds, confidence)) - over_prompts
+    return low - wider, high + wider
+
+
+def over_seeds(seeds: Sequence[tuple[float, int]], confidence: float = CONFIDENCE) -> float:
+    """The half width that seeds alone would give: Student's t times their errors."""
+    tail = (1 - confidence) / 2
+    return math.hypot(*(float(stats.t.isf(tail, freedom)) * error for error, freedom in seeds))
 
 
 def jackknife(without: Array) -> tuple[float, int]:

@@ -7,16 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from genarm.evaluation.length_control import length_controlled
 from genarm.evaluation.rule import holm
 from genarm.evaluation.text_health import text_health
 from genarm.experiments import claims as claimed
 from genarm.experiments.claims import Claim
 from genarm.experiments.config import GOLD, HELD_OUT
+from genarm.experiments.controlled import controlled
 from genarm.experiments.load import Experiment
 from genarm.experiments.measured import Measured, common, distinct_2
 from genarm.experiments.model_results import Model
-from genarm.experiments.resampling import Array, by_prompt, mean, p_value, rate
+from genarm.experiments.resampling import Array, mean, p_value, rate
 from genarm.experiments.speed import Speed
 from genarm.experiments.tuned import Chosen
 from genarm.types import Estimate
@@ -200,15 +200,13 @@ def _rate(
     own, dimension_and_judge = measured[row], judges(experiment)
     outcomes = own.outcomes(over, *dimension_and_judge[0])
     mine, theirs = common([(m.prompts, m.lengths()) for m in (own, measured[over])])
-    longer = by_prompt(mine) - by_prompt(theirs)
-    won = by_prompt(outcomes[..., [i in set(measured[over].prompts) for i in own.prompts]])
-    there = ~np.isnan(won)
+    shared = outcomes[..., [i in set(measured[over].prompts) for i in own.prompts]]
     return Rate(
         by={key(*j): rate(own.outcomes(over, *j)) for j in dimension_and_judge},
-        controlled=length_controlled(won[there].tolist(), longer[there].tolist()),
+        controlled=controlled(shared, mine - theirs),
         p_value=p_value(outcomes),
         p_adjusted=p_adjusted,
-        unread=int(np.isnan(outcomes[..., [i in set(measured[over].prompts) for i in own.prompts]]).sum()),
+        unread=int(np.isnan(shared).sum()),
     )
 
 

@@ -20,6 +20,7 @@ TABLE = (
     "front_results",
     "tables",
     "claims",
+    "controlled",
     "resampling",
     "sizes",
     "fronts",

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from genarm.evaluation.length_control import length_controlled
+from genarm.experiments.controlled import _value, controlled
 from genarm.experiments.resampling import (
     draws,
     interval,
@@ -143,6 +145,19 @@ def test_seeds_that_differ_are_told_from_noise():
     assert needed_for_equivalence(0.07, of) is None  # 2.92 * 0.1 / sqrt(3) = 0.17 is left
     assert needed_for_difference(0.6, of=of) is None
     assert needed_for_difference(0.6, of=Spread(0.5)) == 197  # (1.96 + 0.8416)^2 * 0.25 / 0.01
+
+
+def test_length_controlled_rates_know_the_seeds():
+    """With one seed as `length_controlled` has them; three that differ are as uncertain as their mean."""
+    random = np.random.default_rng(3)
+    longer = random.integers(-9, 10, size=(3, 60)).astype(float)
+    outcomes = (random.random((3, 60)) < np.array([[0.3], [0.5], [0.7]])).astype(float)
+    alone = controlled(outcomes[:1], longer[:1])
+    assert alone == length_controlled(outcomes[0].tolist(), longer[0].tolist())
+    assert _value(outcomes[:1], longer[:1]) == pytest.approx(alone.value, abs=1e-9)
+    low, high = controlled(outcomes, longer).interval
+    raw_low, raw_high = rate(outcomes).interval
+    assert high - low == pytest.approx(raw_high - raw_low, rel=0.1)
 
 
 def test_how_many_prompts():

@@ -63,7 +63,9 @@ def made(loaded):
 def test_models_with_what_they_are_worth(made):
     found = models(made)
     rm = found["rm"]
-    assert rm.accuracy == Estimate(0.6, (pytest.approx(0.4904, abs=1e-3), pytest.approx(0.7003, abs=1e-3)), 80)
+    assert rm.accuracy == Estimate(
+        0.6, (pytest.approx(0.4904, abs=1e-3), pytest.approx(0.7003, abs=1e-3)), 80
+    )
     assert (rm.longer, rm.took("pairs"), rm.seeds) == (0.57, 16.0, 3)
     assert found["arm"].accuracy.value == 0.75, "log p_arm - log p_start, not the sum"
     assert (found["weak"].perplexity, found["weak"].base_perplexity) == (7.2, 3.6)
