@@ -42,14 +42,24 @@ def write_page(file: Path, results: Results) -> None:
         "forests": forests,
         "strength": strength(results.rows),
         "fronts": front_pictures(results),
-        "columns": columns(results),
-        "table": [cells(results, row) for row in results.rows],
+        "tables": tables(results),
         "model_columns": MODEL_COLUMNS,
         "models": [model_cells(model) for model in results.models],
         "interval": interval,
         "first": first,
     }
     write_text(file, _environment().get_template("experiment.html").render(view))
+
+
+def tables(results: Results) -> list[tuple[str, list[str], list[list[str]]]]:
+    """Title, columns and rows of the two halves of the table: how good the responses are, and what they cost."""
+    names = columns(results)
+    cut, all_cells = names.index("KL"), [cells(results, row) for row in results.rows]
+    halves = [*range(cut), len(names) - 1], [0, *range(cut, len(names) - 1)]
+    return [
+        (title, [names[i] for i in half], [[row[i] for i in half] for row in all_cells])
+        for title, half in zip(("All numbers: judged", "All numbers: text and cost"), halves, strict=True)
+    ]
 
 
 def _environment() -> Environment:
