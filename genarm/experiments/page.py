@@ -52,7 +52,7 @@ def write_page(file: Path, results: Results) -> None:
 
 
 def tables(results: Results) -> list[tuple[str, list[str], list[list[str]]]]:
-    """Title, columns and rows of the two halves of the table: how good the responses are, and what they cost."""
+    """Title, columns and rows of both halves of the table: how responses were judged, and what they cost."""
     names = columns(results)
     cut, all_cells = names.index("KL"), [cells(results, row) for row in results.rows]
     halves = [*range(cut), len(names) - 1], [0, *range(cut, len(names) - 1)]

@@ -56,7 +56,7 @@ def experiment_of_all() -> dict:
 def made(loaded):
     experiment = loaded(experiment_of_all(), "made")
     if not experiment.place.answers("base", 0).is_file():  # the project is that of all tests
-        write_units(experiment, SHARES, prompts=40, training=TRAINING)
+        write_units(experiment, SHARES, prompts=24, training=TRAINING)
     return experiment
 
 
