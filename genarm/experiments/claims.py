@@ -7,6 +7,7 @@
 | faster | at least so many times as fast | not |
 | recovers | lower bound of the gap above 1/2 and the control | upper bound below 1/2, or the control |
 | front | lower bound of the difference above 0 by every judge | upper bound below 0 by any of them |
+| keeps | lower bound of what is constrained at least the threshold | upper bound below it |
 """
 
 import math
@@ -21,7 +22,7 @@ from genarm.experiments.resampling import Array, draws, interval, p_value, rate,
 from genarm.experiments.sizes import needed_for_difference, needed_for_equivalence, tost
 from genarm.types import Estimate
 
-Outcome = Literal["confirms", "refutes", "inconclusive"]
+Outcome = Literal["confirms", "refutes", "inconclusive", "not met"]  # the last: of a constraint
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,8 @@ def _judged(
     judge: Judge,
 ) -> list[Judged]:
     own = read_rows(experiment.place.answers(row, seed), Answer)
+    if not own:
+        return []  # nothing that was tried meets its constraint
     rivals = {other: _rival(experiment, other, seed) for other in others}
     compared = {
         other: {a.response.prompt_id: a.response for a in rows if a.point == experiment.shown_point(other)}

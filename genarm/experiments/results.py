@@ -15,6 +15,7 @@ from genarm.experiments.claims import Claim
 from genarm.experiments.config import GOLD, HELD_OUT
 from genarm.experiments.load import Experiment
 from genarm.experiments.measured import Measured, common, distinct_2
+from genarm.experiments.open_claims import answered
 from genarm.experiments.resampling import Array, by_prompt, mean, p_value, rate
 from genarm.experiments.speed import Speed
 from genarm.experiments.tuned import Chosen
@@ -62,10 +63,14 @@ class Row:
 
 
 def rows(experiment: Experiment) -> list[Row]:
-    """Every row, in the order of the file."""
-    measured = {row: Measured(experiment, row) for row in experiment.config.methods}
+    """Every row, in the order of the file; of one that answered nothing only its training and tuning."""
+    every = {row: Measured(experiment, row) for row in experiment.config.methods}
+    measured = {row: own for row, own in every.items() if not own.refused}
     adjusted = _adjusted(experiment, measured)
-    return [_row(experiment, measured, row, adjusted) for row in measured]
+    return [
+        _row(experiment, measured, row, adjusted) if row in measured else _unanswered(experiment, own)
+        for row, own in every.items()
+    ]
 
 
 def judges(experiment: Experiment) -> list[tuple[str, str]]:
@@ -88,7 +93,8 @@ def claims(experiment: Experiment) -> list[Claim]:
         return []
     measured = {row: Measured(experiment, row) for row in config.methods}
     dimension, judge = judges(experiment)[0]
-    subject, found = given.subject, list[Claim]()
+    subject = given.subject
+    given, found = answered(given, [row for row, own in measured.items() if own.refused])
 
     def against(other: str) -> Array:
         return compare(measured, subject, other, dimension, judge)
@@ -161,13 +167,7 @@ def _row(
     responses = own.responses()
     health = text_health("base" if name == "base" else "challenger", responses)
     settings = experiment.shown_settings(name, own.chosen.settings if own.chosen else None)
-    trained = [m for m in experiment.all_models(name) if experiment.is_made(m)]
-    training = [
-        _mean(
-            [read_json(experiment.place.training(m, s), dict[str, float]) for s in experiment.model_seeds(m)]
-        )
-        for m in trained
-    ]
+    training = _training(experiment, name)
     memory = own.speed.memory - base.speed.memory if own.speed and base.speed else None
     return Row(
         name=name,
@@ -186,10 +186,49 @@ def _row(
         speed=own.speed,
         extra_memory=max(0, memory) if memory is not None else None,
         passes={part: read / own.cost.tokens for part, read in own.cost.passes.items()},
-        training_seconds=sum(t.get("train/seconds", 0.0) for t in training),
-        training_pairs=sum(t.get("train/pairs", 0.0) for t in training),
+        training_seconds=training.get("train/seconds", 0.0),
+        training_pairs=training.get("train/pairs", 0.0),
         tuned=own.chosen,
     )
+
+
+def _unanswered(experiment: Experiment, own: Measured) -> Row:
+    """A row whose constraint nothing meets: what it was made of, and nothing that was measured."""
+    nothing = math.nan
+    training = _training(experiment, own.row)
+    return Row(
+        name=own.row,
+        method=experiment.config.methods[own.row].method,
+        settings=experiment.shown_settings(own.row),
+        seeds=len(own.seeds),
+        prompts=0,
+        over={},
+        rewards={},
+        gains={},
+        kl=nothing,
+        perplexity=nothing,
+        distinct_2=nothing,
+        repetition=nothing,
+        tokens=nothing,
+        speed=None,
+        extra_memory=None,
+        passes={},
+        training_seconds=training.get("train/seconds", 0.0),
+        training_pairs=training.get("train/pairs", 0.0),
+        tuned=own.chosen,
+    )
+
+
+def _training(experiment: Experiment, row: str) -> dict[str, float]:
+    """What training took, over all models of a row, each the mean over its seeds."""
+    place, total = experiment.place, dict[str, float]()
+    for model in experiment.all_models(row):
+        if experiment.is_made(model):
+            seeds = experiment.model_seeds(model)
+            found = [read_json(place.training(model, seed), dict[str, float]) for seed in seeds]
+            for name, value in _mean(found).items():
+                total[name] = total.get(name, 0.0) + value
+    return total
 
 
 def _mean(metrics: Sequence[Mapping[str, float]]) -> dict[str, float]:

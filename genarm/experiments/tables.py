@@ -2,9 +2,10 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from genarm.experiments.claims import Claim
+from genarm.experiments.constraint_results import KEEPS, Constraint, as_claims, constraints
 from genarm.experiments.front_results import Front, compared_fronts
 from genarm.experiments.load import Experiment
 from genarm.experiments.results import Row, claims, judges, key, rows
@@ -31,6 +32,7 @@ class Results:
     fronts: list[Front]
     reference_point: float
     notes: list[str]
+    constraints: list[Constraint] = field(default_factory=list)
 
 
 def gathered(experiment: Experiment) -> Results:
@@ -39,8 +41,9 @@ def gathered(experiment: Experiment) -> Results:
     named = {key(*j): _judge(experiment, *j) for j in judges(experiment)}
     marked = [key(*j) for j in judges(experiment) if made_labels(experiment, *j)]
     found, (compared, about_fronts) = rows(experiment), compared_fronts(experiment)
-    stated = [*claims(experiment), *about_fronts]
-    told = {row.name: [f"{c.kind}: {c.verdict}" for c in stated if c.other == row.name] for row in found}
+    limited = constraints(experiment)
+    stated = [*claims(experiment), *about_fronts, *as_claims(limited)]
+    told = {row.name: [f"{c.kind}: {c.verdict}" for c in stated if _about(c) == row.name] for row in found}
     return Results(
         name=experiment.place.name,
         title=config.title,
@@ -56,7 +59,13 @@ def gathered(experiment: Experiment) -> Results:
         fronts=compared,
         reference_point=config.reference_point,
         notes=_notes(experiment, found, marked),
+        constraints=limited,
     )
+
+
+def _about(claim: Claim) -> str:
+    """The row whose line of the table has the verdict: the other one, of a constraint its own."""
+    return claim.subject if claim.kind == KEEPS else claim.other
 
 
 def made_labels(experiment: Experiment, dimension: str, judge: str) -> bool:
@@ -85,12 +94,17 @@ def _notes(experiment: Experiment, found: Sequence[Row], marked: Sequence[str]) 
     notes += [
         f"{row.name} answered {row.prompts} prompts only, and is compared on those"
         for row in found
-        if row.prompts < max(r.prompts for r in found)
+        if 0 < row.prompts < max(r.prompts for r in found)
     ]
     notes += [
         f"no setting of {row.name} kept the limits of tuning; the one with the least KL was taken"
         for row in found
-        if row.tuned and not row.tuned.within_limits
+        if row.tuned and not row.tuned.within_limits and not row.tuned.refused
+    ]
+    notes += [
+        f"{row.name} answered nothing, since nothing that was tried meets its constraint"
+        for row in found
+        if row.tuned and row.tuned.refused
     ]
     notes += [
         f"{row.name}: {rate.unread} verdicts over {over} could not be read and are left out"
@@ -118,7 +132,7 @@ def cells(results: Results, row: Row) -> list[str]:
         rate = row.over.get(name)
         first = next(iter(results.judges))
         texts += [interval(rate.by[first]), interval(rate.controlled)] if rate else ["", ""]
-    texts += [interval(row.gains[column]) if row.name != "base" else "" for column in results.judges]
+    texts += [interval(row.gains.get(column)) if row.name != "base" else "" for column in results.judges]
     texts += [number(row.kl, 3), number(row.distinct_2, 3), number(row.repetition, 4), number(row.tokens, 1)]
     speed = row.speed
     texts.append("; ".join(f"{s:.3g} (batch {b})" for b, s in speed.seconds.items()) if speed else "")
