@@ -7,6 +7,7 @@
 | faster | at least so many times as fast | not |
 | recovers | lower bound of the gap above 1/2 and the control | upper bound below 1/2, or the control |
 | front | lower bound of the difference above 0 by gold and held-out judges | upper bound below 0 by any |
+| keeps | lower bound of what is constrained at least the threshold | upper bound below it |
 """
 
 import math
@@ -21,7 +22,7 @@ from genarm.experiments.resampling import Array, Sampled, p_value, rate, sampled
 from genarm.experiments.sizes import needed_for_difference, needed_for_equivalence, spread, tost
 from genarm.types import Estimate
 
-Outcome = Literal["confirms", "refutes", "inconclusive"]
+Outcome = Literal["confirms", "refutes", "inconclusive", "not met"]  # the last: of a constraint
 SEEDS_DIFFER = (
     "; the training seeds differ so much that no number of prompts would decide: train more of them"
 )

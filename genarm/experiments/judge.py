@@ -57,6 +57,8 @@ def _judged(
     judge: Judge,
 ) -> list[Judged]:
     own = read_rows(experiment.place.answers(row, seed), Answer)
+    if not own:
+        return []  # nothing that was tried meets its constraint
     compared = {other: _rivals(experiment, row, other, seed) for other in others}
     asked = [
         (prompts[a.response.prompt_id], a.response, answers[a.response.prompt_id])

@@ -103,9 +103,14 @@ class Measured:
     @cached_property
     def chosen(self) -> Chosen | None:
         """What tuning has chosen; None where nothing was tuned."""
-        if not self.experiment.config.methods[self.row].tune:
+        if not self.experiment.is_tuned(self.row):
             return None
         return read_json(self.experiment.place.tuned(self.row), Chosen)
+
+    @property
+    def refused(self) -> bool:
+        """Whether it answered nothing, since nothing that was tried meets its constraint."""
+        return self.chosen is not None and self.chosen.refused is not None
 
     def _at(self, point: int | None) -> int:
         return self.experiment.shown_point(self.row) if point is None else point

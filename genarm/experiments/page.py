@@ -95,8 +95,8 @@ def strength(rows: "list[Row]") -> Markup:
     """Win rate over the base by KL for all settings that tuning tried; the chosen ones are ringed."""
     marks, lines = [Mark(0.0, 0.5, "origin", label="base", below=True)], []
     for row in rows:
-        if row.tuned is None:
-            continue
+        if row.tuned is None or any(tried.value is not None for tried in row.tuned.curve):
+            continue  # a constraint is about another dimension, perhaps, and about another number
         curve = sorted(row.tuned.curve, key=lambda tried: tried.kl)
         lines.append(("judge", [(t.kl, t.win_rate.value) for t in curve]))
         for tried in curve:

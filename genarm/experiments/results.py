@@ -16,6 +16,7 @@ from genarm.experiments.controlled import controlled
 from genarm.experiments.load import Experiment
 from genarm.experiments.measured import Measured, common, distinct_2
 from genarm.experiments.model_results import Model
+from genarm.experiments.open_claims import answered
 from genarm.experiments.resampling import Array, mean, p_value, rate
 from genarm.experiments.speed import Speed
 from genarm.experiments.tuned import Chosen
@@ -63,10 +64,16 @@ class Row:
 
 
 def rows(experiment: Experiment, models: Mapping[str, Model]) -> list[Row]:
-    """Every row, in the order of the file."""
-    measured = {row: Measured(experiment, row) for row in experiment.config.methods}
+    """Every row, in the order of the file; of one that answered nothing only its training and tuning."""
+    every = {row: Measured(experiment, row) for row in experiment.config.methods}
+    measured = {row: own for row, own in every.items() if not own.refused}
     adjusted = _adjusted(experiment, measured)
-    return [_row(experiment, measured, row, adjusted, models) for row in measured]
+    return [
+        _row(experiment, measured, row, adjusted, models)
+        if row in measured
+        else _unanswered(experiment, own, models)
+        for row, own in every.items()
+    ]
 
 
 def judges(experiment: Experiment) -> list[tuple[str, str]]:
@@ -89,7 +96,8 @@ def claims(experiment: Experiment) -> list[Claim]:
         return []
     measured = {row: Measured(experiment, row) for row in config.methods}
     dimension, judge = judges(experiment)[0]
-    subject, found = given.subject, list[Claim]()
+    subject = given.subject
+    given, found = answered(given, [row for row, own in measured.items() if own.refused])
 
     def against(other: str) -> Array:
         return compare(measured, subject, other, dimension, judge)
@@ -168,7 +176,7 @@ def _row(
     responses = own.responses()
     health = text_health("base" if name == "base" else "challenger", responses)
     settings = experiment.shown_settings(name, own.chosen.settings if own.chosen else None)
-    trained = [models[m] for m in experiment.all_models(name) if m in models]
+    seconds, pairs, drawn = _training(experiment, name, models)
     memory = own.speed.memory - base.speed.memory if own.speed and base.speed else None
     return Row(
         name=name,
@@ -187,11 +195,48 @@ def _row(
         speed=own.speed,
         extra_memory=max(0, memory) if memory is not None else None,
         passes={part: read / own.cost.tokens for part, read in own.cost.passes.items()},
-        training_seconds=sum(model.took("seconds") for model in trained),
-        training_pairs=sum(model.took("pairs") for model in trained),
-        training_responses=sum(model.took("responses") for model in trained),
+        training_seconds=seconds,
+        training_pairs=pairs,
+        training_responses=drawn,
         tuned=own.chosen,
     )
+
+
+def _unanswered(experiment: Experiment, own: Measured, models: Mapping[str, Model]) -> Row:
+    """A row whose constraint nothing meets: what it was made of, and nothing that was measured."""
+    nothing = math.nan
+    seconds, pairs, responses = _training(experiment, own.row, models)
+    return Row(
+        name=own.row,
+        method=experiment.config.methods[own.row].method,
+        settings=experiment.shown_settings(own.row),
+        seeds=len(own.seeds),
+        prompts=0,
+        over={},
+        rewards={},
+        gains={},
+        kl=nothing,
+        perplexity=nothing,
+        distinct_2=nothing,
+        repetition=nothing,
+        tokens=nothing,
+        speed=None,
+        extra_memory=None,
+        passes={},
+        training_seconds=seconds,
+        training_pairs=pairs,
+        training_responses=responses,
+        tuned=own.chosen,
+    )
+
+
+def _training(experiment: Experiment, row: str, models: Mapping[str, Model]) -> tuple[float, float, float]:
+    """Seconds, pairs and responses of the trainings of all models of a row."""
+    trained = [models[model] for model in experiment.all_models(row) if model in models]
+    seconds, pairs, responses = (
+        sum(model.took(what) for model in trained) for what in ("seconds", "pairs", "responses")
+    )
+    return seconds, pairs, responses
 
 
 def _rate(

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from genarm.experiments.claims import Claim
+from genarm.experiments.constraint_results import KEEPS, Constraint, as_claims, constraints
 from genarm.experiments.front_results import Front, compared_fronts, unequal_points
 from genarm.experiments.load import Experiment
 from genarm.experiments.model_results import Model, model_notes, models
@@ -33,6 +34,7 @@ class Results:
     reference_point: float
     notes: list[str]
     models: list[Model] = field(default_factory=list)
+    constraints: list[Constraint] = field(default_factory=list)
 
 
 def gathered(experiment: Experiment) -> Results:
@@ -41,9 +43,10 @@ def gathered(experiment: Experiment) -> Results:
     named = {key(*j): _judge(experiment, *j) for j in judges(experiment)}
     marked = [key(*j) for j in judges(experiment) if made_labels(experiment, *j)]
     trained, (compared, about_fronts) = models(experiment), compared_fronts(experiment)
-    found = rows(experiment, trained)
-    stated = [_smoke(experiment, claim, trained) for claim in (*claims(experiment), *about_fronts)]
-    told = {row.name: [verdict(c) for c in stated if c.other == row.name] for row in found}
+    found, limited = rows(experiment, trained), constraints(experiment)
+    made = (*claims(experiment), *about_fronts, *as_claims(limited))
+    stated = [_smoke(experiment, claim, trained) for claim in made]
+    told = {row.name: [verdict(c) for c in stated if _about(c) == row.name] for row in found}
     unequal = unequal_points(compared)
     return Results(
         name=experiment.place.name,
@@ -61,7 +64,13 @@ def gathered(experiment: Experiment) -> Results:
         reference_point=config.reference_point,
         notes=[*_notes(experiment, found, marked), *model_notes(trained), *([unequal] if unequal else [])],
         models=list(trained.values()),
+        constraints=limited,
     )
+
+
+def _about(claim: Claim) -> str:
+    """The row whose line of the table has the verdict: the other one, of a constraint its own."""
+    return claim.subject if claim.kind == KEEPS else claim.other
 
 
 def verdict(claim: Claim) -> str:
@@ -72,7 +81,8 @@ def verdict(claim: Claim) -> str:
 
 def _smoke(experiment: Experiment, claim: Claim, trained: Mapping[str, Model]) -> Claim:
     """A claim about rows that are made of a model which is too weak says so."""
-    made_of = [m for row in (claim.subject, claim.other) for m in experiment.all_models(row)]
+    rows = [row for row in (claim.subject, claim.other) if row in experiment.config.methods]
+    made_of = [m for row in rows for m in experiment.all_models(row)]
     weak = [m for m in dict.fromkeys(made_of) if m in trained and trained[m].smoke]
     return replace(claim, why=f"{claim.why}; a smoke test, for {', '.join(weak)}") if weak else claim
 
@@ -103,12 +113,17 @@ def _notes(experiment: Experiment, found: Sequence[Row], marked: Sequence[str]) 
     notes += [
         f"{row.name} answered {row.prompts} prompts only, and is compared on those"
         for row in found
-        if row.prompts < max(r.prompts for r in found)
+        if 0 < row.prompts < max(r.prompts for r in found)
     ]
     notes += [
         f"no setting of {row.name} kept the limits of tuning; the one with the least KL was taken"
         for row in found
-        if row.tuned and not row.tuned.within_limits
+        if row.tuned and not row.tuned.within_limits and not row.tuned.refused
+    ]
+    notes += [
+        f"{row.name} answered nothing, since nothing that was tried meets its constraint"
+        for row in found
+        if row.tuned and row.tuned.refused
     ]
     notes += [
         f"{row.name}: {rate.unread} verdicts over {over} could not be read and are left out"
@@ -140,7 +155,7 @@ def cells(results: Results, row: Row) -> list[str]:
             if rate
             else [""] * 3
         )
-    texts += [interval(row.gains[column]) if row.name != "base" else "" for column in results.judges]
+    texts += [interval(row.gains.get(column)) if row.name != "base" else "" for column in results.judges]
     texts += [number(row.kl, 3), number(row.perplexity, 2), number(row.distinct_2, 3)]
     texts += [number(row.repetition, 4), number(row.tokens, 1)]
     speed = row.speed

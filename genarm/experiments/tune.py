@@ -1,7 +1,11 @@
 """The unit `tune-*`: settings of a row tried on validation prompts, and the best of them."""
 
+import logging
+
+from genarm.errors import DataError
 from genarm.evaluation.text_health import health_limits, text_health
 from genarm.experiments.answer import open_method, responses
+from genarm.experiments.least import least, measured
 from genarm.experiments.load import Experiment
 from genarm.experiments.tuned import Chosen, Tried
 from genarm.judges import load_with_origin
@@ -9,17 +13,22 @@ from genarm.pipeline.validation import over_base
 from genarm.system.files import read_rows, write_json
 from genarm.types import Prompt, Response
 
+log = logging.getLogger(__name__)
+
 
 def tune(experiment: Experiment, row: str) -> None:
     """Try every combination of a row's `tune`, and write the one with the highest win rate over the base.
 
     Of those whose text keeps the limits; where none does, the one with the least KL. The gold judge of the
-    first dimension judges, and models of the first training seed are tried.
+    first dimension judges, and models of the first training seed are tried. With `constrain`, the least value
+    that meets it is taken, by the gold judge of its dimension.
     """
     config, place = experiment.config, experiment.place
+    constraint = config.methods[row].constrain
     prompts = read_rows(place.validation, Prompt)
     base = read_rows(place.base_on_validation, Response)
-    judge = load_with_origin(next(iter(config.judges.values())).gold, place.root).judge
+    dimension = constraint.dimension if constraint else next(iter(config.judges))
+    judge = load_with_origin(config.judges[dimension].gold, place.root).judge
     health = text_health("base", base)
     limits = health_limits(health, config.tuning.max_health_ratio)
     curve: list[Tried] = []
@@ -41,7 +50,17 @@ def tune(experiment: Experiment, row: str) -> None:
                 faults=[sentence for kept, sentence in checks if not kept],
             )
         )
-    write_json(place.tuned(row), choose(curve))
+        if constraint:
+            curve[-1] = measured(curve[-1], constraint, len(curve) - 1, judged, prompts, found, judge)
+    if constraint is None:
+        write_json(place.tuned(row), choose(curve))
+        return
+    try:
+        chosen = least(row, curve, constraint)
+    except DataError as error:
+        log.warning("%s", error)
+        chosen = Chosen({}, False, curve, refused=str(error))
+    write_json(place.tuned(row), chosen)
 
 
 def choose(curve: list[Tried]) -> Chosen:
