@@ -3,7 +3,8 @@
 import logging
 
 from genarm.errors import DataError
-from genarm.evaluation.text_health import health_limits, text_health
+from genarm.evaluation.shown_limits import text_faults
+from genarm.evaluation.text_health import text_health
 from genarm.experiments.answer import open_method, responses
 from genarm.experiments.least import least, measured
 from genarm.experiments.load import Experiment
@@ -29,8 +30,6 @@ def tune(experiment: Experiment, row: str) -> None:
     base = read_rows(place.base_on_validation, Response)
     dimension = constraint.dimension if constraint else next(iter(config.judges))
     judge = load_with_origin(config.judges[dimension].gold, place.root).judge
-    health = text_health("base", base)
-    limits = health_limits(health, config.tuning.max_health_ratio)
     curve: list[Tried] = []
     for varied in experiment.candidates(row):
         settings = experiment.shown_settings(row, varied)
@@ -39,7 +38,6 @@ def tune(experiment: Experiment, row: str) -> None:
         del method  # two models need not be in memory together
         (judged,) = over_base(prompts, base, [found], judge)
         own = text_health("challenger", found)
-        checks = [limit.check(v) for limit, v in zip(limits, (own.perplexity, own.repetition), strict=True)]
         curve.append(
             Tried(
                 settings=varied,
@@ -47,7 +45,7 @@ def tune(experiment: Experiment, row: str) -> None:
                 kl=own.kl,
                 perplexity=own.perplexity,
                 repetition=own.repetition,
-                faults=[sentence for kept, sentence in checks if not kept],
+                faults=text_faults(base, found, config.tuning.max_health_ratio),
             )
         )
         if constraint:

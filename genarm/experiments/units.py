@@ -15,7 +15,10 @@ from genarm.experiments.methods import DECODING, METHODS, named_models
 from genarm.pipeline.kept import code
 
 ANSWERING = (*DECODING, "evaluation/respond.py", "experiments/answer.py")
-TUNING = tuple(f"experiments/{name}.py" for name in ("tune", "constraint", "least"))
+TUNING = (
+    *(f"experiments/{name}.py" for name in ("tune", "constraint", "least")),
+    *(f"evaluation/{name}.py" for name in ("shown_limits", "text_health")),
+)
 JUDGING = ("judges", "types", "experiments/judge.py")
 TABLE = (
     "results",
