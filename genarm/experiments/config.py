@@ -1,14 +1,15 @@
 """`experiments/<name>/experiment.yaml`, typed: what is compared, on what, and what is claimed of it."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from genarm.config import BaseConfig, JudgeConfig, PairsConfig, SamplingConfig, Section, SourceConfig
 from genarm.config.params import DimensionName
+from genarm.experiments.claims_config import ClaimsConfig
+from genarm.experiments.distinct import once
 
-T = TypeVar("T")
 RowName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
 Setting = float | str | bool | None
 Values = Annotated[tuple[Any, ...], Field(min_length=1)]  # of one setting
@@ -81,8 +82,57 @@ class SpeedConfig(Section):
 
     @field_validator("batches")
     @classmethod
-    def _each_batch_once(cls, batches: tuple[int, ...]) -> tuple[int, ...]:
-        return _once("a batch", batches)
+    def _each_batchonce(cls, batches: tuple[int, ...]) -> tuple[int, ...]:
+        return once("a batch", batches)
+
+
+class ConstraintConfig(Section):
+    """The least weight or share of one dimension's part at which that dimension reaches a threshold.
+
+    A value meets it where a lower bound, on validation prompts, is at least the threshold.
+    """
+
+    dimension: DimensionName = Field(description="what must reach the threshold; the part of it is varied")
+    at_least: float = Field(description="the threshold: a win rate over the base, or a score")
+    measure: Literal["win_rate", "score"] = Field(
+        "win_rate", description="by the gold judge: the win rate over the base, or the judge's mean score"
+    )
+    weight: tuple[Annotated[float, Field(ge=0)], ...] | None = Field(
+        None, description="weights of the dimension's ARM to try, at most 4"
+    )
+    share: tuple[Annotated[float, Field(ge=0, le=1)], ...] | None = Field(
+        None, description="shares of the dimension to try, at most 4"
+    )
+    confidence: float = Field(
+        0.95,
+        gt=0.5,
+        lt=1,
+        description="chance that what is taken meets the threshold, whatever is tried",
+    )
+    against: str = Field("base", description="the row from which the cost on other dimensions is measured")
+
+    @model_validator(mode="after")
+    def _one_list_of_values(self) -> "ConstraintConfig":
+        if (self.weight is None) == (self.share is None):
+            raise ValueError("constrain tries either weights or shares: name one of weight and share")
+        values = self.values
+        if not 1 <= len(values) <= MOST_TUNED:
+            raise ValueError(f"constrain tries {len(values)} values; every method may try 1 to {MOST_TUNED}")
+        if len(set(values)) < len(values):
+            raise ValueError(f"a value stands twice in {list(values)}")
+        if self.measure == "win_rate" and not 0 < self.at_least < 1:
+            raise ValueError(f"at_least is {self.at_least:g}, and a win rate lies between 0 and 1")
+        return self
+
+    @property
+    def varied(self) -> Literal["weight", "share"]:
+        """The setting whose values are tried."""
+        return "share" if self.weight is None else "weight"
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """What is tried, ascending."""
+        return tuple(sorted((self.share if self.weight is None else self.weight) or ()))
 
 
 class RowConfig(Section):
@@ -94,6 +144,9 @@ class RowConfig(Section):
     )
     front: dict[str, Values] = Field(
         {}, description="one setting and its values: the points of a front, which are all answered"
+    )
+    constrain: ConstraintConfig | None = Field(
+        None, description="take the least weight or share at which a dimension reaches a threshold"
     )
     prompts: int | None = Field(None, ge=2, description="answer only the first so many, where it is slow")
     speed: SpeedConfig | None = Field(None, description="how its time is measured, in place of `speed`")
@@ -113,17 +166,19 @@ class RowConfig(Section):
             raise ValueError(f"tune tries {tried} settings; every method may try at most {MOST_TUNED}")
         if len(self.front) > 1:
             raise ValueError(f"front varies one setting, here are {len(self.front)}")
+        if self.constrain and (self.tune or self.front):
+            raise ValueError("a row with constrain has neither tune nor front: it has one setting, the least")
         return self
 
     @model_validator(mode="after")
-    def _each_setting_is_given_once(self) -> "RowConfig":
+    def _each_setting_is_givenonce(self) -> "RowConfig":
         for key in {**self.tune, **self.front}:
             places = [name for name in ("settings", "tune", "front") if key in getattr(self, name)]
             if len(places) > 1:
                 named = " and in ".join("the row itself" if p == "settings" else p for p in places)
                 raise ValueError(f"{key} stands in {named}; keep one of them, the others would not count")
         for key, values in {**self.tune, **self.front}.items():
-            _once(f"the {key}", values)
+            once(f"the {key}", values)
         return self
 
 
@@ -140,40 +195,6 @@ class ModelConfig(Section):
     @classmethod
     def _other_keys_are_settings(cls, value: Any) -> Any:
         return _gathered(value, {*cls.model_fields})
-
-
-class EquivalenceConfig(Section):
-    """A claim that the subject is as good as another row, neither better nor worse by much."""
-
-    to: str = Field("dpo", description="the row that it is as good as")
-    margin: float = Field(0.07, gt=0, lt=0.5, description="win rates within 0.5 -+ margin are equivalent")
-
-
-class GapConfig(Section):
-    """A claim that the subject recovers most of the way from a weak row to a strong one."""
-
-    floor: str = Field(description="the row at the start of the way, whose gap recovered is 0")
-    ceiling: str = Field(description="the row at its end, whose gap recovered is 1")
-    control: str | None = Field(None, description="a row that must recover less, such as an untrained guide")
-
-
-class ClaimsConfig(Section):
-    """What the experiment shall confirm or refute."""
-
-    subject: str = Field(description="the row that the claims are about")
-    beats: tuple[str, ...] = Field((), description="rows that it has a higher win rate than")
-    least: float = Field(0.55, ge=0.5, lt=1, description="the least win rate over them that confirms")
-    equivalent: EquivalenceConfig | None = Field(None, description="the row that it is as good as")
-    faster: dict[str, Annotated[float, Field(gt=0)]] = Field(
-        {}, description="row -> how many times as long it takes, at least"
-    )
-    recovers: GapConfig | None = Field(None, description="the gap that it recovers at least half of")
-    front_over: tuple[str, ...] = Field((), description="rows whose front encloses less than its own")
-
-    @field_validator("beats", "front_over")
-    @classmethod
-    def _each_row_once(cls, rows: tuple[str, ...]) -> tuple[str, ...]:
-        return _once("the row", rows)
 
 
 class ExperimentConfig(Section):
@@ -200,7 +221,15 @@ class ExperimentConfig(Section):
         (0, 1, 2), min_length=1, description="of training; each model is trained once with each"
     )
     over: tuple[str, ...] = Field(("base",), min_length=1, description="the rows that win rates are over")
-    alpha: float = Field(0.05, gt=0, lt=0.5, description="chance of a false claim over all, by Holm")
+    alpha: float = Field(
+        0.05,
+        gt=0,
+        lt=0.5,
+        description=(
+            "chance that any of `beats` is confirmed though it is false, by Holm over them, and that "
+            "`equivalent` is; the other claims are by 95% intervals"
+        ),
+    )
     claims: ClaimsConfig | None = Field(None, description="what is to be confirmed or refuted")
     reference_point: float = Field(
         -1.0, description="of the hypervolume on every dimension, in standard deviations of the base's scores"
@@ -226,22 +255,15 @@ class ExperimentConfig(Section):
 
     @field_validator("seeds")
     @classmethod
-    def _each_seed_once(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+    def _each_seedonce(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
         if len(set(seeds)) < len(seeds):
             raise ValueError(f"a seed stands twice in {list(seeds)}, which would count as two trainings")
         return seeds
 
     @field_validator("over")
     @classmethod
-    def _each_row_once(cls, rows: tuple[str, ...]) -> tuple[str, ...]:
-        return _once("the row", rows)
-
-
-def _once(what: str, values: tuple[T, ...]) -> tuple[T, ...]:
-    """The values, none of which may stand twice."""
-    if twice := [value for i, value in enumerate(values) if value in values[:i]]:
-        raise ValueError(f"{what} {twice[0]!r} stands twice")
-    return values
+    def _each_rowonce(cls, rows: tuple[str, ...]) -> tuple[str, ...]:
+        return once("the row", rows)
 
 
 def _gathered(value: Any, known: set[str]) -> Any:

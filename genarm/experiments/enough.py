@@ -24,7 +24,7 @@ def shortfalls(experiment: Experiment, evaluation: int, validation: int) -> list
     if config.claims and (claim := config.claims.equivalent):
         cuts = [config.methods[row].prompts or evaluation for row in (config.claims.subject, claim.to)]
         shared = min(evaluation, *cuts)
-        needed = needed_for_equivalence(claim.margin, alpha=config.alpha)
+        needed = needed_for_equivalence(claim.margin, alpha=config.alpha) or 0
         if shared < needed:
             chance = power_of_equivalence(shared, claim.margin, config.alpha)
             found.append(

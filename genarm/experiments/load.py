@@ -9,6 +9,7 @@ from typing import Any
 
 from genarm.config import BaseConfig, PairsConfig
 from genarm.experiments.config import DataConfig, ExperimentConfig
+from genarm.experiments.constraint import constrained_settings
 from genarm.experiments.methods import METHODS, MethodKind, named_models
 from genarm.experiments.place import Place
 from genarm.experiments.trainers import TRAINERS, TrainerKind
@@ -136,19 +137,19 @@ class Experiment:
 
     def shown_settings(self, row: str, chosen: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """The settings of a row at that point, with what tuning chose; else the first that it may try."""
-        tried = first_of(self.config.methods[row].tune) if chosen is None else chosen
+        tried = (self.candidates(row) or [{}])[0] if chosen is None else chosen
         return self.row_settings(row, dict(tried) | self.points(row)[self.shown_point(row)])
 
     def candidates(self, row: str) -> list[dict[str, Any]]:
         """The settings that are tried on validation prompts; none where nothing is tuned."""
-        return combinations(self.config.methods[row].tune)
+        own = self.config.methods[row]
+        return constrained_settings(own) if own.constrain else combinations(own.tune)
+
+    def is_tuned(self, row: str) -> bool:
+        """Whether settings of a row are chosen on validation prompts."""
+        return bool(self.candidates(row))
 
 
 def combinations(varied: Mapping[str, tuple[Any, ...]]) -> list[dict[str, Any]]:
     """Every combination of the values of some settings; none where nothing varies."""
     return [dict(zip(varied, values, strict=True)) for values in product(*varied.values())] if varied else []
-
-
-def first_of(varied: Mapping[str, tuple[Any, ...]]) -> dict[str, Any]:
-    """The first value of each setting that varies."""
-    return {name: values[0] for name, values in varied.items()}

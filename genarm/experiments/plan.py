@@ -47,11 +47,12 @@ def warnings(experiment: Experiment, planned: Sequence[PlannedUnit]) -> list[str
     """What a run would find too few of, and what it could not confirm."""
     found = expected(experiment, [unit.unit for unit in planned if unit.runs])
     if experiment.config.claims and experiment.config.claims.front_over:
-        found += [
-            f"claims.front_over cannot be confirmed: {dimension} has no held-out judge"
-            for dimension, judges in experiment.config.judges.items()
-            if judges.held_out is None
-        ]
+        given = experiment.config.judges
+        without = [dimension for dimension, judges in given.items() if judges.held_out is None]
+        if len(without) == len(given):
+            found.append("claims.front_over cannot be confirmed: no dimension has a held-out judge")
+        elif without:
+            found.append(f"claims.front_over: {', '.join(without)} is judged by its gold judge alone")
     return found
 
 

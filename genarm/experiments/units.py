@@ -15,17 +15,25 @@ from genarm.experiments.methods import DECODING, METHODS, named_models
 from genarm.pipeline.kept import code
 
 ANSWERING = (*DECODING, "evaluation/respond.py", "experiments/answer.py")
+TUNING = (
+    *(f"experiments/{name}.py" for name in ("tune", "constraint", "least")),
+    *(f"evaluation/{name}.py" for name in ("shown_limits", "text_health")),
+)
 JUDGING = ("judges", "types", "experiments/judge.py")
 TABLE = (
     "results",
     "front_results",
     "tables",
     "claims",
+    "controlled",
+    "open_claims",
+    "constraint_results",
     "enough",
     "resampling",
     "sizes",
     "fronts",
     "measured",
+    "model_results",
     "page",
     "output",
 )
@@ -113,14 +121,17 @@ class _Units:
         common: dict[str, Any] = {"base": self._base(), "sampling": config.sampling.model_dump(mode="json")}
         spec = common | {"code": code(*ANSWERING)}
         yield Unit("validation-base", spec, [place.prompts.parent], [place.base_on_validation])
-        dimension, judges = next(iter(config.judges.items()))
         for row in tuned:
+            constraint = config.methods[row].constrain
+            dimension = constraint.dimension if constraint else next(iter(config.judges))
+            limited = {"constrain": constraint.model_dump(mode="json")} if constraint else {}
             spec = common | {
                 "method": config.methods[row].method,
                 "candidates": [self.of.shown_settings(row, tried) for tried in self.of.candidates(row)],
                 "tuning": config.tuning.model_dump(mode="json"),
-                "judge": [dimension, judges.gold.model_dump(mode="json")],
-                "code": code(*self._code(row), *JUDGING, "experiments/tune.py"),
+                "judge": [dimension, config.judges[dimension].gold.model_dump(mode="json")],
+                "code": code(*self._code(row), *JUDGING, *TUNING),
+                **limited,
             }
             seed = config.seeds[0]
             reads = [place.prompts.parent, place.base_on_validation]
@@ -145,7 +156,7 @@ class _Units:
                     "code": code(*self._code(row)),
                 }
                 reads = [place.prompts.parent, *self._folders(self.of.models_of(row), seed)]
-                if own.tune:
+                if self.of.is_tuned(row):
                     reads.append(place.tuned(row))
                 yield Unit(
                     f"answer-{row}-{seed}", spec, reads, [place.answers(row, seed), place.cost(row, seed)]
@@ -178,7 +189,7 @@ class _Units:
             }
             seed = config.seeds[0]
             reads = [place.prompts.parent, *self._folders(self.of.models_of(row), seed)]
-            if own.tune:
+            if self.of.is_tuned(row):
                 reads.append(place.tuned(row))
             yield Unit(f"speed-{row}", spec, reads, [place.speed(row)])
 
@@ -188,7 +199,7 @@ class _Units:
         for row, own in config.methods.items():
             reads.append(place.verdicts(row))
             reads += [path(row, seed) for seed in self.of.seeds(row) for path in (place.answers, place.cost)]
-            reads += [place.tuned(row)] if own.tune else []
+            reads += [place.tuned(row)] if self.of.is_tuned(row) else []
             reads += [place.speed(row)] if own.speed or config.speed else []
             reads += [
                 place.training(model, seed)

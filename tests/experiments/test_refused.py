@@ -57,7 +57,7 @@ def wide(*path, to):
         (wide("methods", "guided", "tune", to={"weight": [0.0, 0.0]}), "the weight 0.0 stands twice"),
         (wide("methods", "guided", "weight", to=3.0), "weight stands in the row itself and in tune"),
         (wide("methods", "both", "tune", to={"share": [0.5]}), "share stands in tune and in front"),
-        (wide("methods", "parm", "prompts", to=6), "fronts are compared on the same prompts"),
+        (wide("methods", "parm", "prompts", to=2), "a front needs 4 prompts"),
         (wide("methods", "transfer", "speed", to={"tokens": 4, "batches": [4]}), "one in common"),
         (wide("speed", to=None), "compared by time, and `speed` is null"),
         (wide("sampling", "temperature", to=0), "are all the same at sampling.temperature 0"),

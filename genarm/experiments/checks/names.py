@@ -49,6 +49,8 @@ def check_names(experiment: Experiment, where: str) -> None:
         raise refused(where, "methods has no row `base: {method: base}`, which all others are measured from")
     for row in config.over:
         known(where, "over: unknown row", row, config.methods)
+        if config.methods[row].constrain:
+            raise refused(where, f"over: {row} has constrain, and answers nothing where nothing meets it")
     for name in config.models:
         _right_kinds(experiment, where, f"models.{name}", experiment.model_settings(name))
     for name, own in config.methods.items():

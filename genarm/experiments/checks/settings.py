@@ -8,6 +8,7 @@ from genarm.baselines.parm.settings import ParmConfig
 from genarm.config import SamplingConfig, TrainConfig
 from genarm.errors import ConfigError
 from genarm.experiments.checks.refusal import installed, known, refused, valid
+from genarm.experiments.constraint import cannot_be_constrained
 from genarm.experiments.load import Experiment
 from genarm.experiments.methods import METHODS
 from genarm.experiments.trainers import TRAINERS, PairsTraining, ParmTraining
@@ -26,6 +27,8 @@ def check_settings(experiment: Experiment, where: str) -> None:
     for name, row in config.methods.items():
         known(where, f"methods.{name}: unknown method", row.method, METHODS)
         kind = METHODS[row.method]
+        if wrong := cannot_be_constrained(row, config):
+            raise refused(where, f"methods.{name}.constrain: {wrong}")
         for tried, point in product(experiment.candidates(name) or [{}], experiment.points(name)):
             valid(where, f"methods.{name}", kind.settings, row.settings | tried | point)
         installed(where, f"methods.{name}", row.method, kind.needs)
