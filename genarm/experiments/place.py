@@ -72,6 +72,10 @@ class Place:
         """Where a training that was killed resumes from."""
         return self.root / ".cache" / "experiments" / self.name / f"{name}-{seed}"
 
+    def kept(self, row: str, seed: int) -> Path:
+        """What a row has answered until its unit is done. `genarm run` forgets what the project keeps."""
+        return self.root / ".cache" / "experiments" / self.name / "answers" / f"{row}-{seed}"
+
     def answers(self, row: str, seed: int) -> Path:
         """The responses of a row."""
         return self.artifacts / "answers" / f"{row}-{seed}.jsonl"
