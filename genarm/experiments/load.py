@@ -19,7 +19,7 @@ from genarm.experiments.constraint import cannot_be_constrained, constrained_set
 from genarm.experiments.methods import METHODS, MethodKind, named_models
 from genarm.experiments.place import Place
 from genarm.experiments.trainers import TRAINERS, TrainerKind
-from genarm.models import ModelSource, resolve
+from genarm.models import ModelSource, model_kind, resolve
 from genarm.models.source import SMALL_FILES
 from genarm.pipeline.project import Project
 from genarm.system.files import sha256
@@ -57,6 +57,14 @@ class Experiment:
             "files": hashlib.sha256(described.encode()).hexdigest(),
             "chat_template": base.chat_template,
         }
+
+    @property
+    def base_name(self) -> str:
+        """What the base is called where others read it: a hub id, else its folder or file and its hash."""
+        given = self.base_config.model
+        if model_kind(given) not in ("folder", "gguf"):
+            return given
+        return f"{self.place.shown(given)}, weights sha256 {self.base.weights_sha256[:12]}"
 
     @property
     def pairs_config(self) -> PairsConfig:
