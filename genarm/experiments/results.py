@@ -53,7 +53,7 @@ class Row:
     repetition: float
     tokens: float
     speed: Speed | None
-    extra_memory: int | None
+    extra_memory: int | None  # above the base's at the largest batch of its own
     passes: Mapping[str, float]  # tokens that each part read, prompts included, for one that was drawn
     training_seconds: float
     training_pairs: float
@@ -104,7 +104,7 @@ def claims(experiment: Experiment) -> list[Claim]:
         if speeds[0] and speeds[1]:
             batch = min(set(speeds[0].seconds) & set(speeds[1].seconds), default=None)
             if batch is not None:
-                own, theirs = (s.seconds[batch] for s in speeds if s)
+                own, theirs = (s.of_base[batch] for s in speeds if s)
                 found.append(claimed.faster(subject, other, own, theirs, factor))
     if given.recovers:
         gap = given.recovers
@@ -168,7 +168,9 @@ def _row(
         )
         for m in trained
     ]
-    memory = own.speed.memory - base.speed.memory if own.speed and base.speed else None
+    memory = None
+    if own.speed and base.speed and (both := own.speed.memory.keys() & base.speed.memory.keys()):
+        memory = own.speed.memory[max(both)] - base.speed.memory[max(both)]
     return Row(
         name=name,
         method=config.methods[name].method,
@@ -184,7 +186,7 @@ def _row(
         repetition=health.repetition,
         tokens=health.mean_tokens,
         speed=own.speed,
-        extra_memory=max(0, memory) if memory is not None else None,
+        extra_memory=memory,
         passes={part: read / own.cost.tokens for part, read in own.cost.passes.items()},
         training_seconds=sum(t.get("train/seconds", 0.0) for t in training),
         training_pairs=sum(t.get("train/pairs", 0.0) for t in training),

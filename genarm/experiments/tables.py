@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from genarm.experiments.budget import budget_notes
 from genarm.experiments.claims import Claim
 from genarm.experiments.front_results import Front, compared_fronts
 from genarm.experiments.load import Experiment
@@ -98,7 +99,7 @@ def _notes(experiment: Experiment, found: Sequence[Row], marked: Sequence[str]) 
         for over, rate in row.over.items()
         if rate.unread
     ]
-    return notes
+    return notes + budget_notes(experiment)
 
 
 def columns(results: Results) -> list[str]:

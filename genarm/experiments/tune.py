@@ -17,8 +17,9 @@ def tune(experiment: Experiment, row: str) -> None:
     first dimension judges, and models of the first training seed are tried.
     """
     config, place = experiment.config, experiment.place
-    prompts = read_rows(place.validation, Prompt)
-    base = read_rows(place.base_on_validation, Response)
+    few = config.methods[row].tune_prompts
+    prompts = read_rows(place.validation, Prompt)[:few]
+    base = read_rows(place.base_on_validation, Response)[:few]
     judge = load_with_origin(next(iter(config.judges.values())).gold, place.root).judge
     health = text_health("base", base)
     limits = health_limits(health, config.tuning.max_health_ratio)

@@ -26,6 +26,7 @@ TABLE = (
     "fronts",
     "measured",
     "page",
+    "budget",
     "output",
 )
 MEASURING = ("evaluation", *(f"experiments/{n}.py" for n in TABLE))
@@ -118,6 +119,7 @@ class _Units:
                 "method": config.methods[row].method,
                 "candidates": [self.of.shown_settings(row, tried) for tried in self.of.candidates(row)],
                 "tuning": config.tuning.model_dump(mode="json"),
+                "prompts": config.methods[row].tune_prompts,
                 "judge": [dimension, judges.gold.model_dump(mode="json")],
                 "code": code(*self._code(row), *JUDGING, "experiments/tune.py"),
             }
@@ -166,14 +168,14 @@ class _Units:
     def speeds(self) -> Iterator[Unit]:
         config, place = self.of.config, self.of.place
         for row, own in config.methods.items():
-            if (speed := own.speed or config.speed) is None:
+            if (speed := config.speed_of(row)) is None:
                 continue
             spec = {
                 "base": self._base(),
                 "method": own.method,
                 "settings": self.of.shown_settings(row),
                 "speed": speed.model_dump(mode="json"),
-                "code": code(*self._code(row), "experiments/speed.py"),
+                "code": code(*self._code(row), "experiments/speed.py", "experiments/memory.py"),
             }
             seed = config.seeds[0]
             reads = [place.prompts.parent, *self._folders(self.of.models_of(row), seed)]
