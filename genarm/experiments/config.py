@@ -12,6 +12,7 @@ RowName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
 Setting = float | str | bool | None
 MOST_TUNED = 4  # settings that any method may try: every method has the same budget
 GOLD, HELD_OUT = "gold", "held_out"
+BASE = "base"  # the row of the base alone, which all others are measured from
 
 
 class DataConfig(SourceConfig):
@@ -63,7 +64,12 @@ class TuningConfig(Section):
 class SpeedConfig(Section):
     """How the time of a response is measured, in a unit of its own."""
 
-    tokens: int = Field(128, ge=2, description="tokens that are drawn; seconds are given for 128")
+    tokens: int = Field(
+        128,
+        ge=2,
+        description="tokens of the longer of two lengths that are timed; the other one is a quarter of it",
+    )
+    repeats: int = Field(3, ge=1, description="times that both are timed, in turn with the base")
     batches: tuple[Annotated[int, Field(ge=1)], ...] = Field(
         (1, 32), min_length=1, description="requests that are answered together"
     )
@@ -132,6 +138,12 @@ class RowConfig(Section):
         None, description="take the least weight or share at which a dimension reaches a threshold"
     )
     prompts: int | None = Field(None, ge=2, description="answer only the first so many, where it is slow")
+    tune_prompts: int | None = Field(
+        None, ge=2, description="tune on only the first so many validation prompts, where it is slow"
+    )
+    seeds: Literal["all", "first"] = Field(
+        "all", description="answer with the models of each training seed, or of the first one only"
+    )
     speed: SpeedConfig | None = Field(None, description="how its time is measured, in place of `speed`")
     settings: dict[str, Any] = Field({}, description="the settings of its method")
 
@@ -258,6 +270,14 @@ class ExperimentConfig(Section):
         if len(set(seeds)) < len(seeds):
             raise ValueError(f"a seed stands twice in {list(seeds)}, which would count as two trainings")
         return seeds
+
+    def speed_of(self, row: str) -> SpeedConfig | None:
+        """How the time of a row is measured, the base's at every batch of any row; None: not at all."""
+        given = self.methods[row].speed or self.speed
+        if given is None or row != BASE:
+            return given
+        others = [own.speed.batches for own in self.methods.values() if own.speed]
+        return given.model_copy(update={"batches": tuple(sorted({*given.batches}.union(*others)))})
 
 
 def _gathered(value: Any, known: set[str]) -> Any:

@@ -134,7 +134,9 @@ class Experiment:
 
     def seeds(self, row: str) -> tuple[int, ...]:
         """The training seeds of a row; the first alone where nothing in it is trained with each."""
-        several = any(self._differs(m) for m in self.models_of(row))
+        several = self.config.methods[row].seeds == "all" and any(
+            self._differs(m) for m in self.models_of(row)
+        )
         return self.config.seeds if several else self.config.seeds[:1]
 
     def _differs(self, model: str) -> bool:

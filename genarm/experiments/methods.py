@@ -23,14 +23,15 @@ DECODING = (
     "baselines/counting.py",
     "baselines/guided.py",
 )
-ALONE = (*DECODING, "baselines/aligned.py", "baselines/reading.py")
+ALONE = (*DECODING, *(f"baselines/{name}.py" for name in ("aligned", "reading", "scaled")))
 SCORED = (
     *DECODING,
     "judges/reward",
     *(f"baselines/{name}.py" for name in ("branches", "reward_model", "reward_rows")),
 )
 CANDIDATES = tuple(
-    f"baselines/{name}.py" for name in ("candidate_engine", "candidate_policy", "follower", "scored_engine")
+    f"baselines/{name}.py"
+    for name in ("calibration", "candidate_engine", "candidate_policy", "follower", "scored_engine")
 )
 Predicted = Callable[[Mapping[str, Any]], Mapping[str, float]]
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from genarm.experiments.budget import budget_notes
 from genarm.experiments.claims import Claim
 from genarm.experiments.constraint_results import KEEPS, Constraint, as_claims, constraints
 from genarm.experiments.front_results import Front, compared_fronts, unequal_points
@@ -142,7 +143,7 @@ def _notes(experiment: Experiment, found: Sequence[Row], marked: Sequence[str]) 
         for over, rate in row.over.items()
         if rate.unread
     ]
-    return notes
+    return notes + budget_notes(experiment)
 
 
 def _of_versions(identities: Mapping[str, Sequence[str]]) -> list[str]:

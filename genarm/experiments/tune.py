@@ -25,9 +25,9 @@ def tune(experiment: Experiment, row: str) -> None:
     that meets it is taken, by the gold judge of its dimension.
     """
     config, place = experiment.config, experiment.place
-    constraint = config.methods[row].constrain
-    prompts = read_rows(place.validation, Prompt)
-    base = read_rows(place.base_on_validation, Response)
+    constraint, few = config.methods[row].constrain, config.methods[row].tune_prompts
+    prompts = read_rows(place.validation, Prompt)[:few]
+    base = read_rows(place.base_on_validation, Response)[:few]
     dimension = constraint.dimension if constraint else next(iter(config.judges))
     judge = load_with_origin(config.judges[dimension].gold, place.root).judge
     curve: list[Tried] = []

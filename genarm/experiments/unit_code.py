@@ -15,5 +15,5 @@ TUNING = (
     *(*ANSWERING, *JUDGES, "evaluation", "pipeline/validation.py"),
     *(f"experiments/{name}.py" for name in ("tune", "constraint", "least", "resampling")),
 )
-SPEED = (*ANSWERING, "experiments/speed.py")
+SPEED = (*ANSWERING, "experiments/speed.py", "experiments/memory.py")
 TABLE = ("evaluation", "experiments", "report")  # made in a moment, and no other unit follows it

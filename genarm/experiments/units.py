@@ -111,6 +111,7 @@ class _Units:
                 "method": config.methods[row].method,
                 "candidates": [self.of.shown_settings(row, tried) for tried in self.of.candidates(row)],
                 "tuning": config.tuning.model_dump(mode="json"),
+                "prompts": config.methods[row].tune_prompts,
                 "judge": [dimension, self._judge(config.judges[dimension].gold)],
                 "judges": self._choosing(row),
                 "code": code(*unit_code.TUNING, *self._code(row)),
@@ -168,7 +169,7 @@ class _Units:
     def speeds(self) -> Iterator[Unit]:
         config, place = self.of.config, self.of.place
         for row, own in config.methods.items():
-            if (speed := own.speed or config.speed) is None:
+            if (speed := config.speed_of(row)) is None:
                 continue
             spec = {
                 "base": self._base(),
