@@ -73,7 +73,14 @@ def guided(context: Context, settings: Settings) -> "Method":
     asked = given.GuidedSettings(**settings)
     folders = {arm: context.models[model] for arm, model in asked.arms.items()}
     engine = context.engine(folders, contrast=asked.guidance == "contrast")
-    return Guided(engine, asked.weights(), asked.guidance)
+    return Guided(engine, weights(asked), asked.guidance)
+
+
+def weights(asked: given.GuidedSettings) -> dict[str, float]:
+    """The weight of each ARM in a request; a share divides the weights of two."""
+    each = asked.weight if isinstance(asked.weight, Mapping) else dict.fromkeys(asked.arms, asked.weight)
+    parts = [1.0] * len(asked.arms) if asked.share is None else [asked.share, 1 - asked.share]
+    return {arm: part * each[arm] for arm, part in zip(asked.arms, parts, strict=True)}
 
 
 def parm(context: Context, settings: Settings) -> "Method":

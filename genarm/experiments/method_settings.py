@@ -36,12 +36,6 @@ class GuidedSettings(Section):
             raise ValueError(f"weight is of {sorted(self.weight)}, the ARMs are of {sorted(self.arms)}")
         return self
 
-    def weights(self) -> dict[str, float]:
-        """The weight of each ARM in a request."""
-        given = self.weight if isinstance(self.weight, Mapping) else dict.fromkeys(self.arms, self.weight)
-        parts = [1.0] * len(self.arms) if self.share is None else [self.share, 1 - self.share]
-        return {arm: part * given[arm] for arm, part in zip(self.arms, parts, strict=True)}
-
 
 class ParmSettings(Section):
     """The base guided by one ARM that a preference vector conditions."""

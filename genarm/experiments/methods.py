@@ -45,6 +45,7 @@ class MethodKind:
     make: Factory
     predicted: Predicted
     models: tuple[str, ...] = ()  # the settings that name models
+    judges: tuple[str, ...] = ()  # the settings that are judges, which are asked while it answers
     code: tuple[str, ...] = DECODING
     needs: tuple[str, ...] = ()  # packages of extras, without which it does not run
 
@@ -99,7 +100,11 @@ METHODS: dict[str, MethodKind] = {
         make.soup,
         lambda s: {"aligned": 1.0},
         models=("adapters",),
-        code=(*ALONE, "baselines/training/soups.py", "baselines/training/policy.py"),
+        code=(
+            *ALONE,
+            *(f"baselines/training/{name}.py" for name in ("soups", "policy")),
+            *(f"training/{n}.py" for n in ("checkpoints", "lora", "process_group", "transformers_hooks")),
+        ),
     ),
     "proxy_tuning": MethodKind(
         "the base moved by what a small model learned",
@@ -114,6 +119,7 @@ METHODS: dict[str, MethodKind] = {
         make.best_of_n,
         _best_of,
         models=("reward", "arm"),
+        judges=("judge",),
         code=(
             *SCORED,
             "judges",

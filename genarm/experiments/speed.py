@@ -47,11 +47,14 @@ class Speed:
 
 def speed(experiment: Experiment, row: str) -> None:
     """Time responses of fixed lengths, which ignore end tokens, in batches of each size."""
-    place, own = experiment.place, experiment.config.methods[row]
+    place = experiment.place
     given = experiment.config.speed_of(row)
     assert given is not None, "the unit is only made where speed is measured"
-    chosen = read_json(place.tuned(row), Chosen).settings if own.tune else None
-    settings = experiment.shown_settings(row, chosen)
+    chosen = read_json(place.tuned(row), Chosen) if experiment.is_tuned(row) else None
+    if chosen and chosen.refused:
+        write_json(place.speed(row), Speed({}, {}))
+        return
+    settings = experiment.shown_settings(row, chosen.settings if chosen else None)
     method = _open(experiment, row, settings)
     prompts = read_rows(place.prompts, Prompt)
     requests = [_request(experiment, method, p, given) for p in _repeated(prompts, max(given.batches))]
