@@ -25,7 +25,8 @@ def tune(experiment: Experiment, row: str) -> None:
     that meets it is taken, by the gold judge of its dimension.
     """
     config, place = experiment.config, experiment.place
-    constraint, few = config.methods[row].constrain, config.methods[row].tune_prompts
+    constraint = config.methods[row].constrain
+    few = config.methods[row].tune_prompts
     prompts = read_rows(place.validation, Prompt)[:few]
     base = read_rows(place.base_on_validation, Response)[:few]
     dimension = constraint.dimension if constraint else next(iter(config.judges))

@@ -18,7 +18,7 @@ class Clocked:
 
 
 def test_the_prompt_counts_once_whatever_the_length(monkeypatch):
-    """Prompt 4 s and 0.5 s a token for a batch of two: 34 s; the base (1 + 12.8) / 2."""
+    """Prompt 4 s, 0.5 s a token, a batch of two: (4 + 128 * 0.5) / 2 = 34 s; the base (1 + 12.8) / 2."""
     clock = [0.0]
     monkeypatch.setattr(speed.time, "monotonic", lambda: clock[0])
     own, base = Clocked(clock, 4.0, 0.5), Clocked(clock, 1.0, 0.1)
