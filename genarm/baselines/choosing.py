@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from genarm.decoding.protocol import Session, Stream
     from genarm.types import Message, Prompt
 
+LEAST = 1e-4  # of one and the largest score; rounding alone lets equal scores differ by a tenth of it
+
 
 def load_served(
     source: ModelSource,
@@ -160,7 +162,10 @@ class Choosing:
         [(candidates, best)] = chooser.ranked([asked])
         scores = chooser.selector.scores(candidates, _unread)
         several = len({c.response.tokens for c in candidates}) > 1
-        if not candidates[best].response.tokens or (several and len(set(scores)) == 1):
+        spread = max(scores) - min(scores)
+        if not candidates[best].response.tokens or (
+            several and spread <= LEAST * (1 + max(map(abs, scores)))
+        ):
             raise AdapterError(
                 f"{name!r} loads but does not choose: {len(candidates)} responses have the scores {scores}",
                 hint="train what chooses again; a model of zeros prefers nothing",

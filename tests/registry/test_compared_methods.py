@@ -91,21 +91,13 @@ def make_best_of(project: Project, by: Any, toy: Any, out: Path) -> Path:
     return out
 
 
-def test_a_soup_at_weight_1_of_contrast_is_the_mean_of_the_adapters(toy: Any, tmp_path: Path) -> None:
+def test_a_soup_by_contrast_at_weight_1_answers_as_its_adapter_alone(toy: Any, tmp_path: Path) -> None:
     source = resolve(str(toy.folder))
     parents = {n: make_arm(tmp_path / n, source, toy.model, seed=i) for i, n in enumerate(("a", "b"))}
     out, shares = tmp_path / "soup", {"a": 0.3, "b": 0.7}
     made = make_soup(source, parents, shares, name=DIMENSION, dtype="float32", out=out)
     assert made.guidance == "contrast" and made.weight == 1
-    merged = {name: p.detach().clone() for name, p in toy.model.named_parameters()}
-    for name, folder in parents.items():
-        whole = as_peft_loads_it(toy.model, folder).merge_and_unload()
-        for path, p in whole.named_parameters():
-            merged[path] += shares[name] * (p - dict(toy.model.named_parameters())[path])
-    alone = as_peft_loads_it(toy.model, out).merge_and_unload()
-    with torch.no_grad():
-        for path, p in alone.named_parameters():
-            p.copy_(merged[path])  # the mean of the deltas, of which the soup's adapter has no part
+    alone = as_peft_loads_it(toy.model, out)  # which tests/baselines compares with the merged deltas
     decoder = open_served(source, {DIMENSION: out}, dtype="float32")
     request = GuidedRequest((1, 2, 3), {DIMENSION: 1.0}, guidance="contrast", seed=4, max_new_tokens=9,
                             return_rewards=True)  # fmt: skip
