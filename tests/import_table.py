@@ -15,7 +15,6 @@ MAY_IMPORT: dict[str, set[str]] = {
     "evaluation": EVERYONE | {"config", "models", "decoding"},
     "report": EVERYONE | {"evaluation"},
     "synthesis": EVERYONE | {"config", "models", "data", "decoding", "judges", "evaluation"},
-    "registry": EVERYONE | {"models", "decoding"},
 }
 MAY_IMPORT["baselines"] = EVERYONE | {
     "config",
@@ -26,6 +25,7 @@ MAY_IMPORT["baselines"] = EVERYONE | {
     "judges",
     "evaluation",
 }
+MAY_IMPORT["registry"] = EVERYONE | {"models", "decoding", "baselines"}  # versions that are best of n
 MAY_IMPORT["pipeline"] = set(MAY_IMPORT) - {"synthesis", "baselines"}
 # What people start, which nobody but the command line imports.
 MAY_IMPORT |= {

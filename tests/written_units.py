@@ -50,7 +50,10 @@ def write_units(
             ]
             write_json(place.tuned(row), Chosen(curve[-1].settings, True, curve))
         if own.speed or config.speed:
-            speed = Speed({1: 0.4, 32: 0.06}, {"base": 1.0}, {"base": 1.0}, 2**30 + len(row) * 2**20)
+            held = 2**30 + len(row) * 2**20
+            times = {1: [1.0, 1.1, 0.9], 32: [1.0, 1.0, 1.0]}
+            read = {"base": 1.0}
+            speed = Speed({1: 0.4, 32: 0.06}, times, read, read, {1: held, 32: held})
             write_json(place.speed(row), speed)
         for model in experiment.all_models(row):
             if experiment.is_made(model):

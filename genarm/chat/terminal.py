@@ -40,10 +40,12 @@ def arms_in_use(project: Project) -> tuple[dict[str, Path], list[str]]:
     for dimension in project.params.dimensions:
         if champion := champions.get(dimension):
             from genarm.pipeline.registry_fetch import fetch_version
+            from genarm.pipeline.served import best_of
 
             into = layout.champion_arm(dimension)
             folders[dimension] = fetch_version(project, dimension, champion, into)
-            sentences.append(f"{dimension}: the champion, version {champion.version}")
+            kind = f", {found}" if (found := best_of(folders[dimension])) else ""
+            sentences.append(f"{dimension}: the champion, version {champion.version}{kind}")
         elif (layout.arm(dimension) / CARD).exists():
             folders[dimension] = layout.arm(dimension)
             sentences.append(f"{dimension}: no champion yet, so the challenger in artifacts/arms/{dimension}")
@@ -56,14 +58,14 @@ def arms_in_use(project: Project) -> tuple[dict[str, Path], list[str]]:
 
 def open_chat(project: Project, folders: Mapping[str, Path], weights: str) -> Chat:
     """Load base and ARMs. `weights` is text for `parse_weights`; empty takes what each ARM was tuned for."""
-    from genarm.decoding import load_decoder
+    from genarm.pipeline.served import open_served
 
     params = project.params
     cards = {name: _tuned_card(project, name, folder) for name, folder in folders.items()}
     tuned = {name: card.weight for name, card in cards.items()}
     chosen = parse_weights(weights, folders) if weights else tuned
     sampling = params.respond.sampling
-    decoder = load_decoder(
+    decoder = open_served(
         project.base,
         folders,
         dtype=params.base.dtype,

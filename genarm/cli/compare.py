@@ -12,6 +12,15 @@ def compare(
     experiment: Annotated[str | None, typer.Argument(help="a folder below experiments/")] = None,
     plan: Annotated[bool, typer.Option("--plan", help="say what would run, and why")] = False,
     methods: Annotated[bool, typer.Option("--methods", help="list methods and trainers")] = False,
+    register: Annotated[
+        str | None, typer.Option(metavar="ROW", help="put the method of this row on trial in the registry")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="--register: of the training; the first by default")
+    ] = None,
+    dimension: Annotated[
+        str | None, typer.Option(help="--register: whose version it is; by default that of the win rates")
+    ] = None,
     unit: Annotated[str | None, typer.Option(hidden=True)] = None,
     as_json: Json = False,
 ) -> None:
@@ -39,6 +48,16 @@ def compare(
         show(units if as_json else render(units), as_json)
         for line in warnings(found, units):
             err.print("[yellow]warning[/]:", line, highlight=False, soft_wrap=True)
+        return
+    if register is not None:
+        from genarm.experiments.register import register as put_on_trial
+
+        with err.status("registering"):
+            made = put_on_trial(found, register, seed=seed, dimension=dimension)
+        if as_json:
+            show(made, as_json)
+        else:
+            out.print(str(made), highlight=False, soft_wrap=True)
         return
     folder = flow_root()
     from genarm.flows import temporary_server

@@ -115,8 +115,8 @@ def respond(
 ) -> None:
     """Answer the evaluation prompts."""
     from genarm.pipeline.registry_fetch import fetch_version
+    from genarm.pipeline.respond_best_of import respond as run_stage
     from genarm.pipeline.stage_names import RESPOND_OF
-    from genarm.pipeline.stages.respond import respond as run_stage
 
     here = stage_project(RESPOND_OF[side], dimension or "")
     responses = run_stage(here, side, dimension, partial(fetch_version, here))

@@ -1,6 +1,7 @@
 """The units `answer-*` and `validation-base`: prompts to responses of one row, with what they took."""
 
 import hashlib
+import shutil
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,7 @@ from genarm.experiments.tuned import Chosen
 from genarm.experiments.units import model_folder
 from genarm.models import load_tokenizer
 from genarm.pipeline.kept import kept
+from genarm.pipeline.project import Project
 from genarm.system.files import read_json, read_rows, sha256, write_json, write_rows
 from genarm.system.progress import counting
 from genarm.types import Prompt, Response
@@ -59,7 +61,7 @@ class _Part:
 def answer(experiment: Experiment, row: str, seed: int, spec: Mapping[str, Any]) -> None:
     """The responses of a row whose models were trained with `seed`, at every point of its front.
 
-    What a killed unit has answered is kept. Raises what the method raises.
+    What a killed unit has answered is kept until all is written. Raises what the method raises.
     """
     place, own = experiment.place, experiment.config.methods[row]
     prompts = read_rows(place.prompts, Prompt)[: own.prompts]
@@ -81,6 +83,7 @@ def answer(experiment: Experiment, row: str, seed: int, spec: Mapping[str, Any])
         cost = _added(cost, parts)
     write_rows(place.answers(row, seed), answers)
     write_json(place.cost(row, seed), cost)
+    shutil.rmtree(place.kept(row, seed), ignore_errors=True)
 
 
 def answer_validation(experiment: Experiment) -> None:
@@ -109,13 +112,14 @@ def answered(
         seconds = time.monotonic() - began
         return [_Part(found, seconds, dict(Counter(opened[0].passes) - before))]
 
+    own = Project(experiment.place.kept(row, seed))  # for its folder alone
     size = BATCHES_KEPT * experiment.config.sampling.batch_size
     groups = [prompts[i : i + size] for i in range(0, len(prompts), size)]
     return [
         part
         for group in groups
         for part in kept(
-            experiment.project,
+            own,
             "compare",
             {**depends_on, "prompts": [p.id for p in group]},
             _Part,

@@ -4,7 +4,7 @@
 |---|---|---|
 | beats | adjusted p < alpha and win rate at least `least` | upper bound below 1/2 |
 | equivalent | the interval of both one-sided tests within 0.5 -+ margin | that interval below 0.5 - margin |
-| faster | at least so many times as fast | not |
+| faster | at least so many times as fast in the slowest repeat | not even in the fastest |
 | recovers | lower bound of the gap above 1/2 and the control | upper bound below 1/2, or the control |
 | front | lower bound of the difference above 0 by gold and held-out judges | upper bound below 0 by any |
 | keeps | lower bound of what is constrained at least the threshold | upper bound below it |
@@ -13,6 +13,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Literal
 
 import numpy as np
@@ -100,11 +101,19 @@ def equivalent(subject: str, other: str, outcomes: Array, margin: float, alpha: 
     return Claim("equivalent", subject, other, "inconclusive", numbers + more, needed)
 
 
-def faster(subject: str, other: str, own: float, theirs: float, factor: float) -> Claim:
-    """That a row takes at most 1 / factor of another one's seconds."""
-    ratio = theirs / own
-    why = f"{own:.3g} s against {theirs:.3g} s for 128 tokens: {ratio:.1f} times as fast, claimed {factor:g}"
-    return Claim("faster", subject, other, "confirms" if ratio >= factor else "refutes", why)
+def faster(subject: str, other: str, own: Sequence[float], theirs: Sequence[float], factor: float) -> Claim:
+    """That a row takes at most 1 / factor of another one's time; both are in times of the base's.
+
+    A number for each repeat: it is confirmed or refuted where the slowest and the fastest agree.
+    """
+    least, most = min(theirs) / max(own), max(theirs) / min(own)
+    verdict: Outcome = "confirms" if least >= factor else "refutes" if most < factor else "inconclusive"
+    why = (
+        f"{median(own):.3g} times the base's seconds against {median(theirs):.3g}: "
+        f"{median(theirs) / median(own):.1f} times as fast, {least:.1f} to {most:.1f} over repeats, "
+        f"claimed {factor:g}"
+    )
+    return Claim("faster", subject, other, verdict, why)
 
 
 def recovers(

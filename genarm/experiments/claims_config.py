@@ -38,5 +38,5 @@ class ClaimsConfig(Section):
 
     @field_validator("beats", "front_over")
     @classmethod
-    def _each_rowonce(cls, rows: tuple[str, ...]) -> tuple[str, ...]:
+    def _each_row_once(cls, rows: tuple[str, ...]) -> tuple[str, ...]:
         return once("the row", rows)

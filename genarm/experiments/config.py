@@ -15,6 +15,7 @@ Setting = float | str | bool | None
 Values = Annotated[tuple[Any, ...], Field(min_length=1)]  # of one setting
 MOST_TUNED = 4  # settings that any method may try: every method has the same budget
 GOLD, HELD_OUT = "gold", "held_out"
+BASE = "base"  # the row of the base alone, which all others are measured from
 
 
 class DataConfig(SourceConfig):
@@ -75,14 +76,19 @@ class TuningConfig(Section):
 class SpeedConfig(Section):
     """How the time of a response is measured, in a unit of its own."""
 
-    tokens: int = Field(128, ge=2, description="tokens that are drawn; seconds are given for 128")
+    tokens: int = Field(
+        128,
+        ge=2,
+        description="tokens of the longer of two lengths that are timed; the other one is a quarter of it",
+    )
+    repeats: int = Field(3, ge=1, description="times that both are timed, in turn with the base")
     batches: tuple[Annotated[int, Field(ge=1)], ...] = Field(
         (1, 32), min_length=1, description="requests that are answered together"
     )
 
     @field_validator("batches")
     @classmethod
-    def _each_batchonce(cls, batches: tuple[int, ...]) -> tuple[int, ...]:
+    def _each_batch_once(cls, batches: tuple[int, ...]) -> tuple[int, ...]:
         return once("a batch", batches)
 
 
@@ -149,6 +155,12 @@ class RowConfig(Section):
         None, description="take the least weight or share at which a dimension reaches a threshold"
     )
     prompts: int | None = Field(None, ge=2, description="answer only the first so many, where it is slow")
+    tune_prompts: int | None = Field(
+        None, ge=2, description="tune on only the first so many validation prompts, where it is slow"
+    )
+    seeds: Literal["all", "first"] = Field(
+        "all", description="answer with the models of each training seed, or of the first one only"
+    )
     speed: SpeedConfig | None = Field(None, description="how its time is measured, in place of `speed`")
     settings: dict[str, Any] = Field({}, description="the settings of its method")
 
@@ -255,15 +267,23 @@ class ExperimentConfig(Section):
 
     @field_validator("seeds")
     @classmethod
-    def _each_seedonce(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+    def _each_seed_once(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
         if len(set(seeds)) < len(seeds):
             raise ValueError(f"a seed stands twice in {list(seeds)}, which would count as two trainings")
         return seeds
 
     @field_validator("over")
     @classmethod
-    def _each_rowonce(cls, rows: tuple[str, ...]) -> tuple[str, ...]:
+    def _each_row_once(cls, rows: tuple[str, ...]) -> tuple[str, ...]:
         return once("the row", rows)
+
+    def speed_of(self, row: str) -> SpeedConfig | None:
+        """How the time of a row is measured, the base's at every batch of any row; None: not at all."""
+        given = self.methods[row].speed or self.speed
+        if given is None or row != BASE:
+            return given
+        others = [own.speed.batches for own in self.methods.values() if own.speed]
+        return given.model_copy(update={"batches": tuple(sorted({*given.batches}.union(*others)))})
 
 
 def _gathered(value: Any, known: set[str]) -> Any:

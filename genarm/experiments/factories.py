@@ -1,10 +1,13 @@
 """The methods made from their settings; what each one imports is loaded when it is made."""
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from genarm.decoding import GuidedRequest
 from genarm.experiments import method_settings as given
@@ -12,6 +15,7 @@ from genarm.models import ModelSource
 
 if TYPE_CHECKING:
     from genarm.baselines.method import Method
+    from genarm.baselines.reward_model import RewardModel
     from genarm.baselines.selection import Selector
     from genarm.decoding import GuidedDecoder
     from genarm.decoding.engine.engine import Engine
@@ -69,7 +73,14 @@ def guided(context: Context, settings: Settings) -> "Method":
     asked = given.GuidedSettings(**settings)
     folders = {arm: context.models[model] for arm, model in asked.arms.items()}
     engine = context.engine(folders, contrast=asked.guidance == "contrast")
-    return Guided(engine, asked.weights(), asked.guidance)
+    return Guided(engine, weights(asked), asked.guidance)
+
+
+def weights(asked: given.GuidedSettings) -> dict[str, float]:
+    """The weight of each ARM in a request; a share divides the weights of two."""
+    each = asked.weight if isinstance(asked.weight, Mapping) else dict.fromkeys(asked.arms, asked.weight)
+    parts = [1.0] * len(asked.arms) if asked.share is None else [asked.share, 1 - asked.share]
+    return {arm: part * each[arm] for arm, part in zip(asked.arms, parts, strict=True)}
 
 
 def parm(context: Context, settings: Settings) -> "Method":
@@ -94,8 +105,22 @@ def adapter(context: Context, settings: Settings) -> "Method":
     """A trained model alone."""
     from genarm.baselines.aligned import Aligned
 
-    folder = context.models[given.AdapterSettings(**settings).adapter]
-    return Aligned(context.engine({ALIGNED: folder}), ALIGNED, measured=context.measured)
+    asked = given.AdapterSettings(**settings)
+    with _scaled(context.models[asked.adapter], asked.scale) as folder:
+        return Aligned(context.engine({ALIGNED: folder}), ALIGNED, measured=context.measured)
+
+
+@contextmanager
+def _scaled(folder: Path, scale: float) -> Iterator[Path]:
+    """The folder of an adapter at a scale, for as long as it is loaded."""
+    if scale == 1:
+        yield folder
+        return
+    from genarm.baselines.scaled import write_scaled
+
+    with tempfile.TemporaryDirectory() as place:
+        write_scaled(folder, scale, Path(place))
+        yield Path(place)
 
 
 def soup(context: Context, settings: Settings) -> "Method":
@@ -109,7 +134,8 @@ def soup(context: Context, settings: Settings) -> "Method":
     with tempfile.TemporaryDirectory() as place:
         out = Path(place) / "soup"
         make_soup(context.base, folders, weights, name="soup", dtype=context.dtype, out=out)
-        return Aligned(context.engine({ALIGNED: out}), ALIGNED, measured=context.measured)
+        with _scaled(out, asked.scale) as folder:
+            return Aligned(context.engine({ALIGNED: folder}), ALIGNED, measured=context.measured)
 
 
 def proxy_tuning(context: Context, settings: Settings) -> "Method":
@@ -154,48 +180,63 @@ def _selector(context: Context, asked: given.BestOfSettings, engine: "Engine") -
 
 def args(context: Context, settings: Settings) -> "Method":
     """ARGS."""
-    from genarm.baselines.args import load_args
+    from genarm.baselines.args import args as method
+    from genarm.baselines.candidate_engine import Candidates, load_models
     from genarm.baselines.reward_model import RewardFolder
 
     asked = given.ArgsSettings(**settings)
-    return load_args(
+    engine, (reward,) = load_models(
         context.base,
-        RewardFolder(context.models[asked.reward], close_turn=asked.close_turn),
+        [RewardFolder(context.models[asked.reward], close_turn=asked.close_turn)],
+        Candidates(asked.k, asked.weight, asked.mode),
         dtype=context.dtype,
-        k=asked.k,
-        weight=asked.weight,
-        mode=asked.mode,
         batch_size=context.batch_size,
     )
+    weight = _weight(context, asked, engine, reward)
+    return method(engine, reward, k=asked.k, weight=weight, mode=asked.mode)
+
+
+def _weight(context: Context, asked: given.ArgsSettings, engine: "Engine", reward: "RewardModel") -> float:
+    """The weight on the reward model's own scale."""
+    if asked.unit == "reward":
+        return asked.weight
+    from genarm.baselines.calibration import base_rewards, deviation
+
+    return asked.weight / deviation(base_rewards(engine, reward, context.validation(engine)))
 
 
 def transfer_q(context: Context, settings: Settings) -> "Method":
     """Transfer Q*."""
+    from genarm.baselines.candidate_engine import Candidates, load_models
     from genarm.baselines.reward_model import RewardFolder
-    from genarm.baselines.transfer_q import load_transfer_q
+    from genarm.baselines.transfer_q import transfer_q as method
 
     asked = given.TransferSettings(**settings)
-    baseline = asked.baseline_reward and RewardFolder(
-        context.models[asked.baseline_reward], close_turn=asked.close_turn
-    )
-    return load_transfer_q(
+    rewards = [asked.reward, asked.baseline_reward] if asked.baseline_reward else [asked.reward]
+    engine, (reward, *baseline) = load_models(
         context.base,
-        RewardFolder(context.models[asked.reward], close_turn=asked.close_turn),
-        context.models[asked.aligned],
+        [RewardFolder(context.models[model], close_turn=asked.close_turn) for model in rewards],
+        Candidates(asked.k, asked.weight, asked.mode),
         dtype=context.dtype,
-        baseline_reward=baseline or None,
+        batch_size=context.batch_size,
+        arms={ALIGNED: context.models[asked.aligned]},
+    )
+    return method(
+        engine,
+        reward,
+        ALIGNED,
+        baseline_reward=baseline[0] if baseline else None,
         beta=asked.beta,
         k=asked.k,
-        weight=asked.weight,
+        weight=_weight(context, asked, engine, reward),
         rollout=asked.rollout,
         mode=asked.mode,
-        batch_size=context.batch_size,
     )
 
 
 def cards(context: Context, settings: Settings) -> "Method":
-    """CARDS, whose target is a quantile of the rewards of the base on validation prompts."""
-    from genarm.baselines.calibration import target_reward
+    """CARDS, whose target and beta are measured on the rewards of the base on validation prompts."""
+    from genarm.baselines.calibration import base_rewards, deviation
     from genarm.baselines.cards import Cards
     from genarm.baselines.reward_model import load_reward_model
     from genarm.baselines.segments import CardsSettings
@@ -209,6 +250,7 @@ def cards(context: Context, settings: Settings) -> "Method":
         dtype=context.dtype,
         close_turn=asked.close_turn,
     )
-    target = target_reward(engine, reward, context.validation(engine), asked.quantile)
-    knobs = asked.model_dump(exclude={"reward", "quantile", "close_turn"})
-    return Cards(engine, reward, CardsSettings(target, **knobs))
+    rewards = base_rewards(engine, reward, context.validation(engine))
+    knobs = asked.model_dump(exclude={"reward", "quantile", "close_turn", "beta"})
+    target, beta = float(np.quantile(rewards, asked.quantile)), asked.beta * deviation(rewards)
+    return Cards(engine, reward, CardsSettings(target, beta=beta, **knobs))

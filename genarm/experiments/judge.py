@@ -1,10 +1,11 @@
 """The unit `judge-*`: the responses of one row to scores, and to preferences over the rows of `over`."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from genarm.experiments.answer import Answer
 from genarm.experiments.config import GOLD, HELD_OUT
+from genarm.experiments.judge_content import shown_identity
 from genarm.experiments.load import Experiment
 from genarm.judges import Judge, load_with_origin
 from genarm.judges.base import PreparedJudge, ScoreJudge, preference
@@ -29,6 +30,7 @@ class Judged:
     score: float | None
     over: Mapping[str, float | None] = field(default_factory=dict)
     over_seeds: Mapping[str, Sequence[float | None]] = field(default_factory=dict)
+    identity: str = ""  # who judged, in which version
 
 
 def judge(experiment: Experiment, row: str) -> None:
@@ -40,9 +42,11 @@ def judge(experiment: Experiment, row: str) -> None:
     for dimension, judges in config.judges.items():
         for name, given in ((GOLD, judges.gold), (HELD_OUT, judges.held_out)):
             if given is not None:
-                loaded = load_with_origin(given, place.root).judge
+                loaded = load_with_origin(given, place.root)
+                who = shown_identity(loaded.identity, given)
                 for seed in experiment.seeds(row):
-                    found += _judged(experiment, prompts, row, seed, others, dimension, name, loaded)
+                    said = _judged(experiment, prompts, row, seed, others, dimension, name, loaded.judge)
+                    found += [replace(verdict, identity=who) for verdict in said]
     write_rows(place.verdicts(row), found)
 
 

@@ -13,7 +13,7 @@ from genarm.experiments.constraint import constrained_settings
 from genarm.experiments.methods import METHODS, MethodKind, named_models
 from genarm.experiments.place import Place
 from genarm.experiments.trainers import TRAINERS, TrainerKind
-from genarm.models import ModelSource, resolve
+from genarm.models import ModelSource, model_kind, resolve
 from genarm.models.source import SMALL_FILES
 from genarm.pipeline.project import Project
 from genarm.system.files import sha256
@@ -49,6 +49,14 @@ class Experiment:
             "files": hashlib.sha256(described.encode()).hexdigest(),
             "chat_template": base.chat_template,
         }
+
+    @property
+    def base_name(self) -> str:
+        """What the base is called where others read it: a hub id, else its folder or file and its hash."""
+        given = self.base_config.model
+        if model_kind(given) not in ("folder", "gguf"):
+            return given
+        return f"{self.place.shown(given)}, weights sha256 {self.base.weights_sha256[:12]}"
 
     @property
     def pairs_config(self) -> PairsConfig:
@@ -118,7 +126,9 @@ class Experiment:
 
     def seeds(self, row: str) -> tuple[int, ...]:
         """The training seeds of a row; the first alone where nothing in it is trained with each."""
-        several = any(self._differs(m) for m in self.models_of(row))
+        several = self.config.methods[row].seeds == "all" and any(
+            self._differs(m) for m in self.models_of(row)
+        )
         return self.config.seeds if several else self.config.seeds[:1]
 
     def _differs(self, model: str) -> bool:

@@ -38,12 +38,6 @@ class GuidedSettings(Section):
             raise ValueError(f"weight is of {sorted(self.weight)}, the ARMs are of {sorted(self.arms)}")
         return self
 
-    def weights(self) -> dict[str, float]:
-        """The weight of each ARM in a request."""
-        given = self.weight if isinstance(self.weight, Mapping) else dict.fromkeys(self.arms, self.weight)
-        parts = [1.0] * len(self.arms) if self.share is None else [self.share, 1 - self.share]
-        return {arm: part * given[arm] for arm, part in zip(self.arms, parts, strict=True)}
-
 
 class ParmSettings(Section):
     """The base guided by one ARM that a preference vector conditions."""
@@ -62,12 +56,14 @@ class SoupSettings(Section):
         min_length=2, max_length=2, description="dimension -> the model that is its adapter"
     )
     share: float = Field(0.5, ge=0, le=1, description="of the first adapter")
+    scale: float = Field(1.0, gt=0, description="of its change of the base's weights; 1: as it was trained")
 
 
 class AdapterSettings(Section):
     """A trained adapter that answers alone, without guidance."""
 
     adapter: str = Field(description="the model that answers: an adapter on the base, or a full model")
+    scale: float = Field(1.0, gt=0, description="of its change of the base's weights; 1: as it was trained")
 
 
 class ProxySettings(Section):
@@ -101,6 +97,9 @@ class ArgsSettings(Section):
     reward: str = Field(description="the reward model")
     k: int = Field(10, ge=1, description="tokens that it is asked about")
     weight: float = Field(1.0, ge=0, description="of the reward")
+    unit: Literal["reward", "deviation"] = Field(
+        "reward", description="the weight counts rewards as they are, or in deviations of those of the base"
+    )
     mode: Literal["greedy", "stochastic"] = Field("greedy", description="take the best, or draw")
     close_turn: bool = Field(False, description="score after the tokens that close the turn")
 
@@ -131,11 +130,13 @@ class CardsRowSettings(Section):
     )
     entropy: float = Field(3.0, ge=0, description="in nats, of the next token, at which a segment ends")
     alpha: float = Field(0.5, ge=0, le=1, description="share of the target that the first segment must have")
-    beta: float = Field(0.7, gt=0, description="how far below its threshold a reward may be")
+    beta: float = Field(
+        0.7, gt=0, description="how far below its threshold a reward may be, in deviations of the base's"
+    )
     shortest: int = Field(4, ge=1, description="tokens of a segment, at least")
     longest: int = Field(64, ge=1, description="tokens of a segment, at most")
     tries: int = Field(20, ge=1, description="refused segments of which the best is taken")
-    close_turn: bool = Field(False, description="score after the tokens that close the turn")
+    close_turn: bool = Field(True, description="score after the tokens that close the turn")
 
     @model_validator(mode="after")
     def _a_segment_has_some_length(self) -> "CardsRowSettings":

@@ -23,14 +23,15 @@ DECODING = (
     "baselines/counting.py",
     "baselines/guided.py",
 )
-ALONE = (*DECODING, "baselines/aligned.py", "baselines/reading.py")
+ALONE = (*DECODING, *(f"baselines/{name}.py" for name in ("aligned", "reading", "scaled")))
 SCORED = (
     *DECODING,
     "judges/reward",
     *(f"baselines/{name}.py" for name in ("branches", "reward_model", "reward_rows")),
 )
 CANDIDATES = tuple(
-    f"baselines/{name}.py" for name in ("candidate_engine", "candidate_policy", "follower", "scored_engine")
+    f"baselines/{name}.py"
+    for name in ("calibration", "candidate_engine", "candidate_policy", "follower", "scored_engine")
 )
 Predicted = Callable[[Mapping[str, Any]], Mapping[str, float]]
 
@@ -44,6 +45,7 @@ class MethodKind:
     make: Factory
     predicted: Predicted
     models: tuple[str, ...] = ()  # the settings that name models
+    judges: tuple[str, ...] = ()  # the settings that are judges, which are asked while it answers
     code: tuple[str, ...] = DECODING
     needs: tuple[str, ...] = ()  # packages of extras, without which it does not run
 
@@ -98,7 +100,11 @@ METHODS: dict[str, MethodKind] = {
         make.soup,
         lambda s: {"aligned": 1.0},
         models=("adapters",),
-        code=(*ALONE, *(f"baselines/training/{n}.py" for n in ("soups", "mean", "policy"))),
+        code=(
+            *ALONE,
+            *(f"baselines/training/{name}.py" for name in ("soups", "mean", "policy")),
+            *(f"training/{n}.py" for n in ("checkpoints", "lora", "process_group", "transformers_hooks")),
+        ),
     ),
     "proxy_tuning": MethodKind(
         "the base moved by what a small model learned",
@@ -113,6 +119,7 @@ METHODS: dict[str, MethodKind] = {
         make.best_of_n,
         _best_of,
         models=("reward", "arm"),
+        judges=("judge",),
         code=(
             *SCORED,
             "judges",

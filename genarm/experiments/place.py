@@ -1,6 +1,7 @@
 """Where an experiment lies: its file and results below `experiments/`, what its units write in artifacts/."""
 
 from dataclasses import dataclass
+from os.path import normpath
 from pathlib import Path
 
 from genarm.config import nearest
@@ -72,6 +73,10 @@ class Place:
         """Where a training that was killed resumes from."""
         return self.root / ".cache" / "experiments" / self.name / f"{name}-{seed}"
 
+    def kept(self, row: str, seed: int) -> Path:
+        """What a row has answered until its unit is done. `genarm run` forgets what the project keeps."""
+        return self.root / ".cache" / "experiments" / self.name / "answers" / f"{row}-{seed}"
+
     def answers(self, row: str, seed: int) -> Path:
         """The responses of a row."""
         return self.artifacts / "answers" / f"{row}-{seed}.jsonl"
@@ -100,6 +105,11 @@ class Place:
     def relative(self, path: Path) -> str:
         """A path from the project's root, or as it is where it lies elsewhere."""
         return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else str(path)
+
+    def shown(self, given: str) -> str:
+        """A path as it is within the project, from its root; of one elsewhere on this machine its name."""
+        path = Path(normpath(self.root / Path(given).expanduser()))
+        return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else path.name
 
 
 def find(root: Path, name: str) -> Place:

@@ -17,7 +17,7 @@ def record(store: Registry, results: Path) -> str:
     """Log what the unit `table` wrote, one run and one below it a method; the id of the first."""
     found = read_json(results / "results.json", Results)
     first = next(iter(found.judges))
-    metrics = {row.name: _metrics(row, first) for row in found.rows}
+    metrics = {row.name: metrics_of(row, first) for row in found.rows}
     params: dict[str, Mapping[str, object]] = {
         row.name: {"method": row.method, **_settings(row.settings)} for row in found.rows
     }
@@ -25,7 +25,7 @@ def record(store: Registry, results: Path) -> str:
     return store.record_comparison(found.name, results, metrics=metrics, params=params, note=note)
 
 
-def _metrics(row: Row, first: str) -> dict[str, float]:
+def metrics_of(row: Row, first: str) -> dict[str, float]:
     """The numbers of one row that are finite, under the names that they have everywhere."""
     found: dict[str, float] = {
         names.KL: row.kl,

@@ -55,7 +55,7 @@ class Row:
     repetition: float
     tokens: float
     speed: Speed | None
-    extra_memory: int | None
+    extra_memory: int | None  # above the base's at the largest batch of its own
     passes: Mapping[str, float]  # tokens that each part read, prompts included, for one that was drawn
     training_seconds: float
     training_pairs: float
@@ -138,7 +138,7 @@ def _faster(subject: str, own: Speed | None, other: str, theirs: Speed | None, f
         why = "the two were timed at no batch that is the same"
         return Claim("faster", subject, other, "inconclusive", why)
     batch = min(batches)
-    return claimed.faster(subject, other, own.seconds[batch], theirs.seconds[batch], factor)
+    return claimed.faster(subject, other, own.of_base[batch], theirs.of_base[batch], factor)
 
 
 def compare(measured: Mapping[str, Measured], row: str, other: str, dimension: str, judge: str) -> Array:
@@ -189,7 +189,9 @@ def _row(
     health = text_health("base" if name == "base" else "challenger", responses)
     settings = experiment.shown_settings(name, own.chosen.settings if own.chosen else None)
     seconds, pairs, drawn = _training(experiment, name, models)
-    memory = own.speed.memory - base.speed.memory if own.speed and base.speed else None
+    memory = None
+    if own.speed and base.speed and (both := own.speed.memory.keys() & base.speed.memory.keys()):
+        memory = own.speed.memory[max(both)] - base.speed.memory[max(both)]
     return Row(
         name=name,
         method=config.methods[name].method,
@@ -205,7 +207,7 @@ def _row(
         repetition=health.repetition,
         tokens=health.mean_tokens,
         speed=own.speed,
-        extra_memory=max(0, memory) if memory is not None else None,
+        extra_memory=memory,
         passes={part: read / own.cost.tokens for part, read in own.cost.passes.items()},
         training_seconds=seconds,
         training_pairs=pairs,

@@ -5,14 +5,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from genarm.config import JudgeConfig
+from genarm.experiments.budget import budget_notes
 from genarm.experiments.claims import Claim
 from genarm.experiments.constraint_results import KEEPS, Constraint, as_claims, constraints
 from genarm.experiments.enough import shortfalls
 from genarm.experiments.front_results import Front, compared_fronts, unequal_points
 from genarm.experiments.load import Experiment
+from genarm.experiments.measured import Measured
 from genarm.experiments.model_results import Model, model_notes, models
 from genarm.experiments.results import Row, claims, judges, key, rows
-from genarm.judges import load_with_origin
 from genarm.judges.apart import shared
 from genarm.system.files import read_json, read_rows
 from genarm.types import Estimate, Prompt
@@ -43,7 +44,8 @@ class Results:
 def gathered(experiment: Experiment) -> Results:
     """All numbers of an experiment, with the verdicts at the rows that they are about."""
     config = experiment.config
-    named = {key(*j): _judge(experiment, *j) for j in judges(experiment)}
+    identities = who_judged(experiment)
+    named = {column: "; then ".join(who) for column, who in identities.items()}
     marked = [key(*j) for j in judges(experiment) if made_labels(experiment, *j)]
     trained, (compared, about_fronts) = models(experiment), compared_fronts(experiment)
     found, limited = rows(experiment, trained), constraints(experiment)
@@ -54,7 +56,7 @@ def gathered(experiment: Experiment) -> Results:
     return Results(
         name=experiment.place.name,
         title=config.title,
-        base=experiment.base.id,
+        base=experiment.base_name,
         dimensions=list(config.judges),
         judges=named,
         marked=marked,
@@ -65,7 +67,12 @@ def gathered(experiment: Experiment) -> Results:
         claims=stated,
         fronts=compared,
         reference_point=config.reference_point,
-        notes=[*_notes(experiment, found, marked), *model_notes(trained), *([unequal] if unequal else [])],
+        notes=[
+            *_notes(experiment, found, marked),
+            *_of_versions(identities),
+            *model_notes(trained),
+            *([unequal] if unequal else []),
+        ],
         models=list(trained.values()),
         constraints=limited,
     )
@@ -113,10 +120,15 @@ def chosen_by_judge(experiment: Experiment) -> list[tuple[str, str]]:
     return found
 
 
-def _judge(experiment: Experiment, dimension: str, judge: str) -> str:
-    return load_with_origin(
-        getattr(experiment.config.judges[dimension], judge), experiment.place.root
-    ).identity
+def who_judged(experiment: Experiment) -> dict[str, list[str]]:
+    """Who judged each column, as the verdicts say it; several where versions changed from row to row."""
+    found: dict[str, list[str]] = {key(*j): [] for j in judges(experiment)}
+    for row in experiment.config.methods:
+        for said in Measured(experiment, row).judged:
+            column = found.get(key(said.dimension, said.judge))
+            if column is not None and said.identity not in column:
+                column.append(said.identity)
+    return found
 
 
 def _notes(experiment: Experiment, found: Sequence[Row], marked: Sequence[str]) -> list[str]:
@@ -155,7 +167,15 @@ def _notes(experiment: Experiment, found: Sequence[Row], marked: Sequence[str]) 
         for over, rate in row.over.items()
         if rate.unread
     ]
-    return notes
+    return notes + budget_notes(experiment)
+
+
+def _of_versions(identities: Mapping[str, Sequence[str]]) -> list[str]:
+    return [
+        f"{column}: {len(who)} versions judged, some rows by one and some by another"
+        for column, who in identities.items()
+        if len(who) > 1
+    ]
 
 
 def columns(results: Results) -> list[str]:

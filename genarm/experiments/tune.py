@@ -26,8 +26,9 @@ def tune(experiment: Experiment, row: str) -> None:
     """
     config, place = experiment.config, experiment.place
     constraint = config.methods[row].constrain
-    prompts = read_rows(place.validation, Prompt)
-    base = read_rows(place.base_on_validation, Response)
+    few = config.methods[row].tune_prompts
+    prompts = read_rows(place.validation, Prompt)[:few]
+    base = read_rows(place.base_on_validation, Response)[:few]
     dimension = constraint.dimension if constraint else next(iter(config.judges))
     judge = load_with_origin(config.judges[dimension].gold, place.root).judge
     curve: list[Tried] = []

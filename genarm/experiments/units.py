@@ -7,37 +7,17 @@ and a hash of the code that it runs. So a change runs again what it concerns, an
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from genarm.config import JudgeConfig
+from genarm.experiments import unit_code
+from genarm.experiments.config import GOLD, HELD_OUT
+from genarm.experiments.judge_content import judge_content
 from genarm.experiments.load import Experiment
-from genarm.experiments.methods import DECODING, METHODS, named_models
+from genarm.experiments.methods import METHODS, named_models
 from genarm.pipeline.kept import code
-
-ANSWERING = (*DECODING, "evaluation/respond.py", "experiments/answer.py")
-TUNING = (
-    *(f"experiments/{name}.py" for name in ("tune", "constraint", "least")),
-    *(f"evaluation/{name}.py" for name in ("shown_limits", "text_health")),
-)
-JUDGING = ("judges", "types", "experiments/judge.py")
-TABLE = (
-    "results",
-    "front_results",
-    "tables",
-    "claims",
-    "controlled",
-    "open_claims",
-    "constraint_results",
-    "enough",
-    "resampling",
-    "sizes",
-    "fronts",
-    "measured",
-    "model_results",
-    "page",
-    "output",
-)
-MEASURING = ("evaluation", *(f"experiments/{n}.py" for n in TABLE))
 
 
 @dataclass(frozen=True)
@@ -69,6 +49,7 @@ def units(experiment: Experiment) -> list[Unit]:
 @dataclass(frozen=True)
 class _Units:
     of: Experiment
+    judges: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def pairs(self) -> Iterator[Unit]:
         for dimension in self.of.config.data:
@@ -77,7 +58,8 @@ class _Units:
                 "data": data.model_dump(mode="json"),
                 "pairs": self.of.pairs_config.model_dump(mode="json"),
                 "base": self.of.base_content,
-                "code": code("data", "models", "experiments/pairs.py", "types"),
+                "judge": data.relabel and self._judge(data.relabel),
+                "code": code(*unit_code.PAIRS, *(unit_code.JUDGES if data.relabel else ())),
             }
             folder = self.of.place.root / data.folder
             yield Unit(f"pairs-{dimension}", spec, [folder], [self.of.place.pairs(dimension)])
@@ -87,7 +69,7 @@ class _Units:
         spec = {
             "prompts": config.prompts.model_dump(mode="json"),
             "tuning": config.tuning.prompts,
-            "code": code("data/prompts.py", "experiments/pairs.py", "types"),
+            "code": code(*unit_code.PROMPTS),
         }
         reads = [place.pairs(dimension) for dimension in config.data]
         if config.prompts.file:
@@ -119,7 +101,7 @@ class _Units:
         if not tuned:
             return
         common: dict[str, Any] = {"base": self._base(), "sampling": config.sampling.model_dump(mode="json")}
-        spec = common | {"code": code(*ANSWERING)}
+        spec = common | {"code": code(*unit_code.ANSWERING)}
         yield Unit("validation-base", spec, [place.prompts.parent], [place.base_on_validation])
         for row in tuned:
             constraint = config.methods[row].constrain
@@ -129,8 +111,10 @@ class _Units:
                 "method": config.methods[row].method,
                 "candidates": [self.of.shown_settings(row, tried) for tried in self.of.candidates(row)],
                 "tuning": config.tuning.model_dump(mode="json"),
-                "judge": [dimension, config.judges[dimension].gold.model_dump(mode="json")],
-                "code": code(*self._code(row), *JUDGING, *TUNING),
+                "prompts": config.methods[row].tune_prompts,
+                "judge": [dimension, self._judge(config.judges[dimension].gold)],
+                "judges": self._choosing(row),
+                "code": code(*unit_code.TUNING, *self._code(row)),
                 **limited,
             }
             seed = config.seeds[0]
@@ -153,7 +137,8 @@ class _Units:
                     "settings": self.of.shown_settings(row),
                     "front": {key: list(values) for key, values in own.front.items()},
                     "prompts": own.prompts,
-                    "code": code(*self._code(row)),
+                    "judges": self._choosing(row),
+                    "code": code(*unit_code.ANSWERING, *self._code(row)),
                 }
                 reads = [place.prompts.parent, *self._folders(self.of.models_of(row), seed)]
                 if self.of.is_tuned(row):
@@ -167,9 +152,15 @@ class _Units:
         for row in config.methods:
             others = [other for other in config.over if other != row]
             spec = {
-                "judges": {d: j.model_dump(mode="json") for d, j in config.judges.items()},
+                "judges": {
+                    dimension: {
+                        GOLD: self._judge(judges.gold),
+                        HELD_OUT: judges.held_out and self._judge(judges.held_out),
+                    }
+                    for dimension, judges in config.judges.items()
+                },
                 "over": others,
-                "code": code(*JUDGING),
+                "code": code(*unit_code.JUDGING),
             }
             reads = [place.prompts.parent]
             reads += [place.answers(r, seed) for r in (row, *others) for seed in self.of.seeds(r)]
@@ -178,14 +169,16 @@ class _Units:
     def speeds(self) -> Iterator[Unit]:
         config, place = self.of.config, self.of.place
         for row, own in config.methods.items():
-            if (speed := own.speed or config.speed) is None:
+            if (speed := config.speed_of(row)) is None:
                 continue
             spec = {
                 "base": self._base(),
                 "method": own.method,
                 "settings": self.of.shown_settings(row),
                 "speed": speed.model_dump(mode="json"),
-                "code": code(*self._code(row), "experiments/speed.py"),
+                "predicted": self._predicted(row),
+                "judges": self._choosing(row),
+                "code": code(*unit_code.SPEED, *self._code(row)),
             }
             seed = config.seeds[0]
             reads = [place.prompts.parent, *self._folders(self.of.models_of(row), seed)]
@@ -208,8 +201,10 @@ class _Units:
                 for seed in self.of.model_seeds(model)
             ]
         spec = {
-            "experiment": config.model_dump(mode="json"),
-            "code": code(*MEASURING, "report/templates", "report/svg.py", "experiments/templates"),
+            "experiment": config.model_dump(mode="json", exclude={"base"}),
+            "base": self.of.base_name,
+            "packages": {name: version(name) for name in self._front_packages()},
+            "code": code(*unit_code.TABLE),
         }
         return Unit("table", spec, list(dict.fromkeys(reads)), [place.results], cached=False)
 
@@ -218,7 +213,32 @@ class _Units:
         return {**self.of.base_content, "dtype": self.of.base_config.dtype}
 
     def _code(self, row: str) -> tuple[str, ...]:
-        return (*ANSWERING, *METHODS[self.of.config.methods[row].method].code)
+        return METHODS[self.of.config.methods[row].method].code
+
+    def _judge(self, config: JudgeConfig) -> dict[str, Any]:
+        """What a judge's verdicts depend on; each judge is loaded once."""
+        known = config.model_dump_json()
+        if known not in self.judges:
+            self.judges[known] = judge_content(config, self.of.place.root)
+        return self.judges[known]
+
+    def _choosing(self, row: str) -> list[dict[str, Any]]:
+        """The judges that a method asks while it answers, over all that is tuned and all points."""
+        own = self.of.config.methods[row]
+        keys = self.of.method(row).judges
+        given = [own.settings.get(key) for key in keys]
+        given += [value for key in keys for value in (*own.tune.get(key, ()), *own.front.get(key, ()))]
+        return [self._judge(JudgeConfig.model_validate(value)) for value in given if value is not None]
+
+    def _predicted(self, row: str) -> list[dict[str, float]]:
+        """What each part reads by definition, with all settings that may be timed."""
+        tried = self.of.candidates(row) or [{}]
+        predicted = self.of.method(row).predicted
+        return [dict(predicted(self.of.shown_settings(row, varied))) for varied in tried]
+
+    def _front_packages(self) -> list[str]:
+        fronts = any(own.front for own in self.of.config.methods.values())
+        return [name for name in ("moocore",) if fronts and find_spec(name)]
 
     def _folders(self, models: list[str], seed: int) -> list[Path]:
         """The folders of some models: those that are trained here with this seed, others as they are."""

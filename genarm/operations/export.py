@@ -22,6 +22,7 @@ from genarm.errors import AdapterError, ConfigError, RegistryError
 from genarm.models.arm import CARD, check_weights, files, is_full, own_source, read_card
 from genarm.pipeline.project import Project
 from genarm.registry import tags
+from genarm.registry.served import refuse_best_of
 from genarm.registry.versions import Use
 from genarm.system.files import write_json, write_text
 from genarm.system.process import OnLine, ignore
@@ -86,6 +87,12 @@ def export(
         say("fetching the version")
         arm, beside = Path(temporary) / "arm", Path(temporary) / "export"
         store.fetch(known, found.champion(), arm)
+        refuse_best_of(
+            arm,
+            found.name,
+            "no model is merged or exported for it",
+            f"mlflow.pyfunc.load_model('models:/{tags.model_name(known)}/{found.number}') serves it",
+        )
         use = (found.tried if version == tags.CHALLENGER else None) or Use.of(found.champion())
         chosen = weight if weight is not None else use.weight
         card = dataclasses.replace(read_card(arm), weight=chosen, guidance=use.guidance)

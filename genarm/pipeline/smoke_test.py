@@ -1,4 +1,4 @@
-"""The last check before an ARM becomes the champion: it is what was measured, it loads, and it guides."""
+"""The last check before a version becomes the champion: it is what was measured, it loads, and it acts."""
 
 from pathlib import Path
 
@@ -12,22 +12,25 @@ LEAST = 1e-6  # nats a token: rounding alone lets an adapter of zeros differ fro
 
 
 def smoke_test(project: Project, dimension: str, folder: Path) -> None:
-    """Load an ARM and let it answer once, on models whose every byte is what it was measured on.
+    """Load a version and let it answer once, on models whose every byte is what it was measured on.
 
-    Raises AdapterError if nothing comes, or what the base says; ModelError where weights changed in place.
+    Raises AdapterError if nothing comes, or what the base says, or best of n prefers nothing; ModelError
+    where weights changed in place.
     """
     # Flows import this module before they prepare the environment, and torch reads it when it is imported.
-    from genarm.decoding import GuidedRequest, load_decoder
+    from genarm.decoding import GuidedRequest
+    from genarm.pipeline.served import Choosing, best_of, open_served
 
     base = project.base
     card = read_card(
         folder, by_content=True
     )  # a version's: it has the strength that the version is used with
-    for source in {base, own_source(folder, card, base)}:
+    chooses = best_of(folder)  # what chooses lies in the folder itself, every byte of which was just read
+    for source in {base} if chooses else {base, own_source(folder, card, base)}:
         _check_content(source)
     prompt = render(load_tokenizer(base), [Message("user", "Say hello.")])
     weights = {dimension: card.weight}
-    decoder = load_decoder(
+    decoder = open_served(
         base,
         {dimension: folder},
         dtype=project.params.base.dtype,
@@ -35,6 +38,9 @@ def smoke_test(project: Project, dimension: str, folder: Path) -> None:
         contrast=card.guidance == "contrast",
     )
     request = GuidedRequest(tuple(prompt), weights, max_new_tokens=8, guidance=card.guidance)
+    if isinstance(decoder, Choosing):
+        decoder.check_chooses(request)
+        return
     (answer,) = decoder.generate([request])
     if not answer.tokens or answer.kl <= LEAST:
         raise AdapterError(

@@ -11,8 +11,10 @@ from pathlib import Path
 from filelock import FileLock
 
 from genarm.data.dvc import data_version
+from genarm.errors import ConfigError
 from genarm.models.arm import read_card
 from genarm.pipeline.project import Fetch, Project
+from genarm.pipeline.served import best_of
 from genarm.system.files import read_json, write_json
 from genarm.types import Champion
 
@@ -46,7 +48,14 @@ def _start(project: Project, dimension: str, fetch: Fetch) -> Champion | None:
     champion = project.champions().get(dimension)
     if champion is None:
         return None
-    card = read_card(_fetched(project, dimension, champion, fetch))
+    folder = _fetched(project, dimension, champion, fetch)
+    if (found := best_of(folder)) is not None:
+        raise ConfigError(
+            f"{dimension}: training is to start from the champion, version {champion.version}, "
+            f"which is {found} and no ARM",
+            hint=f"set warm_start: null, or genarm registry rollback {dimension} --reason TEXT",
+        )
+    card = read_card(folder)
     has_seen_the_data = card.data_md5 is not None and card.data_md5 == data_version(project.root)
     return card.warm_start if has_seen_the_data else champion
 

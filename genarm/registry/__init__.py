@@ -7,20 +7,22 @@
     registry.rollback("positive", "answers too long")                  back, and the version is blocked
     registry.reconcile(dimensions)                                     repair what a crash left half done
     registry.record_comparison("general", folder, ...)                 results of genarm compare
+    registry.register_compared("positive", folder, results, ...)       a row of them becomes a version
     registry.register_judge(folder), fetch_judge("positive", 1, into)  trained judges, pinned by version
 
 Aliases say what a version is for (`champion`, `previous`, `challenger`), tags say where it comes from and how
 far a change got. A reading order: `tags`, `tracking`, `owner`, `lease`, `store`, `versions`, `model_files`,
-`serving`, `champions`, `record`, `standing`, `version_page`, `trial`, `registering`, `decision_log`,
-`pending`, `mending`, `repair`, `promote`, `rollback`, `showing`. `live_run` shows a training while it runs,
-`experiments` and `pages` are what MLflow shows, `pyfunc` is the code stored with every version, `pyfunc_api`
-what it calls.
+`serving`, `champions`, `record`, `standing`, `version_page`, `trial`, `registering`, `compared`,
+`decision_log`, `pending`, `mending`, `repair`, `promote`, `rollback`, `showing`. `live_run` shows a training
+while it runs, `experiments` and `pages` are what MLflow shows, `pyfunc` is the code stored with every
+version, `pyfunc_api` what it calls, and `served` what that opens.
 """
 
 from pathlib import Path
 
 from genarm.registry import champions as in_use
 from genarm.registry import (
+    compared,
     comparisons,
     decision_log,
     mending,
@@ -52,6 +54,7 @@ class Registry(Store):
     list = showing.listing
     version = store.translates_errors(versions.get)
     record_comparison = comparisons.record_comparison
+    register_compared = compared.register_compared
     record_decision = decision_log.record_decision
     manual_decision = promotion.manual_decision
     promote = promotion.promote

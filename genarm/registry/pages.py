@@ -22,6 +22,11 @@ def training_page(dimension: str) -> str:
     return render("training", dimension=dimension, name=model_name(dimension))
 
 
+def compared_page(dimension: str, source: str) -> str:
+    """The page of the run of a version that a command took from an experiment."""
+    return render("compared", dimension=dimension, name=model_name(dimension), source=source)
+
+
 def decision_page(decision: Decision, challenger: int, train_link: str) -> str:
     """The page of one decision on a version, 0 where it is not registered, and the link to its training."""
     dimension = decision.dimension

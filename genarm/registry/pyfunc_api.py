@@ -17,11 +17,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, TypeVar
 
-from genarm.decoding import GuidedDecoder, GuidedRequest, load_decoder
+from genarm.decoding import GuidedDecoder, GuidedRequest
 from genarm.errors import AdapterError, GenarmError, RegistryError, RequestError
 from genarm.models import resolve
 from genarm.models.arm import check_weights, is_full, read_card
 from genarm.registry.pyfunc_rows import Row, read_rows
+from genarm.registry.served import open_served
 from genarm.registry.tags import CHAMPION, model_name
 from genarm.system.redact import redact
 from genarm.types import Guidance
@@ -31,7 +32,10 @@ T = TypeVar("T")
 
 
 class StoredArm:
-    """A base model and one ARM, ready to answer, alone or with ARMs of other dimensions; see `load_arm`."""
+    """A base model and one ARM or best of n, ready to answer, alone or with ARMs of other dimensions.
+
+    See `load_arm`.
+    """
 
     def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
         card = read_card(folder)
@@ -108,7 +112,7 @@ class StoredArm:
             return
         contrast |= self._contrast
         self._decoder = None  # two models at once may not fit
-        self._decoder = load_decoder(
+        self._decoder = open_served(
             self._source,
             self._folders | missing,
             dtype=os.environ.get("GENARM_DTYPE") or self._config.get("dtype", "bfloat16"),

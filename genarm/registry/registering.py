@@ -23,7 +23,7 @@ from genarm.errors import AdapterError
 from genarm.models.arm import read_card
 from genarm.registry import tags
 from genarm.registry.model_files import has_files, logged_model, upload
-from genarm.registry.pages import model_page, training_page
+from genarm.registry.pages import compared_page, model_page, training_page
 from genarm.registry.record import metrics_text
 from genarm.registry.serving import as_served, is_settled
 from genarm.registry.store import Store, translates_errors
@@ -52,14 +52,16 @@ def register(
     metrics: Mapping[str, float],
     curves: Sequence[Mapping[str, float]] = (),
     lineage: Mapping[str, str] | None = None,
+    source: str = "",
 ) -> int:
     """The version number of an ARM; the version is created when its adapter hash is new.
 
     `weight` is the decoding weight it is judged at, and `guidance` what that weight multiplies; the card's
     where they are None. A version that was promoted before is put on trial with them, and served as it was
     promoted until another promotion. `curves` are rows with a `step`. `lineage` maps names (`dvc stage`,
-    `git dirty`, `flow run`, ...) to values, which become tags beside those of the card. Raises AdapterError
-    where the folder is altered or of another dimension.
+    `git dirty`, `flow run`, ...) to values, which become tags beside those of the card. `source` is the
+    command that made it, where that is no training. Raises AdapterError where the folder is altered or of
+    another dimension.
     """
     card = read_card(arm_folder)
     if card.dimension != dimension:
@@ -74,7 +76,7 @@ def register(
     with store.lock() as held:
         version = find(held, dimension, card.adapter_sha256)
         if version is None:
-            _create(held, card, arm_folder, metrics, curves, _lineage(card, lineage or {}))
+            _create(held, card, arm_folder, metrics, curves, _lineage(card, lineage or {}), source)
             version = find(held, dimension, card.adapter_sha256)
             assert version is not None, "the version that was just created is not found"
         elif not has_files(held, version):
@@ -102,6 +104,7 @@ def _create(
     metrics: Mapping[str, float],
     curves: Sequence[Mapping[str, float]],
     lineage: Mapping[str, str],
+    source: str,
 ) -> None:
     from mlflow.entities import LoggedModelOutput
 
@@ -111,8 +114,8 @@ def _create(
     known = {tag: value for tag, value in lineage.items() if value}
     name = f"{card.dimension}-{card.adapter_sha256[:8]}"
     for_mlflow = {
-        tags.NOTE: training_page(card.dimension),
-        tags.SOURCE_NAME: f"genarm train {card.dimension}",
+        tags.NOTE: compared_page(card.dimension, source) if source else training_page(card.dimension),
+        tags.SOURCE_NAME: source or f"genarm train {card.dimension}",
         tags.SOURCE_COMMIT: lineage.get(tags.GIT_COMMIT, ""),
         **({tags.USER: user} if user else {}),
     }

@@ -120,8 +120,11 @@ UNTOLD = "genarm.untold"  # on a rollback, until whoever asked for it was told: 
 REPORT_SHA256 = "genarm.report_sha256"  # on the promoted version too
 FORCED = "genarm.forced"
 
-# The results of an experiment, on its run
+# The results of an experiment, on its run, and on versions that were taken from it
 COMPARISON_SHA256 = "genarm.comparison_sha256"  # identifies the run: the hash of results.json
+EXPERIMENT = "genarm.experiment"  # its name
+ROW = "genarm.row"  # the row of its table that a version is
+METHOD = "genarm.method"  # what a version is where it is no ARM that was trained: soup, best_of_n, adapter
 
 # Runs that name each other
 TRAINING = "genarm.training"  # identifies the run of a training: a hash of its tags and parameters

@@ -46,8 +46,11 @@ def test_how_many_prompts_would_show_equivalence():
 
 
 def test_faster():
-    assert claims.faster("own", "args", 1.0, 4.0, 4.0).verdict == "confirms"
-    assert claims.faster("own", "args", 1.0, 3.9, 4.0).verdict == "refutes"
+    assert claims.faster("own", "args", [1.0, 0.9], [4.0, 4.2], 4.0).verdict == "confirms"
+    assert claims.faster("own", "args", [1.0, 1.1], [3.8, 3.9], 4.0).verdict == "refutes"
+    unsure = claims.faster("own", "args", [1.0, 1.1], [4.0, 4.2], 4.0)
+    assert unsure.verdict == "inconclusive"
+    assert "3.9 times as fast, 3.6 to 4.2 over repeats, claimed 4" in unsure.why
 
 
 def test_the_gap_that_is_recovered():

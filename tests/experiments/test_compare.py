@@ -66,6 +66,18 @@ def test_a_toy_runs_whole_resumes_after_a_kill_and_runs_nothing_twice(tmp_path):
     names = {run.info.run_name for run in runs if run not in parents}
     assert names == {"base", "guided", "sharpened", "sharper"}
 
+    registered = json.loads(genarm(project, "compare", "toy", "--register", "guided", "--json"))
+    assert registered["version"] == 1 and registered["method"] == "guided"
+    version = store.version("vowels", 1)
+    assert version.tags[tags.WEIGHT] == "20.0" and version.tags[tags.EXPERIMENT] == "toy"
+    kept = [f.path for f in store.client.list_artifacts(version.run_id, "experiments/toy")]
+    assert "experiments/toy/results.json" in kept and "experiments/toy/table.md" in kept
+    assert json.loads(genarm(project, "compare", "toy", "--register", "guided", "--json")) == registered
+    values["methods"]["guided"]["weight"] = 10.0
+    toy.write_experiment(project, values)
+    refused = genarm(project, "compare", "toy", "--register", "guided", ok=False)
+    assert "answer-guided-0 would run" in refused
+
 
 def lock(project) -> bytes:
     """What DVC has recorded of the experiment."""

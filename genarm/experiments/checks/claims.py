@@ -57,7 +57,7 @@ def _speeds(experiment: Experiment, claims: ClaimsConfig, where: str) -> None:
     """What is claimed to be faster is timed, at a batch that both rows share."""
     config = experiment.config
     for other in claims.faster:
-        own, theirs = (config.methods[row].speed or config.speed for row in (claims.subject, other))
+        own, theirs = (config.speed_of(row) for row in (claims.subject, other))
         if own is None or theirs is None:
             raise refused(where, f"claims.faster: {other!r} is compared by time, and `speed` is null")
         if not set(own.batches) & set(theirs.batches):

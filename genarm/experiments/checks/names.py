@@ -116,6 +116,8 @@ def _right_kinds(experiment: Experiment, where: str, key: str, settings: Mapping
                     f"{key}: {setting} is {' or '.join(CALLED[w] for w in wanted)}, and models.{model} "
                     f"(trainer: {made}) is {CALLED[found]}",
                 )
+            if setting == "adapter" and found == "model" and settings.get("scale", 1) != 1:
+                raise refused(where, f"{key}: scale is of an adapter, and models.{model} is {CALLED[found]}")
             if setting == "adapters" and experiment.model_settings(model).get("on"):
                 raise refused(
                     where, f"{key}: a soup is of adapters on the base, and models.{model} is on another"

@@ -1,0 +1,19 @@
+"""The parts of the package that each kind of unit runs, besides what its method or trainer names.
+
+Not among them are files whose every word stands in a unit's settings or names a path: experiment.yaml as it
+is read, the units themselves.
+"""
+
+from genarm.experiments.methods import DECODING
+
+PROMPTS = ("data", "types", "experiments/pairs.py")
+PAIRS = (*PROMPTS, "models")
+JUDGES = ("judges", "models", "types")  # of whatever asks a judge
+JUDGING = (*JUDGES, "experiments/judge.py", "experiments/judge_content.py")
+ANSWERING = (*DECODING, "evaluation/respond.py", "experiments/answer.py", "experiments/tuned.py")
+TUNING = (
+    *(*ANSWERING, *JUDGES, "evaluation", "pipeline/validation.py"),
+    *(f"experiments/{name}.py" for name in ("tune", "constraint", "least", "resampling")),
+)
+SPEED = (*ANSWERING, "experiments/speed.py", "experiments/memory.py")
+TABLE = ("evaluation", "experiments", "report")  # made in a moment, and no other unit follows it
