@@ -8,9 +8,10 @@ perplexity   at most `max_health_ratio` times the base's own
 repetition   likewise, or the base's + 0.02, as the rule of promotion has it
 finished     answers that end by themselves: their share at least `min_finished_ratio` times the base's own
 
-and whose verdicts could be read, all but a tenth. The bound is the lower end of Wilson's 95% interval for
-every weight: the bootstrap, which gives the interval of a graded win rate, is too narrow on few prompts to be
-compared with it. Of weights with equal bounds the smallest is taken.
+and whose verdicts could be read, all but a tenth. The last three count as exceeded only where the prompts
+show it (`shown_limits`). The bound is the lower end of Wilson's 95% interval for every weight: the bootstrap,
+which gives the interval of a graded win rate, is too narrow on few prompts to be compared with it. Of weights
+with equal bounds the smallest is taken.
 
 The win rate of the weight that is taken is that of the best of several, so it is biased upwards; what decides
 is measured on other prompts.
@@ -22,8 +23,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from genarm.config import TuneConfig
-from genarm.evaluation.condition import MAX_UNREAD, NEAR, unread_too_often
-from genarm.evaluation.text_health import Limit, health_limits
+from genarm.evaluation.condition import MAX_UNREAD, unread_too_often
+from genarm.evaluation.text_health import Limit
 from genarm.evaluation.win_rate import Z_TWO_SIDED, wilson
 from genarm.system.counted import counted
 from genarm.types import Comparison, Estimate, StrengthPoint, TextHealth
@@ -56,18 +57,15 @@ def guided_point(
     temperature: float,
     health: TextHealth,
     judged: Comparison,
-    base: TextHealth,
     config: TuneConfig,
+    text_faults: Sequence[str],
 ) -> StrengthPoint:
-    """One weight, with the limits that it does not keep; what the held-out judge says decides nothing."""
-    perplexity, repetition = health_limits(base, config.max_health_ratio)
-    checks = [
-        Limit("KL", config.max_kl, "the most allowed").check(health.kl),
-        perplexity.check(health.perplexity),
-        repetition.check(health.repetition),
-        _ends(health, base, config.min_finished_ratio),
-    ]
-    faults = [sentence for kept, sentence in checks if not kept]
+    """One weight, with the limits that it does not keep; what the held-out judge says decides nothing.
+
+    `text_faults` are those of `shown_limits.text_faults`.
+    """
+    kept, told = Limit("KL", config.max_kl, "the most allowed").check(health.kl)
+    faults = [*([] if kept else [told]), *text_faults]
     if unread_too_often(judged.win_rate.n, judged.unread):
         asked = judged.win_rate.n + judged.unread
         faults.append(f"{judged.unread} of {asked} verdicts could not be read, more than {MAX_UNREAD:.0%}")
@@ -84,16 +82,6 @@ def guided_point(
         finished=health.finished,
         faults=faults,
     )
-
-
-def _ends(health: TextHealth, base: TextHealth, ratio: float) -> tuple[bool, str]:
-    """Whether about as many answers end by themselves as of the base's; true where that was not counted."""
-    if health.finished is None or base.finished is None:
-        return True, ""
-    least = ratio * base.finished
-    kept = health.finished >= least - NEAR
-    sign = ">=" if kept else "<"
-    return kept, f"finished {health.finished:.3g} {sign} {least:.3g}, {ratio:g} times the base's"
 
 
 def sharpened_point(

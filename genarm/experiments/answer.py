@@ -65,11 +65,12 @@ def answer(experiment: Experiment, row: str, seed: int, spec: Mapping[str, Any])
     """
     place, own = experiment.place, experiment.config.methods[row]
     prompts = read_rows(place.prompts, Prompt)[: own.prompts]
-    chosen = read_json(place.tuned(row), Chosen).settings if own.tune else {}
+    chosen = read_json(place.tuned(row), Chosen) if experiment.is_tuned(row) else Chosen({}, True, ())
     answers: list[Answer] = []
-    cost = Cost(len(prompts), 0, 0.0)
-    for number, point in enumerate(experiment.points(row)):
-        settings = experiment.row_settings(row, dict(chosen) | point)
+    refused = chosen.refused is not None  # nothing meets its constraint
+    cost = Cost(0 if refused else len(prompts), 0, 0.0)
+    for number, point in enumerate([] if refused else experiment.points(row)):
+        settings = experiment.row_settings(row, dict(chosen.settings) | point)
         depends_on = {
             **spec,
             "point": settings,

@@ -6,7 +6,8 @@
 | equivalent | the interval of both one-sided tests within 0.5 -+ margin | that interval below 0.5 - margin |
 | faster | at least so many times as fast | not |
 | recovers | lower bound of the gap above 1/2 and the control | upper bound below 1/2, or the control |
-| front | lower bound of the difference above 0 by every judge | upper bound below 0 by any of them |
+| front | lower bound of the difference above 0 by gold and held-out judges | upper bound below 0 by any |
+| keeps | lower bound of what is constrained at least the threshold | upper bound below it |
 """
 
 import math
@@ -17,11 +18,14 @@ from typing import Literal
 import numpy as np
 
 from genarm.evaluation.rule import holm
-from genarm.experiments.resampling import Array, draws, interval, p_value, rate, spread_of_prompts
-from genarm.experiments.sizes import needed_for_difference, needed_for_equivalence, tost
+from genarm.experiments.resampling import Array, Sampled, p_value, rate, sampled
+from genarm.experiments.sizes import needed_for_difference, needed_for_equivalence, spread, tost
 from genarm.types import Estimate
 
-Outcome = Literal["confirms", "refutes", "inconclusive"]
+Outcome = Literal["confirms", "refutes", "inconclusive", "not met"]  # the last: of a constraint
+SEEDS_DIFFER = (
+    "; the training seeds differ so much that no number of prompts would decide: train more of them"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,25 +42,32 @@ class Claim:
 
 def beats(subject: str, outcomes: Mapping[str, Array], *, alpha: float, least: float) -> list[Claim]:
     """That a row has a higher win rate than each of several others, Holm-corrected over them."""
-    adjusted = holm([p_value(array) for array in outcomes.values()])
+    raw = [p_value(array) for array in outcomes.values()]
     return [
-        _beats(subject, other, rate(array), p, alpha, least)
-        for (other, array), p in zip(outcomes.items(), adjusted, strict=True)
+        _beats(subject, other, array, p, alpha * (unadjusted / p if p else 1.0), alpha, least)
+        for (other, array), unadjusted, p in zip(outcomes.items(), raw, holm(raw), strict=True)
     ]
 
 
-def _beats(subject: str, other: str, found: Estimate, p: float, alpha: float, least: float) -> Claim:
+def _beats(
+    subject: str, other: str, outcomes: Array, p: float, share: float, alpha: float, least: float
+) -> Claim:
+    """`share` is the part of alpha that Holm leaves to this one."""
+    found = rate(outcomes)
     numbers = f"win rate {found} over {other}, adjusted p {p:.2g}"
     if p < alpha and found.value >= least:
         return Claim("beats", subject, other, "confirms", f"{numbers} < {alpha:g}, at least {least:g}")
     if found.interval[1] < 0.5:
         return Claim("beats", subject, other, "refutes", f"{numbers}: the upper bound is below 0.5")
-    needed = needed_for_difference(found.value, alpha)
-    more = f"; {needed} prompts would tell {found.value:.2f} from 0.5" if needed and needed > found.n else ""
     if p < alpha and 0.5 < found.value < least:
-        more = f"; better, but by less than the {least:g} that was claimed"
-        needed = None
-    return Claim("beats", subject, other, "inconclusive", f"{numbers}{more}", needed)
+        more = f"{numbers}; better, but by less than the {least:g} that was claimed"
+        return Claim("beats", subject, other, "inconclusive", more)
+    several = spread(outcomes, share / 2) if len(outcomes) > 1 else None
+    needed = needed_for_difference(found.value, share, of=several)
+    more = f"; {needed} prompts would tell {found.value:.2f} from 0.5" if needed and needed > found.n else ""
+    if several and several.seeds >= abs(found.value - 0.5):
+        more = SEEDS_DIFFER
+    return Claim("beats", subject, other, "inconclusive", f"{numbers}{more}", needed if more else None)
 
 
 def equivalent(subject: str, other: str, outcomes: Array, margin: float, alpha: float) -> Claim:
@@ -74,7 +85,9 @@ def equivalent(subject: str, other: str, outcomes: Array, margin: float, alpha: 
     if low > 0.5 + margin:
         better = f"{numbers}: better by more than the margin"
         return Claim("equivalent", subject, other, "inconclusive", better)
-    needed = needed_for_equivalence(margin, spread_of_prompts(outcomes), alpha)
+    needed = needed_for_equivalence(margin, spread(outcomes, alpha), alpha)
+    if needed is None:
+        return Claim("equivalent", subject, other, "inconclusive", numbers + SEEDS_DIFFER)
     if needed <= found.estimate.n:
         enough = f"{numbers}: two equal methods would have been found equivalent"
         return Claim("equivalent", subject, other, "inconclusive", enough)
@@ -97,13 +110,12 @@ def recovers(
     (subject - floor) / (ceiling - floor), of `rates` [s, p] of one measure, by a bootstrap that draws the
     same prompts for all rows.
     """
-    sample = draws(rates)
-    own, low, high = gap(rates, sample, subject, floor, ceiling)
+    found = gap(rates, subject, floor, ceiling)
+    own, (low, high) = found.value, found.interval()
     numbers = f"gap recovered {own:.2f} [{low:.2f}, {high:.2f}] between {floor} and {ceiling}"
-    width = sample[ceiling] - sample[floor]
     if math.isnan(own):
         numbers = f"{floor} and {ceiling} are equal, so that there is no gap"
-    if np.quantile(width, 0.025) <= 0:
+    if sampled(rates, lambda means: means[ceiling] - means[floor]).interval()[0] <= 0:
         return Claim(
             "recovers",
             subject,
@@ -113,10 +125,9 @@ def recovers(
         )
     above = True
     if control is not None:
-        theirs, *_ = gap(rates, sample, control, floor, ceiling)
-        difference = (sample[subject] - sample[control]) / width
-        bounds = interval(difference)
-        numbers += f"; {own - theirs:+.2f} [{bounds[0]:.2f}, {bounds[1]:.2f}] against the control {control}"
+        more = gap(rates, subject, control, ceiling, floor)
+        bounds = more.interval()
+        numbers += f"; {more.value:+.2f} [{bounds[0]:.2f}, {bounds[1]:.2f}] against the control {control}"
         above = bounds[0] > 0
         if bounds[1] < 0:
             return Claim("recovers", subject, ceiling, "refutes", f"{numbers}: no better than the control")
@@ -124,19 +135,22 @@ def recovers(
         return Claim("recovers", subject, ceiling, "confirms", numbers)
     if high < 0.5:
         return Claim("recovers", subject, ceiling, "refutes", numbers)
-    return Claim("recovers", subject, ceiling, "inconclusive", numbers, _for_half(own, low, high, rates))
+    # Where the seeds alone leave 1/2 within reach, more prompts would not tell.
+    told = found.over_seeds() < abs(own - 0.5)
+    needed = _for_half(own, low, high, rates) if told else None
+    return Claim("recovers", subject, ceiling, "inconclusive", numbers, needed)
 
 
-def gap(
-    rates: Mapping[str, Array], sample: Mapping[str, Array], row: str, floor: str, ceiling: str
-) -> tuple[float, float, float]:
-    """The gap that a row recovers, with its interval."""
-    at = {name: float(np.nanmean(rates[name])) for name in (row, floor, ceiling)}
-    width = at[ceiling] - at[floor]
-    value = (at[row] - at[floor]) / width if width else math.nan
-    with np.errstate(divide="ignore", invalid="ignore"):
-        drawn = (sample[row] - sample[floor]) / (sample[ceiling] - sample[floor])
-    return value, *interval(drawn[np.isfinite(drawn)])
+def gap(rates: Mapping[str, Array], row: str, start: str, ceiling: str, floor: str | None = None) -> Sampled:
+    """(row - start) / (ceiling - floor), `floor` being `start` unless named; NaN without a gap."""
+    floor = floor or start
+
+    def of(means: Mapping[str, Array]) -> Array:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            found: Array = (means[row] - means[start]) / (means[ceiling] - means[floor])
+        return np.where(np.isfinite(found), found, np.nan)
+
+    return sampled(rates, of)
 
 
 def _for_half(value: float, low: float, high: float, rates: Mapping[str, Array]) -> int | None:
@@ -147,14 +161,29 @@ def _for_half(value: float, low: float, high: float, rates: Mapping[str, Array])
     return math.ceil(float(prompts * ((high - low) / 2 / distance) ** 2))
 
 
-def front(subject: str, other: str, differences: Mapping[str, Estimate]) -> Claim:
-    """That a row's front dominates more than another's: hypervolume differences by judge."""
+def front(
+    subject: str, other: str, differences: Mapping[str, Estimate], points: tuple[int, int] = (0, 0)
+) -> Claim:
+    """That a row's front dominates more than another's: hypervolume differences by judge, the gold one first.
+
+    By the gold judge alone nothing is confirmed, and neither where the row that is found better has more
+    `points`: these are how many subject and other have.
+    """
     numbers = "; ".join(f"{judge}: hypervolume {_signed(found)}" for judge, found in differences.items())
     bounds: Sequence[tuple[float, float]] = [found.interval for found in differences.values()]
-    if all(low > 0 for low, _ in bounds):
-        return Claim("front", subject, other, "confirms", numbers)
-    if any(high < 0 for _, high in bounds):
-        return Claim("front", subject, other, "refutes", numbers)
+    if not bounds:
+        numbers = "no judge gave a score to every response, so that there is no front"
+    elif all(low > 0 for low, _ in bounds):
+        if points[0] > points[1]:
+            numbers += f"; {points[0]} points against {points[1]} enclose more by themselves"
+        elif len(bounds) < 2:
+            numbers += "; no dimension has a held-out judge with scores, which would have to agree"
+        else:
+            return Claim("front", subject, other, "confirms", numbers)
+    elif any(high < 0 for _, high in bounds):
+        if points[1] <= points[0]:
+            return Claim("front", subject, other, "refutes", numbers)
+        numbers += f"; {points[1]} points against {points[0]} enclose more by themselves"
     return Claim("front", subject, other, "inconclusive", numbers)
 
 

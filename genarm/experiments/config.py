@@ -69,6 +69,55 @@ class SpeedConfig(Section):
     )
 
 
+class ConstraintConfig(Section):
+    """The least weight or share of one dimension's part at which that dimension reaches a threshold.
+
+    A value meets it where a lower bound, on validation prompts, is at least the threshold.
+    """
+
+    dimension: DimensionName = Field(description="what must reach the threshold; the part of it is varied")
+    at_least: float = Field(description="the threshold: a win rate over the base, or a score")
+    measure: Literal["win_rate", "score"] = Field(
+        "win_rate", description="by the gold judge: the win rate over the base, or the judge's mean score"
+    )
+    weight: tuple[Annotated[float, Field(ge=0)], ...] | None = Field(
+        None, description="weights of the dimension's ARM to try, at most 4"
+    )
+    share: tuple[Annotated[float, Field(ge=0, le=1)], ...] | None = Field(
+        None, description="shares of the dimension to try, at most 4"
+    )
+    confidence: float = Field(
+        0.95,
+        gt=0.5,
+        lt=1,
+        description="chance that what is taken meets the threshold, whatever is tried",
+    )
+    against: str = Field("base", description="the row from which the cost on other dimensions is measured")
+
+    @model_validator(mode="after")
+    def _one_list_of_values(self) -> "ConstraintConfig":
+        if (self.weight is None) == (self.share is None):
+            raise ValueError("constrain tries either weights or shares: name one of weight and share")
+        values = self.values
+        if not 1 <= len(values) <= MOST_TUNED:
+            raise ValueError(f"constrain tries {len(values)} values; every method may try 1 to {MOST_TUNED}")
+        if len(set(values)) < len(values):
+            raise ValueError(f"a value stands twice in {list(values)}")
+        if self.measure == "win_rate" and not 0 < self.at_least < 1:
+            raise ValueError(f"at_least is {self.at_least:g}, and a win rate lies between 0 and 1")
+        return self
+
+    @property
+    def varied(self) -> Literal["weight", "share"]:
+        """The setting whose values are tried."""
+        return "share" if self.weight is None else "weight"
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """What is tried, ascending."""
+        return tuple(sorted((self.share if self.weight is None else self.weight) or ()))
+
+
 class RowConfig(Section):
     """One row of the table: a method with its settings, which lie beside these keys."""
 
@@ -78,6 +127,9 @@ class RowConfig(Section):
     )
     front: dict[str, tuple[Any, ...]] = Field(
         {}, description="one setting and its values: the points of a front, which are all answered"
+    )
+    constrain: ConstraintConfig | None = Field(
+        None, description="take the least weight or share at which a dimension reaches a threshold"
     )
     prompts: int | None = Field(None, ge=2, description="answer only the first so many, where it is slow")
     speed: SpeedConfig | None = Field(None, description="how its time is measured, in place of `speed`")
@@ -97,6 +149,8 @@ class RowConfig(Section):
             raise ValueError(f"tune tries {tried} settings; every method may try at most {MOST_TUNED}")
         if len(self.front) > 1:
             raise ValueError(f"front varies one setting, here are {len(self.front)}")
+        if self.constrain and (self.tune or self.front):
+            raise ValueError("a row with constrain has neither tune nor front: it has one setting, the least")
         return self
 
 
@@ -166,7 +220,15 @@ class ExperimentConfig(Section):
         (0, 1, 2), min_length=1, description="of training; each model is trained once with each"
     )
     over: tuple[str, ...] = Field(("base",), min_length=1, description="the rows that win rates are over")
-    alpha: float = Field(0.05, gt=0, lt=0.5, description="chance of a false claim over all, by Holm")
+    alpha: float = Field(
+        0.05,
+        gt=0,
+        lt=0.5,
+        description=(
+            "chance that any of `beats` is confirmed though it is false, by Holm over them, and that "
+            "`equivalent` is; the other claims are by 95% intervals"
+        ),
+    )
     claims: ClaimsConfig | None = Field(None, description="what is to be confirmed or refuted")
     reference_point: float = Field(
         -1.0, description="of the hypervolume on every dimension, in standard deviations of the base's scores"

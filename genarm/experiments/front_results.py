@@ -11,8 +11,8 @@ from genarm.experiments import fronts
 from genarm.experiments.claims import Claim
 from genarm.experiments.config import GOLD, HELD_OUT
 from genarm.experiments.load import Experiment
-from genarm.experiments.measured import Measured
-from genarm.experiments.resampling import Array, mean
+from genarm.experiments.measured import Measured, common
+from genarm.experiments.resampling import Array, Sampled, mean
 from genarm.types import Estimate
 
 FEWEST = 4  # prompts: two in each half
@@ -24,17 +24,20 @@ class Point:
 
     settings: Mapping[str, Any]
     means: Mapping[str, Estimate]
-    worst: float  # the smallest of the means
 
 
 @dataclass(frozen=True, slots=True)
 class Front:
-    """One row's front by one judge: its points, its hypervolume by split halves, and attained surfaces."""
+    """One row's front by one judge: its points, its hypervolume by split halves, and attained surfaces.
+
+    `worst` is the largest that the smallest mean of a point is, by the same halves.
+    """
 
     row: str
     judge: str
     points: Sequence[Point]
     hypervolume: Estimate
+    worst: Estimate
     attained: Mapping[str, Sequence[tuple[float, float]]] = field(default_factory=dict)
 
 
@@ -44,67 +47,88 @@ def has_fronts(experiment: Experiment) -> bool:
     return len(config.judges) == 2 and any(row.front for row in config.methods.values())
 
 
+def judged_by(experiment: Experiment) -> dict[str, dict[str, str]]:
+    """Name -> by dimension, the judge whose scores a front is made of.
+
+    The gold judges; and the held-out ones, where a dimension that has none keeps its gold judge and the name
+    says so. Where no dimension has one there are the gold judges alone.
+    """
+    judges = experiment.config.judges
+    found = {GOLD: dict.fromkeys(judges, GOLD)}
+    without = [d for d, j in judges.items() if j.held_out is None or j.held_out == j.gold]
+    if len(without) < len(judges):
+        name = "held out" + "".join(f", {dimension} by gold" for dimension in without)
+        found[name] = {d: GOLD if d in without else HELD_OUT for d in judges}
+    return found
+
+
 def compared_fronts(experiment: Experiment) -> tuple[list[Front], list[Claim]]:
     """The fronts of all rows that have one, by each judge, and the claims about them.
 
-    Scores are standardised by the mean and the deviation of the base's, so the base stands at (0, 0).
+    Scores are standardised by the mean and the deviation of the base's, so the base stands at (0, 0). All
+    fronts are of the prompts that every one of these rows answered.
     """
     config = experiment.config
     if not has_fronts(experiment):
         return [], []
-    dimensions = list(config.judges)
-    named = [GOLD] + ([HELD_OUT] if all(j.held_out for j in config.judges.values()) else [])
     rows = [row for row, own in config.methods.items() if own.front]
     measured = {row: Measured(experiment, row) for row in ("base", *rows)}
     found: list[Front] = []
-    samples: dict[str, dict[str, tuple[float, Array]]] = {}
-    reference = np.full(len(dimensions), config.reference_point)
-    for judge in named:
-        scores = {row: _standardised(measured, row, dimensions, judge) for row in rows}
-        if any(np.isnan(array).any() or array.shape[-1] < FEWEST for array in scores.values()):
+    samples: dict[str, dict[str, Sampled]] = {}
+    n = 0
+    reference = np.full(len(config.judges), config.reference_point)
+    for name, judges in judged_by(experiment).items():
+        given = [(measured[row].prompts, _standardised(measured, row, judges)) for row in rows]
+        scores = dict(zip(rows, common(given), strict=True))
+        n = min(array.shape[-1] for array in scores.values())
+        if any(np.isnan(array).any() for array in scores.values()) or n < FEWEST:
             continue  # a judge that only compares has no scores, and so no front
-        samples[judge] = fronts.volumes(scores, reference)
+        samples[name] = fronts.volumes(scores, reference)
+        worst = fronts.split(scores, fronts.split_worst)
         for row, array in scores.items():
-            value, sample = samples[judge][row]
             surface = fronts.attainment(array)
             found.append(
                 Front(
                     row=row,
-                    judge=judge.replace("_", " "),
-                    points=_points(experiment, row, dimensions, array),
-                    hypervolume=fronts.estimate(value, sample, array.shape[-1]),
+                    judge=name,
+                    points=_points(experiment, row, list(judges), array),
+                    hypervolume=samples[name][row].estimate(n),
+                    worst=worst[row].estimate(n),
                     attained={f"{band:g}": points for band, points in surface.items()},
                 )
             )
-    return found, _claims(experiment, samples, len(measured["base"].prompts))
+    return found, _claims(experiment, samples, n)
 
 
-def _claims(
-    experiment: Experiment, samples: Mapping[str, Mapping[str, tuple[float, Array]]], n: int
-) -> list[Claim]:
+def _claims(experiment: Experiment, samples: Mapping[str, Mapping[str, Sampled]], n: int) -> list[Claim]:
     given = experiment.config.claims
-    if given is None or not samples:
+    if given is None:
         return []
-    return [
-        claimed.front(
-            given.subject,
-            other,
-            {
-                judge.replace("_", " "): fronts.estimate(
-                    by[given.subject][0] - by[other][0], by[given.subject][1] - by[other][1], n
-                )
-                for judge, by in samples.items()
-            },
-        )
-        for other in given.front_over
-    ]
+    found = []
+    for other in given.front_over:
+        differences = {judge: by[given.subject].minus(by[other]).estimate(n) for judge, by in samples.items()}
+        points = len(experiment.points(given.subject)), len(experiment.points(other))
+        found.append(claimed.front(given.subject, other, differences, points))
+    return found
 
 
-def _standardised(measured: Mapping[str, Measured], row: str, dimensions: Sequence[str], judge: str) -> Array:
+def unequal_points(found: Sequence[Front]) -> str:
+    """What a reader must know of fronts of unequal numbers of points; empty where all have as many."""
+    points = {front.row: len(front.points) for front in found}
+    if len(set(points.values())) < 2:
+        return ""
+    named = ", ".join(f"{row} {n}" for row, n in points.items())
+    return (
+        f"the fronts have unequal numbers of points ({named}): more points enclose more, and their best by "
+        "chance looks better, so that only rows with as many points compare"
+    )
+
+
+def _standardised(measured: Mapping[str, Measured], row: str, judges: Mapping[str, str]) -> Array:
     """Scores [s, n, d, p] of all points, less the base's mean and over its deviation."""
     own, base = measured[row], measured["base"]
     arrays = []
-    for dimension in dimensions:
+    for dimension, judge in judges.items():
         theirs = base.scores(dimension, judge)
         spread = float(np.std(theirs)) or 1.0
         points = [own.scores(dimension, judge, i) for i in range(len(own.experiment.points(row)))]
@@ -113,8 +137,7 @@ def _standardised(measured: Mapping[str, Measured], row: str, dimensions: Sequen
 
 
 def _points(experiment: Experiment, row: str, dimensions: Sequence[str], scores: Array) -> list[Point]:
-    found = []
-    for i, settings in enumerate(experiment.points(row)):
-        means = {d: mean(scores[:, i, j]) for j, d in enumerate(dimensions)}
-        found.append(Point(settings, means, min(m.value for m in means.values())))
-    return found
+    return [
+        Point(settings, {d: mean(scores[:, i, j]) for j, d in enumerate(dimensions)})
+        for i, settings in enumerate(experiment.points(row))
+    ]

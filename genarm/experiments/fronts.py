@@ -1,17 +1,18 @@
 """Fronts of several points on two or more dimensions: their hypervolume, and who encloses more.
 
 The best points of noisy means look better than they are. So the front is chosen on half of the prompts and
-its hypervolume is measured on the other half, then the halves change places, and the two are averaged.
+its hypervolume is measured on the other half, then the halves change places, and the two are averaged. So is
+the point whose smallest mean is the largest, and that mean.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from genarm.experiments.resampling import CONFIDENCE, interval
-from genarm.types import Estimate
+from genarm.experiments.resampling import Sampled, jackknife
 
 RESAMPLES = 1000
 BANDS = (2.5, 50.0, 97.5)
@@ -42,13 +43,33 @@ def split_hypervolume(choosing: Array, measuring: Array, reference: Array) -> fl
     return (one + two) / 2
 
 
+def split_worst(choosing: Array, measuring: Array) -> float:
+    """Half the sum of two smallest means over the dimensions, of means [n, d] on two halves of the prompts.
+
+    The point whose smallest mean is the largest on one half is measured on the other one.
+    """
+    one = measuring[choosing.min(1).argmax()].min()
+    two = choosing[measuring.min(1).argmax()].min()
+    return float(one + two) / 2
+
+
 def volumes(
     scores: Mapping[str, Array], reference: Array, resamples: int = RESAMPLES, seed: int = 0
-) -> dict[str, tuple[float, Array]]:
-    """The hypervolume of each method by split halves, and bootstrap draws of it [resamples].
+) -> dict[str, Sampled]:
+    """The hypervolume of each method by split halves, and what it varies by; see `split`."""
+    return split(scores, partial(split_hypervolume, reference=reference), resamples, seed)
+
+
+def split(
+    scores: Mapping[str, Array],
+    of: Callable[[Array, Array], float],
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> dict[str, Sampled]:
+    """A number of each method that is made of its means [n, d] on two halves of the prompts.
 
     `scores` are [s, n, d, p]: seeds, points, dimensions, prompts, in units that all methods share. Prompts
-    are drawn within their half and are the same for all methods; seeds are drawn for each method.
+    are drawn within their half and are the same for all methods; seeds are left out one by one.
     """
     random = np.random.default_rng(seed)
     (prompts,) = {array.shape[-1] for array in scores.values()}
@@ -58,12 +79,12 @@ def volumes(
     found = {}
     for name, array in scores.items():
         whole = array.mean(0)
-        value = split_hypervolume(*_halves(whole, halves), reference)
-        sample = np.empty(resamples)
-        for i, (one, two) in enumerate(drawn):
-            seeds = array[random.integers(len(array), size=len(array))].mean(0)
-            sample[i] = split_hypervolume(seeds[..., one].mean(-1), seeds[..., two].mean(-1), reference)
-        found[name] = value, sample
+        seeds: tuple[tuple[float, int], ...] = ()
+        if len(array) > 1:
+            without = [np.delete(array, i, axis=0).mean(0) for i in range(len(array))]
+            seeds = (jackknife(np.array([of(*_halves(means, halves)) for means in without])),)
+        sample = np.array([of(*_halves(whole, some)) for some in drawn])
+        found[name] = Sampled(of(*_halves(whole, halves)), sample, seeds)
     return found
 
 
@@ -73,24 +94,22 @@ def _halves(scores: Array, halves: list[NDArray[np.int64]]) -> tuple[Array, Arra
     return one, two
 
 
-def estimate(value: float, sample: Array, n: int) -> Estimate:
-    """A value with the percentile interval of its draws."""
-    return Estimate(value, interval(sample, CONFIDENCE), n)
-
-
 def attainment(scores: Array, resamples: int = 200, seed: int = 0) -> dict[float, list[tuple[float, float]]]:
     """Band -> the points that so many per cent of the bootstrapped fronts attain, on two dimensions.
 
     `scores` are [s, n, 2, p]. A point is attained by a front that has one at least as good on both (moocore).
+    Seeds and prompts are drawn; the seeds' deviation is scaled by sqrt(S / (S - 1)), so that their variance
+    is not too small.
     """
     import moocore
 
     random = np.random.default_rng(seed)
-    points, sets = [], []
+    points, sets, mean = [], [], scores.mean(0)
+    scale = np.sqrt(len(scores) / max(1, len(scores) - 1))
     for i in range(resamples):
         prompts = random.integers(scores.shape[-1], size=scores.shape[-1])
         seeds = random.integers(len(scores), size=len(scores))
-        drawn = scores[seeds].mean(0)[..., prompts].mean(-1)  # [n, 2]
+        drawn = (mean + scale * (scores[seeds].mean(0) - mean))[..., prompts].mean(-1)  # [n, 2]
         front = drawn[on_front(drawn)]
         points.append(-front)  # moocore's attainment is of what is to be small
         sets.append(np.full(len(front), i + 1))

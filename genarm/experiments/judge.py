@@ -18,6 +18,8 @@ class Judged:
     """One judge on one response of a row; `over` has its preference in [-1, 1] over each other row.
 
     A preference is None where the judge could not be read. `score` is there where the judge compares scores.
+    A row that has one training seed is compared with all seeds of another row that has more: `over_seeds` has
+    these preferences in the order of the seeds, the first of which is that of `over`.
     """
 
     dimension: str
@@ -27,6 +29,7 @@ class Judged:
     prompt_id: str
     score: float | None
     over: Mapping[str, float | None] = field(default_factory=dict)
+    over_seeds: Mapping[str, Sequence[float | None]] = field(default_factory=dict)
     identity: str = ""  # who judged, in which version
 
 
@@ -58,44 +61,53 @@ def _judged(
     judge: Judge,
 ) -> list[Judged]:
     own = read_rows(experiment.place.answers(row, seed), Answer)
-    rivals = {other: _rival(experiment, other, seed) for other in others}
-    compared = {
-        other: {a.response.prompt_id: a.response for a in rows if a.point == experiment.shown_point(other)}
-        for other, rows in rivals.items()
-    }
+    if not own:
+        return []  # nothing that was tried meets its constraint
+    compared = {other: _rivals(experiment, row, other, seed) for other in others}
     asked = [
         (prompts[a.response.prompt_id], a.response, answers[a.response.prompt_id])
-        for answers in compared.values()
+        for of_seeds in compared.values()
+        for answers in of_seeds
         for a in own
         if a.response.prompt_id in answers
     ]
     if isinstance(judge, PreparedJudge):
         alone = [(prompts[a.response.prompt_id], a.response, a.response) for a in own]
         judge.prepare(asked if asked else alone)
-    return [
-        Judged(
-            dimension=dimension,
-            judge=name,
-            seed=seed,
-            point=a.point,
-            prompt_id=a.response.prompt_id,
-            score=_score(judge, prompts[a.response.prompt_id], a.response),
-            over={
-                other: preference(
-                    judge, prompts[a.response.prompt_id], a.response, answers[a.response.prompt_id]
-                )
-                for other, answers in compared.items()
-                if a.response.prompt_id in answers
-            },
+    found = []
+    for a in own:
+        prompt = prompts[a.response.prompt_id]
+        over = {
+            other: [preference(judge, prompt, a.response, answers[prompt.id]) for answers in of_seeds]
+            for other, of_seeds in compared.items()
+            if prompt.id in of_seeds[0]
+        }
+        found.append(
+            Judged(
+                dimension=dimension,
+                judge=name,
+                seed=seed,
+                point=a.point,
+                prompt_id=prompt.id,
+                score=_score(judge, prompt, a.response),
+                over={other: said[0] for other, said in over.items()},
+                over_seeds={other: said for other, said in over.items() if len(said) > 1},
+            )
         )
-        for a in own
-    ]
+    return found
 
 
-def _rival(experiment: Experiment, other: str, seed: int) -> list[Answer]:
-    """The responses of another row by models of the same training seed; of its only one where it has one."""
+def _rivals(experiment: Experiment, row: str, other: str, seed: int) -> list[dict[str, Response]]:
+    """The responses of another row by prompt: by models of the same training seed, or of its only one.
+
+    Of each of its seeds where `row` has one alone: all of them are equally its rivals.
+    """
     seeds = experiment.seeds(other)
-    return read_rows(experiment.place.answers(other, seed if seed in seeds else seeds[0]), Answer)
+    if len(experiment.seeds(row)) > 1:
+        seeds = (seed,) if seed in seeds else seeds[:1]
+    rows = [read_rows(experiment.place.answers(other, of), Answer) for of in seeds]
+    point = experiment.shown_point(other)
+    return [{a.response.prompt_id: a.response for a in answers if a.point == point} for answers in rows]
 
 
 def _score(judge: Judge, prompt: Prompt, response: Response) -> float | None:

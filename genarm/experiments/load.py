@@ -15,6 +15,7 @@ from genarm.config.explain import explain
 from genarm.config.load import read_yaml
 from genarm.errors import ConfigError
 from genarm.experiments.config import DataConfig, ExperimentConfig
+from genarm.experiments.constraint import cannot_be_constrained, constrained_settings
 from genarm.experiments.methods import METHODS, MethodKind, named_models
 from genarm.experiments.own_files import check_own_files
 from genarm.experiments.place import Place
@@ -153,22 +154,22 @@ class Experiment:
 
     def shown_settings(self, row: str, chosen: Mapping[str, Any] | None = None) -> dict[str, Any]:
         """The settings of a row at that point, with what tuning chose; else the first that it may try."""
-        tried = first_of(self.config.methods[row].tune) if chosen is None else chosen
+        tried = (self.candidates(row) or [{}])[0] if chosen is None else chosen
         return self.row_settings(row, dict(tried) | self.points(row)[self.shown_point(row)])
 
     def candidates(self, row: str) -> list[dict[str, Any]]:
         """The settings that are tried on validation prompts; none where nothing is tuned."""
-        return combinations(self.config.methods[row].tune)
+        own = self.config.methods[row]
+        return constrained_settings(own) if own.constrain else combinations(own.tune)
+
+    def is_tuned(self, row: str) -> bool:
+        """Whether settings of a row are chosen on validation prompts."""
+        return bool(self.candidates(row))
 
 
 def combinations(varied: Mapping[str, tuple[Any, ...]]) -> list[dict[str, Any]]:
     """Every combination of the values of some settings; none where nothing varies."""
     return [dict(zip(varied, values, strict=True)) for values in product(*varied.values())] if varied else []
-
-
-def first_of(varied: Mapping[str, tuple[Any, ...]]) -> dict[str, Any]:
-    """The first value of each setting that varies."""
-    return {name: values[0] for name, values in varied.items()}
 
 
 def load_experiment(project: Project, place: Place) -> Experiment:
@@ -200,6 +201,8 @@ def _check_kinds(experiment: Experiment, where: str) -> None:
     for name, row in config.methods.items():
         _known(where, f"methods.{name}: unknown method", row.method, METHODS)
         kind = METHODS[row.method]
+        if wrong := cannot_be_constrained(row, config):
+            raise _refused(where, f"methods.{name}.constrain: {wrong}")
         for tried, point in product(experiment.candidates(name) or [{}], experiment.points(name)):
             _valid(where, f"methods.{name}", kind.settings, row.settings | tried | point)
         _installed(where, f"methods.{name}", row.method, kind.needs)
@@ -235,6 +238,8 @@ def _check_names(experiment: Experiment, where: str) -> None:
         raise _refused(where, "methods has no row `base: {method: base}`, which all others are measured from")
     for row in config.over:
         _known(where, "over: unknown row", row, config.methods)
+        if config.methods[row].constrain:
+            raise _refused(where, f"over: {row} has constrain, and answers nothing where nothing meets it")
     _check_claims(experiment, where)
 
 

@@ -55,12 +55,18 @@ class Measured:
     def outcomes(self, over: str, dimension: str, judge: str, point: int | None = None) -> Array:
         """Win 1, tie 1/2, loss 0 over another row [s, p]; NaN where the judge could not be read.
 
-        A judge that prefers by degrees gives (1 + preference) / 2.
+        A judge that prefers by degrees gives (1 + preference) / 2. The seeds are those of the row, or of the
+        other one where that alone has several.
         """
-        return self._matrix(
-            (j.seed, j.prompt_id, None if (said := j.over.get(over)) is None else (1 + said) / 2)
-            for j in self._of(dimension, judge, point)
-        )
+        judged, theirs = self._of(dimension, judge, point), self.experiment.seeds(over)
+        if any(over in j.over_seeds for j in judged):
+            said = [
+                (seed, j.prompt_id, _outcome(value))
+                for j in judged
+                for seed, value in zip(theirs, j.over_seeds.get(over, ()), strict=False)
+            ]
+            return matrix(said, theirs, self.prompts)
+        return self._matrix((j.seed, j.prompt_id, _outcome(j.over.get(over))) for j in judged)
 
     def scores(self, dimension: str, judge: str, point: int | None = None) -> Array:
         """The judge's scores [s, p]; NaN throughout for a judge that only compares."""
@@ -97,9 +103,14 @@ class Measured:
     @cached_property
     def chosen(self) -> Chosen | None:
         """What tuning has chosen; None where nothing was tuned."""
-        if not self.experiment.config.methods[self.row].tune:
+        if not self.experiment.is_tuned(self.row):
             return None
         return read_json(self.experiment.place.tuned(self.row), Chosen)
+
+    @property
+    def refused(self) -> bool:
+        """Whether it answered nothing, since nothing that was tried meets its constraint."""
+        return self.chosen is not None and self.chosen.refused is not None
 
     def _at(self, point: int | None) -> int:
         return self.experiment.shown_point(self.row) if point is None else point
@@ -110,6 +121,10 @@ class Measured:
 
     def _matrix(self, rows: Iterable[tuple[int, str, float | None]]) -> Array:
         return matrix(list(rows), self.seeds, self.prompts)
+
+
+def _outcome(preference: float | None) -> float | None:
+    return None if preference is None else (1 + preference) / 2
 
 
 def common(arrays: Sequence[tuple[Sequence[str], Array]]) -> list[Array]:

@@ -1,8 +1,18 @@
 """The unit `table`: results as JSON, as a Markdown table, and as one self-contained page."""
 
+from collections.abc import Sequence
+
 from genarm.experiments.load import Experiment
 from genarm.experiments.page import write_page
-from genarm.experiments.tables import Results, cells, columns, gathered, interval
+from genarm.experiments.tables import (
+    MODEL_COLUMNS,
+    Results,
+    cells,
+    columns,
+    gathered,
+    interval,
+    model_cells,
+)
 from genarm.system.files import write_json, write_text
 
 
@@ -21,30 +31,46 @@ def markdown(results: Results) -> str:
     lines.append(
         f"{results.base}, {results.prompts} prompts, training seeds {', '.join(map(str, results.seeds))}. "
         "Intervals are 95%, over prompts and training seeds; LC: if both were equally long; gain: score "
-        "above the base's on the same prompts, in standard deviations of the base's scores."
+        "above the base's on the same prompts, in standard deviations of the base's scores; adjusted p: by "
+        "Holm over all rows that are compared with the same one."
     )
     judged = "; ".join(
         f"{column}: {who}" + (" (made the labels)" if column in results.marked else "")
         for column, who in results.judges.items()
     )
     lines += ["", f"Judges: {judged}.", ""]
-    lines += ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
-    lines += ["| " + " | ".join(cells(results, row)) + " |" for row in results.rows]
+    lines += _table(names, [cells(results, row) for row in results.rows])
     if results.claims:
-        lines += ["", "| claim | verdict | why |", "|---|---|---|"]
-        lines += [f"| {c.subject} {c.kind} {c.other} | {c.verdict} | {c.why} |" for c in results.claims]
+        claims = [[f"{c.subject} {c.kind} {c.other}", c.verdict, c.why] for c in results.claims]
+        lines += ["", *_table(["claim", "verdict", "why"], claims)]
+    if results.models:
+        told = (
+            "Models: how often each prefers the chosen response, beside what preferring the longer one gets."
+        )
+        lines += ["", told, "", *_table(MODEL_COLUMNS, [model_cells(model) for model in results.models])]
     if results.fronts:
         lines += [
             "",
-            f"Hypervolume above ({results.reference_point:g}, {results.reference_point:g}), by split halves:",
+            f"Hypervolume above ({results.reference_point:g}, {results.reference_point:g}), by split halves, "
+            "as the best worst dimension:",
             "",
         ]
-        lines += ["| row | judge | points | hypervolume | best worst dimension |", "|---|---|---|---|---|"]
-        lines += [
-            f"| {f.row} | {f.judge} | {len(f.points)} | {interval(f.hypervolume)} "
-            f"| {max(p.worst for p in f.points):.2f} |"
-            for f in results.fronts
-        ]
+        lines += _table(
+            ["row", "judge", "points", "hypervolume", "best worst dimension"],
+            [
+                [f.row, f.judge, str(len(f.points)), interval(f.hypervolume), interval(f.worst)]
+                for f in results.fronts
+            ],
+        )
     if results.notes:
         lines += ["", *(f"- {note}" for note in results.notes)]
     return "\n".join(lines) + "\n"
+
+
+def _table(names: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a Markdown table."""
+    return [
+        "| " + " | ".join(names) + " |",
+        "|" + "---|" * len(names),
+        *("| " + " | ".join(row) + " |" for row in rows),
+    ]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from genarm.experiments.tables import Results, cells, columns, interval
+from genarm.experiments.tables import MODEL_COLUMNS, Results, cells, columns, interval, model_cells
 from genarm.report.build import TEMPLATES as REPORT_TEMPLATES
 from genarm.report.plane import Mark, Plane, plane
 from genarm.system.files import write_text
@@ -42,12 +42,24 @@ def write_page(file: Path, results: Results) -> None:
         "forests": forests,
         "strength": strength(results.rows),
         "fronts": front_pictures(results),
-        "columns": columns(results),
-        "table": [cells(results, row) for row in results.rows],
+        "tables": tables(results),
+        "model_columns": MODEL_COLUMNS,
+        "models": [model_cells(model) for model in results.models],
         "interval": interval,
         "first": first,
     }
     write_text(file, _environment().get_template("experiment.html").render(view))
+
+
+def tables(results: Results) -> list[tuple[str, list[str], list[list[str]]]]:
+    """Title, columns and rows of both halves of the table: how responses were judged, and what they cost."""
+    names = columns(results)
+    cut, all_cells = names.index("KL"), [cells(results, row) for row in results.rows]
+    halves = [*range(cut), len(names) - 1], [0, *range(cut, len(names) - 1)]
+    return [
+        (title, [names[i] for i in half], [[row[i] for i in half] for row in all_cells])
+        for title, half in zip(("All numbers: judged", "All numbers: text and cost"), halves, strict=True)
+    ]
 
 
 def _environment() -> Environment:
@@ -83,8 +95,8 @@ def strength(rows: "list[Row]") -> Markup:
     """Win rate over the base by KL for all settings that tuning tried; the chosen ones are ringed."""
     marks, lines = [Mark(0.0, 0.5, "origin", label="base", below=True)], []
     for row in rows:
-        if row.tuned is None:
-            continue
+        if row.tuned is None or any(tried.value is not None for tried in row.tuned.curve):
+            continue  # a constraint is about another dimension, perhaps, and about another number
         curve = sorted(row.tuned.curve, key=lambda tried: tried.kl)
         lines.append(("judge", [(t.kl, t.win_rate.value) for t in curve]))
         for tried in curve:

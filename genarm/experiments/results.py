@@ -7,18 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from genarm.evaluation.length_control import length_controlled
 from genarm.evaluation.rule import holm
 from genarm.evaluation.text_health import text_health
 from genarm.experiments import claims as claimed
 from genarm.experiments.claims import Claim
 from genarm.experiments.config import GOLD, HELD_OUT
+from genarm.experiments.controlled import controlled
 from genarm.experiments.load import Experiment
 from genarm.experiments.measured import Measured, common, distinct_2
-from genarm.experiments.resampling import Array, by_prompt, mean, p_value, rate
+from genarm.experiments.model_results import Model
+from genarm.experiments.open_claims import answered
+from genarm.experiments.resampling import Array, mean, p_value, rate
 from genarm.experiments.speed import Speed
 from genarm.experiments.tuned import Chosen
-from genarm.system.files import read_json
 from genarm.types import Estimate
 
 KEY = " by "  # `positive by gold`: a dimension and the judge of it
@@ -59,13 +60,20 @@ class Row:
     training_pairs: float
     tuned: Chosen | None
     verdicts: Sequence[str] = field(default_factory=list)
+    training_responses: float = 0.0  # that were drawn to be rewarded
 
 
-def rows(experiment: Experiment) -> list[Row]:
-    """Every row, in the order of the file."""
-    measured = {row: Measured(experiment, row) for row in experiment.config.methods}
+def rows(experiment: Experiment, models: Mapping[str, Model]) -> list[Row]:
+    """Every row, in the order of the file; of one that answered nothing only its training and tuning."""
+    every = {row: Measured(experiment, row) for row in experiment.config.methods}
+    measured = {row: own for row, own in every.items() if not own.refused}
     adjusted = _adjusted(experiment, measured)
-    return [_row(experiment, measured, row, adjusted) for row in measured]
+    return [
+        _row(experiment, measured, row, adjusted, models)
+        if row in measured
+        else _unanswered(experiment, own, models)
+        for row, own in every.items()
+    ]
 
 
 def judges(experiment: Experiment) -> list[tuple[str, str]]:
@@ -88,7 +96,8 @@ def claims(experiment: Experiment) -> list[Claim]:
         return []
     measured = {row: Measured(experiment, row) for row in config.methods}
     dimension, judge = judges(experiment)[0]
-    subject, found = given.subject, list[Claim]()
+    subject = given.subject
+    given, found = answered(given, [row for row, own in measured.items() if own.refused])
 
     def against(other: str) -> Array:
         return compare(measured, subject, other, dimension, judge)
@@ -100,12 +109,7 @@ def claims(experiment: Experiment) -> list[Claim]:
         to = given.equivalent.to
         found.append(claimed.equivalent(subject, to, against(to), given.equivalent.margin, config.alpha))
     for other, factor in given.faster.items():
-        speeds = [measured[row].speed for row in (subject, other)]
-        if speeds[0] and speeds[1]:
-            batch = min(set(speeds[0].seconds) & set(speeds[1].seconds), default=None)
-            if batch is not None:
-                own, theirs = (s.seconds[batch] for s in speeds if s)
-                found.append(claimed.faster(subject, other, own, theirs, factor))
+        found.append(_faster(subject, measured[subject].speed, other, measured[other].speed, factor))
     if given.recovers:
         gap = given.recovers
         named = [row for row in (subject, gap.floor, gap.ceiling, gap.control) if row]
@@ -113,6 +117,16 @@ def claims(experiment: Experiment) -> list[Claim]:
         rates = dict(zip(named, cut, strict=True))
         found.append(claimed.recovers(subject, rates, gap.floor, gap.ceiling, gap.control))
     return found
+
+
+def _faster(subject: str, own: Speed | None, other: str, theirs: Speed | None, factor: float) -> Claim:
+    """The claim at the smallest batch that both were timed at."""
+    batches = set(own.seconds) & set(theirs.seconds) if own and theirs else set()
+    if own is None or theirs is None or not batches:
+        why = "the two were timed at no batch that is the same"
+        return Claim("faster", subject, other, "inconclusive", why)
+    batch = min(batches)
+    return claimed.faster(subject, other, own.seconds[batch], theirs.seconds[batch], factor)
 
 
 def compare(measured: Mapping[str, Measured], row: str, other: str, dimension: str, judge: str) -> Array:
@@ -156,18 +170,13 @@ def _row(
     measured: Mapping[str, Measured],
     name: str,
     adjusted: Mapping[tuple[str, str], float],
+    models: Mapping[str, Model],
 ) -> Row:
     own, base, config = measured[name], measured["base"], experiment.config
     responses = own.responses()
     health = text_health("base" if name == "base" else "challenger", responses)
     settings = experiment.shown_settings(name, own.chosen.settings if own.chosen else None)
-    trained = [m for m in experiment.all_models(name) if experiment.is_made(m)]
-    training = [
-        _mean(
-            [read_json(experiment.place.training(m, s), dict[str, float]) for s in experiment.model_seeds(m)]
-        )
-        for m in trained
-    ]
+    seconds, pairs, drawn = _training(experiment, name, models)
     memory = own.speed.memory - base.speed.memory if own.speed and base.speed else None
     return Row(
         name=name,
@@ -186,16 +195,48 @@ def _row(
         speed=own.speed,
         extra_memory=max(0, memory) if memory is not None else None,
         passes={part: read / own.cost.tokens for part, read in own.cost.passes.items()},
-        training_seconds=sum(t.get("train/seconds", 0.0) for t in training),
-        training_pairs=sum(t.get("train/pairs", 0.0) for t in training),
+        training_seconds=seconds,
+        training_pairs=pairs,
+        training_responses=drawn,
         tuned=own.chosen,
     )
 
 
-def _mean(metrics: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """The mean over seeds of each number that all of them have."""
-    named = set(metrics[0]).intersection(*metrics[1:])
-    return {name: sum(m[name] for m in metrics) / len(metrics) for name in named}
+def _unanswered(experiment: Experiment, own: Measured, models: Mapping[str, Model]) -> Row:
+    """A row whose constraint nothing meets: what it was made of, and nothing that was measured."""
+    nothing = math.nan
+    seconds, pairs, responses = _training(experiment, own.row, models)
+    return Row(
+        name=own.row,
+        method=experiment.config.methods[own.row].method,
+        settings=experiment.shown_settings(own.row),
+        seeds=len(own.seeds),
+        prompts=0,
+        over={},
+        rewards={},
+        gains={},
+        kl=nothing,
+        perplexity=nothing,
+        distinct_2=nothing,
+        repetition=nothing,
+        tokens=nothing,
+        speed=None,
+        extra_memory=None,
+        passes={},
+        training_seconds=seconds,
+        training_pairs=pairs,
+        training_responses=responses,
+        tuned=own.chosen,
+    )
+
+
+def _training(experiment: Experiment, row: str, models: Mapping[str, Model]) -> tuple[float, float, float]:
+    """Seconds, pairs and responses of the trainings of all models of a row."""
+    trained = [models[model] for model in experiment.all_models(row) if model in models]
+    seconds, pairs, responses = (
+        sum(model.took(what) for model in trained) for what in ("seconds", "pairs", "responses")
+    )
+    return seconds, pairs, responses
 
 
 def _rate(
@@ -204,15 +245,13 @@ def _rate(
     own, dimension_and_judge = measured[row], judges(experiment)
     outcomes = own.outcomes(over, *dimension_and_judge[0])
     mine, theirs = common([(m.prompts, m.lengths()) for m in (own, measured[over])])
-    longer = by_prompt(mine) - by_prompt(theirs)
-    won = by_prompt(outcomes[..., [i in set(measured[over].prompts) for i in own.prompts]])
-    there = ~np.isnan(won)
+    shared = outcomes[..., [i in set(measured[over].prompts) for i in own.prompts]]
     return Rate(
         by={key(*j): rate(own.outcomes(over, *j)) for j in dimension_and_judge},
-        controlled=length_controlled(won[there].tolist(), longer[there].tolist()),
+        controlled=controlled(shared, mine - theirs),
         p_value=p_value(outcomes),
         p_adjusted=p_adjusted,
-        unread=int(np.isnan(outcomes[..., [i in set(measured[over].prompts) for i in own.prompts]]).sum()),
+        unread=int(np.isnan(shared).sum()),
     )
 
 

@@ -12,6 +12,7 @@ from genarm.experiments.train_context import TrainContext
 from genarm.judges.reward.conversation import ConversationReader
 from genarm.models import ModelSource, load_tokenizer
 from genarm.models.judge_folder import CARD, JudgeCard, write_judge
+from genarm.pipeline.judge_accuracy import judge_accuracy
 from genarm.system.files import read_rows, sha256
 from genarm.training.bradley_terry import RatedPair, train_reward_model
 from genarm.training.checkpoints import open_folder, training_key
@@ -23,7 +24,8 @@ def train_reward(
 ) -> dict[str, float]:
     """Train on the split `train` of a dimension, the pairs that ARM and DPO see, and write the folder.
 
-    Raises DataError where all pairs are too long, and what the training raises.
+    The metrics have its accuracy on the validation split. Raises DataError where all pairs are too long, and
+    what the training raises.
     """
     began, file = time.monotonic(), context.split(dimension, "train")
     pairs = read_rows(file, PreferencePair)
@@ -33,8 +35,7 @@ def train_reward(
             f"all {len(pairs)} pairs of {dimension} have more than {config.max_tokens} tokens",
             hint="raise max_tokens of its `train`",
         )
-    if prefixes:
-        rated += beginnings(rated, config.seed)
+    begun = beginnings(rated, config.seed) if prefixes else []
     shutil.rmtree(context.out, ignore_errors=True)
     settings = config.model_dump(mode="json") | {"prefixes": prefixes}
     key = training_key(start.weights_sha256 + start.tokenizer_sha256, settings, sha256(file))
@@ -42,7 +43,7 @@ def train_reward(
     model = work / "model"
     if not (model / CARD).is_file():  # else it was killed on its way to its place
         shutil.rmtree(model, ignore_errors=True)
-        train_reward_model(start, rated, config, work / "checkpoints", model)
+        train_reward_model(start, [*rated, *begun], config, work / "checkpoints", model)
         card = JudgeCard(
             dimension=dimension,
             sha256="",
@@ -58,7 +59,12 @@ def train_reward(
         write_judge(model, card, {conversation_id(pair.prompt) for pair in pairs})
     shutil.copytree(model, context.out)
     shutil.rmtree(model)
-    return {"train/pairs": float(len(rated)), "train/seconds": time.monotonic() - began}
+    metrics = {
+        "train/pairs": float(len(rated)),
+        "train/beginnings": float(len(begun)),
+        "train/seconds": time.monotonic() - began,
+    }
+    return metrics | judge_accuracy(context.out, context.split(dimension, "validation"), config.max_tokens)
 
 
 def rated_pairs(

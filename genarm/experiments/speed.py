@@ -41,8 +41,11 @@ def speed(experiment: Experiment, row: str) -> None:
     place, config, own = experiment.place, experiment.config, experiment.config.methods[row]
     given = own.speed or config.speed
     assert given is not None, "the unit is only made where speed is measured"
-    chosen = read_json(place.tuned(row), Chosen).settings if own.tune else None
-    settings = experiment.shown_settings(row, chosen)
+    chosen = read_json(place.tuned(row), Chosen) if experiment.is_tuned(row) else None
+    if chosen and chosen.refused:
+        write_json(place.speed(row), Speed({}))
+        return
+    settings = experiment.shown_settings(row, chosen.settings if chosen else None)
     method = open_method(experiment, row, config.seeds[0], settings, measured=False)
     prompts = read_rows(place.prompts, Prompt)
     requests = [_request(experiment, method, p, given) for p in _repeated(prompts, max(given.batches))]

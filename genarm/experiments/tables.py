@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from genarm.experiments.claims import Claim
-from genarm.experiments.front_results import Front, compared_fronts
+from genarm.experiments.constraint_results import KEEPS, Constraint, as_claims, constraints
+from genarm.experiments.front_results import Front, compared_fronts, unequal_points
 from genarm.experiments.load import Experiment
 from genarm.experiments.measured import Measured
+from genarm.experiments.model_results import Model, model_notes, models
 from genarm.experiments.results import Row, claims, judges, key, rows
 from genarm.system.files import read_json
 from genarm.types import Estimate
@@ -31,6 +33,8 @@ class Results:
     fronts: list[Front]
     reference_point: float
     notes: list[str]
+    models: list[Model] = field(default_factory=list)
+    constraints: list[Constraint] = field(default_factory=list)
 
 
 def gathered(experiment: Experiment) -> Results:
@@ -39,9 +43,12 @@ def gathered(experiment: Experiment) -> Results:
     identities = who_judged(experiment)
     named = {column: "; then ".join(who) for column, who in identities.items()}
     marked = [key(*j) for j in judges(experiment) if made_labels(experiment, *j)]
-    found, (compared, about_fronts) = rows(experiment), compared_fronts(experiment)
-    stated = [*claims(experiment), *about_fronts]
-    told = {row.name: [f"{c.kind}: {c.verdict}" for c in stated if c.other == row.name] for row in found}
+    trained, (compared, about_fronts) = models(experiment), compared_fronts(experiment)
+    found, limited = rows(experiment, trained), constraints(experiment)
+    made = (*claims(experiment), *about_fronts, *as_claims(limited))
+    stated = [_smoke(experiment, claim, trained) for claim in made]
+    told = {row.name: [verdict(c) for c in stated if _about(c) == row.name] for row in found}
+    unequal = unequal_points(compared)
     return Results(
         name=experiment.place.name,
         title=config.title,
@@ -56,8 +63,34 @@ def gathered(experiment: Experiment) -> Results:
         claims=stated,
         fronts=compared,
         reference_point=config.reference_point,
-        notes=_notes(experiment, found, marked) + _of_versions(identities),
+        notes=[
+            *_notes(experiment, found, marked),
+            *_of_versions(identities),
+            *model_notes(trained),
+            *([unequal] if unequal else []),
+        ],
+        models=list(trained.values()),
+        constraints=limited,
     )
+
+
+def _about(claim: Claim) -> str:
+    """The row whose line of the table has the verdict: the other one, of a constraint its own."""
+    return claim.subject if claim.kind == KEEPS else claim.other
+
+
+def verdict(claim: Claim) -> str:
+    """`beats: inconclusive, 783 prompts needed`."""
+    more = f", {claim.needed} prompts needed" if claim.needed else ""
+    return f"{claim.kind}: {claim.verdict}{more}"
+
+
+def _smoke(experiment: Experiment, claim: Claim, trained: Mapping[str, Model]) -> Claim:
+    """A claim about rows that are made of a model which is too weak says so."""
+    rows = [row for row in (claim.subject, claim.other) if row in experiment.config.methods]
+    made_of = [m for row in rows for m in experiment.all_models(row)]
+    weak = [m for m in dict.fromkeys(made_of) if m in trained and trained[m].smoke]
+    return replace(claim, why=f"{claim.why}; a smoke test, for {', '.join(weak)}") if weak else claim
 
 
 def made_labels(experiment: Experiment, dimension: str, judge: str) -> bool:
@@ -91,12 +124,17 @@ def _notes(experiment: Experiment, found: Sequence[Row], marked: Sequence[str]) 
     notes += [
         f"{row.name} answered {row.prompts} prompts only, and is compared on those"
         for row in found
-        if row.prompts < max(r.prompts for r in found)
+        if 0 < row.prompts < max(r.prompts for r in found)
     ]
     notes += [
         f"no setting of {row.name} kept the limits of tuning; the one with the least KL was taken"
         for row in found
-        if row.tuned and not row.tuned.within_limits
+        if row.tuned and not row.tuned.within_limits and not row.tuned.refused
+    ]
+    notes += [
+        f"{row.name} answered nothing, since nothing that was tried meets its constraint"
+        for row in found
+        if row.tuned and row.tuned.refused
     ]
     notes += [
         f"{row.name}: {rate.unread} verdicts over {over} could not be read and are left out"
@@ -117,10 +155,10 @@ def _of_versions(identities: Mapping[str, Sequence[str]]) -> list[str]:
 
 def columns(results: Results) -> list[str]:
     """The names of the columns."""
-    rates = [c for o in results.over for c in ([f"win rate over {o}", f"LC over {o}"])]
+    rates = [c for o in results.over for c in (f"win rate over {o}", f"adjusted p over {o}", f"LC over {o}")]
     gains = [f"gain, {column}" for column in results.judges]
     return [
-        "method", *rates, *gains, "KL", "distinct-2", "repeated 4-grams", "tokens",
+        "method", *rates, *gains, "KL", "perplexity", "distinct-2", "repeated 4-grams", "tokens",
         "s / 128 tokens", "tokens read a token", "predicted", "extra memory", "training", "verdict",
     ]  # fmt: skip
 
@@ -128,20 +166,57 @@ def columns(results: Results) -> list[str]:
 def cells(results: Results, row: Row) -> list[str]:
     """The cells of one row, as text."""
     texts = [row.name]
+    first = next(iter(results.judges))
     for name in results.over:
         rate = row.over.get(name)
-        first = next(iter(results.judges))
-        texts += [interval(rate.by[first]), interval(rate.controlled)] if rate else ["", ""]
-    texts += [interval(row.gains[column]) if row.name != "base" else "" for column in results.judges]
-    texts += [number(row.kl, 3), number(row.distinct_2, 3), number(row.repetition, 4), number(row.tokens, 1)]
+        texts += (
+            [interval(rate.by[first]), f"{rate.p_adjusted:.2g}", interval(rate.controlled)]
+            if rate
+            else [""] * 3
+        )
+    texts += [interval(row.gains.get(column)) if row.name != "base" else "" for column in results.judges]
+    texts += [number(row.kl, 3), number(row.perplexity, 2), number(row.distinct_2, 3)]
+    texts += [number(row.repetition, 4), number(row.tokens, 1)]
     speed = row.speed
     texts.append("; ".join(f"{s:.3g} (batch {b})" for b, s in speed.seconds.items()) if speed else "")
     texts.append(_parts(speed.passes) if speed else "")
     texts.append(_parts(speed.predicted) if speed else "")
     texts.append(f"{row.extra_memory / 2**20:.0f} MiB" if row.extra_memory is not None else "")
-    trained = f"{row.training_seconds / 60:.1f} min, {row.training_pairs:.0f} pairs"
-    texts += [trained if row.training_pairs or row.training_seconds else "none", ", ".join(row.verdicts)]
+    texts += [_training(row), "; ".join(row.verdicts)]
     return texts
+
+
+def _training(row: Row) -> str:
+    """`12.3 min, 330 pairs, 960 responses`; what there was none of is left out."""
+    if not row.training_seconds:
+        return "none"
+    amounts = [(row.training_pairs, "pairs"), (row.training_responses, "responses")]
+    return ", ".join(
+        [f"{row.training_seconds / 60:.1f} min", *(f"{n:.0f} {what}" for n, what in amounts if n)]
+    )
+
+
+MODEL_COLUMNS = (
+    "model", "trainer", "seeds", "accuracy on validation pairs", "longer", "perplexity", "base's",
+    "minutes", "learned from",
+)  # fmt: skip
+LEARNED_FROM = ("pairs", "beginnings", "responses", "texts")
+
+
+def model_cells(model: Model) -> list[str]:
+    """The cells of one model, as text."""
+    accuracy, learned = model.accuracy, [(model.took(what), what) for what in LEARNED_FROM]
+    return [
+        model.name,
+        model.trainer,
+        str(model.seeds),
+        f"{interval(accuracy)} n={accuracy.n}" if accuracy else "",
+        number(math.nan if model.longer is None else model.longer, 2),
+        number(math.nan if model.perplexity is None else model.perplexity, 2),
+        number(math.nan if model.base_perplexity is None else model.base_perplexity, 2),
+        number(model.took("seconds") / 60, 1),
+        ", ".join(f"{n:.0f} {what}" for n, what in learned if n),
+    ]
 
 
 def interval(found: Estimate | None) -> str:

@@ -1,7 +1,12 @@
 """The unit `tune-*`: settings of a row tried on validation prompts, and the best of them."""
 
-from genarm.evaluation.text_health import health_limits, text_health
+import logging
+
+from genarm.errors import DataError
+from genarm.evaluation.shown_limits import text_faults
+from genarm.evaluation.text_health import text_health
 from genarm.experiments.answer import open_method, responses
+from genarm.experiments.least import least, measured
 from genarm.experiments.load import Experiment
 from genarm.experiments.tuned import Chosen, Tried
 from genarm.judges import load_with_origin
@@ -9,19 +14,22 @@ from genarm.pipeline.validation import over_base
 from genarm.system.files import read_rows, write_json
 from genarm.types import Prompt, Response
 
+log = logging.getLogger(__name__)
+
 
 def tune(experiment: Experiment, row: str) -> None:
     """Try every combination of a row's `tune`, and write the one with the highest win rate over the base.
 
     Of those whose text keeps the limits; where none does, the one with the least KL. The gold judge of the
-    first dimension judges, and models of the first training seed are tried.
+    first dimension judges, and models of the first training seed are tried. With `constrain`, the least value
+    that meets it is taken, by the gold judge of its dimension.
     """
     config, place = experiment.config, experiment.place
+    constraint = config.methods[row].constrain
     prompts = read_rows(place.validation, Prompt)
     base = read_rows(place.base_on_validation, Response)
-    judge = load_with_origin(next(iter(config.judges.values())).gold, place.root).judge
-    health = text_health("base", base)
-    limits = health_limits(health, config.tuning.max_health_ratio)
+    dimension = constraint.dimension if constraint else next(iter(config.judges))
+    judge = load_with_origin(config.judges[dimension].gold, place.root).judge
     curve: list[Tried] = []
     for varied in experiment.candidates(row):
         settings = experiment.shown_settings(row, varied)
@@ -30,7 +38,6 @@ def tune(experiment: Experiment, row: str) -> None:
         del method  # two models need not be in memory together
         (judged,) = over_base(prompts, base, [found], judge)
         own = text_health("challenger", found)
-        checks = [limit.check(v) for limit, v in zip(limits, (own.perplexity, own.repetition), strict=True)]
         curve.append(
             Tried(
                 settings=varied,
@@ -38,10 +45,20 @@ def tune(experiment: Experiment, row: str) -> None:
                 kl=own.kl,
                 perplexity=own.perplexity,
                 repetition=own.repetition,
-                faults=[sentence for kept, sentence in checks if not kept],
+                faults=text_faults(base, found, config.tuning.max_health_ratio),
             )
         )
-    write_json(place.tuned(row), choose(curve))
+        if constraint:
+            curve[-1] = measured(curve[-1], constraint, len(curve) - 1, judged, prompts, found, judge)
+    if constraint is None:
+        write_json(place.tuned(row), choose(curve))
+        return
+    try:
+        chosen = least(row, curve, constraint)
+    except DataError as error:
+        log.warning("%s", error)
+        chosen = Chosen({}, False, curve, refused=str(error))
+    write_json(place.tuned(row), chosen)
 
 
 def choose(curve: list[Tried]) -> Chosen:

@@ -17,12 +17,20 @@ class Tried:
     perplexity: float
     repetition: float
     faults: Sequence[str] = field(default_factory=list)
+    value: float | None = None  # of a constraint: the weight or share that was tried
+    reached: Estimate | None = None  # what the constraint measures, and its simultaneous lower bound
+    bound: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """The settings that a row answers with, and all that were tried."""
+    """The settings that a row answers with, and all that were tried.
+
+    `refused` says why none of them meets the row's constraint: it then answers nothing.
+    """
 
     settings: Mapping[str, Any]
     within_limits: bool
     curve: Sequence[Tried]
+    value: float | None = None  # of a constraint: the least that meets it
+    refused: str | None = None

@@ -11,6 +11,9 @@ PAIRS = (*PROMPTS, "models")
 JUDGES = ("judges", "models", "types")  # of whatever asks a judge
 JUDGING = (*JUDGES, "experiments/judge.py", "experiments/judge_content.py")
 ANSWERING = (*DECODING, "evaluation/respond.py", "experiments/answer.py", "experiments/tuned.py")
-TUNING = (*ANSWERING, *JUDGES, "evaluation", "experiments/tune.py", "pipeline/validation.py")
+TUNING = (
+    *(*ANSWERING, *JUDGES, "evaluation", "pipeline/validation.py"),
+    *(f"experiments/{name}.py" for name in ("tune", "constraint", "least", "resampling")),
+)
 SPEED = (*ANSWERING, "experiments/speed.py")
 TABLE = ("evaluation", "experiments", "report")  # made in a moment, and no other unit follows it

@@ -103,15 +103,18 @@ class _Units:
         common: dict[str, Any] = {"base": self._base(), "sampling": config.sampling.model_dump(mode="json")}
         spec = common | {"code": code(*unit_code.ANSWERING)}
         yield Unit("validation-base", spec, [place.prompts.parent], [place.base_on_validation])
-        dimension, judges = next(iter(config.judges.items()))
         for row in tuned:
+            constraint = config.methods[row].constrain
+            dimension = constraint.dimension if constraint else next(iter(config.judges))
+            limited = {"constrain": constraint.model_dump(mode="json")} if constraint else {}
             spec = common | {
                 "method": config.methods[row].method,
                 "candidates": [self.of.shown_settings(row, tried) for tried in self.of.candidates(row)],
                 "tuning": config.tuning.model_dump(mode="json"),
-                "judge": [dimension, self._judge(judges.gold)],
+                "judge": [dimension, self._judge(config.judges[dimension].gold)],
                 "judges": self._choosing(row),
                 "code": code(*unit_code.TUNING, *self._code(row)),
+                **limited,
             }
             seed = config.seeds[0]
             reads = [place.prompts.parent, place.base_on_validation]
@@ -137,7 +140,7 @@ class _Units:
                     "code": code(*unit_code.ANSWERING, *self._code(row)),
                 }
                 reads = [place.prompts.parent, *self._folders(self.of.models_of(row), seed)]
-                if own.tune:
+                if self.of.is_tuned(row):
                     reads.append(place.tuned(row))
                 yield Unit(
                     f"answer-{row}-{seed}", spec, reads, [place.answers(row, seed), place.cost(row, seed)]
@@ -178,7 +181,7 @@ class _Units:
             }
             seed = config.seeds[0]
             reads = [place.prompts.parent, *self._folders(self.of.models_of(row), seed)]
-            if own.tune:
+            if self.of.is_tuned(row):
                 reads.append(place.tuned(row))
             yield Unit(f"speed-{row}", spec, reads, [place.speed(row)])
 
@@ -188,7 +191,7 @@ class _Units:
         for row, own in config.methods.items():
             reads.append(place.verdicts(row))
             reads += [path(row, seed) for seed in self.of.seeds(row) for path in (place.answers, place.cost)]
-            reads += [place.tuned(row)] if own.tune else []
+            reads += [place.tuned(row)] if self.of.is_tuned(row) else []
             reads += [place.speed(row)] if own.speed or config.speed else []
             reads += [
                 place.training(model, seed)

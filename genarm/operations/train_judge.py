@@ -11,24 +11,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from genarm import registry
-from genarm.config.judge import RewardModelConfig
 from genarm.config.judge_training import JudgeTraining
 from genarm.data.dvc import data_version
-from genarm.data.lengths import longer_is_chosen
 from genarm.data.pairs import conversation_id
 from genarm.errors import ConfigError, DataError, JudgeError
-from genarm.evaluation.win_rate import Z_TWO_SIDED, wilson
 from genarm.judges.reward.conversation import ConversationReader
-from genarm.judges.reward.scorer import RewardScorer
-from genarm.models import ModelSource, load_tokenizer, resolve
+from genarm.models import ModelSource, load_tokenizer
 from genarm.models.judge_folder import CARD, JudgeCard, read_judge, write_judge
 from genarm.models.load import context_of_config
+from genarm.pipeline.judge_accuracy import judge_accuracy
 from genarm.pipeline.judge_fetch import check_disjoint
 from genarm.pipeline.lineage import git_commit
 from genarm.pipeline.project import Project
 from genarm.system import metric_names as names
 from genarm.system.counted import counted
-from genarm.system.files import missing_told, read_curves, read_rows, sha256, write_curves
+from genarm.system.files import read_curves, read_rows, sha256, write_curves
 from genarm.training.bradley_terry import RatedPair, require_trl, train_reward_model
 from genarm.types import PreferencePair, Split
 
@@ -99,7 +96,7 @@ def train_judge(project: Project, dimension: str, config: JudgeTraining) -> Trai
             git_commit=git_commit(project.root),
             max_tokens=config.max_tokens,
             params={**config.model_dump(), "pairs": project.params.pairs.model_dump()},
-            metrics=_metrics(project, dimension, model, config)
+            metrics=judge_accuracy(model, project.layout.pairs(dimension, "validation"), config.max_tokens)
             | {"pairs": len(tokens), "left_out": left_out},
         )
         write_judge(model, card, {conversation_id(pair.prompt) for pair in pairs})
@@ -191,26 +188,3 @@ def _limit(base: ModelSource, config: JudgeTraining) -> int:
     return min(
         config.max_tokens, context_of_config(AutoConfig.from_pretrained(base.path, trust_remote_code=False))
     )
-
-
-def _metrics(project: Project, dimension: str, model: Path, config: JudgeTraining) -> dict[str, float]:
-    """Accuracy on the validation pairs as the judge will score them, a tie half right; Wilson's interval."""
-    file = project.layout.pairs(dimension, "validation")
-    with missing_told(file):
-        pairs = read_rows(file, PreferencePair)
-    given = RewardModelConfig(model=str(model), max_tokens=config.max_tokens)
-    scorer = RewardScorer(resolve(str(model)), given, "validation pairs")
-    prompts = [pair.prompt for pair in pairs]
-    scores = scorer.score_all(
-        [*prompts, *prompts], [*(p.chosen for p in pairs), *(p.rejected for p in pairs)]
-    )
-    rated = list(zip(scores[: len(pairs)], scores[len(pairs) :], strict=True))
-    right = sum(1.0 if chosen > rejected else 0.5 * (chosen == rejected) for chosen, rejected in rated)
-    low, high = wilson(right / len(pairs), len(pairs), Z_TWO_SIDED)
-    return {
-        names.JUDGE_ACCURACY: right / len(pairs),
-        names.JUDGE_ACCURACY_LOWER: low,
-        names.JUDGE_ACCURACY_UPPER: high,
-        names.JUDGE_LONGER: longer_is_chosen([(len(p.chosen), len(p.rejected)) for p in pairs]),
-        names.JUDGE_PAIRS: float(len(pairs)),
-    }

@@ -74,3 +74,28 @@ def test_a_front_must_be_larger_by_every_judge():
     assert claims.front("a", "b", {"gold": more, "held out": more}).verdict == "confirms"
     assert claims.front("a", "b", {"gold": more, "held out": open_}).verdict == "inconclusive"
     assert claims.front("a", "b", {"gold": more, "held out": less}).verdict == "refutes"
+    alone = claims.front("a", "b", {"gold": more})
+    assert alone.verdict == "inconclusive" and "no dimension has a held-out judge" in alone.why
+    assert claims.front("a", "b", {"gold": less}).verdict == "refutes"
+    assert claims.front("a", "b", {}).verdict == "inconclusive"
+
+
+def test_a_front_of_more_points_is_not_confirmed_by_having_more():
+    more, less = (Estimate(v, i, 100) for v, i in ((1, (0.5, 2)), (-1, (-2, -0.5))))
+    both = {"gold": more, "held out": more}
+    assert claims.front("a", "b", both, (3, 11)).verdict == "confirms"
+    found = claims.front("a", "b", both, (11, 3))
+    assert found.verdict == "inconclusive" and "11 points against 3" in found.why
+    assert claims.front("a", "b", {"gold": less}, (11, 3)).verdict == "refutes"
+    assert claims.front("a", "b", {"gold": less}, (3, 11)).verdict == "inconclusive"
+
+
+def test_seeds_that_differ_are_said_to_decide_nothing():
+    """Three trainings that win 45, 60 and 75 of 100: by prompts alone 0.60 of 300 would be certain."""
+    rates = np.concatenate([outcomes(wins, 100) for wins in (45, 60, 75)])
+    (found,) = claims.beats("own", {"a": rates}, alpha=0.05, least=0.55)
+    assert (found.verdict, found.needed) == ("inconclusive", None)
+    assert "the training seeds differ so much" in found.why
+    assert claims.equivalent("own", "a", rates, 0.07, 0.05).needed is None
+    gap = {"own": rates, "floor": np.full((1, 100), 0.5), "ceiling": np.ones((1, 100))}
+    assert claims.recovers("own", gap, "floor", "ceiling", None).verdict == "inconclusive"

@@ -4,8 +4,21 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from genarm.experiments.resampling import draws, interval, matrix, mean, p_value, rate
-from genarm.experiments.sizes import needed_for_difference, needed_for_equivalence, tost
+from genarm.evaluation.length_control import length_controlled
+from genarm.experiments.controlled import _value, controlled
+from genarm.experiments.resampling import (
+    draws,
+    interval,
+    jackknife,
+    matrix,
+    mean,
+    of_mean,
+    p_value,
+    rate,
+    sampled,
+    spread_of_seeds,
+)
+from genarm.experiments.sizes import Spread, needed_for_difference, needed_for_equivalence, spread, tost
 
 NAN = float("nan")
 
@@ -22,9 +35,10 @@ def made(random, seeds: int, prompts: int, *, of_seed: float, of_prompt: float, 
 def coverage(seeds: int, **of) -> float:
     """How often the 95% interval holds the true mean, over 200 experiments."""
     random, held = np.random.default_rng(5), 0
-    for number in range(200):
+    for _ in range(200):
         values = made(random, seeds, 60, **of)
-        low, high = interval(draws({"": values}, resamples=400, seed=number)[""])
+        found = sampled({"": values}, lambda means: means[""], resamples=400)
+        low, high = found.interval()
         held += low <= 0 <= high
     return held / 200
 
@@ -44,7 +58,8 @@ def test_prompts_alone_would_be_too_sure_where_seeds_differ():
         sample = draws({"": values.mean(0, keepdims=True)}, resamples=400, seed=number)[""]
         low, high = interval(sample)
         held += low <= 0 <= high
-    assert held / 200 < 0.5 < 0.65 < both
+    assert held / 200 < 0.5
+    assert both == pytest.approx(0.95, abs=0.04)
 
 
 def test_prompts_are_paired():
@@ -81,6 +96,68 @@ def test_fair_coins_are_seldom_found_unfair():
     """At 5%, of 400 experiments with 12 prompts: at most 28 with a chance of 0.98 where the rate holds."""
     coins = np.random.default_rng(5).integers(0, 2, size=(400, 1, 12)).astype(float)
     assert sum(p_value(outcomes) < 0.05 for outcomes in coins) <= 28
+
+
+@pytest.mark.parametrize("deviation", [0.0, 0.05, 0.15])
+def test_three_seeds_that_differ_find_no_difference_that_is_not_there(deviation):
+    """At 5%, of 400 experiments with 100 prompts: at most 28 with a chance of 0.98 where the rate holds.
+
+    Three trainings with win rates of mean 1/2 and some deviation. With the quantile of the normal
+    distribution and the spread of the three, 0.15 would be taken for a difference in 80 of them.
+    """
+    random, found, naive = np.random.default_rng(7), 0, 0
+    for _ in range(400):
+        rates = 0.5 + deviation * random.standard_normal((3, 1))
+        outcomes = (random.random((3, 100)) < rates).astype(float)
+        found += p_value(outcomes) < 0.05
+        error = outcomes.mean(1).std() / 3**0.5 if deviation else 1.0
+        naive += abs(outcomes.mean() - 0.5) > 1.96 * np.hypot(error, 0.5 / 300**0.5)
+    assert found <= 28
+    if deviation == 0.15:
+        assert naive > 60
+
+
+def test_seeds_widen_an_interval_by_students_t():
+    """Seeds with means 0.4, 0.5, 0.6 and no difference between prompts: 0.1 / sqrt(3) * t_2 = 4.3027."""
+    values = np.repeat(np.array([[0.4], [0.5], [0.6]]), 20, axis=1)
+    assert of_mean(values).seeds == ((pytest.approx(0.1 / 3**0.5), 2),)
+    assert mean(values).interval == pytest.approx((0.5 - 0.24842, 0.5 + 0.24842), abs=1e-4)
+    assert jackknife(np.array([0.55, 0.5, 0.45])) == (pytest.approx(0.1 / 3**0.5), 2)
+
+
+def test_interval_and_p_value_agree_on_several_seeds():
+    """The p of a mean that is as far from 1/2 as its interval is wide is 5%; the null's spread adds to it."""
+    outcomes = (np.random.default_rng(2).random((3, 200)) < 0.5).astype(float)
+    found = of_mean(outcomes)
+    low, high = found.interval()
+    shifted = outcomes + 0.5 - outcomes.mean() + (high - low) / 2
+    assert p_value(shifted) == pytest.approx(0.05, abs=0.006)
+
+
+def test_seeds_that_differ_are_told_from_noise():
+    """Coins of 0.4, 0.5 and 0.6 deviate by 0.1 whatever the prompts; the same coin hardly does."""
+    random = np.random.default_rng(0)
+    differ = (random.random((3, 4000)) < np.array([[0.4], [0.5], [0.6]])).astype(float)
+    assert spread_of_seeds(differ) == pytest.approx(0.1, abs=0.02)
+    assert spread_of_seeds((random.random((3, 4000)) < 0.5).astype(float)) < 0.02
+    assert spread_of_seeds(differ[:1]) == 0.0
+    of = spread(differ, 0.05)
+    assert needed_for_equivalence(0.07, of) is None  # 2.92 * 0.1 / sqrt(3) = 0.17 is left
+    assert needed_for_difference(0.6, of=of) is None
+    assert needed_for_difference(0.6, of=Spread(0.5)) == 197  # (1.96 + 0.8416)^2 * 0.25 / 0.01
+
+
+def test_length_controlled_rates_know_the_seeds():
+    """With one seed as `length_controlled` has them; three that differ are as uncertain as their mean."""
+    random = np.random.default_rng(3)
+    longer = random.integers(-9, 10, size=(3, 60)).astype(float)
+    outcomes = (random.random((3, 60)) < np.array([[0.3], [0.5], [0.7]])).astype(float)
+    alone = controlled(outcomes[:1], longer[:1])
+    assert alone == length_controlled(outcomes[0].tolist(), longer[0].tolist())
+    assert _value(outcomes[:1], longer[:1]) == pytest.approx(alone.value, abs=1e-9)
+    low, high = controlled(outcomes, longer).interval
+    raw_low, raw_high = rate(outcomes).interval
+    assert high - low == pytest.approx(raw_high - raw_low, rel=0.1)
 
 
 def test_how_many_prompts():

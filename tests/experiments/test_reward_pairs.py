@@ -11,6 +11,7 @@ from genarm.experiments.reward_pairs import train_reward
 from genarm.experiments.train_context import TrainContext
 from genarm.models import resolve
 from genarm.models.judge_folder import read_judge
+from genarm.system import metric_names as names
 from genarm.system.files import write_rows
 from genarm.types import Message, PreferencePair, Prompt
 
@@ -22,6 +23,7 @@ def test_a_model_of_other_settings_is_not_taken_where_one_was_killed(tmp_path, m
         PreferencePair(Prompt((Message("user", f"say {c}"),)), c * 5, c * 3) for c in string.ascii_lowercase
     ]
     write_rows(tmp_path / "pairs" / "train.jsonl", rows)
+    write_rows(tmp_path / "pairs" / "validation.jsonl", rows[:10])
     context = TrainContext(
         base=resolve(str(tmp_path / "base")),
         dtype="float32",
@@ -48,3 +50,8 @@ def test_a_model_of_other_settings_is_not_taken_where_one_was_killed(tmp_path, m
             trained(slow)
     assert trained(fast) != (of_slow := trained(slow))
     assert read_judge(context.out).params["learning_rate"] == 1e-5 and of_slow
+    found = train_reward(context, context.base, "kind", slow, prefixes=True)
+    assert (found["train/pairs"], found["train/beginnings"]) == (8, 8), "a pair and its beginning are one"
+    assert (found[names.JUDGE_PAIRS], found[names.JUDGE_LONGER]) == (10, 1.0)  # the chosen ones are longer
+    low, high = found[names.JUDGE_ACCURACY_LOWER], found[names.JUDGE_ACCURACY_UPPER]
+    assert low < found[names.JUDGE_ACCURACY] <= high

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from genarm.evaluation import strength
+from genarm.evaluation.shown_limits import text_faults
 from genarm.evaluation.sweep import Setting, sweep
 from genarm.evaluation.text_health import text_health
 from genarm.models import load_tokenizer
@@ -66,7 +67,14 @@ def _found(project: Project, dimension: str) -> Tuned:
         health = text_health("base", base)
         judged = over_base(prompts, base, guided, judges[JUDGE])
         points = [
-            strength.guided_point(w, temperature, text_health("challenger", rows), found, health, config)
+            strength.guided_point(
+                w,
+                temperature,
+                text_health("challenger", rows),
+                found,
+                config,
+                text_faults(base, rows, config.max_health_ratio, config.min_finished_ratio),
+            )
             for w, rows, found in zip(weights, guided, judged, strict=True)
         ]
         chosen = strength.choose(points)

@@ -1,0 +1,109 @@
+"""Table, page and results.json of made-up answers: what stands there is what was measured."""
+
+import json
+
+import pytest
+import toy_experiment as toy
+from written_units import write_units
+
+from genarm.experiments.model_results import models
+from genarm.experiments.output import write_results
+from genarm.experiments.tables import cells, columns, gathered
+from genarm.types import Estimate
+
+SHARES = {"guided": 0.6, "dpo": 0.58, "both": 0.6, "soup": 0.4}
+TRAINING = {
+    "rm": {"train/seconds": 60.0, "train/pairs": 16.0, "train/beginnings": 15.0, "judge_accuracy": 0.6}
+    | {"judge_longer_is_chosen": 0.57, "judge_pairs": 80.0},
+    "rloo": {"train/seconds": 300.0, "train/responses": 960.0, "train/prompts": 30.0},
+    "weak": {"train/seconds": 600.0, "train/texts": 60.0, "perplexity/base": 3.6, "perplexity/healed": 7.2},
+}
+TRAINING["arm"] = {"train/seconds": 90.0, "train/pairs": 30.0, "validation/pairs": 40.0} | {
+    "validation/implicit_accuracy": 0.75,
+    "validation/accuracy": 0.5,
+    "validation/longer_is_chosen": 0.55,
+}
+
+
+def experiment_of_all() -> dict:
+    """Two dimensions of which one has a held-out judge, fronts of three and of two points, a weak model."""
+    wide = toy.wide_experiment()
+    rows = {name: wide["methods"][name] for name in ("base", "guided", "dpo", "args", "soup", "both")}
+    rows["soup"]["front"] = {"share": [0.2, 0.8]}
+    rows["rloo"] = {"method": "adapter", "adapter": "rloo"}
+    rows["untrained"] = {"method": "guided", "arms": {"vowels": "weak"}}
+    kept = ("arm", "arm-other", "dpo", "dpo-other", "rm", "weak")
+    trained = {name: wide["models"][name] for name in kept}
+    trained["rloo"] = {"trainer": "rloo", "dimension": "vowels", "rewards": {"vowels": "rm"}}
+    del wide["judges"]["other"]["held_out"]
+    return wide | {
+        "title": "Made-up answers",
+        "models": trained,
+        "methods": rows,
+        "seeds": [0, 1, 2],
+        "claims": {
+            "subject": "both",
+            "beats": ["args", "untrained"],
+            "equivalent": {"to": "dpo"},
+            "faster": {"args": 2.0},
+            "recovers": {"floor": "base", "ceiling": "dpo", "control": "untrained"},
+            "front_over": ["soup"],
+        },
+    }
+
+
+@pytest.fixture
+def made(loaded):
+    experiment = loaded(experiment_of_all(), "made")
+    if not experiment.place.answers("base", 0).is_file():  # the project is that of all tests
+        write_units(experiment, SHARES, prompts=24, training=TRAINING)
+    return experiment
+
+
+def test_models_with_what_they_are_worth(made):
+    found = models(made)
+    rm = found["rm"]
+    assert rm.accuracy == Estimate(
+        0.6, (pytest.approx(0.4904, abs=1e-3), pytest.approx(0.7003, abs=1e-3)), 80
+    )
+    assert (rm.longer, rm.took("pairs"), rm.seeds) == (0.57, 16.0, 3)
+    assert found["arm"].accuracy.value == 0.75, "log p_arm - log p_start, not the sum"
+    assert (found["weak"].perplexity, found["weak"].base_perplexity) == (7.2, 3.6)
+    assert "2.0 times the base's 3.6" in found["weak"].smoke, "twice is not below twice"
+
+
+def test_the_table_says_what_claims_rest_on(made):
+    results = gathered(made)
+    claims = {(claim.kind, claim.other): claim for claim in results.claims}
+    assert claims["beats", "untrained"].why.endswith("a smoke test, for weak")
+    assert "smoke test" not in claims["beats", "args"].why
+    front = claims["front", "soup"]
+    assert front.verdict == "inconclusive" and "held out, other by gold: hypervolume" in front.why
+    told = " | ".join(results.notes)
+    assert "unequal numbers of points (soup 2, both 3)" in told
+    assert "rm is not told from a coin on the validation pairs: 0.60" in told
+    assert "from 2 times on" in told
+    rows = {row.name: dict(zip(columns(results), cells(results, row), strict=True)) for row in results.rows}
+    assert rows["args"]["training"] == "1.0 min, 16 pairs"
+    assert rows["rloo"]["training"] == "6.0 min, 16 pairs, 960 responses"
+    for name in ("perplexity", "adjusted p over dpo", "LC over dpo", "gain, vowels by held out"):
+        assert rows["guided"][name], name
+    dpo = next(row for row in results.rows if row.name == "dpo")
+    assert f"{dpo.over['base'].p_adjusted:.2g}" == rows["dpo"]["adjusted p over base"]
+    base = next(row for row in results.rows if row.name == "base")
+    assert base.over["dpo"].by["vowels by gold"].value == pytest.approx(
+        1 - dpo.over["base"].by["vowels by gold"].value
+    )
+
+
+def test_page_table_and_numbers_are_written_alike_twice(made):
+    write_results(made)
+    files = {path.name: path.read_bytes() for path in made.place.results.iterdir()}
+    write_results(made)
+    assert {path.name: path.read_bytes() for path in made.place.results.iterdir()} == files
+    found = json.loads(files["results.json"])
+    assert [model["name"] for model in found["models"]] == list(experiment_of_all()["models"])
+    page, table = files["index.html"].decode(), files["table.md"].decode()
+    for text in ("0.60 [0.49, 0.70] n=80", "960 responses", "best worst dimension", "adjusted p over dpo"):
+        assert text in page and text in table, text
+    assert page.count('<svg class="plane"') == 1 + 2 * 3  # strength; of two judges both rows and each of them
