@@ -185,7 +185,7 @@ def load_experiment(project: Project, place: Place) -> Experiment:
     experiment = Experiment(place, config, project)
     _check_kinds(experiment, where)
     _check_names(experiment, where)
-    check_own_files(experiment)
+    check_own_files(config, place)
     return experiment
 
 

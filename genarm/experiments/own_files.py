@@ -1,18 +1,16 @@
 """Whether all files that an experiment names lie in its project, where git and DVC have them."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from genarm.errors import ConfigError
+from genarm.experiments.config import DataConfig, ExperimentConfig
+from genarm.experiments.place import Place
+from genarm.experiments.trainers import TRAINERS
 
-if TYPE_CHECKING:
-    from genarm.experiments.load import Experiment
 
-
-def check_own_files(experiment: "Experiment") -> None:
+def check_own_files(config: ExperimentConfig, place: Place) -> None:
     """Raise ConfigError for a file or folder elsewhere: on another machine its path would lead nowhere."""
-    place = experiment.place
-    for key, path in _named(experiment):
+    for key, path in _named(config):
         if not place.holds(path):
             raise ConfigError(
                 f"{place.relative(place.file)}: {key}: {path} lies outside of the project",
@@ -20,14 +18,13 @@ def check_own_files(experiment: "Experiment") -> None:
             )
 
 
-def _named(experiment: "Experiment") -> Iterator[tuple[str, str]]:
-    config = experiment.config
+def _named(config: ExperimentConfig) -> Iterator[tuple[str, str]]:
     if config.prompts.file:
         yield "prompts.file", config.prompts.file
-    for dimension in config.data:
-        data = experiment.data(dimension)
-        yield f"data.{dimension}.folder", data.folder
-        yield f"data.{dimension}.files", f"{data.folder}/{data.files}"
-    for model in config.models:
-        if not experiment.is_made(model):
-            yield f"models.{model}.path", str(experiment.model_settings(model)["path"])
+    for dimension, data in config.data.items():
+        if isinstance(data, DataConfig):
+            yield f"data.{dimension}.folder", data.folder
+            yield f"data.{dimension}.files", f"{data.folder}/{data.files}"
+    for name, model in config.models.items():
+        if not TRAINERS[model.trainer].made:
+            yield f"models.{name}.path", str(model.settings["path"])
