@@ -17,6 +17,7 @@ from genarm.errors import ConfigError
 from genarm.experiments.config import DataConfig, ExperimentConfig
 from genarm.experiments.constraint import cannot_be_constrained, constrained_settings
 from genarm.experiments.methods import METHODS, MethodKind, named_models
+from genarm.experiments.own_files import check_own_files
 from genarm.experiments.place import Place
 from genarm.experiments.trainers import TRAINERS, TrainerKind
 from genarm.models import ModelSource, model_kind, resolve
@@ -186,6 +187,7 @@ def load_experiment(project: Project, place: Place) -> Experiment:
     experiment = Experiment(place, config, project)
     _check_kinds(experiment, where)
     _check_names(experiment, where)
+    check_own_files(config, place)
     return experiment
 
 
