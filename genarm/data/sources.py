@@ -80,7 +80,6 @@ def hub_parts(source: str) -> tuple[str, str, str]:
 @contextmanager
 def _in_words(name: str, revision: str) -> Iterator[None]:
     """What the hub's client raises, as an error of ours."""
-    from httpx import HTTPError
     from huggingface_hub.errors import (
         HfHubHTTPError,
         LocalEntryNotFoundError,
@@ -96,8 +95,11 @@ def _in_words(name: str, revision: str) -> Iterator[None]:
         raise DataError(
             f"the hub has no data set {name!r}, or not for you", hint="check it, or log in: hf auth login"
         ) from None
-    # The hub's client raises httpx's errors as they are, of which not all are an OSError.
-    except (LocalEntryNotFoundError, HfHubHTTPError, HTTPError, OSError) as error:
+    except Exception as error:
+        # Errors of its HTTP library pass through the hub's client as they are: httpx, or httpx2 of late.
+        is_of_http = type(error).__module__.partition(".")[0].startswith("httpx")
+        if not isinstance(error, LocalEntryNotFoundError | HfHubHTTPError | OSError) and not is_of_http:
+            raise
         raise Unreachable(
             f"the hub does not answer for {name!r}: {type(error).__name__}",
             hint="try again, or name local files",
