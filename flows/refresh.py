@@ -117,9 +117,7 @@ def ask_a_person(project: Project, news: News, waits: Held, hours: float) -> New
     )
     log.warning("waits for a person, on this page or: genarm data approve", **told("data"))
     try:
-        answer = pause_flow_run(
-            wait_for_input=form, timeout=round(hours * 3600), poll_interval=POLL, key=waits.since
-        )
+        answer = pause_flow_run(wait_for_input=form, timeout=round(hours * 3600), poll_interval=POLL)
     except FlowPauseTimeout:
         _go_on()
         log.warning("nobody answered within %g h; the data in use stays", hours, **told("data"))

@@ -55,6 +55,17 @@ def test_a_worker_runs_what_the_deployment_file_names(server, tmp_path):
     assert [run["state_type"] for run in ended] == ["FAILED"]
     assert f"no parameter file at {empty}" in ended[0]["state"]["message"]
 
+    prefect(server, "event", "emit", "genarm.data.changed", "--resource-id", "concise")  # as a receiver would
+    by_event = until(
+        lambda: [
+            r
+            for r in ask(server, "flow_runs/filter", {})
+            if (r["created_by"] or {}).get("type") == "AUTOMATION"
+        ],
+        "an event starts a run",
+    )
+    assert {run["deployment_id"] for run in by_event} == {deployment["id"]} and len(by_event) == 1
+
 
 def test_without_a_server_nothing_waits_for_a_schedule_that_never_comes():
     environment = {k: v for k, v in os.environ.items() if k != "PREFECT_API_URL"}

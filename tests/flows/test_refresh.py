@@ -62,10 +62,11 @@ def ended(process, says: str) -> None:
     assert process.returncode == 0 and f"outcome: {says}" in output, output
 
 
-def paused(server) -> str:
+def paused(server, process) -> str:
     """The id of the run that waits."""
 
     def found():
+        assert process.poll() is None, process.communicate()
         return [run for run in ask(server, "flow_runs/filter", {}) if run["state_type"] == "PAUSED"]
 
     return until(found, "the run waits")[0]["id"]
@@ -81,13 +82,13 @@ def test_held_data_waits_on_the_page_of_its_run_and_at_a_shell(project, tmp_path
         web.files["a.jsonl"] = rows(10)  # answered on the page: what its form sends
         waiting = refresh(server, root, 1)
         answer = {"run_input": {"take": False, "reason": "a test"}}
-        ask(server, f"flow_runs/{paused(server)}/resume", answer)
+        ask(server, f"flow_runs/{paused(server, waiting)}/resume", answer)
         ended(waiting, "nothing new")
         assert data_version(root) == first and held.waiting(root) is None
 
         web.files["a.jsonl"] = rows(11)  # answered at a shell
         waiting = refresh(server, root, 1)
-        paused(server)
+        paused(server, waiting)
         words = [str(Path(sys.executable).with_name("genarm")), "data", "approve", "--reason", "relabelled"]
         said = subprocess.run(words, cwd=root, env=server, text=True, capture_output=True, timeout=120)
         assert said.returncode == 0 and "approved: data version" in said.stdout, said
