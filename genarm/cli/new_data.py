@@ -1,13 +1,16 @@
 """`genarm refresh` and `genarm data`: what is new comes in, or a person answers for it."""
 
 import getpass
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from genarm.cli.console import Json, err, flow_root, out, project, run_root, show
 from genarm.cli.runs import data, interrupt_stays_one
+
+if TYPE_CHECKING:
+    from genarm.intake.take_in import News
 
 SOURCE = "source"  # the command that a bare SOURCE is an argument of
 Reason = Annotated[str, typer.Option(help="is kept in the log of the run that waits")]
@@ -40,6 +43,11 @@ def refresh(
     as_json: Json = False,
 ) -> None:
     """Bring in what changed at the sources of params.yaml, say what came in, and run the pipeline."""
+    if not run and (known := _nothing_to_fetch()):
+        show(known if as_json else known.sources, as_json)
+        if not as_json:
+            _conclude(known)
+        return
     folder = run_root() if run and _has_data() else flow_root()
     from genarm.flows import temporary_server
 
@@ -55,17 +63,10 @@ def refresh(
         show(done, as_json)
         return
     out.print()
-    if done.news.changes:
-        show([change.row() for change in done.news.changes], as_json)
-        out.print()
     if done.decisions:
         show(decisions_table(done.decisions), as_json)
         out.print()
-    out.print(f"data: {done.news.outcome}", soft_wrap=True, highlight=False)
-    if done.news.held:
-        out.print("the data in use stays; answer by: genarm data approve, or genarm data reject")
-    elif done.news.version:
-        out.print("to keep it: git add data.dvc && dvc push")
+    _conclude(done.news)
 
 
 @app.command()
@@ -96,6 +97,25 @@ def _answer(take: bool, reason: str, as_json: bool) -> None:
         f"approved: data version {version}; next: genarm run" if take else "rejected: the data in use stays"
     )
     out.print(last, soft_wrap=True, highlight=False)
+
+
+def _nothing_to_fetch() -> "News | None":
+    """What is known by asking alone, for which no flow has to run; None where there is something to fetch."""
+    here = project()
+    from genarm.flows import secret_source
+    from genarm.intake.take_in import ask_only
+
+    return ask_only(here.root, here.params, secret_source.whole)
+
+
+def _conclude(news: "News") -> None:
+    for line in news.told:
+        err.print(line, markup=False, soft_wrap=True)
+    out.print(f"data: {news.outcome}", soft_wrap=True, highlight=False)
+    if news.held:
+        out.print("the data in use stays; answer by: genarm data approve, or genarm data reject")
+    elif news.version:
+        out.print("to keep it: git add data.dvc && dvc push")
 
 
 def _has_data() -> bool:

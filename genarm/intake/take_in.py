@@ -58,12 +58,9 @@ def take_in(
     Raises DataError, ConfigError or Unreachable for a source that cannot be read or does not suffice.
     """
     asked = ask_all(root, origins(params), whole)
+    if known := _known(root, asked):
+        return known
     sources = [_row(one) for one in asked]
-    waiting = held.waiting(root)
-    if not any(one.is_taken for one in asked):
-        return News(sources, told=[_refused(one) for one in asked if one.state == "refused"])
-    if waiting and _waits_already(asked, waiting, dvc.data_version(root) or ""):
-        return News(sources, held=waiting)
     new, data = held.folder(root) / "new", root / "data"
     try:
         records = gather(root, params, asked, new)
@@ -86,6 +83,20 @@ def take_in(
     finally:
         for name in ("new", "fetched"):
             shutil.rmtree(held.folder(root) / name, ignore_errors=True)
+
+
+def ask_only(root: Path, params: Params, whole: Whole = str) -> News | None:
+    """What a refresh would find if nothing is to be fetched, else None. Raises as `take_in`."""
+    return _known(root, ask_all(root, origins(params), whole))
+
+
+def _known(root: Path, asked: Sequence[Asked]) -> News | None:
+    sources, waiting = [_row(one) for one in asked], held.waiting(root)
+    if not any(one.is_taken for one in asked):
+        return News(sources, told=[_refused(one) for one in asked if one.state == "refused"])
+    if waiting and _waits_already(asked, waiting, dvc.data_version(root) or ""):
+        return News(sources, held=waiting)
+    return None
 
 
 def _note(root: Path, asked: Sequence[Asked], records: Sequence[Record]) -> None:
