@@ -32,7 +32,7 @@ def site() -> Iterator[Site]:
             self.answer()
 
         def answer(self) -> None:
-            name = self.path.lstrip("/")
+            name = self.path.partition("?")[0].lstrip("/")
             served.asked.append((self.command, name))
             content = served.files.get(name, 404)
             if isinstance(content, int):

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
+from urllib.parse import urlsplit
 
 from genarm.data.labels import FILE as LABELS
 from genarm.data.rows import SUFFIXES
@@ -64,7 +65,8 @@ def _found(address: str) -> dict[str, tuple[str, Mapping[str, Any]]]:
     """Name -> path in the store and what the store says of it."""
     system, path = _open(address)
     if _is_web(address):
-        return {PurePosixPath(path).name: (path, system.info(path))}
+        name = PurePosixPath(urlsplit(path).path).name  # without the query, which may hold a signature
+        return {name: (path, system.info(path))}
     if set("*?[") & set(path):
         entries = {p: i for p, i in system.glob(path, detail=True).items() if i["type"] == "file"}
         names = {p: PurePosixPath(p).name for p in entries}

@@ -41,6 +41,17 @@ def test_what_a_server_answers_is_told(web, tmp_path, status, error, says):
         ask(f"{web.address}/a.jsonl", tmp_path)
 
 
+def test_the_query_of_an_address_is_in_no_name_and_no_message(web, tmp_path):
+    signed = f"{web.address}/a.jsonl?signature=s3cr3t"
+    web.files["a.jsonl"] = b"1\n"
+    assert set(ask(signed, tmp_path).files) == {"a.jsonl"}
+    for status in (403, 404, 418, 503):
+        web.files["a.jsonl"] = status
+        with pytest.raises((DataError, Unreachable)) as refused:
+            ask(signed, tmp_path)
+        assert "s3cr3t" not in str(refused.value)
+
+
 def test_other_addresses_that_cannot_be_read(tmp_path):
     for address, error, says in (
         ("http://127.0.0.1:9/a.jsonl", Unreachable, "cannot be read now"),
