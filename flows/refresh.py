@@ -18,7 +18,6 @@ from prefect.flow_runs import pause_flow_run, resume_flow_run
 from prefect.input import RunInput
 from prefect.runtime import flow_run
 from prefect.states import Running
-from pydantic import Field
 
 from genarm.intake import held
 from genarm.intake.held import Held
@@ -47,8 +46,8 @@ class Refreshed:
 class Answer(RunInput):
     """The form on the page of a run whose data waits."""
 
-    take: bool = Field(False, description="take it in, although it is worse")
-    reason: str = Field("", description="why; kept in the log of the run")
+    take: bool = False
+    reason: str = ""
 
 
 @flow(flow_run_name="refresh")
@@ -111,7 +110,8 @@ def ask_a_person(project: Project, news: News, waits: Held, hours: float) -> New
     """Pause the run until a person answers on its page or at a shell, or the time is over."""
     log, table = get_run_logger(), "\n".join(f"- {reason}" for reason in waits.reasons)
     form = Answer.with_initial_data(
-        description=f"New data is worse than the version before, and the data in use stays:\n\n{table}",
+        description=f"New data is worse than the version before, and the data in use stays:\n\n{table}\n\n"
+        "`take` brings it in all the same; without it, it is dropped, and not fetched again until it changes.",
         take=False,
         reason="",
     )
