@@ -111,7 +111,7 @@ def ask_a_person(project: Project, news: News, waits: Held, hours: float) -> New
     log, table = get_run_logger(), "\n".join(f"- {reason}" for reason in waits.reasons)
     form = Answer.with_initial_data(
         description=f"New data is worse than the version before, and the data in use stays:\n\n{table}\n\n"
-        "`take` brings it in all the same; without it, it is dropped, and not fetched again until it changes.",
+        "`take` brings it in all the same; otherwise it is dropped, and not fetched until it changes.",
         take=False,
         reason="",
     )
