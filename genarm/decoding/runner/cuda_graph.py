@@ -4,8 +4,8 @@ Keys are written at a column that is data, and all columns there are take part, 
 are no tokens. It is the same arithmetic as the eager step, on more columns; on a small model on a GPU it
 saves the launch of some thousand kernels a token. Without a GPU the step is run again each time instead.
 
-A recorded step is kept with its memory when its batch is gone, and the next batch with the same rows and as many
-columns moves in: a step is recorded once for each number of slots, not at every arrangement of them.
+A recorded step is kept with its memory when its batch is gone, and the next batch with the same rows and as
+many columns moves in: a step is recorded once for each number of slots, not at every arrangement of them.
 """
 
 import logging
@@ -25,9 +25,7 @@ if TYPE_CHECKING:
     from genarm.decoding.runner.batch import ModelBatch
 
 NEWEST = slice(-1, None)
-COLUMNS = (
-    256  # on a GPU a cache has a multiple of these, so that batches of about one length share a recording
-)
+COLUMNS = 256  # on a GPU a cache has a multiple of these: batches of about one length share a recording
 KEPT = 8  # this part of a GPU's memory may be held by recorded steps without a batch
 log = logging.getLogger(__name__)
 
@@ -64,7 +62,7 @@ class StepRecorder:
             return None
 
     def _step_of(self, batch: "ModelBatch") -> "CudaGraphStep":
-        """A step for this batch: one that is free and fits, which takes up what the batch has read, or a new one."""
+        """A step for this batch: one that is free and fits, which takes up what it has read, or a new one."""
         key = batch.rows.key, batch.cache.capacity
         # What was recorded for this very batch before it got other shares has its memory.
         self._steps = [step for step in self._steps if step.batch is not batch]
@@ -182,7 +180,7 @@ class CudaGraphStep:
 def record(step: Callable[[], Tensor], device: torch.device, pool: object = None) -> Callable[[], Tensor]:
     """Record something that always works on the same memory, and give what runs it again on that memory.
 
-    On a GPU a graph, which returns the same tensor each time, in memory of the pool; elsewhere the step itself.
+    On a GPU a graph, which returns the same tensor each time, in the pool's memory; elsewhere the step.
     """
     if device.type != "cuda":
         return step

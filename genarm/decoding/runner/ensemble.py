@@ -147,7 +147,7 @@ class Ensemble:
         return found
 
     def count_ahead(self) -> None:
-        """A token that every slot had read ahead was one of its response, but in slots that are free by now."""
+        """Count the token that every slot had read ahead, but in slots that are free by now."""
         for of_part in self.batches:
             self._count(of_part, 1, None)
 

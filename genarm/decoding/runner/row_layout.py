@@ -1,7 +1,7 @@
 """Which row of a batch is whose, and which rows go through which layer.
 
-Rows are laid out [bare rows of all sequences | rows of the first adapter | of the second | ...], adapters in the
-order of their lowest adapted layer, which is where their rows join.
+Rows are laid out [bare rows of all sequences | rows of the first adapter | of the second | ...], adapters in
+the order of their lowest adapted layer, which is where their rows join.
 """
 
 from collections.abc import Hashable, Mapping, Sequence
@@ -20,8 +20,8 @@ AdapterRows = Mapping[str, Sequence[int]]  # adapter -> the sequences that have 
 class RowLayout:
     """The rows of n sequences in one trunk; nothing of it changes.
 
-    `bare` says whether the bare model's own logits are wanted too. `shares` [n, 1 + the trunk's dimensions] is
-    how much each preference dimension counts for a sequence, after a 1 for what none is asked of.
+    `bare` says whether the bare model's own logits are wanted too. `shares` [n, 1 + the trunk's dimensions]
+    is how much each preference dimension counts for a sequence, after a 1 for what none is asked of.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class RowLayout:
         return self._row_adapters[span]
 
     def bare_logits(self, logits: Tensor) -> Tensor:
-        """Of the logits of all rows at the head [r, q, v], the bare model's: [n, q, v], a row for each sequence."""
+        """The bare model's of the logits of all rows at the head: [n, q, v], a row for each sequence."""
         return logits[: self.n]
 
     def adapter_logits(self, logits: Tensor, name: str) -> Tensor:
