@@ -1,5 +1,6 @@
 """Reading an `experiment.yaml`: what cannot work is one ConfigError, before anything is run."""
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,7 +19,9 @@ from genarm.experiments.methods import METHODS, MethodKind, named_models
 from genarm.experiments.place import Place
 from genarm.experiments.trainers import TRAINERS, TrainerKind
 from genarm.models import ModelSource, resolve
+from genarm.models.source import SMALL_FILES
 from genarm.pipeline.project import Project
+from genarm.system.files import sha256
 
 EXTRA = {"trl": "baselines", "moocore": "baselines"}  # package -> the extra that has it
 
@@ -41,6 +44,18 @@ class Experiment:
         """The model that is guided. Raises ModelError where it cannot be found."""
         given = self.base_config
         return resolve(given.model, given.revision, given.chat_template)
+
+    @cached_property
+    def base_content(self) -> dict[str, str | None]:
+        """What tells the base from others, wherever it lies: weights, what describes them, template."""
+        base = self.base
+        files = sorted({file for pattern in SMALL_FILES for file in base.path.glob(pattern)})
+        described = "".join(f"{file.name}:{sha256(file)}\n" for file in files)
+        return {
+            "weights": base.weights_sha256,
+            "files": hashlib.sha256(described.encode()).hexdigest(),
+            "chat_template": base.chat_template,
+        }
 
     @property
     def pairs_config(self) -> PairsConfig:
@@ -71,6 +86,11 @@ class Experiment:
         """The settings of a model; those of training as they were written."""
         given = self.config.models[model].settings
         return self.trainer(model).settings(**given).model_dump(mode="json", exclude_unset=True)
+
+    def whole_model_settings(self, model: str) -> dict[str, Any]:
+        """The same with the defaults of what was not written, but for those that are null."""
+        section = self.trainer(model).settings(**self.config.models[model].settings)
+        return section.model_dump(mode="json", exclude_none=True) | self.model_settings(model)
 
     def models_of(self, row: str) -> list[str]:
         """The models that a row is made of, over all points of its front and all that is tuned."""

@@ -13,8 +13,18 @@ from genarm.config.overlay import TrainOverlay, overlay_of
 from genarm.experiments import training as make
 from genarm.experiments.train_context import TrainContext
 
-# What every training depends on
-TRAINING = ("training", "models", "config/train.py", "types", "experiments/training.py")
+# The code of every training. Not this file: what it says of a model stands in the settings of its unit.
+TRAINING = (
+    "training",
+    "models",
+    "types",
+    "config/numbers.py",
+    "config/overlay.py",
+    "config/train.py",
+    "data/lengths.py",
+    "data/refused.py",
+    *(f"experiments/{name}.py" for name in ("train", "train_context", "training")),
+)
 TRL = ("trl",)
 
 
@@ -104,7 +114,13 @@ TRAINERS: dict[str, TrainerKind] = {
         RlooSettings,
         make.rloo,
         models=("rewards",),
-        code=(*TRAINING, *(f"baselines/training/{n}.py" for n in ("rloo", "policy", "reward"))),
+        code=(
+            *TRAINING,
+            "decoding",
+            "evaluation/respond.py",
+            "judges/reward",
+            *(f"baselines/training/{name}.py" for name in ("rloo", "policy", "reward", "soups")),
+        ),
         needs=TRL,
     ),
     "reward": TrainerKind(
@@ -112,7 +128,13 @@ TRAINERS: dict[str, TrainerKind] = {
         RewardSettings,
         make.reward,
         models=("on",),
-        code=(*TRAINING, "experiments/reward_pairs.py", "judges/reward/conversation.py"),
+        code=(
+            *TRAINING,
+            "config/judge_training.py",
+            "data/pairs.py",
+            "experiments/reward_pairs.py",
+            "judges/reward/conversation.py",
+        ),
         needs=TRL,
     ),
     "parm": TrainerKind(
@@ -120,13 +142,13 @@ TRAINERS: dict[str, TrainerKind] = {
         ParmTraining,
         make.parm,
         dimensions=("dimensions",),
-        code=(*TRAINING, "baselines/parm"),
+        code=(*TRAINING, "baselines/parm", "decoding/preference.py"),
     ),
     "shallow": TrainerKind(
         "the base with fewer layers, healed by distillation",
         ShallowSettings,
         make.shallow,
-        code=(*TRAINING, "baselines/training/shallow.py"),
+        code=(*TRAINING, "baselines/training/shallow.py", "baselines/training/policy.py"),
     ),
     "folder": TrainerKind(
         "a folder with a model that is there already", FolderSettings, make.nothing, dimensions=(), made=False

@@ -6,6 +6,7 @@ and a hash of the code that it runs. So a change runs again what it concerns, an
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,7 @@ class _Units:
             spec = {
                 "data": data.model_dump(mode="json"),
                 "pairs": self.of.pairs_config.model_dump(mode="json"),
-                "tokenizer": self.of.base.tokenizer_sha256,
+                "base": self.of.base_content,
                 "code": code("data", "models", "experiments/pairs.py", "types"),
             }
             folder = self.of.place.root / data.folder
@@ -92,9 +93,10 @@ class _Units:
                 spec = {
                     "base": self._base(),
                     "model": self.of.config.models[model].trainer,
-                    "settings": settings,
+                    "settings": self.of.whole_model_settings(model),
                     "seed": seed,
-                    "code": code(*trainer.code, "experiments/trainers.py"),
+                    "packages": {name: version(name) for name in trainer.needs},
+                    "code": code(*trainer.code),
                 }
                 reads = [self.of.place.pairs(d) for d in dimensions] + self._folders(
                     self.of.parts_of(model), seed
@@ -200,12 +202,8 @@ class _Units:
         return Unit("table", spec, list(dict.fromkeys(reads)), [place.results], cached=False)
 
     def _base(self) -> dict[str, Any]:
-        base = self.of.base
-        return {
-            "weights": base.weights_sha256,
-            "tokenizer": base.tokenizer_sha256,
-            "settings": self.of.base_config.model_dump(mode="json"),
-        }
+        """The base by its content, wherever it lies, and how it is read."""
+        return {**self.of.base_content, "dtype": self.of.base_config.dtype}
 
     def _code(self, row: str) -> tuple[str, ...]:
         return (*ANSWERING, *METHODS[self.of.config.methods[row].method].code)

@@ -1,16 +1,12 @@
 """What the stage of a unit runs: its name to the function that does it."""
 
-import shutil
 from collections.abc import Callable
 from typing import Any
 
 from genarm.experiments.load import Experiment, load_experiment
 from genarm.experiments.place import find
 from genarm.experiments.stages import spec_of
-from genarm.experiments.train_context import TrainContext
-from genarm.experiments.units import model_folder
 from genarm.pipeline.project import Project
-from genarm.system.files import write_json
 
 Work = Callable[[Experiment, str, dict[str, Any]], None]
 
@@ -36,22 +32,10 @@ def _prompts(experiment: Experiment, _rest: str, _spec: dict[str, Any]) -> None:
 
 
 def _train(experiment: Experiment, rest: str, _spec: dict[str, Any]) -> None:
-    model, _, text = rest.rpartition("-")
-    seed, place = int(text), experiment.place
-    context = TrainContext(
-        base=experiment.base,
-        dtype=experiment.base_config.dtype,
-        pairs={dimension: place.pairs(dimension) for dimension in experiment.config.data},
-        models={part: model_folder(experiment, part, seed) for part in experiment.parts_of(model)},
-        name=model,
-        seed=seed,
-        out=place.model(model, seed),
-        checkpoints=place.checkpoints(model, seed),
-    )
-    context.out.parent.mkdir(parents=True, exist_ok=True)
-    metrics = experiment.trainer(model).train(context, experiment.model_settings(model))
-    write_json(place.training(model, seed), metrics)
-    shutil.rmtree(context.checkpoints, ignore_errors=True)
+    from genarm.experiments.train import train
+
+    model, _, seed = rest.rpartition("-")
+    train(experiment, model, int(seed))
 
 
 def _validation(experiment: Experiment, _rest: str, _spec: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import shutil
 
 import pytest
 import toy_experiment as toy
@@ -34,6 +35,35 @@ def test_another_setting_concerns_its_row_alone(loaded):
     values["methods"]["guided"]["weight"] = 10.0
     after = specs(loaded(values))
     assert {n for n in after if after[n] != before[n]} == {"answer-guided-0", "answer-guided-1", "table"}
+
+
+def test_a_base_is_known_by_its_content_and_not_by_its_place(loaded, toy_project, tmp_path):
+    values = toy.toy_experiment()
+    base = loaded(values).base.path
+    before = specs(loaded(values))
+    moved = shutil.copytree(base, tmp_path / "elsewhere")
+    values["base"] = {"model": str(moved), "dtype": "float32"}
+    after = specs(loaded(values))
+    assert {n for n in after if after[n] != before[n]} == {"table"}
+    settings = json.loads((moved / "tokenizer_config.json").read_text())
+    (moved / "tokenizer_config.json").write_text(json.dumps(settings | {"chat_template": "{{ messages }}"}))
+    renewed = specs(loaded(values))
+    assert {n for n in after if after[n] == renewed[n]} == {
+        "prompts",
+        "judge-base",
+        "judge-guided",
+        "judge-sharpened",
+        "table",
+    }
+
+
+def test_a_default_of_a_training_that_is_not_written_is_in_its_unit(loaded):
+    values = toy.toy_experiment()
+    values["models"]["rm"] = {"trainer": "reward", "dimension": "vowels", "train": {"most": None}}
+    values["methods"]["best"] = {"method": "best_of_n", "reward": "rm"}
+    spec = specs(loaded(values))["train-rm-0"][0]
+    assert spec["settings"] == {"dimension": "vowels", "prefixes": False, "train": {"most": None}}
+    assert set(spec["packages"]) == {"trl"}
 
 
 def test_a_unit_is_not_run_by_stages_of_an_earlier_file(loaded, toy_project):
