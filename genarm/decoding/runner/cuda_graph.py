@@ -11,23 +11,31 @@ many columns moves in: a step is recorded once for each number of slots, not at 
 import logging
 import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from genarm.decoding.runner.forward import Inputs
-from genarm.decoding.runner.kv_cache import hidden_score
+from genarm.decoding.runner.kv_cache import KeyValues, hidden_score
 from genarm.decoding.runner.out_of_memory import is_out_of_memory
-
-if TYPE_CHECKING:
-    from genarm.decoding.runner.batch import ModelBatch
 
 NEWEST = slice(-1, None)
 COLUMNS = 256  # on a GPU a cache has a multiple of these: batches of about one length share a recording
 KEPT = 8  # this part of a GPU's memory may be held by recorded steps without a batch
 log = logging.getLogger(__name__)
+
+
+class Batch(Protocol):
+    """What is recorded: the step of a `ModelBatch`."""
+
+    trunk: Any
+    rows: Any
+    cache: KeyValues
+    positions: Tensor
+    last: int
+    recorded: "CudaGraphStep | None"
 
 
 class StepRecorder:
@@ -36,7 +44,7 @@ class StepRecorder:
     def __init__(self, *, enabled: bool = False) -> None:
         self.enabled = enabled
         self._steps: list[CudaGraphStep] = []  # those used last come last
-        self._pool: object = None
+        self._pool: Any = None
 
     def columns(self, capacity: int, device: torch.device) -> int:
         """How many columns a cache is to have that needs this many."""
@@ -44,7 +52,7 @@ class StepRecorder:
             return capacity
         return -(-capacity // COLUMNS) * COLUMNS
 
-    def run(self, batch: "ModelBatch", ids: Tensor, positions: np.ndarray) -> Tensor | None:
+    def run(self, batch: Batch, ids: Tensor, positions: np.ndarray) -> Tensor | None:
         """Logits of the newest token of every row [r, 1, v]; ids [n, 1] and their positions [n].
 
         They stay until the next recorded step. None, with a warning, where the step cannot be recorded.
@@ -61,7 +69,7 @@ class StepRecorder:
             log.warning("steps cannot be recorded, going on without: %s", error)
             return None
 
-    def _step_of(self, batch: "ModelBatch") -> "CudaGraphStep":
+    def _step_of(self, batch: Batch) -> "CudaGraphStep":
         """A step for this batch: one that is free and fits, which takes up what it has read, or a new one."""
         key = batch.rows.key, batch.cache.capacity
         # What was recorded for this very batch before it got other shares has its memory.
@@ -83,7 +91,7 @@ class StepRecorder:
             if most < 0:
                 self._steps.remove(step)
 
-    def pool(self, device: torch.device) -> object:
+    def pool(self, device: torch.device) -> Any:
         """The memory that its recordings share for what is in the making: one is replayed at a time."""
         if self._pool is None and device.type == "cuda":
             self._pool = torch.cuda.graph_pool_handle()
@@ -100,7 +108,7 @@ class CudaGraphStep:
     It has the memory of the batch that it was made for: the cache, and the positions [n, capacity] read.
     """
 
-    def __init__(self, batch: "ModelBatch", pool: object = None) -> None:
+    def __init__(self, batch: Batch, pool: Any = None) -> None:
         self.pool = pool
         self.forward_pass, self.rows, self.last = batch.trunk.forward_pass, batch.rows, batch.last
         self.cache, self.positions_read = batch.cache, batch.positions
@@ -115,7 +123,7 @@ class CudaGraphStep:
         self._batch = weakref.ref(batch)
 
     @property
-    def batch(self) -> "ModelBatch | None":
+    def batch(self) -> Batch | None:
         """Whose step it is; None where that is gone."""
         return self._batch()
 
@@ -129,7 +137,7 @@ class CudaGraphStep:
         """What its cache takes."""
         return sum(tensor.nbytes for pair in self.cache.layers.values() for tensor in pair)
 
-    def move_in(self, batch: "ModelBatch") -> None:
+    def move_in(self, batch: Batch) -> None:
         """Take up what a batch with the same rows has read; from now on its memory is this step's."""
         assert self.cache.layers.keys() == batch.cache.layers.keys()
         end = batch.cache.end
@@ -177,7 +185,7 @@ class CudaGraphStep:
         return mask.masked_fill_(unseen, hidden_score(self.dtype))[:, None, None]
 
 
-def record(step: Callable[[], Tensor], device: torch.device, pool: object = None) -> Callable[[], Tensor]:
+def record(step: Callable[[], Tensor], device: torch.device, pool: Any = None) -> Callable[[], Tensor]:
     """Record something that always works on the same memory, and give what runs it again on that memory.
 
     On a GPU a graph, which returns the same tensor each time, in the pool's memory; elsewhere the step.
