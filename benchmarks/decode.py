@@ -34,7 +34,8 @@ CPU_ROWS = (
     "hf_base", "hf_processor", "hf_processor4", "base", "shared1", "contrast1", "shared2", "shared4",
     "shared1_all", "shared4_all", "separate1", "strong_base", "guided_strong", "spec_guided",
 )  # fmt: skip
-GPU_ROWS = ("base", "shared1", "contrast1", "shared4")
+GPU_ROWS = ("hf_base", "eager", "base", "shared1", "contrast1", "shared4", "eager_shared1")
+OTHER_ROWS = ("hf_static", "compiled", "eager", "eager_shared1")  # for a GPU; the first two compile for long
 VARIED_ROWS = ("hf_base", "base")
 STRONG_ROWS = CPU_ROWS[-3:]  # at batch 1 alone
 SLOW = ("shared4_all",)  # left out of a quick run
@@ -71,8 +72,8 @@ def options(arguments: list[str] | None) -> argparse.Namespace:
     rows: tuple[str, ...] = CPU_ROWS if chosen.shape is None else GPU_ROWS
     if chosen.rows:
         rows = tuple(chosen.rows.split(","))
-        if unknown := set(rows) - set(CPU_ROWS):
-            parser.error(f"no row {min(unknown)!r}; there are {', '.join(CPU_ROWS)}")
+        if unknown := set(rows) - {*CPU_ROWS, *OTHER_ROWS}:
+            parser.error(f"no row {min(unknown)!r}; there are {', '.join((*CPU_ROWS, *OTHER_ROWS))}")
     elif chosen.quick:
         rows = tuple(row for row in rows if row not in SLOW)
     chosen.rows = rows
@@ -168,8 +169,28 @@ def measure(
         for size in chosen.batches:
             if f"{name}_b{size}" in figures and f"base_b{size}" in figures:
                 figures[f"limit_{name}_b{size}"] = figures[f"base_b{size}"] * share
+    if chosen.device.startswith("cuda"):
+        for size in chosen.batches:
+            figures[f"limit_weights_b{size}"] = size / weights_read(models)
     spread = {key: (min(values), max(values)) for key, values in speeds.items() if len(values) > 1}
     return figures, spread, rows.note
+
+
+def weights_read(models: "Models") -> float:
+    """Seconds that reading all weights once takes at the speed at which this GPU copies memory."""
+    import torch
+
+    source = torch.empty(2**30, dtype=torch.uint8, device=models.device)
+    target, times = torch.empty_like(source), []
+    for _ in range(8):
+        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        begin.record()
+        target.copy_(source)
+        end.record()
+        end.synchronize()
+        times.append(begin.elapsed_time(end) / 1000)
+    unique = {p.data_ptr(): p.numel() * p.element_size() for p in models.original.parameters()}
+    return sum(unique.values()) * statistics.median(times) / (2 * source.numel())
 
 
 def planned(chosen: argparse.Namespace) -> dict[str, tuple[int | None, list[str]]]:

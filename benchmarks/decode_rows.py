@@ -33,6 +33,7 @@ SHARED = {
     "shared4_all": (4, True),
 }  # fmt: skip  ARMs, and whether they adapt all layers
 
+EAGER = {"eager": "base", "eager_shared1": "shared1"}  # the same, each step launched anew
 CONTRAST = {"contrast1": "shared1"}  # the same engine, by the other guidance
 
 
@@ -50,10 +51,17 @@ class ArmProcessor(LogitsProcessor):
 
 
 def hugging_face(
-    model: PreTrainedModel, arms: Sequence[PreTrainedModel], size: int, *, sample: bool = True
+    model: PreTrainedModel,
+    arms: Sequence[PreTrainedModel],
+    size: int,
+    *,
+    sample: bool = True,
+    static: bool = False,
 ) -> Callable[[Job], list[list[int]]]:
     """`generate` over static batches of `size` in the order given, each run to its longest response."""
     sampling: dict[str, object] = dict(top_k=0, top_p=1.0, temperature=1.0) if sample else {}
+    if static:  # which transformers compiles on a GPU
+        sampling["cache_implementation"] = "static"
 
     def answer(job: Job) -> list[list[int]]:
         responses: list[list[int]] = []
@@ -134,8 +142,14 @@ class Rows:
     def answers(self, name: str, *, greedy: bool = False) -> Callable[[Job], list[list[int]]]:
         """What a row answers with; responses and not only how many tokens they have."""
         if name.startswith("hf_"):
-            arms = {"hf_base": 0, "hf_processor": 1, "hf_processor4": 4}[name]
-            return hugging_face(self.models.original, self._merged[:arms], self.slots, sample=not greedy)
+            arms = {"hf_base": 0, "hf_static": 0, "hf_processor": 1, "hf_processor4": 4}[name]
+            return hugging_face(
+                self.models.original,
+                self._merged[:arms],
+                self.slots,
+                sample=not greedy,
+                static=name == "hf_static",
+            )
         guidance: Guidance = "contrast" if name in CONTRAST else "sum"
         engine = self.engine(CONTRAST.get(name, name))
         return ours(engine, temperature=0.0 if greedy else 1.0, guidance=guidance)
@@ -147,6 +161,13 @@ class Rows:
             return self._strong_engine(name)
         if name == "base":
             return self._engine([self._base(0, 1)])
+        if name in EAGER:
+            engine = self.engine(EAGER[name])
+            for part in engine.parts:
+                part.trunk.recorder.enabled = False
+            return engine
+        if name == "compiled":
+            return self._engine([self._base(0, 1, compiled=True)])
         if name == "separate1":
             other = build_trunk(models.merged(models.adapters(1, models.top)[0]), [], models.vocab)
             return self._engine([self._base(0, 1), Part(other, {"arm0": None})])
@@ -179,9 +200,9 @@ class Rows:
     def _engine(self, parts: Sequence[Part], *, speculate: bool = False) -> Engine:
         return Engine(parts, self.models.tokenizer, slots=self.slots, speculate=speculate)
 
-    def _base(self, count: int, layers: int) -> Part:
+    def _base(self, count: int, layers: int, *, compiled: bool = False) -> Part:
         adapters = self.models.adapters(count, layers)
-        trunk = build_trunk(self.models.fresh(), adapters, self.models.vocab)
+        trunk = build_trunk(self.models.fresh(), adapters, self.models.vocab, compiled=compiled)
         return Part(trunk, {adapter.name: adapter.name for adapter in adapters}, base=True)
 
     @cached_property

@@ -28,7 +28,7 @@ from genarm.system.owner import Owner
 
 ROOT, HOST, MACHINE = "genarm.root", "genarm.host", "genarm.machine"
 PID, STARTED = "genarm.pid", "genarm.process_started"
-FLOWS = ["align", "version-data"]
+FLOWS = ["align", "refresh", "version-data"]
 UNLABELLED = timedelta(minutes=2)
 PAGE = 200
 
@@ -65,7 +65,7 @@ def _labels(root: Path) -> dict[str, Any]:
 
 
 def _running(client: SyncPrefectClient) -> list[FlowRun]:
-    state = FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.CANCELLING])
+    state = FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.CANCELLING, StateType.PAUSED])
     runs: list[FlowRun] = []
     while True:
         page = client.read_flow_runs(

@@ -1,11 +1,11 @@
-"""Put `align` on a schedule against a running Prefect server.
+"""Put `refresh`, which ends in `align`, on a schedule against a running Prefect server.
 
 `python -m genarm.flows.deploy` serves it from this machine; for work pools, `prefect deploy --all` reads
 `prefect.yaml`.
 """
 
 import os
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -14,10 +14,14 @@ from genarm.system import env
 from genarm.system.redact import redact
 
 NIGHTLY = "0 2 * * *"
+NEW_DATA = "genarm.data.changed"  # the event that starts a run
 
 
-def serve(cron: Annotated[str, typer.Option(help="when; minute hour day month weekday")] = NIGHTLY) -> None:
-    """Wait here and run `align` on a schedule, one run at a time, whoever else serves it from where.
+def serve(
+    cron: Annotated[str, typer.Option(help="when; minute hour day month weekday")] = NIGHTLY,
+    wait_hours: Annotated[float, typer.Option(help="how long a run waits where data is held")] = 12,
+) -> None:
+    """Wait here and run `refresh` on a schedule and on an event, one run at a time, whoever else serves it.
 
     Raises Unreachable where no Prefect server is named.
     """
@@ -31,11 +35,12 @@ def serve(cron: Annotated[str, typer.Option(help="when; minute hour day month we
         )
     from httpx import HTTPError
     from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
+    from prefect.events import DeploymentEventTrigger
     from prefect.exceptions import PrefectException
     from prefect.types.entrypoint import EntrypointType
 
-    from .align import align
     from .crashed import mark_crashed
+    from .refresh import refresh
 
     try:
         for name in mark_crashed(root):  # it would hold the slot of the next run
@@ -48,11 +53,13 @@ def serve(cron: Annotated[str, typer.Option(help="when; minute hour day month we
         ) from None
     one_anywhere = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.ENQUEUE)
 
-    align.serve(
+    triggers: list[Any] = [DeploymentEventTrigger(expect={NEW_DATA})]
+    refresh.serve(
         name="nightly",
         cron=cron,
+        triggers=triggers,
         global_limit=one_anywhere,  # kept by the server, for whoever else serves or works for it
-        parameters={"root": str(root)},
+        parameters={"root": str(root), "wait_hours": wait_hours},
         pause_on_shutdown=False,
         # Each run is a process that imports the flow; by its file path it would not be part of genarm.flows.
         entrypoint_type=EntrypointType.MODULE_PATH,

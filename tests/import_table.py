@@ -27,6 +27,7 @@ MAY_IMPORT["baselines"] = EVERYONE | {
 }
 MAY_IMPORT["registry"] = EVERYONE | {"models", "decoding", "baselines"}  # versions that are best of n
 MAY_IMPORT["pipeline"] = set(MAY_IMPORT) - {"synthesis", "baselines"}
+MAY_IMPORT["intake"] = EVERYONE | {"config", "models", "data"}
 # What people start, which nobody but the command line imports.
 MAY_IMPORT |= {
     "chat": EVERYONE | {"config", "models", "decoding", "evaluation", "pipeline"},
@@ -34,8 +35,10 @@ MAY_IMPORT |= {
     "operations": EVERYONE
     | {"config", "models", "data", "training", "judges", "evaluation", "report", "registry", "pipeline"},
 }
-MAY_IMPORT["experiments"] = set(MAY_IMPORT) - {"synthesis", "chat", "doctor", "operations"}
+MAY_IMPORT["experiments"] = set(MAY_IMPORT) - {"synthesis", "chat", "doctor", "operations", "intake"}
 MAY_IMPORT["cli"] = (
-    EVERYONE | {"chat", "config", "doctor", "operations", "pipeline", "report", "synthesis"} | {"experiments"}
+    EVERYONE
+    | {"chat", "config", "doctor", "operations", "pipeline", "report", "synthesis"}
+    | {"experiments", "intake"}
 )
-FLOWS_MAY_IMPORT = EVERYONE | {"models", "data", "registry", "report", "pipeline", "experiments"}
+FLOWS_MAY_IMPORT = EVERYONE | {"models", "data", "registry", "report", "pipeline", "experiments", "intake"}

@@ -69,6 +69,9 @@ def test_every_command_that_a_page_names_exists(page):
         elif program == "genarm":
             command, rest = GENARM, words
             while rest and hasattr(command, "commands") and not rest[0].startswith("-"):
+                if rest[0] not in command.commands and "source" in command.commands:
+                    command = command.commands["source"]  # as in `genarm data pairs.jsonl`
+                    break
                 assert rest[0] in command.commands, typed
                 command, rest = command.commands[rest[0]], rest[1:]
             options = {o for p in command.params for o in (*p.opts, *p.secondary_opts)} | {"--help"}

@@ -46,6 +46,8 @@ def leaf(words: list[str]):
     """The genarm command that `words` lead to, and what is left of them."""
     command, rest = GENARM, list(words)
     while rest and hasattr(command, "commands"):
+        if rest[0] not in command.commands and "source" in command.commands:
+            return command.commands["source"], rest  # as in `genarm data pairs.jsonl`
         assert rest[0] in command.commands, f"genarm has no {' '.join(words)!r}"
         command = command.commands[rest.pop(0)]
     return command, rest

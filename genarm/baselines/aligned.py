@@ -36,7 +36,7 @@ class AdaptedForward:
     adapter: int  # its index in the model's linear modules
 
     def __post_init__(self) -> None:
-        self._rows: RowAdapters | None = None
+        self._rows: dict[int, RowAdapters] = {}  # kept: a recorded step reads what they hold
 
     @property
     def windows(self) -> Collection[int | None]:
@@ -56,9 +56,9 @@ class AdaptedForward:
     def run(self, inputs: Inputs, plan: RowPlan, cache: KeyValues, head: slice | None) -> Tensor | None:
         """One pass of all rows, as `ForwardPass.run`."""
         rows = len(plan.owners)
-        if self._rows is None or len(self._rows.adapter) != rows:
-            self._rows = RowAdapters(plan.owners.new_full((rows,), self.adapter), bare=0)
-        return self.bare.run(inputs, _InAllRows(plan, self._rows), cache, head)
+        if rows not in self._rows:
+            self._rows[rows] = RowAdapters(plan.owners.new_full((rows,), self.adapter), bare=0)
+        return self.bare.run(inputs, _InAllRows(plan, self._rows[rows]), cache, head)
 
 
 @dataclass(frozen=True)

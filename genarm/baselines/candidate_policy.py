@@ -105,7 +105,7 @@ class CandidatePolicy:
         if here is None:
             return torch.zeros(0, dtype=torch.long), {}
         # The same tensor until the ensemble is arranged anew, by which slots.weights knows it.
-        served = here.served[REWARD]
+        served = here.places.served[REWARD]
         begun = {f.name: f.begin(ensemble, slots, self.k, self.passes) for f in followers}
         return served, {name: following for name, following in begun.items() if following is not None}
 

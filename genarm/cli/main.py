@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from genarm.cli import registry
+from genarm.cli import new_data, registry
 from genarm.cli.compare import compare
 from genarm.cli.console import (
     Dimension,
@@ -30,7 +30,7 @@ from genarm.cli.export import export
 from genarm.cli.init import init, options
 from genarm.cli.judge_check import judge_check
 from genarm.cli.params import params
-from genarm.cli.runs import data, run
+from genarm.cli.runs import run
 from genarm.cli.train_judge import train_judge
 from genarm.cli.tuning import front, tune
 from genarm.errors import Busy, GenarmError, PipelineError, StaleDecision
@@ -186,7 +186,8 @@ def plan(as_json: Json = False) -> None:
         )
 
 
-app.command()(data)
+app.command()(new_data.refresh)
+app.add_typer(new_data.app, name="data")
 
 
 @app.command()

@@ -1,19 +1,18 @@
 """`params.yaml`, typed: one class a section, every key with its meaning; unknown keys are refused by name."""
 
+from genarm.config.data import ColumnsConfig, DataConfig, SourceConfig
 from genarm.config.explain import nearest
 from genarm.config.judge import JudgeConfig, LlmJudgeConfig, RewardModelConfig, TrainedJudgeConfig
 from genarm.config.load import check_params, load_params
 from genarm.config.numbers import Section
 from genarm.config.params import (
     BaseConfig,
-    ColumnsConfig,
     DimensionConfig,
     PairsConfig,
     Params,
     RespondConfig,
     RuleConfig,
     SamplingConfig,
-    SourceConfig,
     TuneConfig,
 )
 from genarm.config.train import EarlyStoppingConfig, LoraConfig, TrainConfig
@@ -21,6 +20,7 @@ from genarm.config.train import EarlyStoppingConfig, LoraConfig, TrainConfig
 __all__ = [
     "BaseConfig",
     "ColumnsConfig",
+    "DataConfig",
     "DimensionConfig",
     "EarlyStoppingConfig",
     "JudgeConfig",

@@ -46,7 +46,7 @@ def _keys_at(model: type[BaseModel], loc: Iterable[int | str]) -> list[str]:
             annotation = get_annotations(model).get("__pydantic_extra__")
         sections = [a for a in (annotation, *get_args(annotation)) if is_section(a)]
         model = sections[0] if sections else model
-    return list(model.model_fields)
+    return [field.alias or name for name, field in model.model_fields.items()]
 
 
 def is_section(annotation: object) -> TypeGuard[type[BaseModel]]:

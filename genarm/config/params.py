@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from genarm.config.data import DataConfig, SourceConfig
 from genarm.config.explain import nearest
 from genarm.config.judge import JudgeConfig
 from genarm.config.numbers import Section
@@ -13,7 +14,6 @@ from genarm.config.train import TrainConfig
 from genarm.errors import ConfigError
 
 DimensionName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
-ColumnName = Annotated[str, Field(min_length=1)]
 
 
 class BaseConfig(Section):
@@ -43,40 +43,6 @@ class BaseConfig(Section):
                 "put its text below `chat_template: |`"
             )
         return text
-
-
-class ColumnsConfig(Section):
-    """The columns of files that call the parts of a pair otherwise, by the names that they have there."""
-
-    prompt: ColumnName | None = Field(None, description="the column that holds the prompt")
-    chosen: ColumnName | None = Field(None, description="the column that holds the better response")
-    rejected: ColumnName | None = Field(None, description="the column that holds the worse response")
-    system: ColumnName | None = Field(None, description="the column that holds a system message")
-    history: ColumnName | None = Field(None, description="the column that holds [[user, assistant], ...]")
-
-    @model_validator(mode="after")
-    def _each_column_is_one_part(self) -> "ColumnsConfig":
-        columns = list(self.by_part().values())
-        if twice := [column for column in columns if columns.count(column) > 1]:
-            raise ValueError(f"two parts of a pair are read from one column, {twice[0]!r}")
-        return self
-
-    def by_part(self) -> dict[str, str]:
-        """The columns that are named, by the part of the pair that each one holds."""
-        return self.model_dump(exclude_none=True)
-
-
-class SourceConfig(Section):
-    """Where the preference pairs of one dimension are, and how to read them; a text alone is `files`."""
-
-    files: str = Field(description="glob below data/, such as 'positive.jsonl' or 'helpful/*.jsonl.gz'")
-    format: Literal["auto", "trl", "hh", "pku", "ultrafeedback"] = Field("auto", description="row format")
-    preferred: Literal["better_response_id", "safer_response_id"] | None = Field(
-        None, description="PKU rows only: the label that names the chosen response"
-    )
-    columns: ColumnsConfig = Field(
-        ColumnsConfig(), description="columns of other names, such as {prompt: question, chosen: better}"
-    )
 
 
 class PairsConfig(Section):
@@ -217,6 +183,7 @@ class Params(Section):
 
     base: BaseConfig
     dimensions: dict[DimensionName, DimensionConfig] = Field(min_length=1)
+    data: DataConfig = DataConfig()
     pairs: PairsConfig = PairsConfig()
     train: TrainOverlay = TrainOverlay()
     tune: TuneConfig = TuneConfig()

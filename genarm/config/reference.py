@@ -70,7 +70,7 @@ def value_of(params: Params, key: Key) -> str:
 
 def _keys(model: type[BaseModel], path: str) -> Iterator[Key]:
     for name, field in model.model_fields.items():
-        yield from _key(field, f"{path}{name}")
+        yield from _key(field, f"{path}{field.alias or name}")
 
 
 def _key(field: FieldInfo, path: str) -> Iterator[Key]:
@@ -121,7 +121,7 @@ def _takes(annotation: Any) -> str:
 
 def _at(values: Any, path: str) -> Any:
     for part in path.split("."):
-        values = getattr(values, part, None)
+        values = getattr(values, part, getattr(values, f"{part}_", None))  # `from` is a word of Python
     return values
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from genarm.data.pairs import check_pairs, conversation_id, make_pairs
 from genarm.data.prompts import read_prompts
 from genarm.errors import DataError
-from genarm.experiments.enough import shortfalls
 from genarm.experiments.load import Experiment
 from genarm.judges import Judge, load_judge
 from genarm.judges.base import preference
@@ -81,11 +80,8 @@ def write_prompts(experiment: Experiment) -> None:
             f"{len(asked)} evaluation prompts and {len(tried)} validation prompts are too few",
             hint="raise pairs.evaluation and pairs.validation, or give more data",
         )
-    tried = tried[: config.tuning.prompts]
-    for line in shortfalls(experiment, len(asked), len(tried)):
-        log.warning("%s", line)
     write_rows(place.prompts, asked)
-    write_rows(place.validation, tried)
+    write_rows(place.validation, tried[: config.tuning.prompts])
 
 
 def prompts_of_file(path: Path, name: str) -> list[Prompt]:

@@ -106,6 +106,10 @@ class Place:
         """A path from the project's root, or as it is where it lies elsewhere."""
         return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else str(path)
 
+    def holds(self, given: str) -> bool:
+        """Whether a path that somebody wrote lies in the project; a link in it may lead elsewhere."""
+        return Path(normpath(self.root / Path(given).expanduser())).is_relative_to(self.root)
+
     def shown(self, given: str) -> str:
         """A path as it is within the project, from its root; of one elsewhere on this machine its name."""
         path = Path(normpath(self.root / Path(given).expanduser()))

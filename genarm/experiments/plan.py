@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from genarm.data import dvc
-from genarm.experiments.enough import expected
+from genarm.experiments.expected import expected
 from genarm.experiments.load import Experiment
 from genarm.experiments.place import Place
 from genarm.experiments.stages import stage_name, write_stages
@@ -48,7 +48,13 @@ def warnings(experiment: Experiment, planned: Sequence[PlannedUnit]) -> list[str
     found = expected(experiment, [unit.unit for unit in planned if unit.runs])
     if experiment.config.claims and experiment.config.claims.front_over:
         given = experiment.config.judges
-        without = [dimension for dimension, judges in given.items() if judges.held_out is None]
+        without = [d for d, j in given.items() if j.held_out is None]
+        comparing = [d for d, j in given.items() if j.held_out is not None and j.held_out.llm is not None]
+        if comparing:
+            found.append(
+                "claims.front_over cannot be confirmed: a front needs scores, and the held-out judge of "
+                f"{', '.join(comparing)} only compares"
+            )
         if len(without) == len(given):
             found.append("claims.front_over cannot be confirmed: no dimension has a held-out judge")
         elif without:

@@ -13,6 +13,7 @@ from genarm.experiments.checks.refusal import refused
 from genarm.experiments.checks.settings import check_settings
 from genarm.experiments.config import ExperimentConfig
 from genarm.experiments.load import Experiment
+from genarm.experiments.own_files import check_own_files
 from genarm.experiments.place import Place
 from genarm.pipeline.project import Project
 
@@ -30,4 +31,5 @@ def load_experiment(project: Project, place: Place) -> Experiment:
     experiment = Experiment(place, config, project)
     for check in (check_settings, check_names, check_claims):
         check(experiment, where)
+    check_own_files(config, place)
     return experiment

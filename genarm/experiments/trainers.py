@@ -112,7 +112,7 @@ class RewardSettings(Section):
 class FolderSettings(Section):
     """A model that is there already."""
 
-    path: str = Field(description="its folder, within the project or not")
+    path: str = Field(description="its folder, within the project")
 
 
 TRAINERS: dict[str, TrainerKind] = {

@@ -8,6 +8,7 @@ padded  two padded rows a pair through the model's own forward; for models that 
 import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 import torch
 from torch import Tensor
@@ -27,9 +28,15 @@ if TYPE_CHECKING:
 
 BatchFunction = Callable[[Any, PairBatch], Tensor]  # of a model and a batch, such as pair_logps
 
-CHUNK = 128  # predicted tokens whose logits exist at one time
+CHUNK = 128  # predicted tokens whose logits exist at one time, on a CPU
 TRAINED_CHUNK = 512  # the same for a head that trains: each chunk adds to its full gradient
+SPLIT_ON = {"cuda"}  # where padded rows are scored from hidden states if they can be
+GPU_SHARE = 64  # this part of a GPU's memory may be logits of one chunk
+LOGIT_BYTES = 16  # of a logit in a chunk: in the model's precision, in float32, their softmax, its gradient
 TOLERANCE = 0.1  # nats a token; rounding in bfloat16 moves 0.01, a wrong mask or head moves whole nats
+
+# Models on a GPU whose padded rows need not hold [tokens, v] logits: their head alone gives their numbers.
+_split: "WeakSet[PreTrainedModel]" = WeakSet()
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +47,7 @@ def pair_logps(model: Any, batch: PairBatch) -> Tensor:
     `model` is a causal LM, or a PEFT model around one.
     """
     states = predicting_states(model, batch)
-    if batch.packed:
+    if batch.packed or _split_head(causal_lm(model)):
         logps = _head_logps(causal_lm(model), states, batch.target)
     else:
         logps = token_logps(states, batch.target)
@@ -48,9 +55,19 @@ def pair_logps(model: Any, batch: PairBatch) -> Tensor:
 
 
 def predicting_states(model: Any, batch: PairBatch) -> Tensor:
-    """What each response token is predicted from: hidden states [t, d]; of padded rows, logits [t, v]."""
+    """What each response token is predicted from: hidden states [t, d]; of padded rows, logits [t, v].
+
+    On a GPU, hidden states of padded rows too, where the model's head makes its logits of them.
+    """
     if not batch.packed:
         attended = (batch.part != PADDING).long()
+        if _split_head(causal_lm(model)):
+            states: Tensor = (
+                causal_lm(model)
+                .get_decoder()(input_ids=batch.input_ids, attention_mask=attended, use_cache=False)
+                .last_hidden_state
+            )  # [r, s, d]
+            return states[batch.predicts][batch.source]
         kept: Tensor = model(
             input_ids=batch.input_ids,
             attention_mask=attended,
@@ -70,7 +87,8 @@ def predicting_states(model: Any, batch: PairBatch) -> Tensor:
 
 def logits(model: Any, batch: PairBatch, states: Tensor) -> Tensor:
     """The logits of some of the `predicting_states` of this batch, in float32 -> [n, v]."""
-    return (_head(causal_lm(model))(states) if batch.packed else states).float()
+    hidden = batch.packed or _split_head(causal_lm(model))
+    return (_head(causal_lm(model))(states) if hidden else states).float()
 
 
 def causal_lm(model: Any) -> "PreTrainedModel":
@@ -97,6 +115,8 @@ def prepare(model: "PreTrainedModel", pairs: Sequence[TokenPair]) -> bool:
         expected = pair_logps(model, collate(trial, packed=False).to(model.device))
     if not expected.isfinite().all():
         raise not_numbers(f"the log-probabilities of {type(model).__name__}", model)
+    if model.device.type in SPLIT_ON:
+        _try_to_split(model, trial, expected)
     kinds = set(getattr(config, "layer_types", None) or ())
     if kinds <= {FULL, SLIDING} and supports_custom_attention(model):
         for implementation in (fast, dense):
@@ -109,6 +129,25 @@ def prepare(model: "PreTrainedModel", pairs: Sequence[TokenPair]) -> bool:
     log.warning("%s: each response in a padded row of its own, slower", type(model).__name__)
     model.set_attn_implementation(initial)
     return False
+
+
+def _split_head(model: "PreTrainedModel") -> bool:
+    return model in _split
+
+
+def _try_to_split(model: "PreTrainedModel", trial: Sequence[TokenPair], expected: Tensor) -> None:
+    """Score padded rows from hidden states from now on, if that gives the expected numbers [p, 2]."""
+    _split.add(model)
+    try:
+        with torch.no_grad():
+            found = pair_logps(model, collate(trial, packed=False).to(model.device))
+        tokens = torch.tensor([[len(p.chosen), len(p.rejected)] for p in trial], device=found.device)
+        fits = bool(((found - expected).abs() / tokens < TOLERANCE).all())
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        log.info("padded rows of %s take its own logits: %s", type(model).__name__, error)
+        fits = False
+    if not fits:
+        _split.discard(model)
 
 
 def _short(pair: TokenPair) -> TokenPair:
@@ -143,14 +182,24 @@ def _head_logps(model: "PreTrainedModel", hidden: Tensor, targets: Tensor) -> Te
     head = _head(model)
     trains = any(p.requires_grad for p in model.get_output_embeddings().parameters())
     if not (trains and torch.is_grad_enabled()):
-        return _HeadLogps.apply(hidden, targets, head, CHUNK)
+        return _HeadLogps.apply(hidden, targets, head, chunk_rows(model, hidden.device, CHUNK))
 
     # A head's own gradient weighs each token by its loss, known only on the way back: computed again there.
     def logps(part: Tensor, target: Tensor) -> Tensor:
         return token_logps(head(part), target)
 
-    parts = zip(hidden.split(TRAINED_CHUNK), targets.split(TRAINED_CHUNK), strict=True)
+    rows = chunk_rows(model, hidden.device, TRAINED_CHUNK)
+    parts = zip(hidden.split(rows), targets.split(rows), strict=True)
     return torch.cat([checkpoint(logps, *part, use_reentrant=False) for part in parts])
+
+
+def chunk_rows(model: "PreTrainedModel", device: torch.device, on_cpu: int) -> int:
+    """How many tokens' logits may exist at one time: on a GPU by its memory, the same on every run on it."""
+    if device.type != "cuda":
+        return on_cpu
+    total: int = torch.cuda.get_device_properties(device).total_memory
+    rows = total // GPU_SHARE // (LOGIT_BYTES * model.get_output_embeddings().weight.shape[0])
+    return max(CHUNK, min(rows // CHUNK * CHUNK, 64 * CHUNK))
 
 
 class _HeadLogps(torch.autograd.Function):

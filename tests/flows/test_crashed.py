@@ -87,9 +87,9 @@ def test_a_served_run_that_was_killed_gives_back_its_slot_at_once(shell, project
     first, beside = start(shell, project, *serve), start(shell, project, *serve)
     try:
         until(lambda: ask(shell, "deployments/filter", {}), "the deployment is there")
-        prefect(shell, "deployment", "run", "align/nightly")
+        prefect(shell, "deployment", "run", "refresh/nightly")
         killed = until(lambda: running(shell, project), "the run is under way")
-        prefect(shell, "deployment", "run", "align/nightly")
+        prefect(shell, "deployment", "run", "refresh/nightly")
         waits = {"state": {"name": {"any_": ["AwaitingConcurrencySlot"]}}}
         until(
             lambda: ask(shell, "flow_runs/filter", {"flow_runs": waits}),

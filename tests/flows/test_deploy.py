@@ -6,7 +6,7 @@ import subprocess
 import pytest
 from prefect_shell import ROOT, ask, kill, prefect, running_server, start, until
 
-MODULE = "genarm.flows.align.align"
+MODULE = "genarm.flows.refresh.refresh"
 
 
 def deploy(environment: dict[str, str], *words: str) -> subprocess.Popen[str]:
@@ -49,11 +49,22 @@ def test_a_worker_runs_what_the_deployment_file_names(server, tmp_path):
     (deployment,) = ask(server, "deployments/filter", {})
     assert deployment["entrypoint"] == MODULE
     assert limit_of(deployment) == (1, "ENQUEUE")
-    prefect(server, "deployment", "run", "align/nightly", "-p", f"root={empty}")
+    prefect(server, "deployment", "run", "refresh/nightly", "-p", f"root={empty}")
     prefect(server, "worker", "start", "--pool", "genarm", "--run-once")
     ended = [run for run in ask(server, "flow_runs/filter", {}) if run["state_type"] != "SCHEDULED"]
     assert [run["state_type"] for run in ended] == ["FAILED"]
     assert f"no parameter file at {empty}" in ended[0]["state"]["message"]
+
+    prefect(server, "event", "emit", "genarm.data.changed", "--resource-id", "concise")  # as a receiver would
+    by_event = until(
+        lambda: [
+            r
+            for r in ask(server, "flow_runs/filter", {})
+            if (r["created_by"] or {}).get("type") == "AUTOMATION"
+        ],
+        "an event starts a run",
+    )
+    assert {run["deployment_id"] for run in by_event} == {deployment["id"]} and len(by_event) == 1
 
 
 def test_without_a_server_nothing_waits_for_a_schedule_that_never_comes():

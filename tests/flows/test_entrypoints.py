@@ -16,7 +16,7 @@ assert "prefect" not in sys.modules
 assert dict(os.environ) == before
 import prefect
 before = dict(os.environ)
-import genarm.flows.align, genarm.flows.version_data, genarm.flows.deploy
+import genarm.flows.align, genarm.flows.refresh, genarm.flows.version_data, genarm.flows.deploy
 assert dict(os.environ) == before, set(os.environ) ^ set(before)
 read_settings_later = {"torch", "mlflow", "dvc"} - set(sys.modules)  # once a flow has prepared them
 assert len(read_settings_later) == 3, read_settings_later
@@ -24,8 +24,8 @@ assert len(read_settings_later) == 3, read_settings_later
 LOADS = """
 from prefect.flows import load_flow_from_entrypoint
 flow = load_flow_from_entrypoint("{entrypoint}", use_placeholder_flow=False)
-assert flow.name == "align" and flow.fn.__module__ == "genarm.flows.align", flow
-assert set(flow.parameters.properties) == {{"root", "promote"}}
+assert flow.name == "refresh" and flow.fn.__module__ == "genarm.flows.refresh", flow
+assert set(flow.parameters.properties) == {{"root", "promote", "run", "wait_hours"}}
 """
 
 

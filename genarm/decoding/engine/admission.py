@@ -61,13 +61,25 @@ class Admission:
             if not prefilled.requests:
                 self.prefilled = None
             vacant -= count
-        free = len(self.slots) - int(self.slots.live.sum())
-        if free and 4 * free >= len(self.slots):
+        if self._many_free:
             self._rearrange([], None)
 
+    @property
+    def settled(self) -> bool:
+        """Whether there is nothing to admit, to drop or to move."""
+        waiting = (self.prefilled or self.waiting) and int(self.slots.live.sum()) < self.size
+        return not waiting and not self._many_free
+
+    @property
+    def _many_free(self) -> bool:
+        free = len(self.slots) - int(self.slots.live.sum())
+        # On a GPU a step costs about the same with more slots; for fewer it would be recorded anew.
+        few = 2 if self.device.type == "cuda" else 4
+        return bool(free) and few * free >= len(self.slots)
+
     def make_room(self) -> Ensemble:
-        """The ensemble of the live slots, with room for a step."""
-        if self.ensemble is not None and not self.ensemble.fits(self.reach):
+        """The ensemble of the live slots, with room for a step, or with one that has begun."""
+        if self.slots.ahead is None and self.ensemble is not None and not self.ensemble.fits(self.reach):
             self._rearrange([], None)
         assert self.ensemble is not None
         return self.ensemble
@@ -82,6 +94,8 @@ class Admission:
         prefilled = [s for s, _ in self.prefilled.requests if s not in held] if self.prefilled else []
         self.waiting.extendleft(reversed([*held, *prefilled]))
         self.slots, self.ensemble, self.prefilled = Slots([], self.device), None, None
+        for part in self.parts:
+            part.trunk.recorder.forget()
 
     def _suspend(self, slot: int) -> None:
         state = self.slots.states[slot]

@@ -10,7 +10,8 @@ from torch import Tensor
 from genarm.decoding.engine.slots import Slots
 from genarm.decoding.guidance import ArmLogits, Scores, learned
 from genarm.decoding.request import TokenRewards
-from genarm.decoding.runner.ensemble import Ensemble, EnsembleLogits, Reader, Start
+from genarm.decoding.runner.ensemble import Ensemble
+from genarm.decoding.runner.part import EnsembleLogits, Reader, Start, gathered
 from genarm.decoding.sampling import distribution, draw
 
 ReaderLogits = Mapping[Reader, tuple[Tensor, Tensor]]  # the slots that each serves [m], its logits [m, v]
@@ -46,7 +47,10 @@ class PlainPolicy:
     def step(self, ensemble: Ensemble, slots: Slots) -> StepOutput:
         """Read the newest token of every slot and draw the next one."""
         newest = torch.from_numpy(slots.next[:, None]).to(slots.device)
-        logits = ensemble.feed(newest, ensemble.parts)
+        return self.drawn(gathered(ensemble.read(newest, ensemble.parts)), slots)
+
+    def drawn(self, logits: EnsembleLogits, slots: Slots) -> StepOutput:
+        """Draw a token for every slot from the logits of its newest one."""
         assert logits.base is not None
         arms = arm_logits(at_position(logits, -1), slots)
         scores = Scores.of(logits.base[:, -1], arms)
@@ -63,7 +67,18 @@ def at_position(logits: EnsembleLogits, column: int) -> ReaderLogits:
     return {reader: (served, of_reader[:, column]) for reader, (served, of_reader) in logits.readers.items()}
 
 
-def arm_logits(readers: ReaderLogits, slots: Slots) -> list[ArmLogits]:
+class Weighted(Protocol):
+    """What is asked of slots for the logits of ARMs."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where tokens are drawn."""
+
+    def weights(self, arm: str, slots: Tensor) -> Tensor:
+        """The weight [m] of an ARM in each of the slots [m] that it guides."""
+
+
+def arm_logits(readers: ReaderLogits, slots: Weighted) -> list[ArmLogits]:
     """The logits of each ARM, with those of its start for the slots that contrast."""
     found = []
     for arm, (guided, logits) in readers.items():
@@ -81,8 +96,13 @@ def arm_logits(readers: ReaderLogits, slots: Slots) -> list[ArmLogits]:
 
 def uniform_numbers(slots: Slots, ahead: int, which: int) -> Tensor:
     """A uniform number [n] for each slot's token, so many `ahead` of the last one; `which` of its DRAWS."""
-    position = np.minimum(slots.count + ahead, slots.limit - 1).clip(min=0)
+    position = uniform_position(slots, ahead)
     return torch.from_numpy(slots.uniform[np.arange(len(slots)), position, which]).to(slots.device)
+
+
+def uniform_position(slots: Slots, ahead: int) -> np.ndarray:
+    """Which of a slot's tokens is so many `ahead` of the last one, [n]; the last where there are no more."""
+    return np.minimum(slots.count + ahead, slots.limit - 1).clip(min=0)
 
 
 def step_output(
@@ -93,13 +113,17 @@ def step_output(
     slots: Slots,
 ) -> StepOutput:
     """Tokens [n, m] with their log-probabilities, KL and rewards; `scores` and `arms` by position."""
-    measured = [torch.stack(s.measure(tokens[:, j])) for j, s in enumerate(scores)]
-    # All that the host needs, in one transfer: [4, n, m].
-    host = torch.cat((tokens[None].double(), torch.stack(measured, -1).double())).cpu().numpy()
+    host = all_measured(tokens, scores).cpu().numpy()
     rewards: dict[tuple[int, int], TokenRewards] = {}
     for j, at_position in enumerate(arms):
         rewards |= token_rewards(slots, tokens, at_position, host[1:3], j)
     return StepOutput(host[0].astype(np.int64), counts, host[1], host[3], rewards)
+
+
+def all_measured(tokens: Tensor, scores: Sequence[Scores]) -> Tensor:
+    """What the host needs of tokens [n, m], for one transfer: themselves and their measures, [4, n, m]."""
+    measured = [torch.stack(s.measure(tokens[:, j])) for j, s in enumerate(scores)]
+    return torch.cat((tokens[None].double(), torch.stack(measured, -1).double()))
 
 
 def token_rewards(

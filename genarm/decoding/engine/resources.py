@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from genarm.decoding.engine.policy import PlainPolicy, Policy
+from genarm.decoding.engine.policy import Policy
+from genarm.decoding.engine.recorded_policy import RecordedPolicy
 from genarm.decoding.engine.speculative import SpeculativePolicy
 from genarm.decoding.engine.stop import StopCriteria
 from genarm.decoding.preference import check_conditioned
@@ -45,7 +46,7 @@ class EngineResources:
         self.stop_criteria = StopCriteria(tokenizer, base.trunk.model)
         self.device: torch.device = base.trunk.device
         self.vocab = base.trunk.vocab
-        self.policy: Policy = SpeculativePolicy(parts) if speculate else PlainPolicy()
+        self.policy: Policy = SpeculativePolicy(parts) if speculate else RecordedPolicy()
 
     @property
     def context(self) -> int:

@@ -59,9 +59,13 @@ class EngineSession:
     def step(self) -> None:
         """Admit waiting requests, and draw for every live one."""
         try:
-            self.admission.admit()
+            slots = self.admission.slots
+            if slots.ahead is None or not slots.live.any():  # else the slots stay, until it is done
+                slots.ahead = None
+                self.admission.admit()
             if self.admission.slots.live.any():
                 ensemble, slots = self.admission.make_room(), self.admission.slots
+                slots.read_ahead = self.admission.settled
                 output = self.engine.policy.step(ensemble, slots)
                 tokens = account(output, slots, ensemble, self.engine.stop_criteria)
                 if self.on_tokens and tokens:

@@ -59,6 +59,9 @@ class Slots(SlotArrays):
         self.states: list[RequestState | None] = [None] * len(states)
         self.with_stop_strings: list[int] = []
         self.per_token: list[int] = []  # slots whose request streams, or asks for rewards
+        self.version = 0  # another one as soon as a slot has another request, or none
+        self.read_ahead = False  # whether the next step may begin before this one's tokens are known
+        self.ahead: object = None  # the step that has begun
         self._sampling: BatchSampling | None = None
         self._weights: dict[str, tuple[Tensor, Tensor]] = {}  # by ARM: the slots asked for, and the weights
         for slot, state in enumerate(states):
@@ -104,6 +107,7 @@ class Slots(SlotArrays):
 
     def _forget(self) -> None:
         self._sampling, self._weights = None, {}
+        self.version += 1
         held = [(i, state) for i, state in enumerate(self.states) if state is not None]
         self.with_stop_strings = [i for i, state in held if state.request.stop]
         self.per_token = [i for i, state in held if state.pieces is not None or state.request.return_rewards]
@@ -119,11 +123,15 @@ class Slots(SlotArrays):
         """The weight [m] of an ARM in each of the slots [m] that it guides; 0 in a free one."""
         asked, weights = self._weights.get(arm, (None, None))
         if weights is None or asked is not slots:  # the same tensor, until the ensemble is arranged anew
-            states = [self.states[i] for i in slots.tolist()]
-            values = [0.0 if s is None else s.request.weights.get(arm, 0.0) for s in states]
+            values = self.weights_of(arm, slots.tolist())
             weights = torch.tensor(values, dtype=torch.float32, device=self.device)
             self._weights[arm] = slots, weights
         return weights
+
+    def weights_of(self, arm: str, slots: Sequence[int]) -> list[float]:
+        """The weight of an ARM in each of these slots; 0 in a free one."""
+        states = [self.states[i] for i in slots]
+        return [0.0 if s is None else s.request.weights.get(arm, 0.0) for s in states]
 
     def stopped(self, active: np.ndarray, stop: StopCriteria) -> dict[int, str]:
         """By slot, the text of each request in `active` [n] whose last token completed a stop string."""

@@ -1,13 +1,11 @@
 """Sequences in one model, as rows of one batch that come and go.
 
-A sequence has one bare row, the model without adapters, and an adapter row for each ARM that guides it. Rows
-are laid out [bare rows of all sequences | rows of the first adapter | of the second | ...], adapters in the
-order of their lowest adapted layer, which is where their rows join. All rows write the same columns of the
-cache; a position of -1 marks a column that is no token of that sequence: padding, what was there before it,
-or a refused draft.
+A sequence has one bare row, the model without adapters, and an adapter row for each ARM that guides it;
+`row_layout.py` says in which order. All rows write the same columns of the cache; a position of -1 marks a
+column that is no token of that sequence: padding, what was there before it, or a refused draft.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 
 import numpy as np
@@ -18,9 +16,8 @@ from genarm.decoding.runner.cuda_graph import NEWEST, CudaGraphStep
 from genarm.decoding.runner.forward import Inputs
 from genarm.decoding.runner.kv_cache import KeyValues, hidden_score
 from genarm.decoding.runner.lora_rows import RowAdapters
+from genarm.decoding.runner.row_layout import AdapterRows, RowLayout
 from genarm.decoding.runner.trunk import Trunk
-
-AdapterRows = Mapping[str, Sequence[int]]  # adapter -> the sequences that have a row with it
 
 
 class ModelBatch:
@@ -29,62 +26,50 @@ class ModelBatch:
     def __init__(
         self, trunk: Trunk, sequences: int, adapter_rows: AdapterRows, capacity: int, *, bare: bool
     ) -> None:
-        self.trunk, self.n, self.bare = trunk, sequences, bare
-        listed = ((name, list(guided)) for name, guided in adapter_rows.items() if guided)
-        self.adapter_rows = sorted(listed, key=lambda rows: (trunk.entry[rows[0]], rows[0]))
+        self.trunk, self.n = trunk, sequences
+        shares = np.zeros((sequences, 1 + len(trunk.dimensions)), dtype=np.float32)
+        shares[:, 0] = 1
+        self.rows = RowLayout(trunk, sequences, adapter_rows, shares, bare=bare)
         self.cache = KeyValues(capacity)
         self.last = trunk.context - 1  # the last position that its model reads
         self.lengths = np.zeros(sequences, dtype=np.int64)  # tokens read, which is the next one's position
         self.started = np.zeros(sequences, dtype=bool)  # which have read a token since their rows were taken
         self.starts = np.zeros(sequences, dtype=np.int64)  # first column of each that has started
         self.holes = False  # whether a column after the first is no token of some sequence
-        device = trunk.device
-        self.positions = torch.full((sequences, capacity), -1, dtype=torch.long, device=device)
-        owners = [range(sequences), *(guided for _, guided in self.adapter_rows)]
-        self.owners = torch.tensor([i for group in owners for i in group], dtype=torch.long, device=device)
-        ends = np.cumsum([len(group) for group in owners]).tolist()
-        self.segments = {name: (ends[i], ends[i + 1]) for i, (name, _) in enumerate(self.adapter_rows)}
-        self._spans = self._plan(ends)
-        # How much each preference dimension counts for a sequence, after a 1 for what none is asked of.
-        self.shares = np.zeros((sequences, 1 + len(trunk.dimensions)), dtype=np.float32)
-        self.shares[:, 0] = 1
-        self._row_adapters: dict[tuple[int, int], RowAdapters] = {}
+        self.positions = torch.full((sequences, capacity), -1, dtype=torch.long, device=trunk.device)
         self.recorded: CudaGraphStep | None = None
-
-    def _plan(self, ends: list[int]) -> list[tuple[int, int]]:
-        """Rows [from, to) of each layer and the head; ends[i] is where the i-th group of rows ends."""
-        entries = [self.trunk.entry[name] for name, _ in self.adapter_rows]
-        top = 0 if self.bare else ends[0]
-        leaves = self.trunk.forward_pass.depth + 1 if self.bare else max(entries, default=0)
-        return [
-            (0 if layer < leaves else top, ends[sum(entry <= layer for entry in entries)])
-            for layer in range(self.trunk.forward_pass.depth + 1)
-        ]
 
     # The row plan of its passes
 
+    @property
+    def bare(self) -> bool:
+        """Whether the bare model's own logits are wanted."""
+        return self.rows.bare
+
+    @property
+    def adapter_rows(self) -> list[tuple[str, list[int]]]:
+        """Each adapter, and the sequences that have a row with it."""
+        return self.rows.adapter_rows
+
+    @property
+    def owners(self) -> Tensor:
+        """The sequence of every row [r]."""
+        return self.rows.owners
+
     def span(self, layer: int) -> tuple[int, int]:
         """Rows [from, to) that go through this layer; the depth stands for the output head."""
-        return self._spans[min(layer, len(self._spans) - 1)]  # a model run whole has one for all layers
+        return self.rows.span(layer)
 
     def row_adapters(self, layer: int) -> RowAdapters:
         """The adapters of the rows that go through this layer."""
-        start, stop = span = self.span(layer)
-        if span not in self._row_adapters:
-            adapter = self.owners.new_full((stop,), -1)
-            for name, (first, last) in self.segments.items():
-                adapter[first:last] = self.trunk.index[name]
-            shares = None
-            if self.trunk.conditions:
-                shares = torch.from_numpy(self.shares).to(adapter.device)[self.owners[start:stop]]
-            self._row_adapters[span] = RowAdapters(adapter[start:], max(self.n - start, 0), shares)
-        return self._row_adapters[span]
+        return self.rows.row_adapters(layer)
 
     def condition(self, sequences: Sequence[int], shares: np.ndarray) -> None:
         """Give these sequences their preference vectors, [sequences, 1 + the trunk's dimensions]."""
-        if self.trunk.conditions and not np.array_equal(self.shares[list(sequences)], shares):
-            self.shares[list(sequences)] = shares
-            self._row_adapters = {}
+        if self.trunk.conditions and not np.array_equal(self.rows.shares[list(sequences)], shares):
+            changed = self.rows.shares.copy()
+            changed[list(sequences)] = shares
+            self.rows = self.rows.conditioned(changed)
             self.recorded = None  # a recorded step has the shares that it was recorded with
 
     # Reading
@@ -97,34 +82,30 @@ class ModelBatch:
         (n, q), end = ids.shape, self.cache.end
         padding = np.zeros(n, dtype=np.int64) if counts is None else q - counts
         offsets = np.arange(q)[None] - padding[:, None]
-        positions = torch.from_numpy(np.where(offsets < 0, -1, self.lengths[:, None] + offsets))
-        positions = positions.to(ids.device)
+        numbers = np.where(offsets < 0, -1, self.lengths[:, None] + offsets)
         starting = ~self.started & (padding < q)
         self.starts = np.where(starting, end + padding, self.starts)
         self.holes |= bool((self.started & (padding > 0)).any())
         self.started |= starting
-        self.positions[:, end : end + q] = positions
         self.cache.first = int(self.starts[self.started].min())
-        logits = self._read(ids, positions, head)
+        logits = None
+        if q == 1 and head == NEWEST and self.cache.layers and self.trunk.recorder.enabled:
+            logits = self.trunk.recorder.run(self, ids, numbers[:, 0])
+        if logits is None:
+            positions = torch.from_numpy(numbers).to(ids.device)
+            self.positions[:, end : end + q] = positions
+            logits = self._read(ids, positions, head)
         self.cache.end += q
         self.lengths = self.lengths + (q if counts is None else counts)
         return logits
 
     def _read(self, ids: Tensor, positions: Tensor, head: slice | None) -> Tensor | None:
-        trunk = self.trunk
         # A free sequence reads on and a refused draft lies past the end: a model that looks at the farthest
         # position must not take theirs for it.
         positions = positions.clamp(max=self.last)
-        if trunk.recorder.enabled and head == NEWEST and ids.shape[1] == 1 and self.cache.layers:
-            self.recorded = self.recorded or CudaGraphStep(
-                trunk.forward_pass, self, self.cache, self.positions, trunk.dtype
-            )
-            logits = trunk.recorder.run(self.recorded, ids, positions)
-            if logits is not None:
-                return logits
         masks: dict[int | None, Tensor | None] = {}
         inputs = Inputs(ids, positions.clamp(min=0), partial(self._mask, positions, masks))
-        return trunk.forward_pass.run(inputs, self, self.cache, head)
+        return self.trunk.forward_pass.run(inputs, self.rows, self.cache, head)
 
     def _mask(
         self, positions: Tensor, made: dict[int | None, Tensor | None], window: int | None
@@ -156,13 +137,11 @@ class ModelBatch:
 
     def bare_logits(self, logits: Tensor) -> Tensor:
         """The bare model's part of what `feed` gave: [n, q, v], a row for each sequence."""
-        return logits[: self.n]
+        return self.rows.bare_logits(logits)
 
     def adapter_logits(self, logits: Tensor, name: str) -> Tensor:
         """An adapter's part of what `feed` gave: [m, q, v], a row for each sequence that it guides."""
-        start, stop = self.segments[name]
-        top = self._spans[-1][0]
-        return logits[start - top : stop - top]
+        return self.rows.adapter_logits(logits, name)
 
     # Sequences that come and go
 
@@ -210,7 +189,7 @@ class ModelBatch:
     def take(self, sequences: Sequence[int], other: "ModelBatch", theirs: Sequence[int]) -> None:
         """Copy `theirs` of another batch into the rows of `sequences`, which have the same adapters."""
         end = other.cache.end
-        self.condition(sequences, other.shares[list(theirs)])
+        self.condition(sequences, other.rows.shares[list(theirs)])
         if not other.holes:
             self._copy(sequences, other, theirs, torch.arange(end - other.width, end))
             self.starts[list(sequences)] = other.starts[list(theirs)] + self.cache.end - end
@@ -252,10 +231,10 @@ class ModelBatch:
     ) -> tuple[Tensor, Tensor]:
         """All rows of `sequences`, and beside each the row of `theirs` with the same adapter; both [rows]."""
         rows_there = {
-            name: dict(zip(group, range(a, b), strict=True)) for name, group, a, b in other._groups()
+            name: dict(zip(group, range(a, b), strict=True)) for name, group, a, b in other.rows.groups()
         }
         targets, sources = [], []
-        for name, group, start, stop in self._groups():
+        for name, group, start, stop in self.rows.groups():
             rows_here = dict(zip(group, range(start, stop), strict=True))
             for target, source in zip(sequences, theirs, strict=True):
                 if target in rows_here:
@@ -263,11 +242,6 @@ class ModelBatch:
                     sources.append(rows_there[name][source])
         device = self.owners.device
         return torch.tensor(targets, device=device), torch.tensor(sources, device=device)
-
-    def _groups(self) -> list[tuple[str | None, list[int], int, int]]:
-        """Name, sequences and rows [from, to) of the bare rows and of every adapter's."""
-        bare: list[tuple[str | None, list[int], int, int]] = [(None, list(range(self.n)), 0, self.n)]
-        return bare + [(name, guided, *self.segments[name]) for name, guided in self.adapter_rows]
 
 
 def _inside(rows: Tensor, span: tuple[int, int]) -> Tensor:

@@ -39,9 +39,9 @@ def build_trunk(
 ) -> Trunk:
     """A trunk of this model, which from now on serves the adapters; `vocab` ids are tokens.
 
-    `compiled` compiles the layers and records the steps. Raises AdapterError for an adapter that does not
-    fit, and ModelError for a model that cannot be decoded with a cache, whose logits are no numbers, or that
-    reads a text otherwise beside a longer one.
+    On a GPU steps are recorded; `compiled` compiles the layers first. Raises AdapterError for an adapter that
+    does not fit, and ModelError for a model that cannot be decoded with a cache, whose logits are no numbers,
+    or that reads a text otherwise beside a longer one.
     """
     expected = model_logits(model)
     if not are_numbers(expected):
@@ -58,8 +58,14 @@ def build_trunk(
         index={adapter.name: i for i, adapter in enumerate(adapters)},
         entry={adapter.name: _lowest_layer(adapter, forward_pass.depth) for adapter in adapters},
         conditions={a.name: a.conditioning.dimensions for a in adapters if a.conditioning},
-        recorder=StepRecorder(enabled=compiled),
+        recorder=StepRecorder(enabled=compiled or on_one_gpu(model)),
     )
+
+
+def on_one_gpu(model: PreTrainedModel) -> bool:
+    """Whether all of a model lies on one CUDA device, where its steps can be recorded."""
+    devices = {parameter.device for parameter in model.parameters()}
+    return len(devices) == 1 and next(iter(devices)).type == "cuda" and not hasattr(model, "_hf_hook")
 
 
 def find_forward(model: PreTrainedModel, context: RowContext, expected: Tensor) -> ForwardPass:

@@ -8,8 +8,7 @@ serves it, or the model is the base.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -17,76 +16,43 @@ from torch import Tensor
 
 from genarm.decoding.runner.batch import ModelBatch, gather
 from genarm.decoding.runner.cuda_graph import NEWEST
-from genarm.decoding.runner.trunk import Trunk
+from genarm.decoding.runner.part import (
+    EnsembleLogits,
+    Part,
+    PartLogits,
+    PartSlots,
+    Reader,
+    Start,
+    gathered,
+)
 
 PREFILL = 2048  # tokens of prompts that a pass reads, counted in every row: enough to be busy, and bounded
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """What an ARM was trained from: a reader of the tokens beside the ARM, where contrast asks for it."""
-
-    arm: str
-
-    def __str__(self) -> str:
-        return f"{self.arm} (its start)"
-
-
-Reader = str | Start  # whose logits guidance needs beside the base's: an ARM, by name, or its start
-
-
-@dataclass(frozen=True)
-class Part:
-    """One model, and which ARMs it is: each by its adapter, None where the model itself is the ARM."""
-
-    trunk: Trunk
-    arms: Mapping[str, str | None] = field(default_factory=dict)
-    base: bool = False  # whether the bare model is the base
-    draft: bool = False  # whether the bare model stands in for the base while drafting
-    starts: frozenset[str] = frozenset()  # ARMs of other parts that were trained from the bare model
-
-    @cached_property
-    def readers(self) -> Mapping[Reader, str | None]:
-        """The ARMs and the starts that the model is, each by its adapter; None for the bare model."""
-        adapted = [arm for arm, adapter in self.arms.items() if adapter is not None]
-        starts = [Start(arm) for arm in (*adapted, *sorted(self.starts))]
-        readers: dict[Reader, str | None] = {}
-        readers.update(self.arms)
-        return readers | dict.fromkeys(starts)
-
-    def is_base(self, reader: Reader) -> bool:
-        """Whether this reader is the base itself, whose scores are the base's."""
-        return self.base and self.readers[reader] is None
-
-
-@dataclass(frozen=True, slots=True)
-class EnsembleLogits:
-    """Logits of one pass over n slots and q positions.
-
-    `readers` has for each ARM or start the slots that it serves [m] and its logits there [m, q, v].
-    """
-
-    base: Tensor | None  # [n, q, v]
-    draft: Tensor | None  # [n, q, v], zeros in a slot that the drafting model has no sequence of
-    readers: Mapping[Reader, tuple[Tensor, Tensor]]
 
 
 @dataclass
 class PartBatch:
     """The batch of one part, and the slot of each of its sequences."""
 
-    part: Part
+    places: PartSlots
     batch: ModelBatch
-    slots: list[int]
-    slot_ids: Tensor  # [sequences] the same, on the model's device
-    served: dict[Reader, Tensor]  # of each reader, the slots that it serves [m]
+
+    @property
+    def part(self) -> Part:
+        """Whose batch it is."""
+        return self.places.part
+
+    @property
+    def slots(self) -> list[int]:
+        """The slot of each sequence."""
+        return self.places.slots
 
 
 class Ensemble:
     """n slots; `used` has the readers that serve each."""
 
     def __init__(self, parts: Sequence[Part], used: Sequence[frozenset[Reader]], capacity: int) -> None:
-        self.parts, self.used, self.capacity = parts, list(used), capacity
+        self.parts, self.used = parts, list(used)
+        self.capacity = max(p.trunk.recorder.columns(capacity, p.trunk.device) for p in parts)
         self.batches = [new for part in parts if (new := self._part_batch(part)).slots]
         self.free = np.zeros(len(self.used), dtype=bool)  # [n] slots that read on, and nobody wants it
 
@@ -102,8 +68,9 @@ class Ensemble:
         bare = part.base or part.draft or asked
         batch = ModelBatch(part.trunk, len(slots), adapter_rows, self.capacity, bare=bare)
         device = part.trunk.device
-        slot_ids = {r: torch.tensor(ids, dtype=torch.long, device=device) for r, ids in served.items()}
-        return PartBatch(part, batch, slots, torch.tensor(slots, device=device), slot_ids)
+        ids = {r: torch.tensor(ids, dtype=torch.long, device=device) for r, ids in served.items()}
+        slot_ids = torch.tensor(slots, dtype=torch.long, device=device)
+        return PartBatch(PartSlots(part, len(self.used), slots, slot_ids, served, ids), batch)
 
     @property
     def width(self) -> int:
@@ -113,7 +80,7 @@ class Ensemble:
     def contrasting(self, arm: str) -> Tensor | None:
         """The slots that contrast an ARM with its start [k]; None where there are none."""
         for of_part in self.batches:
-            slots = of_part.served.get(Start(arm))
+            slots = of_part.places.served.get(Start(arm))
             if slots is not None and len(slots):
                 return slots
         return None
@@ -150,30 +117,39 @@ class Ensemble:
         head: slice | None = NEWEST,
     ) -> EnsembleLogits:
         """Read the next tokens of every slot, ids [n, q], in these parts; as `ModelBatch.feed`."""
-        base = draft = None
-        readers: dict[Reader, tuple[Tensor, Tensor]] = {}
+        return gathered(self.read(ids, parts, counts=counts, head=head))
+
+    def read(
+        self,
+        ids: Tensor,
+        parts: Iterable[Part],
+        *,
+        counts: np.ndarray | None = None,
+        head: slice | None = NEWEST,
+        ahead: bool = False,
+    ) -> list[PartLogits]:
+        """As `feed`, part by part. What is read `ahead` counts once `count_ahead` says so."""
+        found = []
         for of_part in self.batches:
             part, batch = of_part.part, of_part.batch
             if part not in parts:
                 continue
             everyone = len(of_part.slots) == len(self.used)
-            part_ids = ids if everyone else ids[of_part.slot_ids.to(ids.device)]
+            part_ids = ids if everyone else ids[of_part.places.slot_ids.to(ids.device)]
             real = counts if counts is None or everyone else counts[of_part.slots]
             if real is not None and not real.any():
                 continue  # none of its prompts has begun
-            self._count(of_part, ids.shape[1], real)
+            if not ahead:
+                self._count(of_part, ids.shape[1], real)
             logits = batch.feed(part_ids.to(part.trunk.device), real, head=head)
-            if logits is None:
-                continue
-            logits = logits[..., : part.trunk.vocab]
-            if part.base:
-                base = batch.bare_logits(logits)
-            if part.draft:
-                draft = self._all_slots(batch.bare_logits(logits), of_part)
-            for reader, adapter in part.readers.items():
-                if len(slots := of_part.served[reader]):
-                    readers[reader] = slots, _reader_logits(of_part, logits, slots, adapter)
-        return EnsembleLogits(base, draft, readers)
+            if logits is not None:
+                found.append(PartLogits(of_part.places, batch.rows, logits))
+        return found
+
+    def count_ahead(self) -> None:
+        """Count the token that every slot had read ahead, but in slots that are free by now."""
+        for of_part in self.batches:
+            self._count(of_part, 1, None)
 
     def _count(self, of_part: PartBatch, columns: int, real: np.ndarray | None) -> None:
         """Add what the rows of a part are about to read; `real` [sequences] tokens of the columns, None: all.
@@ -186,11 +162,6 @@ class Ensemble:
             reads[None] += int(tokens.sum())
         for adapter, guided in batch.adapter_rows:
             reads[adapter] += int(tokens[guided].sum())
-
-    def _all_slots(self, logits: Tensor, of_part: PartBatch) -> Tensor:
-        if len(logits) == len(self.used):
-            return logits
-        return logits.new_zeros(len(self.used), *logits.shape[1:]).index_copy_(0, of_part.slot_ids, logits)
 
     def retract(self, part: Part, fed: int, kept: np.ndarray) -> None:
         """Of the newest `fed` tokens of every slot keep the first `kept` [n] in this part."""
@@ -236,14 +207,6 @@ class Ensemble:
             ]
             if pairs:
                 here.batch.take([to for to, _ in pairs], there.batch, [of for _, of in pairs])
-
-
-def _reader_logits(of_part: PartBatch, logits: Tensor, slots: Tensor, adapter: str | None) -> Tensor:
-    """The logits of an ARM or a start in the slots that it serves, [m, q, v]."""
-    if adapter is not None:
-        return of_part.batch.adapter_logits(logits, adapter)
-    bare = of_part.batch.bare_logits(logits)
-    return bare if len(slots) == len(bare) else bare[torch.searchsorted(of_part.slot_ids, slots)]
 
 
 def assemble(

@@ -99,9 +99,10 @@ def _fronts(experiment: Experiment, where: str) -> None:
             where, f"methods.{first}: a front is of two dimensions, and judges has {len(config.judges)}"
         )
     for dimension, judges in config.judges.items():
-        if any(judge is not None and judge.llm is not None for judge in (judges.gold, judges.held_out)):
+        if judges.gold.llm is not None:
             raise refused(
-                where, f"methods.{first}: a front needs scores, and a judge of {dimension} only compares"
+                where,
+                f"methods.{first}: a front needs scores, and {dimension} has a gold judge without",
             )
     if min([config.prompts.n, *(row.prompts or FEWEST for row in rows.values())]) < FEWEST:
         raise refused(where, f"methods.{first}: a front needs {FEWEST} prompts, two in each half")

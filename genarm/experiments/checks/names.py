@@ -107,9 +107,7 @@ def _right_kinds(experiment: Experiment, where: str, key: str, settings: Mapping
             continue  # the trainer's own settings of that name
         for model in named_models(settings[setting]):
             found = what_it_is(experiment, model)
-            if found is None:
-                raise _no_model(experiment, where, model)
-            if found not in wanted:
+            if found is not None and found not in wanted:  # `needs` says that a folder holds no model
                 made = experiment.config.models[model].trainer
                 raise refused(
                     where,
@@ -122,17 +120,6 @@ def _right_kinds(experiment: Experiment, where: str, key: str, settings: Mapping
                 raise refused(
                     where, f"{key}: a soup is of adapters on the base, and models.{model} is on another"
                 )
-
-
-def _no_model(experiment: Experiment, where: str, model: str) -> Exception:
-    path = experiment.model_settings(model)["path"]
-    there = (experiment.place.root / path).is_dir()
-    what = "holds neither config.json nor adapter_config.json" if there else "is not there"
-    return refused(
-        where,
-        f"models.{model}: the folder {path} {what}",
-        "name the folder of a model, from the project's root",
-    )
 
 
 def _dimensions(

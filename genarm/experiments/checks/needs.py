@@ -7,6 +7,7 @@ from pathlib import Path
 from genarm.baselines.training.settings import ENDS
 from genarm.config import JudgeConfig
 from genarm.errors import DataError, JudgeError
+from genarm.experiments.checks.names import what_it_is
 from genarm.experiments.checks.refusal import refused
 from genarm.experiments.load import Experiment
 from genarm.experiments.pairs import prompts_of_file
@@ -15,15 +16,27 @@ from genarm.judges.check import check, own_files
 
 
 def check_needs(experiment: Experiment) -> None:
-    """Judges that load, a file of prompts that can be read, and settings that the base's shape allows.
+    """Folders of models, judges, a file of prompts and the base's shape are as the experiment needs them.
 
     No judge behind an API is asked: what it said may all be there. Raises ConfigError with the first that is
     not so, ModelError where there is no base.
     """
     where = experiment.place.relative(experiment.place.file)
+    for model in experiment.config.models:
+        _folder(experiment, where, model)
     _prompts(experiment, where)
     _judges(experiment, where)
     _shape(experiment, where)
+
+
+def _folder(experiment: Experiment, where: str, model: str) -> None:
+    """A model that is not made here lies in its folder."""
+    if what_it_is(experiment, model) is None:
+        path = experiment.model_settings(model)["path"]
+        there = (experiment.place.root / path).is_dir()
+        what = "holds neither config.json nor adapter_config.json" if there else "is not there"
+        way_out = "name the folder of a model, from the project's root"
+        raise refused(where, f"models.{model}: the folder {path} {what}", way_out)
 
 
 def _prompts(experiment: Experiment, where: str) -> None:
@@ -31,12 +44,6 @@ def _prompts(experiment: Experiment, where: str) -> None:
     if name is None:
         return
     file = (place.root / name).resolve()
-    if not file.is_relative_to(place.root.resolve()):
-        raise refused(
-            where,
-            f"prompts.file: {name} lies outside of the project",
-            "put it into the project",
-        )
     if not file.is_file() and _fetched(place.root.resolve(), file):
         return  # DVC brings it
     try:

@@ -8,6 +8,7 @@ from genarm.baselines.parm.settings import ParmConfig
 from genarm.config import SamplingConfig, TrainConfig
 from genarm.errors import ConfigError
 from genarm.experiments.checks.refusal import installed, known, refused, valid
+from genarm.experiments.config import DataConfig
 from genarm.experiments.constraint import cannot_be_constrained
 from genarm.experiments.load import Experiment
 from genarm.experiments.methods import METHODS
@@ -32,6 +33,9 @@ def check_settings(experiment: Experiment, where: str) -> None:
         for tried, point in product(experiment.candidates(name) or [{}], experiment.points(name)):
             valid(where, f"methods.{name}", kind.settings, row.settings | tried | point)
         installed(where, f"methods.{name}", row.method, kind.needs)
+    for dimension in config.data:
+        if isinstance(given := config.data[dimension], DataConfig) and given.from_:
+            raise refused(where, f"data.{dimension}.from is for `genarm refresh`; leave it out")
     for name, model in config.models.items():
         known(where, f"models.{name}: unknown trainer", model.trainer, TRAINERS)
         trainer = TRAINERS[model.trainer]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from toy_arms import PROMPTS, as_peft_loads_it, assert_replays, each_alone, make_arm, other_model, save_arms
 
 from genarm.decoding import GuidedRequest, load_decoder
-from genarm.decoding.engine import admission
+from genarm.decoding.engine import admission, recorded_policy
 from genarm.decoding.engine.stop import StopCriteria, StreamingText
 from genarm.decoding.runner import ensemble
 from genarm.decoding.runner.ensemble import Ensemble
@@ -106,23 +106,24 @@ def test_in_any_order_and_any_pool_each_request_is_answered_as_alone(engine, pal
 
 
 @pytest.mark.parametrize("slots", [2, 5, 30])
-@pytest.mark.parametrize("patch", [None, "slack", "prefill", "recorded"])
+@pytest.mark.parametrize("patch", [None, "slack", "prefill", "recorded", "ahead"])
 def test_a_batch_is_answered_as_its_requests_alone(engine, palette, monkeypatch, slots, patch):
     """Also where the cache is moved at every turn, prompts are read in small pieces, and steps recorded."""
     if patch == "slack":
         monkeypatch.setattr(admission, "SLACK", 0)
     elif patch == "prefill":
         monkeypatch.setattr(ensemble, "PREFILL", 4)
-    elif patch == "recorded":
-        for part in engine.parts:
-            monkeypatch.setattr(part.trunk.recorder, "enabled", True)
+    for part in engine.parts:
+        monkeypatch.setattr(part.trunk.recorder, "enabled", patch in ("recorded", "ahead"))
+    if patch == "ahead":
+        monkeypatch.setattr(recorded_policy, "AHEAD_ON", {"cpu", "cuda"})
     engine.slots = slots
     requests, alone = zip(*palette, strict=True)
     answers = engine.generate(requests)
     assert [(a.tokens, a.text, a.finish_reason) for a in answers] == [
         (a.tokens, a.text, a.finish_reason) for a in alone
     ]
-    assert all(part.trunk.recorder.enabled == (patch == "recorded") for part in engine.parts)
+    assert all(part.trunk.recorder.enabled == (patch in ("recorded", "ahead")) for part in engine.parts)
     assert engine.generate([]) == []
 
 

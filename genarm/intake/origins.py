@@ -1,0 +1,98 @@
+"""Where the files of data/ come from, as `dimensions.<d>.data.from` names it, and what is there now.
+
+A source is asked cheaply, by what its own system keeps of every file: a commit of the hub, an etag, size and
+time. Only the bytes tell whether the data changed; these marks tell when to look.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from genarm.config import Params
+from genarm.data.sources import HUB, gather_hub, hub_commit, hub_parts
+from genarm.errors import DataError
+from genarm.intake import local, remote
+
+MAGIC = set("*?[")
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """A source as params.yaml names it, the folder below data/ that its files lie in, and who reads them."""
+
+    source: str
+    folder: str
+    dimensions: tuple[str, ...] = field(compare=False)
+
+    @property
+    def key(self) -> str:
+        """The parameter that names it, for messages."""
+        return f"dimensions.{self.dimensions[0]}.data.from"
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What a source holds: a mark that changes with it, and the mark of each file by its name.
+
+    The mark is empty where the source tells nothing that would change with it. `address` is what is fetched,
+    which at the hub is a commit.
+    """
+
+    address: str
+    mark: str
+    files: Mapping[str, str]
+
+
+def origins(params: Params) -> list[Origin]:
+    """The sources of a project, each once; dimensions that read the same source in one folder share it."""
+    readers: dict[tuple[str, str], list[str]] = {}
+    for dimension, config in params.dimensions.items():
+        if config.data.from_:
+            readers.setdefault((config.data.from_, folder_of(config.data.files)), []).append(dimension)
+    return [Origin(source, folder, tuple(names)) for (source, folder), names in readers.items()]
+
+
+def folder_of(files: str) -> str:
+    """The folder that a glob begins with, empty for data/ itself: `helpful` of `helpful/*.jsonl`."""
+    fixed: list[str] = []
+    for part in PurePosixPath(files).parts[:-1]:
+        if MAGIC & set(part):
+            break
+        fixed.append(part)
+    return "/".join(fixed)
+
+
+def mark_of(files: Mapping[str, str]) -> str:
+    """One mark for all files, empty where a file has none."""
+    if not all(files.values()):
+        return ""
+    text = "\n".join(f"{name}\t{mark}" for name, mark in sorted(files.items()))
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def ask(address: str, root: Path) -> Listing:
+    """What is at an address now; paths are read from the project's folder.
+
+    Raises DataError where there is nothing, or no right to read it; Unreachable where nobody answers.
+    """
+    if address.startswith(HUB):
+        commit = hub_commit(address)
+        name, _, inner = hub_parts(address)
+        pinned = f"{HUB}{name}@{commit}" + (f"/{inner.rstrip('/')}" if inner else "")
+        return Listing(pinned, commit, {})
+    files = remote.listed(address) if "://" in address else local.listed(address, root)
+    if not files:
+        raise DataError("it holds no data file", hint="check the address; the data in use stays")
+    return Listing(address, mark_of(files), files)
+
+
+def fetch(listing: Listing, folder: Path, root: Path) -> None:
+    """Put all files of a source into an empty folder. Raises as `ask`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if listing.address.startswith(HUB):
+        gather_hub(listing.address, folder)
+    elif "://" in listing.address:
+        remote.fetch(listing.address, listing.files, folder)
+    else:
+        local.fetch(listing.address, folder, root)
