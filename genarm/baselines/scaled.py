@@ -6,6 +6,9 @@ At s = 1 it is the adapter, below 1 a mean with the base (WiSE-FT, arXiv 2109.01
 
 import json
 import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from genarm.errors import AdapterError, ConfigError
@@ -36,3 +39,15 @@ def write_scaled(folder: Path, scale: float, out: Path) -> ArmCard:
     config["alpha_pattern"] = {module: alpha * scale for module, alpha in patterns.items()}
     write_json(out / CONFIG, config)
     return write_card(out, card)
+
+
+@contextmanager
+def scaled(folder: Path, scale: float) -> Iterator[Path]:
+    """The folder of an adapter at a scale, for as long as it is read; at 1 the folder itself."""
+    if scale == 1:
+        yield folder
+        return
+    with tempfile.TemporaryDirectory() as place:
+        out = Path(place) / folder.name
+        write_scaled(folder, scale, out)
+        yield out

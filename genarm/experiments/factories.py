@@ -1,8 +1,7 @@
 """The methods made from their settings; what each one imports is loaded when it is made."""
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -104,28 +103,17 @@ def parm(context: Context, settings: Settings) -> "Method":
 def adapter(context: Context, settings: Settings) -> "Method":
     """A trained model alone."""
     from genarm.baselines.aligned import Aligned
+    from genarm.baselines.scaled import scaled
 
     asked = given.AdapterSettings(**settings)
-    with _scaled(context.models[asked.adapter], asked.scale) as folder:
+    with scaled(context.models[asked.adapter], asked.scale) as folder:
         return Aligned(context.engine({ALIGNED: folder}), ALIGNED, measured=context.measured)
-
-
-@contextmanager
-def _scaled(folder: Path, scale: float) -> Iterator[Path]:
-    """The folder of an adapter at a scale, for as long as it is loaded."""
-    if scale == 1:
-        yield folder
-        return
-    from genarm.baselines.scaled import write_scaled
-
-    with tempfile.TemporaryDirectory() as place:
-        write_scaled(folder, scale, Path(place))
-        yield Path(place)
 
 
 def soup(context: Context, settings: Settings) -> "Method":
     """The mean of two adapters, made for this row and forgotten once it is loaded."""
     from genarm.baselines.aligned import Aligned
+    from genarm.baselines.scaled import scaled
     from genarm.baselines.training.soups import make_soup
 
     asked = given.SoupSettings(**settings)
@@ -134,7 +122,7 @@ def soup(context: Context, settings: Settings) -> "Method":
     with tempfile.TemporaryDirectory() as place:
         out = Path(place) / "soup"
         make_soup(context.base, folders, weights, name="soup", dtype=context.dtype, out=out)
-        with _scaled(out, asked.scale) as folder:
+        with scaled(out, asked.scale) as folder:
             return Aligned(context.engine({ALIGNED: folder}), ALIGNED, measured=context.measured)
 
 

@@ -1,12 +1,14 @@
 """A row as the folder of a version, which the registry takes as an ARM; and which rows cannot be one."""
 
 import shutil
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from genarm.baselines.best_of_folder import write_best_of
+from genarm.baselines.scaled import scaled
 from genarm.errors import AdapterError, ConfigError
 from genarm.experiments import method_settings as given
 from genarm.experiments.factories import weights
@@ -49,22 +51,26 @@ def soup(context: VersionContext, settings: Mapping[str, Any], out: Path) -> Arm
 
     asked = given.SoupSettings(**settings)
     folders = {name: context.models[model] for name, model in asked.adapters.items()}
-    card = make_soup(
-        context.base,
-        folders,
-        dict(zip(folders, (asked.share, 1 - asked.share), strict=True)),
-        name=context.dimension,
-        dtype=context.dtype,
-        out=out,
-        provenance=replace(context.provenance, weight=1.0, guidance="contrast"),
-    )
-    return _with_origin(context, card, out)
+    with tempfile.TemporaryDirectory() as place:
+        made = Path(place) / "soup"
+        make_soup(
+            context.base,
+            folders,
+            dict(zip(folders, (asked.share, 1 - asked.share), strict=True)),
+            name=context.dimension,
+            dtype=context.dtype,
+            out=made,
+            provenance=context.provenance,
+        )
+        with scaled(made, asked.scale) as folder:
+            return _arm(context, folder, 1.0, "contrast", out)
 
 
 def adapter(context: VersionContext, settings: Mapping[str, Any], out: Path) -> ArmCard:
-    """A trained policy, which contrast at weight 1 is itself."""
-    folder = context.models[given.AdapterSettings(**settings).adapter]
-    return _arm(context, folder, 1.0, "contrast", out)
+    """A trained policy at the scale that was measured, which contrast at weight 1 is itself."""
+    asked = given.AdapterSettings(**settings)
+    with scaled(context.models[asked.adapter], asked.scale) as folder:
+        return _arm(context, folder, 1.0, "contrast", out)
 
 
 def guided(context: VersionContext, settings: Mapping[str, Any], out: Path) -> ArmCard:

@@ -2,6 +2,7 @@
 
 import pytest
 import toy_experiment as toy
+from peft import PeftConfig
 from toy_arms import make_arm
 from toy_rewards import llama, save
 
@@ -50,6 +51,10 @@ def test_a_row_becomes_the_folder_of_a_version(context, tmp_path, method, settin
     if method == "soup":
         assert card.params["weights"] == {"x": 0.25, "y": 0.75}
         assert card.params["adapters"]["x"] == read_card(context.models["a"]).adapter_sha256
+    if method in ("soup", "adapter"):  # the strength that was measured is the one that is served
+        half = MAKERS[method](context, settings | {"scale": 0.5}, tmp_path / "half")
+        alphas = [PeftConfig.from_pretrained(tmp_path / name).lora_alpha for name in ("out", "half")]
+        assert alphas[1] == alphas[0] / 2 and half.adapter_sha256 != card.adapter_sha256
     if method == "best_of_n":
         assert best_of(tmp_path / "out").n == 3
         more = MAKERS[method](context, settings | {"n": 4}, tmp_path / "more")
