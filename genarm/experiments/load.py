@@ -77,7 +77,7 @@ class Experiment:
         given = self.config.data[dimension]
         if isinstance(given, DataConfig):
             return given
-        return DataConfig(**self.project.params.dimensions[dimension].data.model_dump())
+        return DataConfig(**self.project.params.dimensions[dimension].data.model_dump(exclude={"from_"}))
 
     def method(self, row: str) -> MethodKind:
         """The kind of a row."""

@@ -9,6 +9,7 @@ from typing import Any
 from genarm.baselines.best_of_folder import write_best_of
 from genarm.errors import AdapterError, ConfigError
 from genarm.experiments import method_settings as given
+from genarm.experiments.factories import weights
 from genarm.models import ModelSource
 from genarm.models.arm import CARD, files, is_full, read_card, write_card
 from genarm.system.files import write_json
@@ -75,7 +76,7 @@ def guided(context: VersionContext, settings: Mapping[str, Any], out: Path) -> A
             hint="register each from a row of its own; chat and predict take several champions at once",
         )
     [(name, model)] = asked.arms.items()
-    return _arm(context, context.models[model], asked.weights()[name], asked.guidance, out, alone=False)
+    return _arm(context, context.models[model], weights(asked)[name], asked.guidance, out, alone=False)
 
 
 def parm(context: VersionContext, settings: Mapping[str, Any], out: Path) -> ArmCard:
