@@ -8,8 +8,9 @@ from prefect.cache_policies import NO_CACHE
 from genarm import registry
 from genarm.data import dvc
 from genarm.data.dvc_output import StageOutcome
-from genarm.experiments.load import Experiment, load_experiment
+from genarm.experiments.load import Experiment
 from genarm.experiments.place import find
+from genarm.experiments.read import load_experiment
 from genarm.experiments.record import record
 from genarm.experiments.stages import write_stages
 from genarm.experiments.tables import Results

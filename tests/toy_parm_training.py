@@ -6,7 +6,8 @@ from pathlib import Path
 from toy_training import CONFIG, preferences
 
 from genarm import models
-from genarm.baselines.parm import ParmConfig, ParmResult, train_parm
+from genarm.baselines.parm.settings import ParmConfig
+from genarm.baselines.parm.train import ParmResult, train_parm
 from genarm.config import TrainConfig
 from genarm.system.files import write_rows
 from genarm.types import PreferencePair, Provenance

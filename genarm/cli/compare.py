@@ -36,16 +36,18 @@ def compare(
 
         run_unit(here, experiment, unit)
         return
-    from genarm.experiments.load import load_experiment
     from genarm.experiments.place import find
+    from genarm.experiments.read import load_experiment
 
     found = load_experiment(here, find(here.root, experiment))
     if plan:
         from genarm.experiments.plan import plan as make_plan
-        from genarm.experiments.plan import render
+        from genarm.experiments.plan import render, warnings
 
         units = make_plan(found)
         show(units if as_json else render(units), as_json)
+        for line in warnings(found, units):
+            err.print("[yellow]warning[/]:", line, highlight=False, soft_wrap=True)
         return
     if register is not None:
         from genarm.experiments.register import register as put_on_trial

@@ -41,6 +41,11 @@ class Claim:
     needed: int | None = None
 
 
+def without_numbers(kind: str, subject: str, other: str, why: str) -> Claim:
+    """A claim that nothing measured speaks for or against."""
+    return Claim(kind, subject, other, "inconclusive", f"it cannot be computed: {why}")
+
+
 def beats(subject: str, outcomes: Mapping[str, Array], *, alpha: float, least: float) -> list[Claim]:
     """That a row has a higher win rate than each of several others, Holm-corrected over them."""
     raw = [p_value(array) for array in outcomes.values()]

@@ -7,9 +7,12 @@ from pydantic import Field, field_validator, model_validator
 
 from genarm.config import BaseConfig, JudgeConfig, PairsConfig, SamplingConfig, Section, SourceConfig
 from genarm.config.params import DimensionName
+from genarm.experiments.claims_config import ClaimsConfig
+from genarm.experiments.distinct import once
 
 RowName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
 Setting = float | str | bool | None
+Values = Annotated[tuple[Any, ...], Field(min_length=1)]  # of one setting
 MOST_TUNED = 4  # settings that any method may try: every method has the same budget
 GOLD, HELD_OUT = "gold", "held_out"
 BASE = "base"  # the row of the base alone, which all others are measured from
@@ -51,6 +54,15 @@ class JudgesConfig(Section):
     def _a_text_alone(cls, value: Any) -> Any:
         return {"scorer": value} if isinstance(value, str) else value
 
+    @model_validator(mode="after")
+    def _held_out_is_another(self) -> "JudgesConfig":
+        if self.held_out and self.gold.model_copy(update={"tie": self.held_out.tie}) == self.held_out:
+            raise ValueError(
+                f"held_out is the gold judge itself, {self.gold.name}, which would confirm everything twice; "
+                "name another judge, or none"
+            )
+        return self
+
 
 class TuningConfig(Section):
     """How settings are chosen: by the gold judge's win rate over the base on validation prompts."""
@@ -73,6 +85,11 @@ class SpeedConfig(Section):
     batches: tuple[Annotated[int, Field(ge=1)], ...] = Field(
         (1, 32), min_length=1, description="requests that are answered together"
     )
+
+    @field_validator("batches")
+    @classmethod
+    def _each_batch_once(cls, batches: tuple[int, ...]) -> tuple[int, ...]:
+        return once("a batch", batches)
 
 
 class ConstraintConfig(Section):
@@ -128,10 +145,10 @@ class RowConfig(Section):
     """One row of the table: a method with its settings, which lie beside these keys."""
 
     method: str = Field(description="what answers: a name of `genarm compare --methods`")
-    tune: dict[str, tuple[Any, ...]] = Field(
+    tune: dict[str, Values] = Field(
         {}, description="settings to choose on validation prompts, at most 4 combinations"
     )
-    front: dict[str, tuple[Any, ...]] = Field(
+    front: dict[str, Values] = Field(
         {}, description="one setting and its values: the points of a front, which are all answered"
     )
     constrain: ConstraintConfig | None = Field(
@@ -165,6 +182,17 @@ class RowConfig(Section):
             raise ValueError("a row with constrain has neither tune nor front: it has one setting, the least")
         return self
 
+    @model_validator(mode="after")
+    def _each_setting_is_givenonce(self) -> "RowConfig":
+        for key in {**self.tune, **self.front}:
+            places = [name for name in ("settings", "tune", "front") if key in getattr(self, name)]
+            if len(places) > 1:
+                named = " and in ".join("the row itself" if p == "settings" else p for p in places)
+                raise ValueError(f"{key} stands in {named}; keep one of them, the others would not count")
+        for key, values in {**self.tune, **self.front}.items():
+            once(f"the {key}", values)
+        return self
+
 
 class ModelConfig(Section):
     """One model that methods are made of, with its settings, which lie beside `trainer`."""
@@ -179,33 +207,6 @@ class ModelConfig(Section):
     @classmethod
     def _other_keys_are_settings(cls, value: Any) -> Any:
         return _gathered(value, {*cls.model_fields})
-
-
-class EquivalenceConfig(Section):
-    """A claim that the subject is as good as another row, neither better nor worse by much."""
-
-    to: str = Field("dpo", description="the row that it is as good as")
-    margin: float = Field(0.07, gt=0, lt=0.5, description="win rates within 0.5 -+ margin are equivalent")
-
-
-class GapConfig(Section):
-    """A claim that the subject recovers most of the way from a weak row to a strong one."""
-
-    floor: str = Field(description="the row at the start of the way, whose gap recovered is 0")
-    ceiling: str = Field(description="the row at its end, whose gap recovered is 1")
-    control: str | None = Field(None, description="a row that must recover less, such as an untrained guide")
-
-
-class ClaimsConfig(Section):
-    """What the experiment shall confirm or refute."""
-
-    subject: str = Field(description="the row that the claims are about")
-    beats: tuple[str, ...] = Field((), description="rows that it has a higher win rate than")
-    least: float = Field(0.55, ge=0.5, lt=1, description="the least win rate over them that confirms")
-    equivalent: EquivalenceConfig | None = Field(None, description="the row that it is as good as")
-    faster: dict[str, float] = Field({}, description="row -> how many times as long it takes, at least")
-    recovers: GapConfig | None = Field(None, description="the gap that it recovers at least half of")
-    front_over: tuple[str, ...] = Field((), description="rows whose front encloses less than its own")
 
 
 class ExperimentConfig(Section):
@@ -270,6 +271,11 @@ class ExperimentConfig(Section):
         if len(set(seeds)) < len(seeds):
             raise ValueError(f"a seed stands twice in {list(seeds)}, which would count as two trainings")
         return seeds
+
+    @field_validator("over")
+    @classmethod
+    def _each_row_once(cls, rows: tuple[str, ...]) -> tuple[str, ...]:
+        return once("the row", rows)
 
     def speed_of(self, row: str) -> SpeedConfig | None:
         """How the time of a row is measured, the base's at every batch of any row; None: not at all."""

@@ -1,31 +1,22 @@
-"""Reading an `experiment.yaml`: what cannot work is one ConfigError, before anything is run."""
+"""An experiment that was read: its settings whole, its models, rows, seeds and points by name."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.util import find_spec
 from itertools import product
 from typing import Any
 
-from pydantic import ValidationError
-
-from genarm.config import BaseConfig, PairsConfig, nearest
-from genarm.config.explain import explain
-from genarm.config.load import read_yaml
-from genarm.errors import ConfigError
+from genarm.config import BaseConfig, PairsConfig
 from genarm.experiments.config import DataConfig, ExperimentConfig
-from genarm.experiments.constraint import cannot_be_constrained, constrained_settings
+from genarm.experiments.constraint import constrained_settings
 from genarm.experiments.methods import METHODS, MethodKind, named_models
-from genarm.experiments.own_files import check_own_files
 from genarm.experiments.place import Place
 from genarm.experiments.trainers import TRAINERS, TrainerKind
 from genarm.models import ModelSource, model_kind, resolve
 from genarm.models.source import SMALL_FILES
 from genarm.pipeline.project import Project
 from genarm.system.files import sha256
-
-EXTRA = {"trl": "baselines", "moocore": "baselines"}  # package -> the extra that has it
 
 
 @dataclass(frozen=True)
@@ -172,121 +163,3 @@ class Experiment:
 def combinations(varied: Mapping[str, tuple[Any, ...]]) -> list[dict[str, Any]]:
     """Every combination of the values of some settings; none where nothing varies."""
     return [dict(zip(varied, values, strict=True)) for values in product(*varied.values())] if varied else []
-
-
-def load_experiment(project: Project, place: Place) -> Experiment:
-    """The experiment of a folder. Raises ConfigError naming file, key and the nearest that is known."""
-    where = place.relative(place.file)
-    values = read_yaml(place.file)
-    if not isinstance(values, Mapping):
-        raise ConfigError(f"{where} holds no experiment", hint="docs/experiments.md says how to write one")
-    try:
-        config = ExperimentConfig.model_validate(values)
-    except ValidationError as error:
-        raise _refused(where, explain(error, ExperimentConfig)) from None
-    experiment = Experiment(place, config, project)
-    _check_kinds(experiment, where)
-    _check_names(experiment, where)
-    check_own_files(config, place)
-    return experiment
-
-
-def _refused(where: str, what: str) -> ConfigError:
-    return ConfigError(
-        f"{where}: {what}", hint="every key: docs/experiments.md; methods: genarm compare --methods"
-    )
-
-
-def _check_kinds(experiment: Experiment, where: str) -> None:
-    """Methods and trainers that are known and installed, with settings that they take."""
-    config = experiment.config
-    for name, row in config.methods.items():
-        _known(where, f"methods.{name}: unknown method", row.method, METHODS)
-        kind = METHODS[row.method]
-        if wrong := cannot_be_constrained(row, config):
-            raise _refused(where, f"methods.{name}.constrain: {wrong}")
-        for tried, point in product(experiment.candidates(name) or [{}], experiment.points(name)):
-            _valid(where, f"methods.{name}", kind.settings, row.settings | tried | point)
-        _installed(where, f"methods.{name}", row.method, kind.needs)
-    for name, model in config.models.items():
-        _known(where, f"models.{name}: unknown trainer", model.trainer, TRAINERS)
-        trainer = TRAINERS[model.trainer]
-        _valid(where, f"models.{name}", trainer.settings, model.settings)
-        _installed(where, f"models.{name}", model.trainer, trainer.needs)
-
-
-def _check_names(experiment: Experiment, where: str) -> None:
-    """Every name of a model, row or dimension stands for one that is there."""
-    config = experiment.config
-    for name in config.methods:
-        for model in experiment.models_of(name):
-            _known(where, f"methods.{name}: unknown model", model, config.models)
-    for name in config.models:
-        for model in experiment.parts_of(name):
-            _known(where, f"models.{name}: unknown model", model, config.models)
-        settings = experiment.model_settings(name)
-        for key in experiment.trainer(name).dimensions:
-            for dimension in named_models(settings.get(key)):
-                _known(where, f"models.{name}: unknown dimension", dimension, config.data)
-    for dimension, data in config.data.items():
-        if data == "project":
-            _known(
-                where,
-                "data: unknown dimension of the project",
-                dimension,
-                experiment.project.params.dimensions,
-            )
-    if "base" not in config.methods or config.methods["base"].method != "base":
-        raise _refused(where, "methods has no row `base: {method: base}`, which all others are measured from")
-    for row in config.over:
-        _known(where, "over: unknown row", row, config.methods)
-        if config.methods[row].constrain:
-            raise _refused(where, f"over: {row} has constrain, and answers nothing where nothing meets it")
-    _check_claims(experiment, where)
-
-
-def _check_claims(experiment: Experiment, where: str) -> None:
-    config = experiment.config
-    if (claims := config.claims) is None:
-        return
-    _known(where, "claims.subject: unknown row", claims.subject, config.methods)
-    if claims.equivalent and claims.equivalent.to not in config.methods:
-        raise _refused(
-            where,
-            f"claims.equivalent is to the row {claims.equivalent.to!r}"
-            f"{nearest(claims.equivalent.to, config.methods)}, which is not among the methods: "
-            "equivalence needs the row that it is to, such as `dpo: {method: adapter, adapter: dpo}`",
-        )
-    gap = claims.recovers
-    named = [*claims.beats, *claims.faster, *claims.front_over]
-    named += [row for row in (gap.floor, gap.ceiling, gap.control) if row] if gap else []
-    for row in named:
-        _known(where, "claims: unknown row", row, config.methods)
-    for row in claims.front_over and (claims.subject, *claims.front_over):
-        if not config.methods[row].front:
-            raise _refused(where, f"claims.front_over compares fronts, and methods.{row} has no `front`")
-        if len(config.judges) != 2:
-            raise _refused(where, f"a front is of two dimensions, and judges has {len(config.judges)}")
-    if claims.front_over:
-        _installed(where, "claims.front_over", "hypervolume", ("moocore",))
-
-
-def _known(where: str, what: str, name: str, known: Iterable[str]) -> None:
-    known = list(known)
-    if name not in known:
-        raise _refused(where, f"{what} {name!r}{nearest(name, known)}; known: {', '.join(known) or 'none'}")
-
-
-def _valid(where: str, key: str, settings: Any, given: Mapping[str, Any]) -> None:
-    try:
-        settings.model_validate(given)
-    except ValidationError as error:
-        raise _refused(where, f"{key}: {explain(error, settings)}") from None
-
-
-def _installed(where: str, key: str, kind: str, needs: tuple[str, ...]) -> None:
-    if lacking := next((package for package in needs if find_spec(package) is None), None):
-        raise ConfigError(
-            f"{where}: {key}: {kind} needs {lacking}, which is not installed",
-            hint=f"pip install 'genarm[{EXTRA.get(lacking, 'baselines')}]'",
-        )

@@ -1,11 +1,13 @@
 """The settings of the methods, one class each; a field that names a model of the experiment says so."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from genarm.config import JudgeConfig, Section
+
+Weight = Annotated[float, Field(ge=0)]
 
 
 class NoSettings(Section):
@@ -22,7 +24,7 @@ class GuidedSettings(Section):
     """The base guided by ARMs."""
 
     arms: dict[str, str] = Field(min_length=1, description="dimension -> the model that is its ARM")
-    weight: float | dict[str, float] = Field(1.0, description="of each ARM: one for all, or by dimension")
+    weight: Weight | dict[str, Weight] = Field(1.0, description="of each ARM: one for all, or by dimension")
     guidance: Literal["sum", "contrast"] = Field("sum", description="what a weight multiplies")
     share: float | None = Field(
         None, ge=0, le=1, description="of two ARMs, the share of its weight that the first one has"
@@ -84,6 +86,8 @@ class BestOfSettings(Section):
     def _one_chooses(self) -> "BestOfSettings":
         if sum(choice is not None for choice in (self.reward, self.arm, self.judge)) != 1:
             raise ValueError("exactly one of reward, arm and judge chooses")
+        if self.implicit and self.arm is None:
+            raise ValueError("implicit is a way to choose by an ARM, and none is named")
         return self
 
 
@@ -110,6 +114,12 @@ class TransferSettings(ArgsSettings):
     beta: float = Field(2.0, gt=0, description="strength of the KL penalty of its training; indirect only")
     rollout: int = Field(20, ge=1, description="tokens that are continued")
 
+    @model_validator(mode="after")
+    def _beta_is_used(self) -> "TransferSettings":
+        if self.baseline_reward is None and self.beta != TransferSettings.model_fields["beta"].default:
+            raise ValueError(f"beta = {self.beta:g} is only used with a baseline_reward")
+        return self
+
 
 class CardsRowSettings(Section):
     """Segments of the base that a reward model accepts or refuses."""
@@ -127,3 +137,9 @@ class CardsRowSettings(Section):
     longest: int = Field(64, ge=1, description="tokens of a segment, at most")
     tries: int = Field(20, ge=1, description="refused segments of which the best is taken")
     close_turn: bool = Field(True, description="score after the tokens that close the turn")
+
+    @model_validator(mode="after")
+    def _a_segment_has_some_length(self) -> "CardsRowSettings":
+        if self.shortest > self.longest:
+            raise ValueError(f"shortest = {self.shortest} is above longest = {self.longest}")
+        return self

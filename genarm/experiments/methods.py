@@ -102,7 +102,7 @@ METHODS: dict[str, MethodKind] = {
         models=("adapters",),
         code=(
             *ALONE,
-            *(f"baselines/training/{name}.py" for name in ("soups", "policy")),
+            *(f"baselines/training/{name}.py" for name in ("soups", "mean", "policy")),
             *(f"training/{n}.py" for n in ("checkpoints", "lora", "process_group", "transformers_hooks")),
         ),
     ),

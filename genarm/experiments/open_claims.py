@@ -4,7 +4,7 @@ from collections.abc import Collection
 from typing import Any
 
 from genarm.experiments.claims import Claim
-from genarm.experiments.config import ClaimsConfig
+from genarm.experiments.claims_config import ClaimsConfig
 
 
 def answered(given: ClaimsConfig, refused: Collection[str]) -> tuple[ClaimsConfig, list[Claim]]:

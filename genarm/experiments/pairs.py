@@ -3,8 +3,9 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
-from genarm.data.pairs import check_pairs, make_pairs
+from genarm.data.pairs import check_pairs, conversation_id, make_pairs
 from genarm.data.prompts import read_prompts
 from genarm.errors import DataError
 from genarm.experiments.load import Experiment
@@ -59,26 +60,21 @@ def relabelled(pairs: Sequence[PreferencePair], judge: Judge) -> list[Preference
 
 
 def write_prompts(experiment: Experiment) -> None:
-    """The evaluation prompts and the validation prompts; no prompt is of both, and none was trained on.
+    """The evaluation prompts and the validation prompts; none goes on from a conversation of another split.
 
-    Raises DataError where too few are left.
+    Raises DataError where one of them does, where a prompt stands twice, or where too few are left.
     """
     place, config = experiment.place, experiment.config
     evaluation = _by_id(_of_split(experiment, "evaluation"))
     if config.prompts.file:
-        asked = read_prompts(place.root / config.prompts.file, config.prompts.file)
+        asked = prompts_of_file(place.root / config.prompts.file, config.prompts.file)
     else:
         asked = [evaluation[key] for key in sorted(evaluation)]
     asked = asked[: config.prompts.n]
-    trained = set(_by_id(_of_split(experiment, "train")))
-    ids = {prompt.id for prompt in asked}
-    if seen := sorted(ids & trained):
-        raise DataError(
-            f"{len(seen)} of the {len(asked)} prompts are in the training pairs, such as {seen[0]}",
-            hint="leave them out of the file of prompts, or out of the data",
-        )
+    for split in ("train", "validation"):
+        _none_goes_on(asked, split, _of_split(experiment, split))
     validation = _by_id(_of_split(experiment, "validation"))
-    tried = [validation[key] for key in sorted(validation) if key not in ids]
+    tried = [validation[key] for key in sorted(validation)]
     if len(asked) < 2 or not tried:
         raise DataError(
             f"{len(asked)} evaluation prompts and {len(tried)} validation prompts are too few",
@@ -86,6 +82,32 @@ def write_prompts(experiment: Experiment) -> None:
         )
     write_rows(place.prompts, asked)
     write_rows(place.validation, tried[: config.tuning.prompts])
+
+
+def prompts_of_file(path: Path, name: str) -> list[Prompt]:
+    """The prompts of a file, each of which stands there once: twice the same would count as two.
+
+    Raises DataError naming both rows where one stands twice, and what `read_prompts` raises.
+    """
+    prompts, first = read_prompts(path, name), dict[str, int]()
+    for number, prompt in enumerate(prompts, start=1):
+        if (before := first.setdefault(prompt.id, number)) != number:
+            raise DataError(
+                f"{name}: prompt {number} is prompt {before} again", hint="remove one of them from the file"
+            )
+    return prompts
+
+
+def _none_goes_on(asked: Sequence[Prompt], split: Split, prompts: Sequence[Prompt]) -> None:
+    """Raise DataError where a prompt has the first turn of a conversation that models have seen."""
+    known = {conversation_id(prompt) for prompt in prompts}
+    if seen := [number for number, p in enumerate(asked, start=1) if conversation_id(p) in known]:
+        what = {"train": "training", "validation": "validation"}[split]
+        raise DataError(
+            f"{len(seen)} of the {len(asked)} prompts go on from a conversation of the {what} pairs, "
+            f"the first of them prompt {seen[0]} ({asked[seen[0] - 1].id})",
+            hint="leave them out of the file of prompts, or out of the data",
+        )
 
 
 def _of_split(experiment: Experiment, split: Split) -> list[Prompt]:

@@ -1,11 +1,13 @@
 """What `genarm compare` would run, and why: what DVC finds changed, and what follows from it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.table import Table
 from rich.text import Text
 
 from genarm.data import dvc
+from genarm.experiments.expected import expected
 from genarm.experiments.load import Experiment
 from genarm.experiments.place import Place
 from genarm.experiments.stages import stage_name, write_stages
@@ -38,6 +40,25 @@ def plan(experiment: Experiment) -> list[PlannedUnit]:
         if why:
             waiting |= {place.relative(path) for path in unit.writes}
         found.append(PlannedUnit(unit.name, bool(why), why or "up to date"))
+    return found
+
+
+def warnings(experiment: Experiment, planned: Sequence[PlannedUnit]) -> list[str]:
+    """What a run would find too few of, and what it could not confirm."""
+    found = expected(experiment, [unit.unit for unit in planned if unit.runs])
+    if experiment.config.claims and experiment.config.claims.front_over:
+        given = experiment.config.judges
+        without = [d for d, j in given.items() if j.held_out is None]
+        comparing = [d for d, j in given.items() if j.held_out is not None and j.held_out.llm is not None]
+        if comparing:
+            found.append(
+                "claims.front_over cannot be confirmed: a front needs scores, and the held-out judge of "
+                f"{', '.join(comparing)} only compares"
+            )
+        if len(without) == len(given):
+            found.append("claims.front_over cannot be confirmed: no dimension has a held-out judge")
+        elif without:
+            found.append(f"claims.front_over: {', '.join(without)} is judged by its gold judge alone")
     return found
 
 

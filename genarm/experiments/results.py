@@ -22,6 +22,7 @@ from genarm.experiments.speed import Speed
 from genarm.experiments.tuned import Chosen
 from genarm.types import Estimate
 
+NO_OUTCOME = "no verdict on both rows: a judge that only compares needs one of them in `over`"
 KEY = " by "  # `positive by gold`: a dimension and the judge of it
 
 
@@ -102,12 +103,20 @@ def claims(experiment: Experiment) -> list[Claim]:
     def against(other: str) -> Array:
         return compare(measured, subject, other, dimension, judge)
 
+    def unread(kind: str, other: str) -> Claim:
+        return claimed.without_numbers(kind, subject, other, f"{key(dimension, judge)} gives {NO_OUTCOME}")
+
     if given.beats:
         outcomes = {other: against(other) for other in given.beats}
-        found += claimed.beats(subject, outcomes, alpha=config.alpha, least=given.least)
+        read = {other: array for other, array in outcomes.items() if not np.isnan(array).all()}
+        found += claimed.beats(subject, read, alpha=config.alpha, least=given.least) if read else []
+        found += [unread("beats", other) for other in outcomes if other not in read]
     if given.equivalent:
-        to = given.equivalent.to
-        found.append(claimed.equivalent(subject, to, against(to), given.equivalent.margin, config.alpha))
+        to, outcome = given.equivalent.to, against(given.equivalent.to)
+        if np.isnan(outcome).all():
+            found.append(unread("equivalent", to))
+        else:
+            found.append(claimed.equivalent(subject, to, outcome, given.equivalent.margin, config.alpha))
     for other, factor in given.faster.items():
         found.append(_faster(subject, measured[subject].speed, other, measured[other].speed, factor))
     if given.recovers:
@@ -115,7 +124,10 @@ def claims(experiment: Experiment) -> list[Claim]:
         named = [row for row in (subject, gap.floor, gap.ceiling, gap.control) if row]
         cut = common([(measured[r].prompts, _over_base(measured, r, dimension, judge)) for r in named])
         rates = dict(zip(named, cut, strict=True))
-        found.append(claimed.recovers(subject, rates, gap.floor, gap.ceiling, gap.control))
+        if any(np.isnan(rate).all() for rate in rates.values()):
+            found.append(unread("recovers", gap.ceiling))
+        else:
+            found.append(claimed.recovers(subject, rates, gap.floor, gap.ceiling, gap.control))
     return found
 
 

@@ -83,6 +83,12 @@ def needed_for_equivalence(
     return math.ceil(float(quantiles * deviation / margin) ** 2)
 
 
+def power_of_equivalence(prompts: int, margin: float, alpha: float = 0.05, spread: float = 0.5) -> float:
+    """The chance that two equal methods are found so: 2 Phi(margin sqrt(n) / sd - z_(1-alpha)) - 1."""
+    distance = margin * math.sqrt(prompts) / spread - float(stats.norm.isf(alpha))
+    return max(0.0, 2 * float(stats.norm.cdf(distance)) - 1)
+
+
 def needed_for_difference(
     value: float, alpha: float = 0.05, power: float = POWER, of: Spread | None = None
 ) -> int | None:

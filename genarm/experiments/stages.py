@@ -7,6 +7,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from genarm.errors import PipelineError
+from genarm.experiments.checks.needs import check_needs
 from genarm.experiments.load import Experiment
 from genarm.experiments.place import Place
 from genarm.experiments.units import Unit, units
@@ -18,7 +19,11 @@ HEADER = "# Made by `genarm compare {name}` from experiment.yaml; what is writte
 
 
 def write_stages(experiment: Experiment) -> list[Unit]:
-    """Write dvc.yaml and units.yaml where they are not so already; the units, in an order to run them."""
+    """Write dvc.yaml and units.yaml where they are not so already; the units, in an order to run them.
+
+    Raises ConfigError first for what the experiment needs and this machine has not.
+    """
+    check_needs(experiment)
     place, made = experiment.place, units(experiment)
     specs: dict[str, Any] = {unit.name: dict(unit.spec) for unit in made}
     _write_if_new(place, place.units, {MADE_OF: made_of(place)} | specs)

@@ -4,16 +4,19 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from genarm.config import JudgeConfig
 from genarm.experiments.budget import budget_notes
 from genarm.experiments.claims import Claim
 from genarm.experiments.constraint_results import KEEPS, Constraint, as_claims, constraints
+from genarm.experiments.enough import shortfalls
 from genarm.experiments.front_results import Front, compared_fronts, unequal_points
 from genarm.experiments.load import Experiment
 from genarm.experiments.measured import Measured
 from genarm.experiments.model_results import Model, model_notes, models
 from genarm.experiments.results import Row, claims, judges, key, rows
-from genarm.system.files import read_json
-from genarm.types import Estimate
+from genarm.judges.apart import shared
+from genarm.system.files import read_json, read_rows
+from genarm.types import Estimate, Prompt
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,14 +98,26 @@ def _smoke(experiment: Experiment, claim: Claim, trained: Mapping[str, Model]) -
 
 
 def made_labels(experiment: Experiment, dimension: str, judge: str) -> bool:
-    """Whether a judge made the labels of the pairs, so that it says nothing of what people prefer."""
-    stats = experiment.place.pairs(dimension) / "stats.json"
+    """Whether a judge made labels of any pairs, so that it says nothing of what people prefer."""
     given = getattr(experiment.config.judges[dimension], judge)
-    if not stats.is_file():
-        return False
-    labelled = read_json(stats, dict[str, object]).get("labelled_by") or []
-    assert isinstance(labelled, list)
+    labelled: list[object] = []
+    for named in experiment.config.data:  # the judge of one dimension may have labelled another one's pairs
+        stats = experiment.place.pairs(named) / "stats.json"
+        who = read_json(stats, dict[str, object]).get("labelled_by") if stats.is_file() else None
+        labelled += who if isinstance(who, list) else []
     return any(str(who).split(",")[0].strip() == given.name for who in labelled)
+
+
+def chosen_by_judge(experiment: Experiment) -> list[tuple[str, str]]:
+    """Rows that choose the best response by a judge of the table, with the column of that judge."""
+    found = []
+    for row in experiment.config.methods:
+        given = experiment.shown_settings(row).get("judge")
+        for dimension, judge in judges(experiment) if given else []:
+            rates = getattr(experiment.config.judges[dimension], judge)
+            if shared(JudgeConfig.model_validate(given).on(dimension), rates, experiment.place.root):
+                found.append((row, key(dimension, judge)))
+    return found
 
 
 def who_judged(experiment: Experiment) -> dict[str, list[str]]:
@@ -121,6 +136,15 @@ def _notes(experiment: Experiment, found: Sequence[Row], marked: Sequence[str]) 
         f"{column} made the labels that every model was trained on: it shows whether a method does what "
         "it was told, not whether people would agree"
         for column in marked
+    ]
+    notes += shortfalls(
+        experiment,
+        max(row.prompts for row in found),
+        len(read_rows(experiment.place.validation, Prompt)),
+    )
+    notes += [
+        f"{row} chooses its responses by {column}, so that what {column} says of it is no second opinion"
+        for row, column in chosen_by_judge(experiment)
     ]
     notes += [
         f"{row.name} answered {row.prompts} prompts only, and is compared on those"

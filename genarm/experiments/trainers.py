@@ -2,14 +2,17 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from genarm.baselines.parm.settings import ParmConfig
+from genarm.baselines.training.mean import check_mean
+from genarm.baselines.training.settings import RlooTraining, ShallowTraining, SimpoTraining
 from genarm.config import Section
 from genarm.config.judge_training import JudgeTraining
-from genarm.config.overlay import TrainOverlay, overlay_of
+from genarm.config.overlay import TrainOverlay
+from genarm.errors import ConfigError
 from genarm.experiments import training as make
 from genarm.experiments.train_context import TrainContext
 
@@ -28,6 +31,9 @@ TRAINING = (
 TRL = ("trl",)
 
 
+Made = Literal["adapter", "model", "reward", "parm"]  # what a model is, which decides what may use it
+
+
 @dataclass(frozen=True, slots=True)
 class TrainerKind:
     """One way to make a model; `train` writes it and returns its metrics."""
@@ -39,6 +45,7 @@ class TrainerKind:
     models: tuple[str, ...] = ()  # the settings that name models
     code: tuple[str, ...] = TRAINING
     needs: tuple[str, ...] = ()  # packages of extras
+    gives: Made | None = "adapter"  # None: its files say it
     made: bool = True  # whether anything is to be done, once for each seed
 
 
@@ -54,16 +61,28 @@ class SimpoSettings(Section):
     """SimPO, on the pairs of one dimension."""
 
     dimension: str = Field(description="the dimension whose pairs are trained on")
-    train: dict[str, Any] = Field({}, description="settings of `genarm.baselines.training.simpo`")
+    train: SimpoTraining = Field(SimpoTraining(), description="how SimPO trains")
 
 
 class RlooSettings(Section):
     """RLHF by one reward model; by several, with a weight each, MORL."""
 
     rewards: dict[str, str] = Field(min_length=1, description="name -> the reward model")
-    weights: dict[str, float] | None = Field(None, description="name -> its share; they sum to 1")
+    weights: dict[str, float] | None = Field(
+        None, description="name -> its share; they sum to 1; a reward alone needs none"
+    )
     dimension: str = Field(description="the dimension whose training prompts are answered")
-    train: dict[str, Any] = Field({}, description="settings of `genarm.baselines.training.rloo`")
+    train: RlooTraining = Field(RlooTraining(), description="how the policy trains")
+
+    @model_validator(mode="after")
+    def _weights_are_those_of_a_mean(self) -> "RlooSettings":
+        if self.weights is None and len(self.rewards) > 1:
+            raise ValueError(f"{len(self.rewards)} rewards need `weights`, a share of each that sum to 1")
+        try:
+            check_mean(self.weights or dict.fromkeys(self.rewards, 1.0), self.rewards)
+        except ConfigError as error:
+            raise ValueError(f"weights: {error.message}") from None
+        return self
 
 
 class ParmTraining(Section):
@@ -78,10 +97,7 @@ class ShallowSettings(Section):
     """The base with fewer layers, healed on the text of pairs: a weak model with its tokenizer."""
 
     dimension: str = Field(description="the dimension whose pairs give the text")
-    train: dict[str, Any] = Field({}, description="settings of `genarm.baselines.training.shallow`")
-
-
-RewardOverlay: Any = overlay_of(JudgeTraining)
+    train: ShallowTraining = Field(description="how many layers are kept, and how it is healed")
 
 
 class RewardSettings(Section):
@@ -90,7 +106,7 @@ class RewardSettings(Section):
     dimension: str = Field(description="the dimension whose pairs are trained on")
     on: str | None = Field(None, description="the model that becomes it, such as a weak one; null: the base")
     prefixes: bool = Field(False, description="train on beginnings of the responses as well, for ARGS")
-    train: RewardOverlay = Field(RewardOverlay(), description="settings of `genarm train-judge`")
+    train: JudgeTraining = Field(JudgeTraining(), description="settings of `genarm train-judge`")
 
 
 class FolderSettings(Section):
@@ -106,7 +122,7 @@ TRAINERS: dict[str, TrainerKind] = {
         "an adapter by TRL with SimPO's loss",
         SimpoSettings,
         make.simpo,
-        code=(*TRAINING, "baselines/training/simpo.py", "baselines/training/policy.py"),
+        code=(*TRAINING, *(f"baselines/training/{n}.py" for n in ("simpo", "settings", "policy"))),
         needs=TRL,
     ),
     "rloo": TrainerKind(
@@ -119,7 +135,7 @@ TRAINERS: dict[str, TrainerKind] = {
             "decoding",
             "evaluation/respond.py",
             "judges/reward",
-            *(f"baselines/training/{name}.py" for name in ("rloo", "policy", "reward", "soups")),
+            *(f"baselines/training/{n}.py" for n in ("rloo", "settings", "mean", "policy", "reward")),
         ),
         needs=TRL,
     ),
@@ -138,6 +154,7 @@ TRAINERS: dict[str, TrainerKind] = {
             "pipeline/judge_accuracy.py",
         ),
         needs=TRL,
+        gives="reward",
     ),
     "parm": TrainerKind(
         "one ARM that a preference vector conditions",
@@ -145,14 +162,21 @@ TRAINERS: dict[str, TrainerKind] = {
         make.parm,
         dimensions=("dimensions",),
         code=(*TRAINING, "baselines/parm", "decoding/preference.py"),
+        gives="parm",
     ),
     "shallow": TrainerKind(
         "the base with fewer layers, healed by distillation",
         ShallowSettings,
         make.shallow,
-        code=(*TRAINING, "baselines/training/shallow.py", "baselines/training/policy.py"),
+        code=(*TRAINING, *(f"baselines/training/{n}.py" for n in ("shallow", "settings", "policy"))),
+        gives="model",
     ),
     "folder": TrainerKind(
-        "a folder with a model that is there already", FolderSettings, make.nothing, dimensions=(), made=False
+        "a folder with a model that is there already",
+        FolderSettings,
+        make.nothing,
+        dimensions=(),
+        gives=None,
+        made=False,
     ),
 }

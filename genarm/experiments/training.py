@@ -53,7 +53,8 @@ def _config(settings: Settings, dimension: str, **fixed: Any) -> TrainConfig:
 
 def simpo(context: TrainContext, settings: Settings) -> dict[str, float]:
     """An adapter by SimPO."""
-    from genarm.baselines.training.simpo import SimpoTraining, train
+    from genarm.baselines.training.settings import SimpoTraining
+    from genarm.baselines.training.simpo import train
 
     dimension = settings["dimension"]
     return train(
@@ -69,7 +70,8 @@ def simpo(context: TrainContext, settings: Settings) -> dict[str, float]:
 
 def rloo(context: TrainContext, settings: Settings) -> dict[str, float]:
     """An adapter by RLOO, on the training prompts of a dimension."""
-    from genarm.baselines.training.rloo import RlooTraining, train
+    from genarm.baselines.training.rloo import train
+    from genarm.baselines.training.settings import RlooTraining
 
     pairs = read_rows(context.split(settings["dimension"], "train"), PreferencePair)
     prompts = {pair.prompt.id: pair.prompt for pair in pairs}
@@ -120,7 +122,8 @@ def parm(context: TrainContext, settings: Settings) -> dict[str, float]:
 
 def shallow(context: TrainContext, settings: Settings) -> dict[str, float]:
     """A weak model of the base."""
-    from genarm.baselines.training.shallow import ShallowTraining, train
+    from genarm.baselines.training.settings import ShallowTraining
+    from genarm.baselines.training.shallow import train
 
     dimension = settings["dimension"]
     return train(

@@ -6,8 +6,7 @@ is read, the units themselves.
 
 from genarm.experiments.methods import DECODING
 
-PROMPTS = ("data", "types", "experiments/pairs.py")
-PAIRS = (*PROMPTS, "models")
+PAIRS = PROMPTS = ("data", "models", "types", "experiments/pairs.py")
 JUDGES = ("judges", "models", "types")  # of whatever asks a judge
 JUDGING = (*JUDGES, "experiments/judge.py", "experiments/judge_content.py")
 ANSWERING = (*DECODING, "evaluation/respond.py", "experiments/answer.py", "experiments/tuned.py")

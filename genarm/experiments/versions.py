@@ -81,7 +81,7 @@ def guided(context: VersionContext, settings: Mapping[str, Any], out: Path) -> A
 
 def parm(context: VersionContext, settings: Mapping[str, Any], out: Path) -> ArmCard:
     """The plain LoRA that a PARM is at the row's preference vector."""
-    from genarm.baselines.parm import write_plain
+    from genarm.baselines.parm.plain import write_plain
 
     asked = given.ParmSettings(**settings)
     vector = dict(zip(asked.dimensions, (asked.share, 1 - asked.share), strict=True))

@@ -1,13 +1,16 @@
 """What the stage of a unit runs: its name to the function that does it."""
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
-from genarm.experiments.load import Experiment, load_experiment
+from genarm.experiments.load import Experiment
 from genarm.experiments.place import find
+from genarm.experiments.read import load_experiment
 from genarm.experiments.stages import spec_of
 from genarm.pipeline.project import Project
 
+log = logging.getLogger(__name__)
 Work = Callable[[Experiment, str, dict[str, Any]], None]
 
 
@@ -26,9 +29,17 @@ def _pairs(experiment: Experiment, dimension: str, _spec: dict[str, Any]) -> Non
 
 
 def _prompts(experiment: Experiment, _rest: str, _spec: dict[str, Any]) -> None:
+    from genarm.experiments.enough import shortfalls
     from genarm.experiments.pairs import write_prompts
+    from genarm.system.files import read_rows
+    from genarm.types import Prompt
 
     write_prompts(experiment)
+    written = [
+        len(read_rows(file, Prompt)) for file in (experiment.place.prompts, experiment.place.validation)
+    ]
+    for line in shortfalls(experiment, *written):
+        log.warning("%s", line)
 
 
 def _train(experiment: Experiment, rest: str, _spec: dict[str, Any]) -> None:

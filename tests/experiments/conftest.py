@@ -3,8 +3,9 @@
 import pytest
 import toy_experiment as toy
 
-from genarm.experiments.load import Experiment, load_experiment
+from genarm.experiments.load import Experiment
 from genarm.experiments.place import find
+from genarm.experiments.read import load_experiment
 from genarm.pipeline.project import Project
 
 

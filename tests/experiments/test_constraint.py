@@ -132,7 +132,8 @@ def test_the_settings_that_are_tried(loaded):
     """Of two ARMs one is varied; a share is that of the dimension, wherever it stands."""
     values = constrained()
     values["judges"]["other"] = {"gold": "toy_scorers:q"}
-    values["models"] |= {name: values["models"]["arm"] for name in ("a", "b", "parm")}
+    arm = values["models"]["arm"]
+    values["models"] |= {"a": arm, "b": arm | {"dimension": "other"}}
     values["models"]["parm"] = {"trainer": "parm", "dimensions": ["vowels", "other"]}
     values["data"]["other"] = "vowels.jsonl"
     limit = {"dimension": "other", "at_least": 0.5}
@@ -143,7 +144,7 @@ def test_the_settings_that_are_tried(loaded):
         "named": {"method": "guided", "arms": two, "weight": {"vowels": 3.0}, "constrain": weights},
         "shared": {"method": "guided", "arms": two, "constrain": shares},
         "parm": {"method": "parm", "parm": "parm", "dimensions": ["vowels", "other"], "constrain": shares},
-        "soup": {"method": "soup", "adapters": {"other": "a", "vowels": "b"}, "constrain": shares},
+        "soup": {"method": "soup", "adapters": {"other": "b", "vowels": "a"}, "constrain": shares},
     }
     experiment = loaded(values)
     assert experiment.candidates("guided") == [{"weight": {"vowels": 0.5, "other": w}} for w in (1.0, 2.0)]

@@ -7,8 +7,9 @@ import toy_experiment as toy
 from toy_pipeline import ROOT
 
 from genarm.errors import ConfigError
-from genarm.experiments import load
+from genarm.experiments.checks import refusal
 from genarm.experiments.place import find
+from genarm.experiments.read import load_experiment
 
 
 def changed(*path, to):
@@ -54,7 +55,7 @@ def test_what_is_wrong_is_named(loaded, values, told):
 def test_trl_that_is_not_installed_is_one_line(loaded, monkeypatch):
     values = toy.toy_experiment()
     values["models"]["simpo"] = {"trainer": "simpo", "dimension": "vowels"}
-    monkeypatch.setattr(load, "find_spec", lambda package: None)
+    monkeypatch.setattr(refusal, "find_spec", lambda package: None)
     with pytest.raises(ConfigError, match="models.simpo: simpo needs trl, which is not installed") as error:
         loaded(values)
     assert error.value.hint == "pip install 'genarm[baselines]'"
@@ -71,7 +72,7 @@ def test_the_experiments_that_come_with_genarm_are_sound(name):
     from genarm.experiments.units import units
     from genarm.pipeline.project import Project
 
-    experiment = load.load_experiment(Project(ROOT), find(ROOT, name))
+    experiment = load_experiment(Project(ROOT), find(ROOT, name))
     made = [unit.name for unit in units(experiment)]
     assert made[-1] == "table"
     assert len(made) == len(set(made))

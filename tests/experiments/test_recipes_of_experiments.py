@@ -7,8 +7,8 @@ import pytest
 from toy_pipeline import ROOT
 
 from genarm.experiments.budget import budget_notes
-from genarm.experiments.load import load_experiment
 from genarm.experiments.place import find
+from genarm.experiments.read import load_experiment
 from genarm.pipeline.project import Project
 
 RECIPES = sorted((ROOT / "configs" / "experiments").glob("*.yaml"))

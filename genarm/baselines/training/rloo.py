@@ -27,13 +27,11 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, cast
 
-from pydantic import Field
-
+from genarm.baselines.training.mean import check_mean
 from genarm.baselines.training.policy import EXTRA, POLICY, Trained, curves_of, policy_card, replacing
 from genarm.baselines.training.reward import Given, Reward, Scale, prompt_of
-from genarm.baselines.training.soups import check_mean
-from genarm.config import LoraConfig, SamplingConfig
-from genarm.config.numbers import Section
+from genarm.baselines.training.settings import RlooTraining
+from genarm.config import SamplingConfig
 from genarm.decoding import load_decoder
 from genarm.errors import DataError
 from genarm.evaluation.respond import respond
@@ -60,25 +58,6 @@ CURVES = {
 }
 
 log = logging.getLogger(__name__)
-
-
-class RlooTraining(Section):
-    """How a policy is trained for rewards; the adapter as that of an ARM."""
-
-    beta: float = Field(0.05, ge=0, description="weight of log(p / p_base) in the reward")
-    generations: int = Field(2, ge=2, description="responses to each prompt, whose rewards are compared")
-    step_prompts: int = Field(8, ge=1, description="prompts a step")
-    steps: int = Field(60, ge=1, description="optimiser steps; prompts are gone through again if needed")
-    max_new_tokens: int = Field(64, ge=1, description="longest response")
-    temperature: float = Field(1.0, gt=0, description="of the responses; 1 is the policy itself")
-    standardise_on: int = Field(
-        64, ge=2, description="responses of the base by which rewards are standardised, at least so many"
-    )
-    learning_rate: float = Field(1e-4, gt=0, description="the highest, after warm-up")
-    warmup: float = Field(0.1, ge=0, lt=1, description="share of steps in which the learning rate rises")
-    max_grad_norm: float = Field(1.0, gt=0, description="longer gradients are scaled down to it")
-    seed: int = Field(0, ge=0, lt=2**32, description="of the adapter, the order of prompts and the responses")
-    lora: LoraConfig = Field(LoraConfig(), description="the adapter")
 
 
 @libraries_quiet()

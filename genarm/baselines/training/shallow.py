@@ -18,10 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
-
 from genarm.baselines.training.policy import Trained, curves_of, replacing
-from genarm.config.numbers import Section
+from genarm.baselines.training.settings import ENDS, ShallowTraining
 from genarm.errors import ConfigError, DataError
 from genarm.models import ModelSource, context_of, load_model, load_tokenizer
 from genarm.models.layers import decoder_layers
@@ -38,22 +36,9 @@ from genarm.training.token_cache import tokenise
 if TYPE_CHECKING:
     from torch import Tensor
 
-ENDS = 2  # layers kept at either end
 CARD = "shallow.json"
 
 log = logging.getLogger(__name__)
-
-
-class ShallowTraining(Section):
-    """How much of the base is kept, and how it is healed."""
-
-    layers: int = Field(ge=2 * ENDS, description="layers that are kept")
-    steps: int = Field(400, ge=1, description="optimiser steps; text is gone through again if needed")
-    batch_tokens: int = Field(1024, ge=8, description="tokens a step, padding included")
-    learning_rate: float = Field(5e-4, gt=0, description="the highest, after warm-up")
-    warmup: float = Field(0.05, ge=0, lt=1, description="share of steps in which the learning rate rises")
-    max_grad_norm: float = Field(1.0, gt=0, description="longer gradients are scaled down to it")
-    seed: int = Field(0, ge=0, lt=2**32, description="of the order of the text")
 
 
 @dataclass(frozen=True, slots=True)

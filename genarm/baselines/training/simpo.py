@@ -15,11 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, model_validator
-
 from genarm.baselines.training.policy import EXTRA, POLICY, Trained, curves_of, policy_card, replacing
-from genarm.config import LoraConfig
-from genarm.config.numbers import Section
+from genarm.baselines.training.settings import SimpoTraining
 from genarm.errors import DataError
 from genarm.models import ModelSource, context_of, load_model, load_tokenizer
 from genarm.system import metric_names as names
@@ -42,32 +39,6 @@ CURVES = {
 }
 
 log = logging.getLogger(__name__)
-
-
-class SimpoTraining(Section):
-    """How SimPO trains; what is also a setting of ARMs means the same and has the same default."""
-
-    beta: float = Field(2.0, gt=0, description="scale of the difference of mean log-probabilities")
-    gamma: float = Field(1.0, ge=0, description="by how much, after beta, the chosen response shall lead")
-    learning_rate: float = Field(1e-3, gt=0, description="the highest, after warm-up")
-    epochs: int = Field(1, ge=1, description="passes over the pairs")
-    max_pairs: int | None = Field(None, ge=1, description="train on at most this many pairs")
-    batch_pairs: int = Field(8, ge=1, description="pairs an optimiser step")
-    pass_pairs: int = Field(4, ge=1, description="pairs a forward pass; it divides batch_pairs")
-    warmup: float = Field(0.1, ge=0, lt=1, description="share of steps in which the learning rate rises")
-    max_grad_norm: float = Field(1.0, gt=0, description="longer gradients are scaled down to it")
-    seed: int = Field(
-        0, ge=0, lt=2**32, description="of the adapter's first values and of the order of pairs"
-    )
-    lora: LoraConfig = Field(LoraConfig(), description="the adapter")
-
-    @model_validator(mode="after")
-    def _passes_fill_a_step(self) -> "SimpoTraining":
-        if self.batch_pairs % self.pass_pairs:
-            raise ValueError(
-                f"pass_pairs = {self.pass_pairs} does not divide batch_pairs = {self.batch_pairs}"
-            )
-        return self
 
 
 @libraries_quiet()

@@ -10,15 +10,15 @@ lambda_1 squared. PEFT's `linear` scales both by the root of lambda, and mixes t
 
 import hashlib
 import json
-import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from genarm.baselines.training.mean import check_mean
 from genarm.baselines.training.policy import POLICY, policy_card, replacing
-from genarm.errors import AdapterError, ConfigError
+from genarm.errors import AdapterError
 from genarm.models import ModelSource, load_model
 from genarm.models.arm import CONFIG, WEIGHTS, check_fits, is_full, read_card
 from genarm.system.files import write_json
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from peft import PeftModel
 
 SOUP = "soup"
-ROUNDING = 1e-6
 
 
 def make_soup(
@@ -72,24 +71,6 @@ def make_soup(
                 dtype=dtype,
                 provenance=provenance,
             )
-
-
-def check_mean(weights: Mapping[str, float], of: Mapping[str, object]) -> None:
-    """Raise ConfigError for weights that are not of these names, not between 0 and 1, or do not sum to 1."""
-    if set(weights) != set(of) or not of:
-        raise ConfigError(
-            f"there are weights of {', '.join(weights) or 'nothing'}, and what they weigh is "
-            f"{', '.join(of) or 'nothing'}",
-            hint="give a weight to each",
-        )
-    for name, weight in weights.items():
-        if not 0 <= weight <= 1:  # so is NaN
-            raise ConfigError(f"the weight of {name!r} is {weight}", hint="choose a number from 0 to 1")
-    if abs(math.fsum(weights.values()) - 1) > ROUNDING:
-        raise ConfigError(
-            f"the weights sum to {math.fsum(weights.values()):g}, and those of a mean sum to 1",
-            hint="divide each by their sum",
-        )
 
 
 def _card(name: str, folder: Path, base: ModelSource) -> ArmCard:

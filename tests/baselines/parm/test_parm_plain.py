@@ -10,8 +10,8 @@ from toy_arms import as_peft_loads_it, make_arm, mixed_requests
 from toy_parm import DIMENSIONS, R1, R2, delta_weights, make_parm, merged
 
 from genarm.baselines.guided import Guided
-from genarm.baselines.parm import write_plain
 from genarm.baselines.parm.adapter import NAME, add_bilinear
+from genarm.baselines.parm.plain import write_plain
 from genarm.config import LoraConfig
 from genarm.decoding import load_decoder
 from genarm.errors import AdapterError, RequestError

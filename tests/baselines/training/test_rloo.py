@@ -8,7 +8,7 @@ from toys import byte_tokenizer
 from genarm import models
 from genarm.baselines.training import rloo
 from genarm.baselines.training.reward import Reward, Scale
-from genarm.baselines.training.rloo import RlooTraining
+from genarm.baselines.training.settings import RlooTraining
 from genarm.config.judge import RewardModelConfig
 from genarm.errors import ConfigError, DataError, JudgeError, TrainingError
 from genarm.judges.reward.scorer import RewardScorer

@@ -11,7 +11,8 @@ from transformers import AutoModelForCausalLM
 
 from genarm import models
 from genarm.baselines.training import shallow
-from genarm.baselines.training.shallow import ShallowTraining, divergence, kept_layers, prune
+from genarm.baselines.training.settings import ShallowTraining
+from genarm.baselines.training.shallow import divergence, kept_layers, prune
 from genarm.errors import ConfigError
 from genarm.models.weights import weights_hash
 from genarm.system.files import write_rows

@@ -8,7 +8,7 @@ from toy_training import CONFIG, preferences
 
 from genarm import models
 from genarm.baselines.training import dpo, simpo
-from genarm.baselines.training.simpo import SimpoTraining
+from genarm.baselines.training.settings import SimpoTraining
 from genarm.errors import ConfigError, DataError, TrainingError
 from genarm.models.arm import read_card
 from genarm.models.source import read_tokenizer
