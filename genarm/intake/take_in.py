@@ -49,7 +49,7 @@ class News:
 def take_in(
     root: Path,
     params: Params,
-    tokenizer: Callable[[], "PreTrainedTokenizerBase"],
+    read_tokenizer: Callable[[], "PreTrainedTokenizerBase"],
     whole: Whole = str,
     flow_run: str = "",
 ) -> News:
@@ -67,9 +67,9 @@ def take_in(
         if data.is_dir() and is_the_same(new, data):
             _note(root, asked, records)
             return News(sources)
-        now = compare.read(new, params, tokenizer())
+        now = compare.read(new, params, read_tokenizer())
         compare.check(now, root)
-        before, told = compare.read_before(data, params, tokenizer()) if data.is_dir() else ({}, [])
+        before, told = compare.read_before(data, params, read_tokenizer()) if data.is_dir() else ({}, [])
         changes = [compare.compare(before[d], now[d]) for d in now if d in before]
         if reasons := [line for change in changes for line in change.worse(params.data)]:
             since = datetime.now(UTC).isoformat(timespec="seconds")

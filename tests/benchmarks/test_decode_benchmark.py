@@ -54,7 +54,8 @@ def test_a_shape_of_random_weights_runs(tmp_path):
     arguments = ["--shape=tiny", "--device=cpu", "--new=2", "--batches=1,2", "--repeats=1", "--prompt=4"]
     run(*arguments, f"--json={file}")
     figures = json.loads(file.read_text())
-    rows = ("base", "shared1", "contrast1", "shared4", "limit_shared1", "limit_shared4")
+    rows = ("hf_base", "eager", "eager_shared1", "base", "shared1", "contrast1", "shared4", "limit_shared1")
+    rows = (*rows, "limit_shared4")
     assert set(figures) == {f"{row}_b{size}" for row in rows for size in (1, 2)}
     assert all(value > 0 for value in figures.values())
 
