@@ -73,7 +73,7 @@ class Form:
         if not (text or tells):
             return None
         said = {"delta": {"content": text} if text else {}} if self.chat else {"text": text}
-        part = {"index": drawn.choice, **said, "logprobs": self._logprobs([drawn], start)}
+        part: dict[str, Any] = {"index": drawn.choice, **said, "logprobs": self._logprobs([drawn], start)}
         if self.body.guidance_rewards:
             part["guidance_rewards"] = rewards([drawn])
         return self._chunk([{**part, "finish_reason": None}])
@@ -81,7 +81,12 @@ class Form:
     def closing(self, index: int, response: GuidedResponse) -> dict[str, Any]:
         """The last chunk of a response."""
         said: dict[str, Any] = {"delta": {}} if self.chat else {"text": ""}
-        part = {"index": index, **said, "logprobs": None, "finish_reason": response.finish_reason}
+        part: dict[str, Any] = {
+            "index": index,
+            **said,
+            "logprobs": None,
+            "finish_reason": response.finish_reason,
+        }
         if self.body.guidance_rewards:
             part |= measures(response)
         return self._chunk([part])
@@ -105,7 +110,12 @@ class Form:
             else {"text": text}
         )
         logprobs = self._logprobs(choice.drawn, 0)
-        part = {"index": index, **said, "logprobs": logprobs, "finish_reason": response.finish_reason}
+        part: dict[str, Any] = {
+            "index": index,
+            **said,
+            "logprobs": logprobs,
+            "finish_reason": response.finish_reason,
+        }
         if self.body.guidance_rewards:
             part |= {"guidance_rewards": rewards(choice.drawn), **measures(response)}
         return part

@@ -29,7 +29,7 @@ def asker(
     prompts = body.prompts
 
     def ask(decoder: "Engine") -> list[GuidedRequest]:
-        requests = []
+        requests: list[GuidedRequest] = []
         for prompt in prompts:
             ids = prompt_ids(decoder, prompt)
             room = decoder.context - len(ids)

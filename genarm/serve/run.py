@@ -78,7 +78,7 @@ def serve(
             max_tokens=sampling.max_new_tokens, temperature=sampling.temperature, top_p=sampling.top_p,
         )  # fmt: skip
         service = Service(lineup, settings, Keys(known))
-        server, watcher = Server(service, host, port), Watcher(service, opener, watch)
+        server, watcher = Server(service, host, port), Watcher(service, opener, watch, say)
         if watch:
             watcher.start()
         say(f"serving {', '.join(lineup.models())} at http://{host}:{listener.getsockname()[1]}/v1")

@@ -6,6 +6,7 @@ the versions that they began with. A version that does not fit is told once, and
 
 import logging
 import threading
+from collections.abc import Callable
 
 from genarm.errors import GenarmError
 from genarm.serve.lineup import Lineup, ServedArm
@@ -19,8 +20,10 @@ log = logging.getLogger(__name__)
 class Watcher:
     """Looks at the registry every `seconds`, from `start` to `stop`."""
 
-    def __init__(self, service: Service, opener: Opener, seconds: float) -> None:
-        self.service, self.opener, self.seconds = service, opener, seconds
+    def __init__(
+        self, service: Service, opener: Opener, seconds: float, say: Callable[[str], None] = log.info
+    ) -> None:
+        self.service, self.opener, self.seconds, self.say = service, opener, seconds, say
         self._refused: Versions | None = None
         self._away = False
         self._stop = threading.Event()
@@ -61,7 +64,7 @@ class Watcher:
         if lineup is None or self._stop.is_set():
             return False
         service.swap(lineup)
-        log.warning("now served: %s", told(lineup.arms))
+        self.say(f"now served: {told(lineup.arms)}")
         self.opener.tidy(lineup.arms)
         return True
 
