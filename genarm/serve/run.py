@@ -2,6 +2,7 @@
 
 import ipaddress
 import logging
+import signal
 import socket
 from collections.abc import Callable
 from dataclasses import replace
@@ -36,9 +37,13 @@ class Server(uvicorn.Server):
         )  # fmt: skip
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Say at `/ready` that the end is near, before connections are closed."""
+        """Say at `/ready` that the end is near, before connections are closed; a second Ctrl-C ends at once.
+
+        uvicorn's own would repeat the signal at the end, and a server that was stopped would seem killed.
+        """
         self.service.stopping = True
-        super().handle_exit(sig, frame)
+        self.force_exit = self.should_exit and sig == signal.SIGINT
+        self.should_exit = True
 
 
 def serve(
@@ -84,11 +89,9 @@ def serve(
         say(f"serving {', '.join(lineup.models())} at http://{host}:{listener.getsockname()[1]}/v1")
         try:
             server.run(sockets=[listener])
-        except KeyboardInterrupt:  # uvicorn repeats the signal once all is closed
-            pass
         finally:
             watcher.stop()
-        say("stopped; every request that was open has its answer or was told")
+        say("stopped")
 
 
 def listening(host: str, port: int) -> socket.socket:
