@@ -33,7 +33,8 @@ MAY_IMPORT |= {
     "chat": EVERYONE | {"config", "models", "decoding", "evaluation", "pipeline"},
     "doctor": EVERYONE | {"config", "models", "data", "registry", "pipeline"},
     "operations": EVERYONE
-    | {"config", "models", "data", "training", "judges", "evaluation", "report", "registry", "pipeline"},
+    | {"config", "models", "data", "training", "judges", "evaluation", "report", "registry", "pipeline"}
+    | {"intake"},
 }
 MAY_IMPORT["experiments"] = set(MAY_IMPORT) - {"synthesis", "chat", "doctor", "operations", "intake"}
 MAY_IMPORT["cli"] = (
