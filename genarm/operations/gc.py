@@ -69,19 +69,26 @@ class Collected:
 
 
 def collect(
-    project: Project, rules: Rules, *, only: Sequence[str] = (), yes: bool = False, now: datetime | None = None
+    project: Project,
+    rules: Rules,
+    *,
+    only: Sequence[str] = (),
+    yes: bool = False,
+    now: datetime | None = None,
 ) -> Collected:
     """Find what may go, and remove it where `yes`; `only` names kinds, all by default.
 
-    Raises ConfigError for rules that would keep nothing or a kind that is none, Busy where `yes` meets a run of
-    this project, another change of the registry or a DVC command.
+    Raises ConfigError for rules that would keep nothing or a kind that is none, Busy where `yes` meets a run
+    of this project, another change of the registry or a DVC command.
     """
     _check(rules, only)
     kinds, now = tuple(k for k in KINDS if k in (only or KINDS)), now or datetime.now(UTC)
     look = _Look(project, rules, kinds, now)
     if not yes:
         before = look.at_all()
-        return look.result(before, {kind: before[kind][0] - _bytes(items) for kind, (_, items) in before.items()})
+        return look.result(
+            before, {kind: before[kind][0] - _bytes(items) for kind, (_, items) in before.items()}
+        )
     with _alone(project):
         before = look.at_all()
         look.remove(before)
@@ -92,9 +99,13 @@ def collect(
 def _check(rules: Rules, only: Sequence[str]) -> None:
     for name, value in (("--versions", rules.newest), ("--days", rules.days)):
         if value < 1:
-            raise ConfigError(f"{name} is {value}, and has to be 1 or more", hint=f"leave out {name} for its default")
+            raise ConfigError(
+                f"{name} is {value}, and has to be 1 or more", hint=f"leave out {name} for its default"
+            )
     if unknown := [kind for kind in only if kind not in KINDS]:
-        raise ConfigError(f"--only {unknown[0]} is no kind of what is kept", hint=f"choose among {', '.join(KINDS)}")
+        raise ConfigError(
+            f"--only {unknown[0]} is no kind of what is kept", hint=f"choose among {', '.join(KINDS)}"
+        )
 
 
 Found = dict[str, tuple[int, list[Item]]]
@@ -118,11 +129,15 @@ class _Look:
         for kind in self.kinds:
             if kind in ("versions", "runs"):
                 if in_registry is not None:
-                    items = [Item(f.kind, f.name, f.why, f.bytes) for f in in_registry.removable if f.kind == kind]
+                    items = [
+                        Item(f.kind, f.name, f.why, f.bytes) for f in in_registry.removable if f.kind == kind
+                    ]
                     found[kind] = in_registry.bytes[kind], items
             elif kind == "dvc":
                 if self.cache is None:
-                    self._note("DVC's cache is no folder of this project and may be shared: see dvc gc --projects")
+                    self._note(
+                        "DVC's cache is no folder of this project and may be shared: see dvc gc --projects"
+                    )
                 else:
                     found[kind] = self._objects(self.cache, in_registry)
             else:
@@ -160,7 +175,8 @@ class _Look:
         files = unused(root, cache, needed, self.since)
         self._removals += [partial(old_caches.remove, file.path) for file in files]
         items = [
-            Item("dvc", str(f.path.relative_to(cache)), "no commit, version or file needs it", f.bytes) for f in files
+            Item("dvc", str(f.path.relative_to(cache)), "no commit, version or file needs it", f.bytes)
+            for f in files
         ]
         return sum(file.bytes for file in cache_files(cache)), items
 
@@ -190,7 +206,9 @@ def noted(project: Project) -> dict[str, set[int]]:
     """The versions that the project's files name: those in use, and those that training starts from."""
     found = dict[str, set[int]]()
     for path in (project.layout.champions, project.layout.starts):
-        for dimension, version in (read_json(path, dict[str, Champion | None]) if path.is_file() else {}).items():
+        for dimension, version in (
+            read_json(path, dict[str, Champion | None]) if path.is_file() else {}
+        ).items():
             if version is not None:
                 found.setdefault(dimension, set()).add(version.version)
     return found

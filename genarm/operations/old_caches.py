@@ -21,7 +21,6 @@ OF_DIMENSIONS = (
     "arms",
     "champions",
     "checkpoints",
-    "judges",
     "pairs",
     "responses/challenger",
     "responses/champion",
@@ -66,7 +65,9 @@ def caches(project: Project, since: float, days: int) -> Iterator[Old]:
             if _is_old(path, since):
                 yield _old(path, unasked)
     for path in sorted((cache_folder() / "tokens").glob("*")):
-        lock = path.with_name(f"{path.name.removesuffix(NEW)}.lock")  # is touched whenever the tokens are asked for
+        lock = path.with_name(
+            f"{path.name.removesuffix(NEW)}.lock"
+        )  # is touched whenever the tokens are asked for
         if path.is_dir() and _is_old(path, since) and _is_old(lock, since):
             yield Old(path, unasked, size(path), _unless_locked(path, lock))
     for path in sorted((cache_folder() / "start").glob("*.json")):

@@ -144,6 +144,6 @@ def _listed(root: Path, path: Path) -> set[str]:
         return {entry["md5"] for entry in json.loads(path.read_text(encoding="utf-8"))}
     except (ValueError, KeyError, TypeError):
         raise PipelineError(
-            f"{path.relative_to(root.resolve())} is damaged: the files of its folder cannot be told from others",
+            f"{path.relative_to(root.resolve())} is damaged: which files are of its folder is not known",
             hint="genarm doctor --deep names the damage and its cure",
         ) from None
