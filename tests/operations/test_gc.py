@@ -40,11 +40,12 @@ def project(tmp_path, monkeypatch):
 
 @pytest.fixture
 def old(project):
-    """Versions 1 to 6: never decided, held, once champion, previous, champion, on trial; data of its own each."""
+    """Versions 1 to 6: never decided, held, once champion, previous, champion, on trial; and their data."""
     store, outcomes = connect(project), ["", "hold", "promote", "promote", "promote", ""]
     data = []
     for number, outcome in enumerate(outcomes, 1):
-        data.append(new_data(project, f"number {number}"))
+        if number <= 3:
+            data.append(new_data(project, f"number {number}"))
         folder = arm(project, f"arm-{number}")
         assert register(store, folder) == number
         if outcome:
@@ -58,6 +59,7 @@ def by_kind(found, kind):
     return {item.name.split(" (")[0]: item.why for item in found.items if item.kind == kind}
 
 
+@pytest.mark.slow
 def test_what_goes_is_told_and_then_removed_and_the_rest_is_as_before(project, old, monkeypatch, tmp_path):
     store, data = old
     git(
@@ -112,6 +114,7 @@ def test_what_goes_is_told_and_then_removed_and_the_rest_is_as_before(project, o
     assert "genarm.pruned" not in store.version(DIMENSION, 2).tags
 
 
+@pytest.mark.slow
 def test_killed_between_any_two_removals_it_is_repeated_and_ends_alike(project, old, monkeypatch):
     store, _ = old
     for last in range(50):
@@ -143,6 +146,7 @@ def test_killed_between_any_two_removals_it_is_repeated_and_ends_alike(project, 
     assert standing(store) == {"previous": 4, "champion": 5, "challenger": 6}
 
 
+@pytest.mark.slow
 def test_what_a_change_under_way_or_a_training_needs_stays(project, old):
     store, _ = old
     store.client.set_model_version_tag("genarm-kind", "6", "genarm.promotion", "pending")
@@ -151,7 +155,7 @@ def test_what_a_change_under_way_or_a_training_needs_stays(project, old):
     assert not by_kind(collect(project, RULES, now=LATER), "versions")
 
 
-def test_files_by_age_and_use(project, old):
+def test_files_by_age_and_use(project):
     layout, user = project.layout, Path(os.environ["GENARM_CACHE"])
     data = collect(project, RULES, only=["held"]).items
     assert not data
