@@ -23,10 +23,10 @@ def remove_files(store: Store, place: str, wanted: Callable[[str], bool] = lambd
     repository = _repository(store, place)
     files = stored_files(store, place)
     if files and all(map(wanted, files)):
-        repository.delete_artifacts()
+        repository.delete_artifacts()  # type: ignore[no-untyped-call]
         return
     for path in filter(wanted, files):
-        repository.delete_artifacts(path)
+        repository.delete_artifacts(path)  # type: ignore[no-untyped-call]
 
 
 def _repository(store: Store, place: str) -> "ArtifactRepository":

@@ -1,4 +1,4 @@
-"""`genarm lineage` on real git, DVC and MLflow: from every end to all others, and what is lost by its name."""
+"""`genarm lineage` on real git, DVC and MLflow: from every end to all others; what is lost is named."""
 
 import json
 import shutil
@@ -72,8 +72,8 @@ def test_a_source_leads_to_its_versions_and_back(made):
     project, _, ends = made
     pointer = project.root / "data.dvc"
     before = pointer.read_text()
-    rows = "meta:\n  genarm:\n    sources:\n    - {source: 'https://example.org/a', folder: k, mark: m1, files: [a]}\n"
-    pointer.write_text(before + rows)
+    row = "{source: 'https://example.org/a', folder: k, mark: m1, files: [a]}"
+    pointer.write_text(f"{before}meta:\n  genarm:\n    sources:\n    - {row}\n")
     try:
         ids, lost, _ = told(project, "https://example.org/a")
         assert f"version {DIMENSION} 2" in ids and f"decision {ends['decision 2']}" in ids
@@ -84,10 +84,9 @@ def test_a_source_leads_to_its_versions_and_back(made):
 
 
 def test_text_and_json_of_the_command(made, monkeypatch, capsys):
-    project, _, ends = made
+    project, _, _ = made
     monkeypatch.chdir(project.root)
-    monkeypatch.setattr("sys.argv", ["genarm", "lineage", f"{DIMENSION}/2"])
-    cli.app(standalone_mode=False)
+    cli.app(["lineage", f"{DIMENSION}/2"], standalone_mode=False)
     text = capsys.readouterr().out
     assert "warm start version kind 1" in text and "blocked" not in text and "worse" in text
     cli.app(["lineage", f"{DIMENSION}/2", "--json"], standalone_mode=False)
