@@ -26,8 +26,7 @@ def gc(
     as_json: Json = False,
 ) -> None:
     """Tell what is old and needed by nobody, with its size; remove it with --yes."""
-    from genarm.operations.gc import collect
-    from genarm.registry.needed import Rules
+    from genarm.operations.gc import Rules, collect
 
     done = collect(project(), Rules(versions, days), only=only or (), yes=yes)
     if as_json:
@@ -111,7 +110,10 @@ def _title(node: "Node") -> str:
     if node.kind == "decision":
         parts += [facts.get("dimension", ""), facts.get("at", "")[:10], facts.get("by", "")]
     if node.kind == "version":
-        parts += [facts["adapter"][:DIGITS] if "adapter" in facts else "", facts.get("blocked", "")]
+        parts += [
+            facts["adapter"][:DIGITS] if "adapter" in facts else "",
+            f"blocked: {facts['blocked']}" if "blocked" in facts else "",
+        ]
         parts += ["with files that differ from the commit"] if facts.get("git dirty") == "true" else []
     said = ", ".join(part for part in parts if part)
     return f"{node.kind} {key}" + (f" ({said})" if said else "")

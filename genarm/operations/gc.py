@@ -35,6 +35,8 @@ from genarm.registry.store import store_exists
 from genarm.system.files import read_json
 from genarm.types import Champion
 
+__all__ = ["Collected", "Rules", "collect"]
+
 KINDS = ("versions", "runs", "responses", "dvc", "caches", "held")
 
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-from dvc.config import Config
 from filelock import FileLock, Timeout
 
+from genarm.data.dvc_content import Contents
 from genarm.data.dvc_lock import FOLDER
 from genarm.errors import Busy, PipelineError
 from genarm.pipeline.lineage import git
@@ -36,10 +36,9 @@ class CacheFile:
 
 def cache_of(root: Path) -> Path | None:
     """DVC's cache of a project, None where it lies outside: other projects may share it then."""
-    folder = root.resolve() / ".dvc"
-    if not folder.is_dir():
+    if not (root / ".dvc").is_dir():
         return None
-    place = Path(Config(str(folder))["cache"].get("dir") or folder / "cache").resolve()
+    place = Contents(root).cache.resolve()
     return place if place.is_relative_to(root.resolve()) else None
 
 

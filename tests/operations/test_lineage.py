@@ -88,7 +88,7 @@ def test_text_and_json_of_the_command(made, monkeypatch, capsys):
     monkeypatch.chdir(project.root)
     cli.app(["lineage", f"{DIMENSION}/2"], standalone_mode=False)
     text = capsys.readouterr().out
-    assert "warm start version kind 1" in text and "blocked" not in text and "worse" in text
+    assert "warm start version kind 1" in text and "blocked: worse" in text
     cli.app(["lineage", f"{DIMENSION}/2", "--json"], standalone_mode=False)
     assert json.loads(capsys.readouterr().out)["start"] == f"version {DIMENSION} 2"
 
