@@ -17,6 +17,7 @@ from house_toys import (
     register,
     standing,
 )
+from registry_server import mlflow_server
 from registry_toys import Killed
 
 from genarm.errors import Busy, ConfigError, RegistryError
@@ -214,3 +215,24 @@ def test_it_keeps_off_runs_and_dvc_and_refuses_rules_that_keep_nothing(project):
 def test_a_cache_outside_the_project_is_left_alone_and_told(project, tmp_path):
     dvc(project.root, "cache", "dir", str(tmp_path / "shared"))
     assert "may be shared" in collect(project, RULES, only=["dvc"], now=LATER).notes[0]
+
+
+@pytest.mark.slow
+def test_behind_a_server_the_files_go_too(project, tmp_path, monkeypatch):
+    (tmp_path / "server").mkdir()
+    with mlflow_server(tmp_path / "server") as address:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+        store = connect(project)
+        git(project.root, "commit", "--quiet", "--allow-empty", "-m", "first")
+        for number, outcome in enumerate(("", "hold", "promote"), 1):
+            folder = arm(project, f"arm-{number}")
+            register(store, folder)
+            if outcome:
+                decide(store, folder, outcome)
+        stored = tmp_path / "server" / "files"
+        assert len(list(stored.rglob("*.safetensors"))) == 3
+        done = collect(project, RULES, only=["versions"], yes=True, now=LATER)
+        assert [item.name for item in done.items] == [f"{DIMENSION} 2", f"{DIMENSION} 1"]
+        assert [row["version"] for row in store.list([DIMENSION])] == [3, 2]
+        assert len(list(stored.rglob("*.safetensors"))) == 1
+        assert not collect(project, RULES, only=["versions"], now=LATER).items
