@@ -34,7 +34,8 @@ MAY_IMPORT |= {
     "serve": EVERYONE | {"config", "models", "decoding", "registry", "pipeline"},
     "doctor": EVERYONE | {"config", "models", "data", "registry", "pipeline"},
     "operations": EVERYONE
-    | {"config", "models", "data", "training", "judges", "evaluation", "report", "registry", "pipeline"},
+    | {"config", "models", "data", "training", "judges", "evaluation", "report", "registry", "pipeline"}
+    | {"intake"},
 }
 MAY_IMPORT["experiments"] = set(MAY_IMPORT) - {"synthesis", "chat", "serve", "doctor", "operations", "intake"}
 MAY_IMPORT["cli"] = (

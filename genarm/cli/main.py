@@ -27,6 +27,7 @@ from genarm.cli.console import (
     stage_project,
 )
 from genarm.cli.export import export
+from genarm.cli.house import gc, lineage
 from genarm.cli.init import init, options
 from genarm.cli.judge_check import judge_check
 from genarm.cli.params import params
@@ -54,6 +55,8 @@ app.command()(export)
 app.command()(params)
 app.command()(serve)
 app.command("judge-check")(judge_check)
+app.command()(gc)
+app.command()(lineage)
 app.add_typer(registry.app, name="registry")
 
 LEVELS = {Verbosity.VERBOSE: {"-v", "--verbose"}, Verbosity.QUIET: {"-q", "--quiet"}}
