@@ -31,14 +31,16 @@ MAY_IMPORT["intake"] = EVERYONE | {"config", "models", "data"}
 # What people start, which nobody but the command line imports.
 MAY_IMPORT |= {
     "chat": EVERYONE | {"config", "models", "decoding", "evaluation", "pipeline"},
+    "serve": EVERYONE | {"config", "models", "decoding", "registry", "pipeline"},
     "doctor": EVERYONE | {"config", "models", "data", "registry", "pipeline"},
     "operations": EVERYONE
-    | {"config", "models", "data", "training", "judges", "evaluation", "report", "registry", "pipeline"},
+    | {"config", "models", "data", "training", "judges", "evaluation", "report", "registry", "pipeline"}
+    | {"intake"},
 }
-MAY_IMPORT["experiments"] = set(MAY_IMPORT) - {"synthesis", "chat", "doctor", "operations", "intake"}
+MAY_IMPORT["experiments"] = set(MAY_IMPORT) - {"synthesis", "chat", "serve", "doctor", "operations", "intake"}
 MAY_IMPORT["cli"] = (
     EVERYONE
-    | {"chat", "config", "doctor", "operations", "pipeline", "report", "synthesis"}
+    | {"chat", "serve", "config", "doctor", "operations", "pipeline", "report", "synthesis"}
     | {"experiments", "intake"}
 )
 FLOWS_MAY_IMPORT = EVERYONE | {"models", "data", "registry", "report", "pipeline", "experiments", "intake"}

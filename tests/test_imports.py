@@ -26,7 +26,7 @@ ONLY_HERE = {
     "trl": {"genarm.training.bradley_terry", "genarm.baselines.training"},
     "scipy": {"genarm.evaluation", "genarm.synthesis", "genarm.experiments"},
     "moocore": {"genarm.experiments.fronts"},
-    "fastapi": set(),
+    "fastapi": {"genarm.serve"},
 }
 
 

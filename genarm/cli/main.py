@@ -27,10 +27,12 @@ from genarm.cli.console import (
     stage_project,
 )
 from genarm.cli.export import export
+from genarm.cli.house import gc, lineage
 from genarm.cli.init import init, options
 from genarm.cli.judge_check import judge_check
 from genarm.cli.params import params
 from genarm.cli.runs import run
+from genarm.cli.serve import serve
 from genarm.cli.train_judge import train_judge
 from genarm.cli.tuning import front, tune
 from genarm.errors import Busy, GenarmError, PipelineError, StaleDecision
@@ -51,7 +53,10 @@ app.callback()(options)
 app.command()(init)
 app.command()(export)
 app.command()(params)
+app.command()(serve)
 app.command("judge-check")(judge_check)
+app.command()(gc)
+app.command()(lineage)
 app.add_typer(registry.app, name="registry")
 
 LEVELS = {Verbosity.VERBOSE: {"-v", "--verbose"}, Verbosity.QUIET: {"-q", "--quiet"}}

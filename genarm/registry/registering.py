@@ -31,7 +31,7 @@ from genarm.registry.tags import model_name
 from genarm.registry.trial import is_used_otherwise, put_on_trial, use_tags
 from genarm.registry.user import user_name
 from genarm.registry.version_page import version_page
-from genarm.registry.versions import Version, find, flatten, run_of
+from genarm.registry.versions import Version, delete_tag, find, flatten, run_of
 from genarm.system.metric_names import EVALUATION_LOSS, LOSS, POSITION, STEP, is_evaluation_row
 from genarm.types import ArmCard, Guidance
 
@@ -82,6 +82,8 @@ def register(
         elif not has_files(held, version):
             whole = as_served(version, card) if is_settled(version) else card
             upload(held, whole, arm_folder, version.model_id, version.run_id, version)
+            if tags.PRUNED in version.tags:
+                delete_tag(held, version, tags.PRUNED)
         elif is_used_otherwise(held, version, card) and not is_settled(version):
             upload(held, card, arm_folder, version.model_id, version.run_id, version)
         else:

@@ -14,6 +14,7 @@ from dataclasses import replace
 from genarm.errors import RegistryError
 from genarm.registry import tags
 from genarm.registry.decision_log import find_untold, forget_untold
+from genarm.registry.model_files import has_files
 from genarm.registry.pending import REASON_LENGTH, RollbackPlan, begin_rollback, complete_rollback
 from genarm.registry.promote import blocked
 from genarm.registry.repair import repair, unfinished
@@ -104,7 +105,13 @@ def _checked(store: Store, dimension: str, to: int | None) -> tuple[Version, int
             hint="name another with --to N: genarm registry list",
         )
     if target:
-        sha256 = get(store, dimension, target).champion().adapter_sha256
+        version = get(store, dimension, target)
+        sha256 = version.champion().adapter_sha256
+        if (pruned := version.tags.get(tags.PRUNED)) and not has_files(store, version):
+            raise RegistryError(
+                f"genarm gc removed the files of {version.name} on {pruned}",
+                hint="choose another with --to N: genarm registry list",
+            )
         if why := blocked(store, dimension, sha256):
             raise RegistryError(why, hint="choose another with --to N: genarm registry list")
     return get(store, dimension, champion), target

@@ -126,6 +126,9 @@ EXPERIMENT = "genarm.experiment"  # its name
 ROW = "genarm.row"  # the row of its table that a version is
 METHOD = "genarm.method"  # what a version is where it is no ARM that was trained: soup, best_of_n, adapter
 
+# What `genarm gc` took
+PRUNED = "genarm.pruned"  # on a version whose record stayed when its files went: the day and the rule
+
 # Runs that name each other
 TRAINING = "genarm.training"  # identifies the run of a training: a hash of its tags and parameters
 TRAIN_RUN = "genarm.train_run"

@@ -1,0 +1,119 @@
+"""`genarm gc` and `genarm lineage`: what is old, and what was made of what."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from genarm.cli.console import Json, err, out, project, show
+
+if TYPE_CHECKING:
+    from genarm.operations.gc import Collected
+    from genarm.operations.lineage import Lineage
+    from genarm.operations.lineage_graph import Node
+
+SHOWN = 20  # of a kind; --json has all
+DIGITS = 12
+
+
+def gc(
+    versions: Annotated[int, typer.Option(help="the newest versions of each dimension that stay whole")] = 10,
+    days: Annotated[int, typer.Option(help="what was made or used within so many days stays")] = 30,
+    only: Annotated[
+        list[str] | None, typer.Option(help="one kind: versions, runs, responses, dvc, caches, held")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="remove it; without it, nothing is changed")] = False,
+    as_json: Json = False,
+) -> None:
+    """Tell what is old and needed by nobody, with its size; remove it with --yes."""
+    from genarm.operations.gc import Rules, collect
+
+    done = collect(project(), Rules(versions, days), only=only or (), yes=yes)
+    if as_json:
+        show(done, True)
+        return
+    for line in _items(done):
+        out.print(line, soft_wrap=True)
+    before, after = (sum(getattr(total, of) for total in done.totals) for of in ("before", "after"))
+    rows = [
+        {"kind": t.kind, "items": t.items, "before": told(t.before), "after": told(t.after)}
+        for t in done.totals
+    ]
+    count = sum(total.items for total in done.totals)
+    show([*rows, {"kind": "all", "items": count, "before": told(before), "after": told(after)}], False)
+    for note in done.notes:
+        err.print(f"[yellow]note[/]: {note}", soft_wrap=True)
+    if count and not yes:
+        err.print("nothing was removed: genarm gc --yes does it", soft_wrap=True)
+
+
+def _items(done: "Collected") -> Iterator[str]:
+    """A line for each thing, the first of each kind."""
+    for total in done.totals:
+        of_kind = [item for item in done.items if item.kind == total.kind]
+        for item in of_kind[:SHOWN]:
+            yield f"{item.kind}: {item.name}, {told(item.bytes)}: {item.why}"
+        if len(of_kind) > SHOWN:
+            yield f"{total.kind}: and {len(of_kind) - SHOWN} more (--json has all)"
+
+
+def told(number: int) -> str:
+    """Bytes as people read them, in powers of 1000: `12.3 MB`."""
+    size, unit = float(number), "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if size < 1000:
+            break
+        size, unit = size / 1000, larger
+    return f"{number} B" if unit == "B" else f"{size:.1f} {unit}"
+
+
+def lineage(
+    end: Annotated[
+        str,
+        typer.Argument(
+            help="a version such as positive/3 or positive/champion, `data`, a source, or the first digits "
+            "of a commit, a data version, an adapter or a run"
+        ),
+    ],
+    as_json: Json = False,
+) -> None:
+    """Walk from a version, commit, data version or run to all that it was made of and that was made of it."""
+    from genarm.operations.lineage import lineage as walk
+
+    found = walk(project(), end)
+    if as_json:
+        show(found.plain(), True)
+        return
+    for line in _lines(found):
+        out.print(line, soft_wrap=True)
+
+
+def _lines(found: "Lineage") -> Iterator[str]:
+    graph = found.graph
+    order = [found.start, *(node for node in graph.nodes.values() if node != found.start)]
+    for node in order:
+        links = [link for link in graph.links if link.made == node.id]
+        lost = [lost for lost in graph.lost if lost.of == node.id]
+        if not links and not lost and node != found.start:
+            continue  # it is told where a link leads to it
+        yield _title(node)
+        for link in links:
+            yield f"  {link.how} {_title(graph.nodes[link.of])}"
+        for gone in lost:
+            yield f"  lost: {gone.what}: {gone.why}"
+
+
+def _title(node: "Node") -> str:
+    facts = node.facts
+    key = node.key if node.kind in ("version", "source", "flow run") else node.key[:DIGITS]
+    parts = [facts.get(name, "") for name in ("aliases", "method", "name", "status", "outcome", "what")]
+    if node.kind == "decision":
+        parts += [facts.get("dimension", ""), facts.get("at", "")[:10], facts.get("by", "")]
+    if node.kind == "version":
+        parts += [
+            facts["adapter"][:DIGITS] if "adapter" in facts else "",
+            f"blocked: {facts['blocked']}" if "blocked" in facts else "",
+        ]
+        parts += ["with files that differ from the commit"] if facts.get("git dirty") == "true" else []
+    said = ", ".join(part for part in parts if part)
+    return f"{node.kind} {key}" + (f" ({said})" if said else "")

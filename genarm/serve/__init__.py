@@ -1,0 +1,6 @@
+"""`genarm serve`: the OpenAI API over the base model and the versions in use.
+
+A reading order: `settings`, `errors`, `lineup` (what answers), `body` and `ask` (what is asked), `worker`
+(the one thread that decodes), `answer` (what is said), `keys`, `metrics`, `service`, `streaming`, `envelope`,
+`app` (HTTP), `opening` (versions are loaded), `watcher` (new champions), `run`.
+"""

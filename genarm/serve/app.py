@@ -1,0 +1,179 @@
+"""The HTTP of the server: routes, keys, sizes and errors. What is answered is the service's matter."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI, Request
+from pydantic.json_schema import models_json_schema
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+
+from genarm import __version__
+from genarm.serve.body import ChatBody, CompletionBody, read_body
+from genarm.serve.envelope import Envelope
+from genarm.serve.errors import ApiError
+from genarm.serve.keys import Caller
+from genarm.serve.service import Service
+from genarm.serve.streaming import ClientGone, EventStream, unless_gone
+
+SCHEMAS = "#/components/schemas/{model}"
+
+
+def create_app(service: Service) -> FastAPI:
+    """The ASGI application of a service; the worker runs while it does."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        service.worker.start()
+        try:
+            yield
+        finally:
+            service.stopping = True
+            await asyncio.to_thread(service.worker.stop)
+
+    app = FastAPI(title="genarm", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.add_middleware(Envelope, metrics=service.metrics)
+    app.add_exception_handler(ApiError, _api_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    _add_watching(app, service)
+    _add_models(app, service)
+    _add_completions(app, service)
+    return app
+
+
+def _api_error(_: Request, error: Exception) -> Response:
+    assert isinstance(error, ApiError)
+    return JSONResponse(error.body(), error.status, headers=error.headers)
+
+
+def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    words = {404: "there is nothing at this address", 405: "this address takes another method"}
+    told = ApiError(error.status_code, words.get(error.status_code, str(error.detail)))
+    return JSONResponse(told.body(), error.status_code, headers=error.headers)
+
+
+def _caller(service: Service, request: Request) -> Caller:
+    return service.keys.caller(request.headers.get("authorization"))
+
+
+def _add_watching(app: FastAPI, service: Service) -> None:
+    """What says how the server is; without a key."""
+
+    @app.get("/health")
+    async def health() -> Response:
+        return JSONResponse({"status": "ok"} if service.worker.alive else {"status": "dead"},
+                            200 if service.worker.alive else 503)  # fmt: skip
+
+    @app.get("/ready")
+    async def ready() -> Response:
+        status = "ready" if service.ready else "stopping" if service.stopping else "starting"
+        return JSONResponse({"status": status}, 200 if service.ready else 503)
+
+    @app.get("/metrics")
+    async def metrics() -> Response:
+        return Response(service.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _add_models(app: FastAPI, service: Service) -> None:
+    def described(name: str) -> dict[str, Any]:
+        return {"id": name, "object": "model", "created": 0, "owned_by": "genarm"}
+
+    @app.get("/v1/models")
+    async def models(request: Request) -> Response:
+        _caller(service, request)
+        return JSONResponse({"object": "list", "data": [described(m) for m in service.lineup.models()]})
+
+    @app.get("/v1/models/{name}")
+    async def model(request: Request, name: str) -> Response:
+        _caller(service, request)
+        return JSONResponse(described(service.lineup.guide(name, None).model))
+
+    @app.get("/v1/arms")
+    async def arms(request: Request) -> Response:
+        _caller(service, request)
+        found = [
+            {
+                "dimension": dimension,
+                "version": arm.champion.version,
+                "adapter_sha256": arm.champion.adapter_sha256,
+                "weight": arm.champion.weight,
+                "guidance": arm.champion.guidance,
+                "pinned": arm.pinned,
+                "model": arm.model,
+                "refused": service.refused.get(dimension),
+            }
+            for dimension, arm in service.lineup.arms.items()
+        ]
+        lost = {d: r for d, r in service.refused.items() if d not in service.lineup.arms}
+        found += [{"dimension": d, "version": None, "refused": refused} for d, refused in lost.items()]
+        return JSONResponse({"object": "list", "base": service.lineup.base_id, "data": found})
+
+
+def _add_completions(app: FastAPI, service: Service) -> None:
+    async def complete(request: Request, kind: type[ChatBody] | type[CompletionBody]) -> Response:
+        if service.stopping:
+            raise ApiError(503, "the server is stopping", code="stopping", headers={"Connection": "close"})
+        with ExitStack() as held:
+            held.enter_context(service.keys.admitted(_caller(service, request)))
+            body = read_body(kind, await _read(request, service))
+            asked = service.begin(body)
+            held.callback(asked.end)
+            versions = ",".join(f"{d}={v}" for d, v in asked.form.guide.versions.items())
+            headers = {"x-genarm-versions": versions}
+            if not body.stream:
+                return JSONResponse(await unless_gone(request.receive, service.whole(asked)), headers=headers)
+            await unless_gone(request.receive, asked.start())
+            return EventStream(asked, held.pop_all(), headers)
+
+    @app.post("/v1/chat/completions", openapi_extra=_takes(ChatBody))
+    async def chat(request: Request) -> Response:
+        return await complete(request, ChatBody)
+
+    @app.post("/v1/completions", openapi_extra=_takes(CompletionBody))
+    async def completions(request: Request) -> Response:
+        return await complete(request, CompletionBody)
+
+    plain = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        schema = plain()
+        both = [(ChatBody, "validation"), (CompletionBody, "validation")]
+        _, found = models_json_schema(both, ref_template=SCHEMAS)  # type: ignore[arg-type]
+        schema.setdefault("components", {}).setdefault("schemas", {}).update(found["$defs"])
+        return schema
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _takes(kind: type) -> dict[str, Any]:
+    schema = {"$ref": SCHEMAS.format(model=kind.__name__)}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
+async def _read(request: Request, service: Service) -> bytes:
+    """The body. Raises ApiError for one that is too long, or takes too long to come.
+
+    What is too long is read to its end and dropped, or the client would see a reset in place of the answer.
+    """
+    settings, data, length = service.settings, bytearray(), 0
+    try:
+        async with asyncio.timeout(settings.body_seconds):
+            while True:
+                message = await request.receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientGone
+                part = message.get("body", b"")
+                length += len(part)
+                if length <= settings.max_body:
+                    data += part
+                if not message.get("more_body"):
+                    break
+    except TimeoutError:
+        told = f"the body did not arrive within {settings.body_seconds:g} seconds"
+        raise ApiError(408, told, headers={"Connection": "close"}) from None
+    if length > settings.max_body:
+        raise ApiError(413, f"the body has {length} bytes, and {settings.max_body} are the most")
+    return bytes(data)

@@ -1,0 +1,64 @@
+"""Around every request: its id, its place in log and metrics, and an answer even where the server fails."""
+
+import logging
+import re
+import time
+import uuid
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from genarm.serve.errors import failed
+from genarm.serve.metrics import Metrics
+from genarm.serve.streaming import ClientGone
+
+log = logging.getLogger(__name__)
+
+ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+GONE = 499  # in log and metrics, as nginx has it: the client closed the connection
+
+
+class Envelope:
+    """Middleware outside of all others."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self.app, self.metrics = app, metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        began, status = time.monotonic(), 0
+        given = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
+        request_id = given if ID.fullmatch(given) else f"req_{uuid.uuid4().hex}"
+
+        async def sending(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message.get("headers", []), (b"x-request-id", request_id.encode())]
+            await send(message)
+
+        try:
+            await self.app(scope, receive, sending)
+        except ClientGone:
+            status = GONE
+        except Exception:
+            log.exception("request %s failed", request_id)
+            if status:  # a part of the answer is sent: the connection ends without the rest
+                raise
+            await _tell_failure(sending)
+        finally:
+            route = getattr(scope.get("route"), "path", "other")
+            self.metrics.requests.labels(route, str(status or GONE)).inc()
+            seconds = time.monotonic() - began
+            log.info("%s %s %s %d %.3fs", request_id, scope["method"], route, status or GONE, seconds)
+
+
+async def _tell_failure(send: Send) -> None:
+    from starlette.responses import JSONResponse
+
+    error = failed()
+    answer = JSONResponse(error.body(), error.status)
+    await send({"type": "http.response.start", "status": error.status, "headers": answer.raw_headers})
+    await send({"type": "http.response.body", "body": answer.body})

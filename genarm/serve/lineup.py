@@ -1,0 +1,96 @@
+"""What answers at one time: the decoder, and the version of each dimension whose ARM it has.
+
+A lineup never changes. A promotion makes a new one; requests that began with the old one end with it.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from genarm.serve.errors import ApiError, invalid
+from genarm.types import Champion, Guidance
+
+if TYPE_CHECKING:
+    from genarm.decoding.engine.engine import Engine
+
+BASE, GUIDED = "base", "guided"
+
+
+@dataclass(frozen=True, slots=True)
+class ServedArm:
+    """A version that guides, at the weight and guidance that it was promoted with."""
+
+    dimension: str
+    champion: Champion
+    pinned: bool = False
+
+    @property
+    def model(self) -> str:
+        """The name under which it guides alone: `guided:positive@3`."""
+        return f"{GUIDED}:{self.dimension}@{self.champion.version}"
+
+
+@dataclass(frozen=True, slots=True)
+class Guide:
+    """What a request is guided by: weights and guidance by dimension, and the versions behind them."""
+
+    model: str
+    weights: Mapping[str, float]
+    guidance: Mapping[str, Guidance]
+    versions: Mapping[str, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Lineup:
+    """A decoder whose ARMs are named by dimension, and what each of them is."""
+
+    decoder: "Engine"
+    base_id: str
+    arms: Mapping[str, ServedArm] = field(default_factory=dict)
+
+    @property
+    def fingerprint(self) -> str:
+        """Twelve hex digits that change with the base or any version, for `system_fingerprint`."""
+        parts = [self.base_id, *(f"{d}:{a.champion.adapter_sha256}" for d, a in sorted(self.arms.items()))]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
+
+    @property
+    def versions(self) -> dict[str, int]:
+        """The version of each dimension."""
+        return {dimension: arm.champion.version for dimension, arm in self.arms.items()}
+
+    def models(self) -> list[str]:
+        """The names that a request may ask for."""
+        guided = [GUIDED, *(arm.model for arm in self.arms.values())] if self.arms else []
+        return [BASE, *guided]
+
+    def guide(self, model: str, asked: Mapping[str, float] | None) -> Guide:
+        """What guides a request for `model`; `asked` are weights of its own, which replace all others.
+
+        Raises ApiError for a model or a dimension that is not served.
+        """
+        if model not in self.models():
+            raise ApiError(
+                404,
+                f"the model {model[:80]!r} is not served; these are: {', '.join(self.models())}",
+                param="model",
+                code="model_not_found",
+            )
+        arms = {} if model == BASE else dict(self.arms)
+        if model not in (BASE, GUIDED):
+            arms = {d: arm for d, arm in arms.items() if arm.model == model}
+        weights = {d: arm.champion.weight for d, arm in arms.items()} if asked is None else dict(asked)
+        if unknown := [dimension for dimension in weights if dimension not in arms]:
+            raise invalid(
+                f"guidance names {unknown[0][:80]!r}, which does not guide {model!r}; "
+                f"what does: {', '.join(arms) or 'nothing'}",
+                "guidance",
+            )
+        used = {d: arms[d].champion for d, weight in weights.items() if weight}
+        return Guide(
+            model,
+            weights,
+            {d: champion.guidance for d, champion in used.items()},
+            {d: champion.version for d, champion in used.items()},
+        )

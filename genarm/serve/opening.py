@@ -1,0 +1,101 @@
+"""From the registry's champions to a lineup: each version fetched, checked and loaded beside the base."""
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from genarm.errors import ConfigError, ModelError
+from genarm.pipeline.project import Project
+from genarm.pipeline.served import best_of
+from genarm.registry import Registry, connect
+from genarm.serve.lineup import Lineup, ServedArm
+from genarm.types import Champion
+
+if TYPE_CHECKING:
+    from genarm.decoding.engine.engine import Engine
+
+Versions = Mapping[str, ServedArm]
+
+
+def read_pins(texts: list[str], dimensions: list[str]) -> dict[str, int]:
+    """['positive=3'] -> {'positive': 3}. Raises ConfigError naming the one that cannot be read."""
+    pins: dict[str, int] = {}
+    for text in texts:
+        dimension, _, number = text.partition("=")
+        if dimension not in dimensions or not (number.isascii() and number.isdecimal() and int(number)):
+            raise ConfigError(
+                f"cannot pin {text!r}",
+                hint=f"write it like {dimensions[0]}=3; dimensions: {', '.join(dimensions)}",
+            )
+        if dimension in pins:
+            raise ConfigError(f"{dimension} is pinned twice: to {pins[dimension]} and {number}", hint="once")
+        pins[dimension] = int(number)
+    return pins
+
+
+class Opener:
+    """Looks up what a project serves, and loads it. `slots` are how many responses are decoded together."""
+
+    def __init__(self, project: Project, pins: Mapping[str, int], slots: int) -> None:
+        self.project, self.pins, self.slots = project, pins, slots
+
+    def wanted(self) -> dict[str, ServedArm]:
+        """The version of each dimension that is to be served now: as pinned, else the champion.
+
+        Raises Unreachable or RegistryError where the registry does not say it.
+        """
+        store = connect(self.project.root)
+        free = [d for d in self.project.params.dimensions if d not in self.pins]
+        found: dict[str, ServedArm] = {}
+        for dimension, champion in store.champions(free).items():
+            if champion:
+                found[dimension] = ServedArm(dimension, champion)
+        for dimension, number in self.pins.items():
+            version = store.version(dimension, number).champion()
+            found[dimension] = ServedArm(dimension, version, pinned=True)
+        return {d: found[d] for d in self.project.params.dimensions if d in found}
+
+    def fetch(self, arm: ServedArm, store: Registry | None = None) -> Path:
+        """The folder of a version. Raises AdapterError for other bytes, ModelError for best of n."""
+        folder = self.folder(arm.dimension, arm.champion)
+        (store or connect(self.project.root)).fetch(arm.dimension, arm.champion, folder)
+        if (found := best_of(folder)) is not None:
+            raise ModelError(
+                f"version {arm.champion.version} of {arm.dimension} is {found}, and this server streams ARMs "
+                "alone",
+                hint=f"serve an ARM: --pin {arm.dimension}=VERSION; genarm chat answers with {found}",
+            )
+        return folder
+
+    def open(self, arms: Versions) -> Lineup:
+        """Fetch and load these. Raises AdapterError or ModelError for one that does not fit."""
+        from genarm.pipeline.served import open_served
+
+        project = self.project
+        params, sampling = project.params, project.params.respond.sampling
+        decoder = open_served(
+            project.base,
+            {dimension: self.fetch(arm) for dimension, arm in arms.items()},
+            dtype=params.base.dtype,
+            strategy=sampling.strategy,
+            batch_size=self.slots,
+            speculate=sampling.speculate and bool(arms),
+            device_map=params.base.device_map,
+            compiled=sampling.compiled,
+            contrast=any(arm.champion.guidance == "contrast" for arm in arms.values()),
+        )
+        return Lineup(cast("Engine", decoder), project.base.id, dict(arms))
+
+    def folder(self, dimension: str, champion: Champion) -> Path:
+        """Where a version lies; two versions, which may be loaded at a time, lie apart."""
+        name = f"{champion.version}-{champion.adapter_sha256[:12]}"
+        return self.project.root / ".cache" / "serve" / dimension / name
+
+    def tidy(self, arms: Versions) -> None:
+        """Remove fetched versions that are not served; a loaded one needs its folder no more."""
+        for dimension, arm in arms.items():
+            mine = self.folder(dimension, arm.champion)
+            for other in mine.parent.iterdir():
+                if other != mine:
+                    shutil.rmtree(other, ignore_errors=True)

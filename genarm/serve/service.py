@@ -1,0 +1,140 @@
+"""The server without its HTTP: what is served, what is open, and what each request gets."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator
+
+from genarm.serve.answer import Choice, Form, usage
+from genarm.serve.ask import asker, seed_of
+from genarm.serve.body import ChatBody, CompletionBody
+from genarm.serve.errors import ApiError, invalid, overloaded
+from genarm.serve.keys import Keys
+from genarm.serve.lineup import Lineup
+from genarm.serve.metrics import Metrics
+from genarm.serve.settings import ServeSettings
+from genarm.serve.worker import Drawn, Ended, Failed, Job, Started, Worker
+
+log = logging.getLogger(__name__)
+
+
+class Asked:
+    """One request from its beginning to its end."""
+
+    def __init__(self, service: "Service", job: Job, form: Form, choices: int) -> None:
+        self.service, self.job, self.form = service, job, form
+        self.choices = [Choice() for _ in range(choices)]
+        self.prompts: tuple[int, ...] = ()
+        self.began = time.monotonic()
+        self._drew = False
+
+    async def start(self) -> None:
+        """Wait until the requests are accepted. Raises ApiError where they are refused."""
+        event = await self.job.events.get()
+        if isinstance(event, Failed):
+            raise event.error
+        assert isinstance(event, Started)
+        self.prompts = event.prompts
+
+    async def events(self) -> AsyncIterator[Drawn | Ended]:
+        """What follows, to the end of every response. Raises ApiError where one of them fails."""
+        left, metrics = len(self.choices), self.service.metrics
+        while left:
+            event = await self.job.events.get()
+            if isinstance(event, Failed):
+                raise event.error
+            assert not isinstance(event, Started)
+            choice = self.choices[event.choice]
+            if isinstance(event, Drawn):
+                if not self._drew:
+                    self._drew = True
+                    metrics.first.observe(time.monotonic() - self.began)
+                choice.drawn.append(event)
+            else:
+                choice.response = event.response
+                left -= 1
+            yield event
+
+    @property
+    def usage(self) -> dict[str, int]:
+        """Tokens of all prompts and responses."""
+        return usage(self.prompts, self.choices)
+
+    def end(self) -> None:
+        """Give up what is open, and count what there is."""
+        service, metrics = self.service, self.service.metrics
+        if any(choice.response is None for choice in self.choices):
+            service.worker.cancel(self.job)
+        service.open -= len(self.choices)
+        metrics.seconds.observe(time.monotonic() - self.began)
+        metrics.tokens.labels("prompt").inc(sum(self.prompts))
+        metrics.tokens.labels("completion").inc(self.usage["completion_tokens"])
+        guided = any(self.form.guide.weights.values())
+        for choice in self.choices:
+            reason = choice.response.finish_reason if choice.response else "unfinished"
+            metrics.answers.labels("yes" if guided else "no", reason).inc()
+            if choice.response and guided:
+                metrics.kl.observe(choice.response.kl)
+
+
+class Service:
+    """A lineup in service. All but `swap` is called from the event loop."""
+
+    def __init__(
+        self, lineup: Lineup, settings: ServeSettings | None = None, keys: Keys | None = None
+    ) -> None:
+        self.settings, self.keys = settings or ServeSettings(), keys or Keys([])
+        self.worker, self.metrics = Worker(), Metrics()
+        self.stopping = False
+        self.open = 0  # responses that are decoded or wait
+        self.refused: dict[str, dict[str, object]] = {}  # by dimension, the champion that does not fit
+        self.metrics.watch(lambda: self.open, lambda: self.worker.waiting)
+        self.swap(lineup)
+
+    def swap(self, lineup: Lineup) -> None:
+        """Let requests from now on begin with this lineup; those that are open end with the one they have."""
+        self.lineup = lineup
+        self.metrics.version.clear()
+        for dimension, version in lineup.versions.items():
+            self.metrics.version.labels(dimension).set(version)
+
+    @property
+    def ready(self) -> bool:
+        """Whether requests are taken."""
+        return self.worker.alive and not self.stopping
+
+    def begin(self, body: ChatBody | CompletionBody) -> Asked:
+        """Send a body's requests to the worker. Raises ApiError for one that cannot be served."""
+        lineup, settings = self.lineup, self.settings
+        guide = lineup.guide(body.model, body.guidance)
+        choices = len(body.prompts) * body.n
+        if not choices:
+            raise invalid("prompt: it is empty", "prompt")
+        if choices > settings.max_choices:
+            raise invalid(
+                f"{choices} responses are asked for at once, and {settings.max_choices} is the most", "n"
+            )
+        if self.open + choices > settings.max_open:
+            raise overloaded(f"{self.open} responses are open, and {settings.max_open} is the most")
+        seed = seed_of(body)
+        job = Job(lineup, asker(body, guide, seed, settings), spells=body.tells_logprobs)
+        asked = Asked(self, job, Form(body, guide, lineup.fingerprint, seed), choices)
+        self.open += choices
+        self.worker.submit(job)
+        return asked
+
+    async def whole(self, asked: Asked) -> dict[str, object]:
+        """The answer to a request that does not stream. Raises ApiError, 504 where it takes too long."""
+        try:
+            async with asyncio.timeout(self.settings.answer_seconds):
+                await asked.start()
+                async for _ in asked.events():
+                    pass
+        except TimeoutError:
+            raise self.too_long() from None
+        return asked.form.whole(asked.choices, asked.usage)
+
+    def too_long(self) -> ApiError:
+        """What a request is told whose time is over."""
+        seconds = self.settings.answer_seconds
+        return ApiError(504, f"the answer took longer than {seconds:g} seconds", code="timeout")

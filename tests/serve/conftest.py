@@ -1,0 +1,82 @@
+"""A real server on loopback over toy models."""
+
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import pytest
+import torch
+from served_toys import running
+from toy_arms import make_arm
+
+from genarm.decoding import load_decoder
+from genarm.models import resolve
+from genarm.models.arm import adapter_hash, read_card, write_card
+from genarm.serve.lineup import Lineup, ServedArm
+from genarm.serve.service import Service
+from genarm.types import Champion
+
+WEIGHTS = {"kind": 0.8, "curt": 0.4}
+Opened = Callable[..., Lineup]
+
+
+@pytest.fixture(scope="session")
+def arms(toy, tmp_path_factory) -> dict[str, Path]:
+    """Two versions of `kind`, one of `curt`."""
+    torch.set_num_threads(1)
+    source, root = resolve(str(toy.folder)), tmp_path_factory.mktemp("served")
+    warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+    made = {n: make_arm(root / n, source, toy.model, seed=i) for i, n in enumerate(("kind", "curt", "newer"))}
+    for name, folder in made.items():
+        dimension = "kind" if name == "newer" else name
+        write_card(folder, replace(read_card(folder), dimension=dimension))
+    return made
+
+
+@pytest.fixture(scope="session")
+def opened(toy, arms) -> Opened:
+    """A lineup of `kind` at a version, and `curt` at 1; `kind` by contrast."""
+
+    def open_lineup(kind: str = "kind", version: int = 3, slots: int = 8) -> Lineup:
+        folders = {"kind": arms[kind], "curt": arms["curt"]}
+        decoder = load_decoder(resolve(str(toy.folder)), folders, dtype="float32", batch_size=slots)
+        served = {
+            d: ServedArm(
+                d,
+                Champion(
+                    version if d == "kind" else 1,
+                    "m",
+                    adapter_hash(folder),
+                    WEIGHTS[d],
+                    "contrast" if d == "kind" else "sum",
+                ),
+            )
+            for d, folder in folders.items()
+        }
+        return Lineup(decoder, "toy", served)
+
+    return open_lineup
+
+
+@pytest.fixture(scope="session")
+def lineup(opened) -> Lineup:
+    return opened()
+
+
+@pytest.fixture(scope="session")
+def service(lineup) -> Service:
+    return Service(lineup)
+
+
+@pytest.fixture(scope="session")
+def address(service) -> Iterator[str]:
+    with running(service) as at:
+        yield at
+
+
+@pytest.fixture
+def client(address) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=address, timeout=60) as made:
+        yield made

@@ -1,0 +1,118 @@
+"""A promotion while the server runs: new requests get the new version, open ones keep theirs, none fails."""
+
+import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import httpx
+import pytest
+from served_toys import ASKED, HELLO, own, running, wait
+from toy_arms import make_arm
+
+from genarm import registry
+from genarm.errors import ConfigError
+from genarm.models import resolve
+from genarm.models.arm import read_card, write_card
+from genarm.pipeline.project import Project
+from genarm.serve.opening import Opener, read_pins
+from genarm.serve.service import Service
+from genarm.serve.watcher import Watcher
+
+CHAT = "/v1/chat/completions"
+PARAMS = """\
+base: {{model: "{base}", dtype: float32}}
+dimensions:
+  kind: {{data: k.jsonl, judge: length, weight: 1}}
+  curt: {{data: c.jsonl, judge: brief, weight: 1}}
+respond: {{guidance: sum, sampling: {{temperature: 1, max_new_tokens: 12, seed: 5, top_p: 1.0}}}}
+"""
+
+
+@pytest.fixture
+def project(toy, tmp_path, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    (tmp_path / "params.yaml").write_text(PARAMS.format(base=toy.folder))
+    (tmp_path / "mlflow").mkdir()
+    return Project(tmp_path)
+
+
+def promoted(store, folder, number=None):
+    """The number of a version of `kind` that is the champion from now on."""
+    number = number or store.register("kind", folder, metrics={}, curves=[], lineage={})
+    store.client.set_registered_model_alias("genarm-kind", "champion", str(number))
+    return number
+
+
+def test_a_swap_under_load_fails_no_request(opened):
+    """Requests come from four threads while versions change; each is wholly one version's answer."""
+    old, new = opened(), opened("newer", 4)
+    wanted = {3: own(old).text, 4: own(new).text}
+    assert wanted[3] != wanted[4]
+    service, stop, seen = Service(old), threading.Event(), []
+
+    def ask(address):
+        while not stop.is_set():
+            answer = httpx.post(address + CHAT, json=ASKED | {"messages": HELLO}, timeout=60)
+            assert answer.status_code == 200
+            got = answer.json()
+            seen.append(version := got["genarm"]["versions"]["kind"])
+            assert got["choices"][0]["message"]["content"] == wanted[version]
+
+    with running(service) as address, ThreadPoolExecutor(4) as pool:
+        asking = [pool.submit(ask, address) for _ in range(4)]
+        for lineup in (new, old, new):
+            before = len(seen)
+            wait(lambda before=before: len(seen) > before + 4 or any(f.done() for f in asking))
+            service.swap(lineup)
+        before = len(seen)
+        wait(lambda: len(seen) > before + 4 or any(f.done() for f in asking))
+        stop.set()
+        for future in asking:
+            future.result()
+    assert set(seen) == {3, 4} and seen[-1] == 4
+
+
+@pytest.mark.slow
+def test_the_champions_are_followed(project, arms, toy, tmp_path_factory):
+    """Promotion, a version that does not fit, rollback; an open stream ends with what it began with."""
+    store = registry.connect(project.root)
+    first = promoted(store, arms["kind"])
+    opener = Opener(project, {}, slots=4)
+    service = Service(opener.open(opener.wanted()))
+    old, watcher = service.lineup, Watcher(service, opener, seconds=3600)
+    assert old.models() == ["base", "guided", f"guided:kind@{first}"] and not watcher.look()
+    body = ASKED | {"messages": HELLO, "max_tokens": 200, "ignore_eos": True, "stream": True}
+    with running(service) as address, httpx.Client(base_url=address, timeout=60) as client:
+        with client.stream("POST", CHAT, json=body) as stream:
+            lines = (line for line in stream.iter_lines() if line)
+            assert json.loads(next(lines)[6:])["genarm"]["versions"] == {"kind": first}
+            second = promoted(store, arms["newer"])
+            assert watcher.look() and service.lineup.versions == {"kind": second}
+            answer = client.post(CHAT, json=ASKED | {"messages": HELLO})
+            text = own(service.lineup, weights={"kind": 1.0}).text
+            assert answer.json()["choices"][0]["message"]["content"] == text
+            assert answer.headers["x-genarm-versions"] == f"kind={second}"
+            deltas = [json.loads(line[6:])["choices"][0]["delta"] for line in lines if line != "data: [DONE]"]
+        want = own(old, weights={"kind": 1.0}, max_new_tokens=200, ignore_eos=True)
+        assert "".join(delta.get("content", "") for delta in deltas) == want.text
+        misfit = make_arm(tmp_path_factory.mktemp("misfit"), resolve(str(toy.folder)), toy.model, seed=9)
+        write_card(misfit, replace(read_card(misfit), dimension="kind", model_weights_sha256="0" * 64))
+        third = promoted(store, misfit)
+        assert not watcher.look() and not watcher.look()
+        [arm] = client.get("/v1/arms").json()["data"]
+        assert arm["version"] == second and arm["refused"]["version"] == third
+        assert 'genarm_swaps_total{outcome="refused"} 1.0' in client.get("/metrics").text
+        promoted(store, None, first)
+        assert watcher.look() and service.lineup.versions == {"kind": first} and not service.refused
+        assert [f.name.partition("-")[0] for f in (project.root / ".cache/serve/kind").iterdir()] == [
+            str(first)
+        ]
+    pinned = Opener(project, {"kind": second}, slots=4).wanted()
+    assert pinned["kind"].champion.version == second and pinned["kind"].pinned
+
+
+@pytest.mark.parametrize("text", ["kind", "kind=", "kind=x", "kind=0", "kimd=1", "kind=-1"])
+def test_a_pin_that_cannot_be_read_is_named(text):
+    with pytest.raises(ConfigError, match=f"cannot pin '{text}'"):
+        read_pins([text], ["kind", "curt"])
