@@ -59,11 +59,14 @@ class RecordedPolicy(PlainPolicy):
     def step(self, ensemble: Ensemble, slots: Slots) -> StepOutput:
         """Read the newest token of every slot and draw the next one, if that has not begun yet."""
         begun, slots.ahead = slots.ahead, None
-        if isinstance(begun, BegunStep):
+        if begun is not None:
             ensemble.count_ahead()
-        else:
-            newest = torch.from_numpy(slots.next[:, None]).to(slots.device)
-            read = ensemble.read(newest, ensemble.parts)
+        if not isinstance(begun, BegunStep):
+            if isinstance(begun, list):
+                read = begun
+            else:
+                newest = torch.from_numpy(slots.next[:, None]).to(slots.device)
+                read = ensemble.read(newest, ensemble.parts)
             if not recordable(ensemble, slots):
                 return self.drawn(gathered(read), slots)
             begun = self._draw_of(ensemble, read, slots).run(read, slots, 0)
@@ -71,10 +74,10 @@ class RecordedPolicy(PlainPolicy):
         ahead = slots.read_ahead and slots.device.type in AHEAD_ON and bool(more.any())
         if ahead and ensemble.fits(self.reach) and recordable(ensemble, slots):
             read = ensemble.read(begun.tokens, ensemble.parts, ahead=True)
-            if recordable(ensemble, slots):  # or it has just been found out that it is not
+            if recordable(ensemble, slots):
                 slots.ahead = self._draw_of(ensemble, read, slots).run(read, slots, 1)
-            else:
-                raise RuntimeError("a step that was recorded before cannot be run again")
+            else:  # it has just been found out that it is not: the next step draws from what is read
+                slots.ahead = read
         return begun.output()
 
     def _draw_of(self, ensemble: Ensemble, read: Sequence[PartLogits], slots: Slots) -> "RecordedDraw":

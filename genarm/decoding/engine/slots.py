@@ -61,7 +61,7 @@ class Slots(SlotArrays):
         self.per_token: list[int] = []  # slots whose request streams, or asks for rewards
         self.version = 0  # another one as soon as a slot has another request, or none
         self.read_ahead = False  # whether the next step may begin before this one's tokens are known
-        self.ahead: object = None  # the step that has begun
+        self.ahead: object = None  # the step that has begun, or what it has read
         self._sampling: BatchSampling | None = None
         self._weights: dict[str, tuple[Tensor, Tensor]] = {}  # by ARM: the slots asked for, and the weights
         for slot, state in enumerate(states):

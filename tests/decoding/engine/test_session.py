@@ -1,6 +1,7 @@
 """Requests that come, wait, share a pool, are cancelled and leave: each is answered as it is alone."""
 
 import dataclasses
+import itertools
 from collections import Counter
 
 import pytest
@@ -13,6 +14,7 @@ from genarm.decoding import GuidedRequest, load_decoder
 from genarm.decoding.engine import admission, recorded_policy
 from genarm.decoding.engine.stop import StopCriteria, StreamingText
 from genarm.decoding.runner import ensemble
+from genarm.decoding.runner.cuda_graph import CudaGraphStep
 from genarm.decoding.runner.ensemble import Ensemble
 from genarm.errors import RequestError
 from genarm.models import resolve
@@ -125,6 +127,26 @@ def test_a_batch_is_answered_as_its_requests_alone(engine, palette, monkeypatch,
     ]
     assert all(part.trunk.recorder.enabled == (patch in ("recorded", "ahead")) for part in engine.parts)
     assert engine.generate([]) == []
+
+
+@pytest.mark.parametrize("last", [1, 6, 9])
+def test_a_step_that_can_no_longer_be_recorded_is_drawn_without(engine, palette, monkeypatch, last):
+    """Also where it had begun before the tokens of the step before it were known."""
+    runs, run = itertools.count(1), CudaGraphStep.run
+
+    def until(self, *step):
+        if next(runs) > last:
+            raise RuntimeError("no more")
+        return run(self, *step)
+
+    for part in engine.parts:
+        monkeypatch.setattr(part.trunk.recorder, "enabled", True)
+    monkeypatch.setattr(CudaGraphStep, "run", until)
+    monkeypatch.setattr(recorded_policy, "AHEAD_ON", {"cpu", "cuda"})
+    engine.slots = 3
+    requests, alone = zip(*palette, strict=True)
+    assert [a.tokens for a in engine.generate(requests)] == [a.tokens for a in alone]
+    assert next(runs) > last + 1
 
 
 def counted(monkeypatch):
