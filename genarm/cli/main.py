@@ -27,9 +27,10 @@ from genarm.cli.console import (
     stage_project,
 )
 from genarm.cli.export import export
-from genarm.cli.house import gc, lineage
+from genarm.cli.gc import gc
 from genarm.cli.init import init, options
 from genarm.cli.judge_check import judge_check
+from genarm.cli.lineage import lineage
 from genarm.cli.params import params
 from genarm.cli.runs import run
 from genarm.cli.serve import serve
