@@ -107,6 +107,12 @@ def text_ids(tokenizer: "PreTrainedTokenizerBase", texts: Sequence[str]) -> list
     return ids
 
 
+def completion_ids(tokenizer: "PreTrainedTokenizerBase", text: str) -> list[int]:
+    """Token ids of a text to be continued, no conversation: as the tokenizer reads it, with what it adds."""
+    ids: list[int] = tokenizer(text, verbose=False)["input_ids"]
+    return ids
+
+
 def render(tokenizer: "PreTrainedTokenizerBase", messages: Sequence[Message]) -> list[int]:
     """Token ids of a conversation, up to where the assistant's answer starts."""
     return text_ids(tokenizer, [prompt_text(tokenizer, messages)])[0]

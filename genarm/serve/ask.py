@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from genarm.decoding import GuidedRequest
 from genarm.errors import RequestError
+from genarm.models.chat_template import completion_ids
 from genarm.serve.body import ChatBody, CompletionBody
 from genarm.serve.lineup import Guide
 from genarm.serve.settings import ServeSettings
@@ -62,7 +63,7 @@ def asker(
 def prompt_ids(decoder: "Engine", prompt: str | Sequence[int] | Sequence[Message]) -> tuple[int, ...]:
     """Token ids of a conversation, by the chat template; of a text as it stands; of ids, themselves."""
     if isinstance(prompt, str):
-        return tuple(decoder.tokenizer(prompt, verbose=False)["input_ids"])
+        return tuple(completion_ids(decoder.tokenizer, prompt))
     if prompt and isinstance(prompt[0], Message):
         return decoder.prompt([part for part in prompt if isinstance(part, Message)])
     return tuple(part for part in prompt if isinstance(part, int))
