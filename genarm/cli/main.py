@@ -30,6 +30,7 @@ from genarm.cli.export import export
 from genarm.cli.init import init, options
 from genarm.cli.judge_check import judge_check
 from genarm.cli.params import params
+from genarm.cli.publish import publish
 from genarm.cli.runs import run
 from genarm.cli.train_judge import train_judge
 from genarm.cli.tuning import front, tune
@@ -161,6 +162,7 @@ def report(as_json: Json = False) -> None:
 
 app.command()(run)
 app.command()(compare)
+app.command()(publish)
 
 
 @app.command()
