@@ -115,7 +115,7 @@ def _refused(step: str, lines: Sequence[str], files: Sequence[str]) -> GenarmErr
 
 @contextmanager
 def _work_tree(git: Git, commit: str) -> Iterator[Git]:
-    """A second work tree at a commit, with no branch checked out; gone afterwards, as is one that a kill left."""
+    """A second work tree at a commit, on no branch; it is gone afterwards, as is one that a kill left."""
     folder = git.root / ".cache" / "publish" / "tree"
     _remove(git, folder)
     folder.parent.mkdir(parents=True, exist_ok=True)

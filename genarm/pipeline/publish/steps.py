@@ -59,7 +59,7 @@ class Publication:
         return f"dvc push: {dvc.push(self.project.root, on_line)}"
 
     def commit(self) -> Committed | None:
-        """Commit the results with a message that tells the decisions; None where nothing is left to publish."""
+        """Commit the results with a message that tells the decisions; None where nothing is left to do."""
         message = message_of(self.project, self.decisions, self.flow_run)
         return commit_results(Git(self.project.root), self.config, message)
 
