@@ -1,4 +1,4 @@
-"""A run publishes, a second clone takes everything and runs nothing; a refused push is mended and done later."""
+"""A run publishes, a second clone takes everything and runs nothing; a refused push is done later."""
 
 import json
 import subprocess
