@@ -164,7 +164,7 @@ def push(root: Path, on_line: OnLine = ignore) -> str:
     PipelineError where the remote takes nothing or the cache lacks a file, Unreachable where the remote does
     not answer, Busy where another DVC holds the lock.
     """
-    code, lines = _run(root, "push", "--run-cache", on_line=on_line)
+    code, lines = _run(root, "push", "--run-cache", on_line=lambda line: on_line(redact(line)))
     if code or dvc_output.lacks_files(lines):
         raise dvc_output.push_failure(lines)
     return next((line.strip() for line in reversed(lines) if line.strip()), "")
