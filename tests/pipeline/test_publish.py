@@ -69,6 +69,10 @@ def test_a_branch_for_review_leaves_the_checked_out_one_untouched(place, tmp_pat
     place.git("fetch", "--quiet")
     merged = place.publish(BRANCH)
     assert merged.done == ["git: these results are committed already"] and not merged.left
+    now = (place.root / "dvc.lock").read_text()
+    place.git("restore", "data.dvc", "dvc.lock", "mlflow/*.json")
+    place.git("pull", "--quiet")
+    assert place.git("rev-parse", "HEAD") == made.commit and (place.root / "dvc.lock").read_text() == now
     other = place.clone(tmp_path / "other")
     assert other.git("show", "HEAD:dvc.lock") == (place.root / "dvc.lock").read_text().strip()
     place.decide(2)
