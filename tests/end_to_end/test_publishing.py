@@ -27,7 +27,7 @@ def place(tmp_path_factory):
     top = tmp_path_factory.mktemp("team")
     make_base(top / "base")
     params = toy_params(top / "base") | {"publish": PUBLISH}
-    params["decide"] |= {"min_gain": 0.49}  # whatever it gains, it is held or rejected
+    params["decide"] |= {"alpha": 1e-12}  # whatever it gains, so few prompts do not show it
     make_project(top / "one", params)
     git(top, "init", "--quiet", "--bare", "-b", "main", "remote.git")
     one = top / "one"
@@ -53,7 +53,8 @@ def test_a_second_clone_takes_everything_and_runs_nothing(place):
     }
     decided = json.loads((one / "artifacts" / "decisions.json").read_text())
     message = git(one, "log", "-1", "--format=%B")
-    assert all(d["reasons"][0] in message for d in decided.values()) and "Flow run " in message
+    assert all(f"- {d['reasons'][0]}" in message for d in decided.values()) and "Flow run " in message
+    assert "promote" not in {d["outcome"] for d in decided.values()}
     git(two, "pull", "--quiet")
     dvc(two, "pull")
     assert dvc(two, "status").strip() == "Data and pipelines are up to date."
@@ -66,7 +67,7 @@ def test_a_second_clone_takes_everything_and_runs_nothing(place):
 def test_after_a_refused_push_the_decision_stands_and_is_published_by_hand(place):
     one = place / "one"
     write_params(one, toy_params(place / "base") | {"publish": PUBLISH})
-    git(one, "commit", "--quiet", "-am", "an attainable gain")
+    git(one, "commit", "--quiet", "-am", "an attainable alpha")
     hook = place / "remote.git" / "hooks" / "pre-receive"
     hook.parent.mkdir(exist_ok=True)
     hook.write_text("#!/bin/sh\necho closed tonight >&2\nexit 1\n")

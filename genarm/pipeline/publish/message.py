@@ -36,9 +36,11 @@ def message_of(project: Project, decisions: Sequence[Decision] | None = None, fl
     parts = [f"{d} {word}" for d, word in words.items()]
     parts += [f"{d}: {_named(now[d])} in use" for d in moved if words.get(d) != "promoted"]
     lines = [_first_line(parts, words), ""]
-    lines += [f"{d.dimension} {words[d.dimension]}: {'; '.join(d.reasons)}" for d in decisions]
+    for decision in decisions:
+        title = f"{decision.dimension} {words[decision.dimension]}:"
+        lines += [title, *(f"- {reason}" for reason in decision.reasons), ""]
     lines += [f"{d}: {_named(now[d])} is in use, before it {_named(before.get(d))}" for d in moved]
-    lines += ["", f"Data version {named_version(project.root) or 'none'}"]
+    lines += [f"Data version {named_version(project.root) or 'none'}"]
     lines += [f"Flow run {flow_run}"] if flow_run else []
     return redact("\n".join(lines))
 
