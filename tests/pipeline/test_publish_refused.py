@@ -59,7 +59,7 @@ def test_a_diverged_branch(place, tmp_path):
 def test_a_protected_branch_and_the_review_that_its_error_proposes(place):
     place.hook("pre-receive", "error: GH006: Protected branch update failed for refs/heads/main.", there=True)
     error = refused(place)
-    assert "origin/main is protected" in error.message and "publish.git to branch" in error.hint
+    assert "origin/main is protected" in error.message and "genarm publish --git branch" in error.hint
     (place.bare / "hooks" / "pre-receive").unlink()
     made = place.publish(BRANCH)
     assert not made.left and place.there("rev-parse", made.branch) == place.git("rev-parse", "HEAD")
@@ -82,7 +82,8 @@ def test_a_hook_of_this_clone(place, config):
 
 def test_a_hook_there(place):
     place.hook("pre-receive", "commits must be signed", there=True)
-    assert "commits must be signed" in refused(place).message
+    message = refused(place).message
+    assert "the push: commits must be signed; [remote rejected] (pre-receive hook declined); " in message
 
 
 def test_a_remote_without_rights_or_answer_shows_no_login(place):

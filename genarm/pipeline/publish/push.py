@@ -57,7 +57,7 @@ def push_commit(git: Git, config: PublishConfig, committed: Committed) -> list[s
 
 
 def _refused(lines: Sequence[str], committed: Committed, where: Target) -> GenarmError:
-    text, said = "\n".join(lines), quoted(lines)
+    text, said = "\n".join(lines), quoted([_reason(line) for line in lines])
     kept, again = f"{committed.short} is kept on {committed.branch} here", "then: genarm publish"
     if DIVERGED.search(text):
         return PipelineError(
@@ -68,12 +68,12 @@ def _refused(lines: Sequence[str], committed: Committed, where: Target) -> Genar
     if PROTECTED.search(text):
         return PipelineError(
             f"{where} is protected, so the push was refused: {said}; {kept}",
-            hint=f"let results go through a review: set publish.git to branch; {again}",
+            hint="genarm publish --git branch; for every run: publish.git: branch in params.yaml",
         )
     if REFUSED.search(text):
         return PipelineError(
             f"{where} refused the push: {said}; {kept}",
-            hint=f"mend what it names; or set publish.git to branch, for a review; {again}",
+            hint=f"mend what it names, {again}; or for a review: genarm publish --git branch",
         )
     if NO_RIGHTS.search(text):
         return PipelineError(
@@ -86,3 +86,10 @@ def _refused(lines: Sequence[str], committed: Committed, where: Target) -> Genar
         f"git push to {where} failed, perhaps by a hook of this clone: {said}; {kept}",
         hint=f"mend what it names; {again}",
     )
+
+
+def _reason(line: str) -> str:
+    """A line of git without what the error says already: the remote, and the names of the branches."""
+    if line.startswith("error: failed to push some refs"):
+        return ""
+    return line.split("\t")[-1] if line.startswith("!") else line.removeprefix("remote: ").strip()
