@@ -3,20 +3,17 @@
 Prefect decides when, DVC remembers what, MLflow remembers how well.
 """
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-from filelock import FileLock, Timeout
 from httpx import HTTPError
 from prefect import flow, get_run_logger
 from prefect.exceptions import PrefectException
 
 from genarm.data import dvc
-from genarm.errors import Busy, StaleDecision
+from genarm.errors import StaleDecision
 from genarm.pipeline import kept, looking
+from genarm.pipeline.alone import alone as alone  # other flows take it from here
 from genarm.pipeline.project import Project
 from genarm.pipeline.stage_names import DECIDE, PAIRS, TRAIN, measuring_stages, stage_of, tuning_stages
 from genarm.pipeline.stage_summary import title_of
@@ -24,7 +21,7 @@ from genarm.report.closing import outcomes
 from genarm.system import env
 from genarm.types import Champion, Decision, Guidance
 
-from . import crashed, tasks
+from . import crashed, publishing, tasks
 from .plain_errors import log_plainly
 from .run_console import told
 from .run_name import concluded, failure_in_name, name_run
@@ -63,7 +60,8 @@ def align(root: str | None = None, promote: bool = True) -> list[Decision]:
         by = project.params.respond.guidance
         decisions = [decided.get(d) or same(d, in_use[d], asked[d], by) for d in dimensions]
         tasks.publish(project, decisions)
-    outcome = outcomes(decisions, promote)
+        left = publishing.publish(project, decisions) if promote else ""  # a trial is nobody else's result
+    outcome = outcomes(decisions, promote) + left
     name_run(f"align: {outcome}")
     for decision in decisions:
         get_run_logger().info("%s: %s", outcomes([decision], promote), "; ".join(decision.reasons))
@@ -168,22 +166,3 @@ class ChangedStages:
             elif name != dvc.POINTER:
                 title = title_of(name)
                 get_run_logger().info("%s: unchanged", title, **told(title))
-
-
-@contextmanager
-def alone(project: Project) -> Iterator[None]:
-    """One run of a project at a time. Raises Busy, which names the process of the other one."""
-    path = project.layout.lock
-    path.parent.mkdir(parents=True, exist_ok=True)
-    holder = path.with_suffix(".pid")
-    try:
-        lock = FileLock(path, timeout=0).acquire()
-    except Timeout:
-        who = holder.read_text(encoding="ascii") if holder.is_file() else "unknown"
-        raise Busy(
-            f"another run of this project is in progress (process {who})",
-            hint="wait for it to end, or stop it; what it has done is kept",
-        ) from None
-    with lock:
-        holder.write_text(str(os.getpid()), encoding="ascii")
-        yield

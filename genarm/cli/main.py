@@ -32,6 +32,7 @@ from genarm.cli.init import init, options
 from genarm.cli.judge_check import judge_check
 from genarm.cli.lineage import lineage
 from genarm.cli.params import params
+from genarm.cli.publish import publish
 from genarm.cli.runs import run
 from genarm.cli.serve import serve
 from genarm.cli.train_judge import train_judge
@@ -167,6 +168,7 @@ def report(as_json: Json = False) -> None:
 
 app.command()(run)
 app.command()(compare)
+app.command()(publish)
 
 
 @app.command()

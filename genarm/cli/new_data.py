@@ -7,7 +7,7 @@ import typer
 from typer.core import TyperGroup
 
 from genarm.cli.console import Json, err, flow_root, out, project, run_root, show
-from genarm.cli.runs import data, interrupt_stays_one
+from genarm.cli.runs import data, interrupt_stays_one, require_published
 
 if TYPE_CHECKING:
     from genarm.intake.take_in import News
@@ -61,12 +61,14 @@ def refresh(
         done = flow(root=str(folder), promote=promote, run=run)
     if as_json:
         show(done, as_json)
-        return
-    out.print()
-    if done.decisions:
-        show(decisions_table(done.decisions), as_json)
+    else:
         out.print()
-    _conclude(done.news)
+        if done.decisions:
+            show(decisions_table(done.decisions), as_json)
+            out.print()
+        _conclude(done.news)
+    if run and promote and project().params.publish.is_asked_for:
+        require_published(folder)
 
 
 @app.command()

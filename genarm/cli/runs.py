@@ -3,12 +3,16 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from genarm.cli.console import Json, err, flow_root, out, project, run_root, show
+from genarm.errors import PipelineError
 from genarm.system.verbosity import Verbosity, verbosity
+
+AGAIN = "do what the line says, then: genarm publish"
 
 
 def run(
@@ -38,6 +42,8 @@ def run(
         show(table, as_json)
     if verbosity() is not Verbosity.QUIET:
         (err if as_json else out).print(f"\n{last}", soft_wrap=True, highlight=False)
+    if promote and project().params.publish.is_asked_for:
+        require_published(folder)
 
 
 def data(
@@ -64,6 +70,14 @@ def data(
     show([counts(d, stats) for d, stats in version.dimensions.items()], as_json)
     last = f"data version {version.version}; to keep it: git add data.dvc && dvc push"
     out.print(f"\n{last}", highlight=False, soft_wrap=True)
+
+
+def require_published(folder: Path) -> None:
+    """Raise PipelineError where a run has just decided, and could not publish everything."""
+    from genarm.pipeline.publish.record import last
+
+    if left := last(folder).left:
+        raise PipelineError(f"the decision stands, but not all is published: {' / '.join(left)}", hint=AGAIN)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from genarm.config.params import (
     SamplingConfig,
     TuneConfig,
 )
+from genarm.config.publish import PublishConfig
 from genarm.config.train import EarlyStoppingConfig, LoraConfig, TrainConfig
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "LoraConfig",
     "PairsConfig",
     "Params",
+    "PublishConfig",
     "RespondConfig",
     "RewardModelConfig",
     "RuleConfig",

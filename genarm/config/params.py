@@ -10,6 +10,7 @@ from genarm.config.explain import nearest
 from genarm.config.judge import JudgeConfig
 from genarm.config.numbers import Section
 from genarm.config.overlay import TrainOverlay, laid_over
+from genarm.config.publish import PublishConfig
 from genarm.config.train import TrainConfig
 from genarm.errors import ConfigError
 
@@ -189,6 +190,7 @@ class Params(Section):
     tune: TuneConfig = TuneConfig()
     respond: RespondConfig = RespondConfig()
     decide: RuleConfig = RuleConfig()
+    publish: PublishConfig = PublishConfig()
 
     @field_validator("dimensions")
     @classmethod

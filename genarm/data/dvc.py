@@ -35,6 +35,7 @@ __all__ = [
     "graph",
     "mend",
     "pull_data",
+    "push",
     "run_stage",
     "run_stages",
     "set_data",
@@ -154,6 +155,19 @@ def pull_data(root: Path, on_line: OnLine = ignore) -> StageOutcome:
     if code:
         raise dvc_output.failure(POINTER, lines)
     return dvc_output.outcome(lines)
+
+
+def push(root: Path, on_line: OnLine = ignore) -> str:
+    """Send data, outputs and the run cache to DVC's default remote; returns what was sent in DVC's words.
+
+    What the remote has already is not sent again, so a push that was cut short goes on where it was. Raises
+    PipelineError where the remote takes nothing or the cache lacks a file, Unreachable where the remote does
+    not answer, Busy where another DVC holds the lock.
+    """
+    code, lines = _run(root, "push", "--run-cache", on_line=lambda line: on_line(redact(line)))
+    if code or dvc_output.lacks_files(lines):
+        raise dvc_output.push_failure(lines)
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
 def set_data(

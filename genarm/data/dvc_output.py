@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from graphlib import TopologicalSorter
 from typing import Literal
 
-from genarm.errors import Busy, DataError, PipelineError
+from genarm.errors import Busy, DataError, GenarmError, PipelineError, Unreachable
 from genarm.system.progress import PROGRESS
 from genarm.system.redact import redact
 
@@ -25,6 +25,12 @@ NOT_REPRODUCED = "ERROR: failed to reproduce"
 # Advice for someone at a prompt, of no use in a log.
 ADVICE = ("To track the changes", "git add", "To enable auto staging", "dvc config", "Use `dvc push`")
 EMPTY_FILE = "is empty."  # a warning, as of the responses of a champion while there is none
+
+NOT_IN_CACHE = "Missing cache files"
+NO_REMOTE = "no remote specified"
+NO_ANSWER = re.compile(
+    r"cannot connect|connection (?:refused|reset)|timed? ?out|could not resolve", re.IGNORECASE
+)
 
 LAST_LINES = 12  # of a stage's own output, quoted where it names no error
 
@@ -72,6 +78,37 @@ def fetch_failure(url: str, lines: Sequence[str]) -> DataError:
     return DataError(
         f"cannot fetch {redact(url)}: {reason}",
         hint=f"pip install {extra[1]}" if extra else "check the address and the access to it",
+    )
+
+
+def lacks_files(lines: Sequence[str]) -> bool:
+    """Whether a push left out files that neither the cache nor the remote has: DVC only warns of them."""
+    return any(NOT_IN_CACHE in line for line in lines)
+
+
+def push_failure(lines: Sequence[str]) -> GenarmError:
+    """The output of a `dvc push` that failed or left something out, as an error without credentials."""
+    errors = [redact(line.removeprefix(ERROR)) for line in lines if line.startswith(ERROR)]
+    told, again = "; ".join(errors[-2:]), "nothing is lost; then: genarm publish"
+    extra = re.search(r"requires '(dvc-\w+)'", told)
+    if any(phrase in line for line in lines for phrase in LOCKED):
+        return failure("dvc push", lines)
+    if not errors and lacks_files(lines):
+        return PipelineError(
+            "dvc push: the cache lacks files that dvc.lock or data.dvc names, so nobody could pull them",
+            hint="make them again: genarm run; or where they lie in the project: dvc commit; " + again,
+        )
+    if NO_REMOTE in told:
+        return PipelineError(
+            "dvc push: the project names no default remote", hint="dvc remote add -d NAME URL; " + again
+        )
+    if extra:
+        return PipelineError(f"dvc push failed: {told}", hint=f"pip install {extra[1]}; {again}")
+    if NO_ANSWER.search(told):
+        return Unreachable(f"dvc push: the remote does not answer: {told}", hint=again)
+    return PipelineError(
+        f"dvc push failed: {told or 'no output'}",
+        hint=f"check the remote's address and your right to write to it (dvc remote list); {again}",
     )
 
 

@@ -1,0 +1,1 @@
+"""Results that last: where a run leaves them for others once it has decided."""
