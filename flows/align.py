@@ -14,6 +14,7 @@ from genarm.data import dvc
 from genarm.errors import StaleDecision
 from genarm.pipeline import kept, looking
 from genarm.pipeline.alone import alone as alone  # other flows take it from here
+from genarm.pipeline.incumbents import note_incumbents
 from genarm.pipeline.project import Project
 from genarm.pipeline.stage_names import DECIDE, PAIRS, TRAIN, measuring_stages, stage_of, tuning_stages
 from genarm.pipeline.stage_summary import title_of
@@ -49,6 +50,7 @@ def align(root: str | None = None, promote: bool = True) -> list[Decision]:
             tasks.register(project, dimension, trained=stage_of(TRAIN, dimension) in run.ran)
         new = [d for d in dimensions if d not in in_use]
         if new:
+            run.changed |= note_incumbents(project)
             measure(project, run, new, measuring_stages(dimensions, in_use))
             tasks.verify(project)
             for dimension, decision in project.decisions().items():

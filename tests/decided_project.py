@@ -48,7 +48,8 @@ def make(root: Path) -> Project:
     dvc(root, "init", "--quiet")
     (root / ".gitignore").write_text("/artifacts/\n/data\n")
     write_json(root / "params.yaml", PARAMS)
-    write_json(root / "mlflow" / "champions.json", {"kind": None})
+    for name in ("champions", "incumbents"):
+        write_json(root / "mlflow" / f"{name}.json", {"kind": None})
     (root / "seed").mkdir()
     (root / "seed" / "a.jsonl").write_text('{"seed": 1}\n')
     git(root, "add", "--all")
@@ -83,7 +84,7 @@ def _stage(name: str) -> dict[str, object]:
         "outs": outs,
     }
     if name == "respond-champion":
-        stage["params"] = [{"mlflow/champions.json": ["kind"]}]
+        stage["params"] = [{"mlflow/incumbents.json": ["kind"]}]
     return stage if name in ONCE else stage | {"matrix": {"dim": ["kind"]}}
 
 

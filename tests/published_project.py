@@ -12,7 +12,14 @@ from genarm.pipeline.publish.steps import Publication, Published, publish
 from genarm.system.files import write_json, write_text
 from genarm.types import Champion, Decision
 
-RESULTS = ["data.dvc", "dvc.lock", "mlflow/champions.json", "mlflow/looks.json", "mlflow/starts.json"]
+RESULTS = [
+    "data.dvc",
+    "dvc.lock",
+    "mlflow/champions.json",
+    "mlflow/incumbents.json",
+    "mlflow/looks.json",
+    "mlflow/starts.json",
+]
 STAGE = (
     "schema: '2.0'\nstages:\n  pairs@kind:\n    cmd: make\n    deps:\n    - path: code.py\n      md5: {md5}\n"
 )
@@ -45,7 +52,7 @@ class Place:
         write_text(self.root / "dvc.lock", STAGE.format(md5=md5))
         write_text(self.root / "data.dvc", f"outs:\n- md5: {md5}.dir\n  path: data\n  hash: md5\n")
         write_json(self.root / "mlflow" / "champions.json", {"kind": champion})
-        for name in ("looks", "starts"):
+        for name in ("incumbents", "looks", "starts"):
             write_json(self.root / "mlflow" / f"{name}.json", {"kind": None})
 
     def hook(self, name: str, says: str, *, there: bool = False) -> Path:

@@ -120,7 +120,7 @@ def make_project(folder: Path, params: dict[str, object]) -> None:
         stages.replace("- genarm/judges\n", "- genarm/judges\n        - toy_scorers.py\n")
     )
     write_params(folder, params)
-    for name in ("champions.json", "starts.json", "looks.json"):
+    for name in ("champions.json", "incumbents.json", "starts.json", "looks.json"):
         (folder / "mlflow" / name).write_text('{"digits": null, "vowels": null}\n')
     (folder / "dvc.lock").unlink(missing_ok=True)
     subprocess.run(

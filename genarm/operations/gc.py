@@ -207,7 +207,7 @@ class _Look:
 def noted(project: Project) -> dict[str, set[int]]:
     """The versions that the project's files name: those in use, and those that training starts from."""
     found = dict[str, set[int]]()
-    for path in (project.layout.champions, project.layout.starts):
+    for path in (project.layout.champions, project.layout.incumbents, project.layout.starts):
         for dimension, version in (
             read_json(path, dict[str, Champion | None]) if path.is_file() else {}
         ).items():

@@ -176,7 +176,7 @@ def _texts(dimensions: Sequence[NewDimension], base: str | None, commands: Seque
     if any(d.has_stand_in for d in dimensions):
         texts[JUDGES] = texts[JUDGES].replace('"""\n\n\nclass ', '"""\n\nimport logging\n\n\nclass ', 1)
     layout, none = Layout(Path()), to_json(dict.fromkeys(d.name for d in dimensions)) + "\n"
-    files = (layout.champions, layout.starts, layout.looks, layout.judge_checks)
+    files = (layout.champions, layout.incumbents, layout.starts, layout.looks, layout.judge_checks)
     return texts | {file.as_posix(): none for file in files}
 
 

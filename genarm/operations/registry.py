@@ -1,10 +1,11 @@
-"""What an operator does to the registry by hand; each change keeps `mlflow/champions.json` in step."""
+"""What an operator does to the registry by hand; each change keeps `mlflow/*.json` in step."""
 
 from functools import partial
 from typing import Any
 
 from genarm import registry
 from genarm.errors import RegistryError
+from genarm.pipeline.incumbents import follow_operator
 from genarm.pipeline.measured import measured
 from genarm.pipeline.project import Project
 from genarm.pipeline.registry_fetch import fetch_version
@@ -102,4 +103,5 @@ def reconcile(project: Project) -> list[str]:
 
 def _snapshot(project: Project, store: "registry.Registry") -> None:
     store.snapshot(project.layout.champions, list(project.params.dimensions))
+    follow_operator(project)
     note_starts(project, partial(fetch_version, project))

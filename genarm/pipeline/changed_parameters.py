@@ -30,7 +30,7 @@ def changes(root: Path, file: str, recorded: Mapping[str, Any], keys: Mapping[st
             words.append(f"judge-check of {key} {how}")
             continue
         if key in recorded and file != PARAMS:
-            # A snapshot of versions by dimension: mlflow/champions.json or mlflow/starts.json.
+            # A snapshot of versions by dimension: mlflow/incumbents.json or mlflow/starts.json.
             was, is_now = _version(recorded[key]), _version(_at(now, key))
             words.append(f"{Path(file).stem.removesuffix('s')} of {key} {was} -> {is_now}")
             continue

@@ -9,8 +9,17 @@ from rich.text import Text
 from genarm.data import dvc
 from genarm.data.dvc_lock import read_records
 from genarm.pipeline.changed_parameters import SHOWN, changes
+from genarm.pipeline.incumbents import differing
 from genarm.pipeline.project import Project
-from genarm.pipeline.stage_names import TRAIN, dimension_of, measuring_stages, stage_of, tuning_stages
+from genarm.pipeline.stage_names import (
+    RESPOND_CHAMPION,
+    TRAIN,
+    dimension_of,
+    measuring_stages,
+    stage_of,
+    tuning_stages,
+)
+from genarm.types import Champion
 
 NEVER = "never run here"
 # Stage, parameter file, the keys that changed with how they did -> the changes in words.
@@ -32,7 +41,7 @@ def plan(project: Project) -> list[PlannedStage]:
     A stage after one that runs is listed as running too, though DVC may find its inputs unchanged after all
     and skip it.
     """
-    changed, upstream = dvc.status(project.root), dvc.graph(project.root)
+    changed, upstream = _noted(project, dvc.status(project.root)), dvc.graph(project.root)
     in_use = _in_use(project, planned_stages(changed, upstream))
     recorded = read_records(project.root)
 
@@ -43,6 +52,19 @@ def plan(project: Project) -> list[PlannedStage]:
     return list(
         planned_stages(changed, upstream, in_use, told, set(recorded.parameters if recorded else ())).values()
     )
+
+
+def _noted(project: Project, found: Mapping[str, Sequence[object]]) -> dict[str, Sequence[object]]:
+    """DVC's changes with those of incumbents that a run notes before it measures."""
+    changed = dict(found)
+    for dimension, (before, now) in differing(project).items():
+        stage, versions = stage_of(RESPOND_CHAMPION, dimension), [_named(before), _named(now)]
+        changed[stage] = [*changed.get(stage, []), f"incumbent of {dimension} {' -> '.join(versions)}"]
+    return changed
+
+
+def _named(version: Champion | None) -> str:
+    return f"version {version.version}" if version else "none"
 
 
 def _by_key(_stage: str, _file: str, keys: Mapping[str, object]) -> list[str]:

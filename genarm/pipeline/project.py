@@ -52,9 +52,14 @@ class Project:
 
         Raises DataError where the file is absent, unless `missing_ok`: then no dimension has a champion.
         """
-        if missing_ok and not self.layout.champions.is_file():
-            return {}
-        return read_json(self.layout.champions, dict[str, Champion | None])
+        return _versions(self.layout.champions, missing_ok)
+
+    def incumbents(self, *, missing_ok: bool = False) -> dict[str, Champion | None]:
+        """The version that each challenger is measured against, as `mlflow/incumbents.json` notes it.
+
+        Raises as `champions` does.
+        """
+        return _versions(self.layout.incumbents, missing_ok)
 
     def tuned(self, dimension: str) -> Tuned:
         """How strongly the trained ARM is to guide.
@@ -125,6 +130,12 @@ class Project:
         """Whether the trained ARM is the champion already, byte for byte."""
         trained = adapter_hash(self.layout.arm(dimension))
         return champion is not None and champion.adapter_sha256 == trained
+
+
+def _versions(file: Path, missing_ok: bool) -> dict[str, Champion | None]:
+    if missing_ok and not file.is_file():
+        return {}
+    return read_json(file, dict[str, Champion | None])
 
 
 def _some(file: Path, rows: list[T], stage: str) -> list[T]:

@@ -28,7 +28,7 @@ def respond(project: Project, side: Side, dimension: str | None, fetch: Fetch) -
 
     Raises what the stage raises, and JudgeError for a score that is no number.
     """
-    champion = project.champions().get(dimension) if side == "champion" and dimension else None
+    champion = project.incumbents().get(dimension) if side == "champion" and dimension else None
     if champion is None or dimension is None:
         return stage.respond(project, side, dimension, fetch)
     folder = fetch(dimension, champion, project.layout.champion_arm(dimension))

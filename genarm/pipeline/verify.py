@@ -138,19 +138,24 @@ def _raise_if_damaged(
 
 def _raise_if_another_champion_answered(project: Project, records: Records) -> None:
     """The champion that is decided against is the one whose answers were judged."""
-    noted = project.layout.champions.relative_to(project.root).as_posix()
-    for dimension, champion in project.champions(missing_ok=True).items():
-        stage = names.stage_of(names.RESPOND_CHAMPION, dimension)
-        answered = records.parameters.get(stage, {}).get(noted, {})
-        if dimension not in answered or _is_in_use(project, dimension, champion):
-            continue
-        then, now = answered[dimension], asdict(champion) if champion else None
-        if then != now:
-            raise PipelineError(
-                f"{noted} has another champion of {dimension} than {stage} answered with: "
-                f"{now or 'the base model'}, not {then or 'the base model'}",
-                hint=f"dvc repro {names.DECIDE}, or if the file was edited: git restore {noted}",
-            )
+    incumbents, champions = _relative(project, [project.layout.incumbents, project.layout.champions])
+    for noted, versions in (
+        (incumbents, project.incumbents(missing_ok=True)),
+        (champions, project.champions(missing_ok=True)),
+    ):
+        for dimension, version in versions.items():
+            stage = names.stage_of(names.RESPOND_CHAMPION, dimension)
+            answered = records.parameters.get(stage, {}).get(incumbents, {})
+            if dimension not in answered or _is_in_use(project, dimension, version):
+                continue
+            then, now = answered[dimension], asdict(version) if version else None
+            if then != now:
+                raise PipelineError(
+                    f"{noted} has another champion of {dimension} than {stage} answered with: "
+                    f"{now or 'the base model'}, not {then or 'the base model'}",
+                    hint=f"genarm registry reconcile && dvc repro {names.DECIDE}, "
+                    f"or if the file was edited: git restore {noted}",
+                )
 
 
 def _read_by(project: Project, stage: str, dimension: str) -> Sequence[Path]:

@@ -63,7 +63,7 @@ def needs(
     """What of each version is needed, by dimension and number.
 
     `runs` are those of trainings by id; `logged` has the versions that decisions name, `noted` those that the
-    project's files name (`mlflow/champions.json`, `mlflow/starts.json`).
+    project's files name (`mlflow/champions.json`, `incumbents.json`, `starts.json`).
     """
     every = list(stored)
     known, result = _Known(every, runs), dict[tuple[str, int], Need]()
@@ -104,7 +104,7 @@ def _whole(version: Version, known: _Known, noted: Collection[int]) -> str:
     if version.aliases:
         return ", ".join(version.aliases)
     if version.number in noted:
-        return "named in mlflow/champions.json or mlflow/starts.json"
+        return "named in mlflow/champions.json, incumbents.json or starts.json"
     if version.tags.get(tags.PROMOTION) == PENDING or tags.ROLLBACK in version.tags:
         return "a change of it is under way"
     if (version.dimension, str(version.number)) in known.changing:

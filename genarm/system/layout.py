@@ -29,8 +29,13 @@ class Layout:
 
     @property
     def champions(self) -> Path:
-        """The snapshot of the champion aliases that the stages depend on."""
+        """The snapshot of the champion aliases."""
         return self.root / "mlflow" / "champions.json"
+
+    @property
+    def incumbents(self) -> Path:
+        """The champions that challengers were measured against, on which the stages depend."""
+        return self.root / "mlflow" / "incumbents.json"
 
     @property
     def starts(self) -> Path:

@@ -53,7 +53,8 @@ def answered(project):
         write_rows(layout.quarantine(dimension), [])
         write_json(layout.tuned(dimension), Tuned(1.0, "sum", "params.yaml", "it is said there"))
     used = Champion(4, "m-4", adapter_hash(layout.arm("brief")), 1.0)
-    write_json(layout.champions, {"length": None, "brief": used})
+    for versions in (layout.champions, layout.incumbents):
+        write_json(versions, {"length": None, "brief": used})
     write_rows(layout.prompts, PROMPTS)
     for side, text in (("base", "short"), ("challenger", "a good deal longer")):
         rows = [Response(p.id, text, len(text), "stop", -3.0, 0.1) for p in PROMPTS]

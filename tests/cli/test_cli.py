@@ -38,7 +38,7 @@ from genarm.types import Decision
     ids=" ".join,
 )
 def test_an_unknown_dimension_is_told_with_the_nearest(words, run, project):
-    write_json(Layout(project).champions, {})
+    write_json(Layout(project).incumbents, {})
     write_rows(Layout(project).prompts, PROMPTS)
     code, out, err = run(*words)
     assert (code, out) == (1, "")

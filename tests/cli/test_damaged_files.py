@@ -23,7 +23,7 @@ READ = {
         f"{RESPONSES}/challenger/length.jsonl",
     ],
     "decide": [
-        "mlflow/champions.json",
+        "mlflow/incumbents.json",
         "judge-checks.json",
         f"{RESPONSES}/base.jsonl",
         f"{RESPONSES}/challenger/length.jsonl",

@@ -37,6 +37,7 @@ COMMANDS = (
     "export length",
     "serve",
     "gc",
+    "publish",
     "lineage data",
     "registry list",
     "registry show length",

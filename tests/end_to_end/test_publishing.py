@@ -49,7 +49,7 @@ def test_a_second_clone_takes_everything_and_runs_nothing(place):
     assert git(one, "status", "--porcelain") == ""
     assert set(git(one, "show", "--name-only", "--format=", "HEAD").split()) <= {
         *("data.dvc", "dvc.lock"),
-        *(f"mlflow/{name}.json" for name in ("champions", "looks", "starts")),
+        *(f"mlflow/{name}.json" for name in ("champions", "incumbents", "looks", "starts")),
     }
     decided = json.loads((one / "artifacts" / "decisions.json").read_text())
     message = git(one, "log", "-1", "--format=%B")
@@ -81,5 +81,9 @@ def test_after_a_refused_push_the_decision_stands_and_is_published_by_hand(place
     assert runs == "2", "the parameters and the results are kept here"
     hook.unlink()
     assert "with 1 earlier commit that had not been pushed" in genarm(one, "publish")
-    git(place / "two", "pull", "--quiet")
-    assert json.loads((place / "two" / "mlflow" / "champions.json").read_text()) == champions
+    two = place / "two"
+    git(two, "pull", "--quiet")
+    dvc(two, "pull")
+    assert json.loads((two / "mlflow" / "champions.json").read_text()) == champions
+    assert dvc(two, "status").strip() == "Data and pipelines are up to date."
+    assert "Running stage" not in dvc(two, "repro") and git(two, "status", "--porcelain") == ""

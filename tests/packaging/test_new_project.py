@@ -52,7 +52,7 @@ def test_it_is_complete(project):
     folder, layout = project.folder, Layout(project.folder)
     params = load_params(layout.params)
     assert not project.kept and all((folder / name).is_file() for name in project.written)
-    for file in (layout.champions, layout.starts, layout.looks):
+    for file in (layout.champions, layout.incumbents, layout.starts, layout.looks):
         assert json.loads(file.read_text()) == dict.fromkeys(params.dimensions)
     assert f"genarm=={__version__}\n" in (folder / "requirements.txt").read_text()
     status = [sys.executable, "-m", "dvc", "status", "--json"]

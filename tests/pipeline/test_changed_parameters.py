@@ -25,10 +25,10 @@ def test_of_many_changes_a_few_are_named(tmp_path):
     assert told == ["train.a 0 -> 1", "train.b 0 -> 1", "train.c 0 -> 1", "2 more"]
 
 
-def test_a_new_champion_is_told_by_its_version(tmp_path):
-    write_json(tmp_path / "mlflow" / "champions.json", {"kind": {"version": 2, "adapter_sha256": "f" * 64}})
-    told = changes(tmp_path, "mlflow/champions.json", {"kind": None}, {"kind": "modified"})
-    assert told == ["champion of kind none -> version 2"]
+def test_a_new_incumbent_is_told_by_its_version(tmp_path):
+    write_json(tmp_path / "mlflow" / "incumbents.json", {"kind": {"version": 2, "adapter_sha256": "f" * 64}})
+    told = changes(tmp_path, "mlflow/incumbents.json", {"kind": None}, {"kind": "modified"})
+    assert told == ["incumbent of kind none -> version 2"]
 
 
 def test_a_new_check_of_a_judge_is_told_without_its_numbers(tmp_path):

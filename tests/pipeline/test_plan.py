@@ -20,7 +20,7 @@ def running(changed: dict[str, list[object]], *in_use: str) -> set[str]:
 
 def test_it_leaves_out_what_would_measure_an_arm_in_use():
     promoted = {
-        f"respond-champion@{d}": [{"changed deps": {"mlflow/champions.json": "modified"}}] for d in "ab"
+        f"respond-champion@{d}": [{"changed deps": {"mlflow/incumbents.json": "modified"}}] for d in "ab"
     }
     everything = {"respond-champion@a", "respond-champion@b", "judge@a", "judge@b", "decide"}
     assert running(promoted) == everything

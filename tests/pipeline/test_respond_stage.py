@@ -57,7 +57,7 @@ def test_challenger_and_champion_guide_each_by_its_own(toy, tmp_path, guidance):
     folder = make_arm(project.layout.arm("kind"), resolve(str(toy.folder)), toy.model, seed=3)
     other = "sum" if guidance == "contrast" else "contrast"
     champion = Champion(1, "m", "a" * 64, 0.9, other)
-    write_json(project.layout.champions, {"kind": champion})
+    write_json(project.layout.incumbents, {"kind": champion})
     for side, weight, by in (("challenger", 0.6, guidance), ("champion", 0.9, other)):
         answers = respond(project, side, "kind", lambda *_: folder)
         assert [(a.tokens, a.base_logprob, a.kl) for a in answers] == plain(toy, folder, weight, by)

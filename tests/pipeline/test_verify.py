@@ -242,11 +242,10 @@ def test_a_lock_left_by_a_merge_stops_a_decision(project):
         decide(project)
 
 
-def test_another_champion_than_the_one_that_answered_is_not_decided_against(project):
-    write_json(project.layout.champions, {"kind": Champion(1, "m-1", "a" * 64, 1.0)})
-    with pytest.raises(
-        PipelineError, match=r"mlflow/champions.json has another champion of kind than.*'m-1'"
-    ):
+@pytest.mark.parametrize("file", ["champions", "incumbents"])
+def test_another_champion_than_the_one_that_answered_is_not_decided_against(project, file):
+    write_json(getattr(project.layout, file), {"kind": Champion(1, "m-1", "a" * 64, 1.0)})
+    with pytest.raises(PipelineError, match=rf"mlflow/{file}.json has another champion of kind than.*'m-1'"):
         decide(project)
 
 

@@ -16,7 +16,8 @@ def result_files(git: Git) -> list[str]:
     Of the last, those that runs write and those that git tracks: what else lies there may be anybody's.
     """
     layout = Layout(git.root)
-    own = [path.relative_to(git.root).as_posix() for path in (layout.champions, layout.looks, layout.starts)]
+    written = (layout.champions, layout.incumbents, layout.looks, layout.starts)
+    own = [path.relative_to(git.root).as_posix() for path in written]
     tracked = git.ask("ls-files", "-z", "--", ":(glob)mlflow/*.json").split("\0")
     wanted = {POINTER, LOCK, *own, *tracked} - {""}
     return sorted(name for name in wanted if (git.root / name).is_file())

@@ -21,8 +21,8 @@ def decide(project: Project) -> list[Decision]:
     PipelineError where a file that they are decided on, or its source, is not what DVC recorded.
     """
     verify_decision(project, made=False)
-    layout, params, champions = project.layout, project.params, project.champions()
-    scorecards = [_scorecard(project, d, champions.get(d)) for d in params.dimensions]
+    layout, params, incumbents = project.layout, project.params, project.incumbents()
+    scorecards = [_scorecard(project, d, incumbents.get(d)) for d in params.dimensions]
     decisions = [_with_use(project, d) for d in apply_rule(scorecards, params.decide)]
     write_json(layout.scorecards, {s.dimension: s for s in scorecards})
     write_json(layout.metrics, {s.dimension: metrics(s) for s in scorecards})

@@ -40,7 +40,7 @@ def respond(project: Project, side: Side, dimension: str | None, fetch: Fetch) -
         responses = _answer(
             project, {dimension: folder}, {dimension: tuned.weight}, dimension, tuned.guidance
         )
-    elif champion := project.champions().get(params.known(dimension)):
+    elif champion := project.incumbents().get(params.known(dimension)):
         folder = fetch(dimension, champion, layout.champion_arm(dimension))
         weights = {dimension: champion.weight}
         responses = _answer(project, {dimension: folder}, weights, dimension, champion.guidance)
