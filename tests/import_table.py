@@ -38,9 +38,19 @@ MAY_IMPORT |= {
     | {"intake"},
 }
 MAY_IMPORT["experiments"] = set(MAY_IMPORT) - {"synthesis", "chat", "serve", "doctor", "operations", "intake"}
+MAY_IMPORT["watch"] = EVERYONE | {"config", "data", "registry", "pipeline", "intake", "doctor"}
 MAY_IMPORT["cli"] = (
     EVERYONE
     | {"chat", "serve", "config", "doctor", "operations", "pipeline", "report", "synthesis"}
-    | {"experiments", "intake"}
+    | {"experiments", "intake", "watch"}
 )
-FLOWS_MAY_IMPORT = EVERYONE | {"models", "data", "registry", "report", "pipeline", "experiments", "intake"}
+FLOWS_MAY_IMPORT = EVERYONE | {
+    "models",
+    "data",
+    "registry",
+    "report",
+    "pipeline",
+    "experiments",
+    "intake",
+    "watch",
+}

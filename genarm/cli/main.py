@@ -35,6 +35,7 @@ from genarm.cli.params import params
 from genarm.cli.publish import publish
 from genarm.cli.runs import run
 from genarm.cli.serve import serve
+from genarm.cli.status import status
 from genarm.cli.train_judge import train_judge
 from genarm.cli.tuning import front, tune
 from genarm.errors import Busy, GenarmError, PipelineError, StaleDecision
@@ -169,6 +170,7 @@ def report(as_json: Json = False) -> None:
 app.command()(run)
 app.command()(compare)
 app.command()(publish)
+app.command()(status)
 
 
 @app.command()

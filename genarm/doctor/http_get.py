@@ -16,9 +16,16 @@ PATIENCE = 3.0  # seconds for a server to answer
 
 
 def get(
-    uri: str, path: str, *, bearer: str | None = None, login: str | None = None, patience: float | None = None
+    uri: str,
+    path: str,
+    *,
+    bearer: str | None = None,
+    login: str | None = None,
+    patience: float | None = None,
+    body: bytes | None = None,
+    most: int = 1024,
 ) -> tuple[int, str]:
-    """The status and the start of the body of a GET.
+    """The status and the first `most` bytes of the answer to a GET, or a POST of JSON with a `body`.
 
     `login` is `user:password`; a login within the address takes precedence.
     Raises Unreachable, naming the address without its login, where no answer comes within `patience` seconds.
@@ -31,14 +38,16 @@ def get(
         raise Unreachable(f"{redact(uri)} is no address of a server: it begins with http:// or https://")
     login_in_uri, _, host = parts.netloc.rpartition("@")
     login = unquote(login_in_uri) or login
-    request = urllib.request.Request(f"{parts.scheme}://{host}{parts.path.rstrip('/')}{path}")
+    request = urllib.request.Request(f"{parts.scheme}://{host}{parts.path.rstrip('/')}{path}", body)
+    if body is not None:
+        request.add_header("Content-Type", "application/json")
     if bearer:
         request.add_header("Authorization", f"Bearer {bearer}")
     elif login:
         request.add_header("Authorization", f"Basic {base64.b64encode(login.encode()).decode()}")
     try:
         with urllib.request.build_opener(_NoRedirect).open(request, timeout=patience or PATIENCE) as answer:
-            return answer.status, answer.read(1024).decode(errors="replace")
+            return answer.status, answer.read(most).decode(errors="replace")
     except urllib.error.HTTPError as error:
         return error.code, ""
     except OSError as error:

@@ -46,7 +46,7 @@ class Asked:
 
 
 def ask_all(root: Path, origins: Sequence[Origin], whole: Whole = str) -> list[Asked]:
-    """What every source holds now, next to what it had. Nothing is fetched.
+    """What every source holds now, next to what it had. Nothing is fetched; when they were asked is noted.
 
     Raises DataError or Unreachable with all that keeps sources from being asked, each by its parameter.
     """
@@ -61,6 +61,10 @@ def ask_all(root: Path, origins: Sequence[Origin], whole: Whole = str) -> list[A
             failed.append((origin, _with_loss(error, before)))
         else:
             asked.append(Asked(origin, listing, before, met.get(record.name_of(origin))))
+    states = {record.name_of(one.origin): one.state for one in asked}
+    states |= {record.name_of(origin): f"failed: {error.message}" for origin, error in failed}
+    if states:
+        record.note_answers(root, states)
     if failed:
         raise _all(failed)
     return asked

@@ -1,12 +1,14 @@
 """What data/ was made of: each source with its mark and its files, kept in `data.dvc` below `meta`.
 
 There it belongs to the data version, wherever git takes it. What this clone alone knows is beside it, in the
-cache: that other marks stand for the same bytes, such as times of change, and which ones a person refused.
+cache: that other marks stand for the same bytes, such as times of change, which ones a person refused, and
+when each source was last asked.
 """
 
 import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from ruamel.yaml import YAML
 from genarm.data.dvc_lock import POINTER
 from genarm.intake.origins import Origin
 from genarm.system.files import read_json, read_value, write_json, write_text
+from genarm.system.redact import redact
 
 META, OURS = "meta", "genarm"
 
@@ -40,6 +43,14 @@ class Seen:
     recorded: str
     mark: str
     refused: str = ""  # by whom, when and why
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """When a source was last asked, and what came of it: its state, or why it could not be asked."""
+
+    at: str
+    state: str
 
 
 def read(root: Path) -> list[Record]:
@@ -73,6 +84,18 @@ def note(root: Path, marks: Mapping[str, Seen]) -> None:
         write_json(_seen(root), seen(root) | dict(marks))
 
 
+def answered(root: Path) -> dict[str, Answered]:
+    """When this clone last asked each source, by `name_of` it."""
+    path = _answered(root)
+    return read_json(path, dict[str, Answered]) if path.is_file() else {}
+
+
+def note_answers(root: Path, states: Mapping[str, str]) -> None:
+    """Note that sources were asked now; those that are not among them are no sources any more."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    write_json(_answered(root), {name: Answered(now, redact(state)) for name, state in states.items()})
+
+
 def name_of(origin: Origin | Record) -> str:
     """How a source is called in the cache."""
     return f"{origin.folder}/ from {origin.source}"
@@ -80,6 +103,10 @@ def name_of(origin: Origin | Record) -> str:
 
 def _seen(root: Path) -> Path:
     return root / ".cache" / "intake" / "seen.json"
+
+
+def _answered(root: Path) -> Path:
+    return root / ".cache" / "intake" / "answered.json"
 
 
 def _pointer(root: Path) -> Any:

@@ -39,6 +39,7 @@ COMMANDS = (
     "gc",
     "publish",
     "lineage data",
+    "status",
     "registry list",
     "registry show length",
     "registry promote length",

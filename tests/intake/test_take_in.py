@@ -1,6 +1,7 @@
 """A refresh with real DVC: what changed comes in, what is worse waits, and what fails changes nothing."""
 
 import dataclasses
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from dvc_project import dvc
@@ -9,6 +10,8 @@ from genarm.data.dvc import data_version, set_data
 from genarm.errors import DataError, Unreachable
 from genarm.intake import held, record
 from genarm.intake.take_in import take_in
+
+HOUR = timedelta(hours=1)
 
 
 @pytest.fixture
@@ -47,6 +50,8 @@ def test_what_changed_comes_in_and_what_did_not_is_not_even_fetched(project, row
     dvc(project, "repro", "data.dvc")  # DVC leaves what data.dvc says of the sources alone
     web.asked.clear()
     assert begun().outcome == "nothing new"
+    (answer,) = record.answered(project).values()
+    assert answer.state == "unchanged" and datetime.now(UTC) - datetime.fromisoformat(answer.at) < HOUR
     assert {method for method, _ in web.asked} == {"HEAD"}
     assert (project / "data.dvc").read_bytes() == pointer
 
@@ -55,7 +60,7 @@ def test_what_changed_comes_in_and_what_did_not_is_not_even_fetched(project, row
     assert news.outcome.endswith(": 2 added, 1 gone, 0 changed, 0 flipped")
     assert texts(project) == {"kind/a.jsonl": web.files["a.jsonl"], "plain.jsonl": rows(range(40))}
     assert news.version == data_version(project) and pointer != (project / "data.dvc").read_bytes()
-    assert not list((project / ".cache" / "intake").iterdir())
+    assert [f.name for f in (project / ".cache" / "intake").iterdir()] == ["answered.json"]
 
 
 def test_the_same_bytes_under_another_mark_are_no_new_version(project, web, begun):
@@ -112,7 +117,7 @@ def test_a_source_that_fails_leaves_everything_as_it_was(project, web, begun):
         with pytest.raises(error, match=says):
             begun()
         assert (texts(project), (project / "data.dvc").read_bytes()) == (before, pointer)
-        assert not list((project / ".cache" / "intake").iterdir())
+        assert [f.name for f in (project / ".cache" / "intake").iterdir()] == ["answered.json"]
 
 
 def test_a_source_that_changes_while_it_is_read_is_read_again_and_then_refused(project, rows, web, begun):
