@@ -21,14 +21,17 @@ from genarm.pipeline.stage_summary import title_of
 from genarm.report.closing import outcomes
 from genarm.system import env
 from genarm.types import Champion, Decision, Guidance
+from genarm.watch import events as worth_telling
 
 from . import crashed, publishing, tasks
+from .events import tell
+from .metrics import AT_ITS_END
 from .plain_errors import log_plainly
 from .run_console import told
 from .run_name import concluded, failure_in_name, name_run
 
 
-@flow(flow_run_name="align")
+@flow(flow_run_name="align", **AT_ITS_END)
 def align(root: str | None = None, promote: bool = True) -> list[Decision]:
     """Train what changed, judge what is new, promote what is better, and say why.
 
@@ -57,6 +60,7 @@ def align(root: str | None = None, promote: bool = True) -> list[Decision]:
                 if dimension in new:
                     _same_champion(dimension, decision.champion, champions[dimension])
                     decided[dimension] = tasks.promote(project, decision, carry_out=promote)
+                    tell(worth_telling.decided(project.root, decided[dimension], promote))
             tasks.snapshot(project)
         asked = {d: config.weight for d, config in project.params.dimensions.items()}
         by = project.params.respond.guidance

@@ -13,7 +13,9 @@ from genarm.pipeline.publish import steps
 from genarm.pipeline.publish.commit import Committed
 from genarm.pipeline.publish.steps import Publication, Steps
 from genarm.types import Decision
+from genarm.watch.events import not_published
 
+from .events import tell
 from .run_console import told
 from .tasks import ASKS_A_SERVER, server_ids
 
@@ -49,4 +51,6 @@ def publish(project: Project, decisions: Sequence[Decision]) -> str:
         log.info("%s", line, **told("publish"))
     for line in (*made.notes, *map(str, made.left)):
         log.warning("%s", line, **told("publish"))
+    if made.left:
+        tell(not_published(project.root, [str(error) for error in made.left]))
     return NOT_PUBLISHED if made.left else ""

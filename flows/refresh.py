@@ -25,9 +25,12 @@ from genarm.intake.take_in import News, take_in
 from genarm.models import load_tokenizer
 from genarm.pipeline.project import Project
 from genarm.types import Decision
+from genarm.watch.events import data_held
 
 from . import secret_source, tasks
 from .align import align, alone, open_project
+from .events import tell
+from .metrics import AT_ITS_END
 from .run_console import told
 from .run_name import concluded, failure_in_name, name_run
 from .tasks import ASKS_A_SERVER
@@ -50,7 +53,7 @@ class Answer(RunInput):
     reason: str = ""
 
 
-@flow(flow_run_name="refresh")
+@flow(flow_run_name="refresh", **AT_ITS_END)
 def refresh(
     root: str | None = None, promote: bool = True, run: bool = True, wait_hours: float = 0
 ) -> Refreshed:
@@ -66,6 +69,8 @@ def refresh(
             news = bring_in(project, waits=wait_hours > 0)
         publish(news)
         name_run(f"refresh: {news.outcome}")
+        if news.held:
+            tell(data_held(project.root, news.held.reasons))
         if news.held and wait_hours > 0:
             news = ask_a_person(project, news, news.held, wait_hours)
             name_run(f"refresh: {news.outcome}")

@@ -51,6 +51,9 @@ def promote(
     _tell(done, as_json)
     if as_json:
         _show_champion(here, dimension, done)
+    from genarm.watch.events import promoted_by_hand, send
+
+    send(promoted_by_hand(here.root, dimension, done[-1]))
 
 
 @app.command()
@@ -85,6 +88,9 @@ def rollback(
     move_back(here, dimension, reason, to, say=say)
     if as_json:
         _show_champion(here, dimension, done)
+    from genarm.watch.events import rolled_back, send
+
+    send(rolled_back(here.root, dimension, reason, done[-1]))
 
 
 @app.command()

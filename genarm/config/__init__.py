@@ -17,6 +17,7 @@ from genarm.config.params import (
 )
 from genarm.config.publish import PublishConfig
 from genarm.config.train import EarlyStoppingConfig, LoraConfig, TrainConfig
+from genarm.config.watch import WatchConfig
 
 __all__ = [
     "BaseConfig",
@@ -39,6 +40,7 @@ __all__ = [
     "TrainConfig",
     "TrainedJudgeConfig",
     "TuneConfig",
+    "WatchConfig",
     "check_params",
     "load_params",
     "nearest",

@@ -12,6 +12,7 @@ from genarm.config.numbers import Section
 from genarm.config.overlay import TrainOverlay, laid_over
 from genarm.config.publish import PublishConfig
 from genarm.config.train import TrainConfig
+from genarm.config.watch import WatchConfig
 from genarm.errors import ConfigError
 
 DimensionName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
@@ -191,6 +192,7 @@ class Params(Section):
     respond: RespondConfig = RespondConfig()
     decide: RuleConfig = RuleConfig()
     publish: PublishConfig = PublishConfig()
+    watch: WatchConfig = WatchConfig()
 
     @field_validator("dimensions")
     @classmethod

@@ -130,7 +130,7 @@ def test_a_silent_run_is_told_to_a_webhook(shell, project, tmp_path):
         )
         file = tmp_path / "automations.yaml"
         file.write_text(content)
-        assert len(YAML(typ="safe").load(content)["automations"]) == 2
+        assert len(YAML(typ="safe").load(content)["automations"]) == 4
         prefect(shell, "automation", "create", "--from-file", str(file))
         run = begin(shell, project)
         killed = until(lambda: running(shell, project), "the run is under way")
