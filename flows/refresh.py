@@ -27,7 +27,7 @@ from genarm.pipeline.project import Project
 from genarm.types import Decision
 from genarm.watch.events import data_held
 
-from . import secret_source, tasks
+from . import secret_source, tasks, watching
 from .align import align, alone, open_project
 from .events import tell
 from .metrics import AT_ITS_END
@@ -74,6 +74,8 @@ def refresh(
         if news.held and wait_hours > 0:
             news = ask_a_person(project, news, news.held, wait_hours)
             name_run(f"refresh: {news.outcome}")
+        if run and project.params.watch.prompts:
+            watching.watch_champions(project, carry_out=promote)
         decisions = align(root=str(project.root), promote=promote) if run else []
     return concluded(Refreshed(news, decisions), news.outcome)
 

@@ -38,7 +38,17 @@ MAY_IMPORT |= {
     | {"intake"},
 }
 MAY_IMPORT["experiments"] = set(MAY_IMPORT) - {"synthesis", "chat", "serve", "doctor", "operations", "intake"}
-MAY_IMPORT["watch"] = EVERYONE | {"config", "data", "registry", "pipeline", "intake", "doctor"}
+MAY_IMPORT["watch"] = EVERYONE | {
+    "config",
+    "models",
+    "data",
+    "judges",
+    "evaluation",
+    "registry",
+    "pipeline",
+    "intake",
+    "doctor",
+}
 MAY_IMPORT["cli"] = (
     EVERYONE
     | {"chat", "serve", "config", "doctor", "operations", "pipeline", "report", "synthesis"}

@@ -10,7 +10,12 @@ from import_table import EVERYONE, FLOWS_MAY_IMPORT, MAY_IMPORT
 from ruamel.yaml import YAML
 
 from genarm.cli import main as cli
-from genarm.registry.tags import COMPARE_EXPERIMENT, DECISIONS_EXPERIMENT, TRAIN_EXPERIMENT
+from genarm.registry.tags import (
+    COMPARE_EXPERIMENT,
+    DECISIONS_EXPERIMENT,
+    TRAIN_EXPERIMENT,
+    WATCH_EXPERIMENT,
+)
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -52,7 +57,7 @@ def test_every_path_that_a_page_names_exists(page):
     """A module may be named without its suffix; experiments of MLflow are named as paths are."""
     known = ("genarm/", "flows/", "tests/", "benchmarks/", "docs/", "seed/", ".ci/")
     named = [path for path in re.findall(r"`([\w./-]+)`", text(page)) if path.startswith(known)]
-    experiments = {TRAIN_EXPERIMENT, DECISIONS_EXPERIMENT, COMPARE_EXPERIMENT}
+    experiments = {TRAIN_EXPERIMENT, DECISIONS_EXPERIMENT, COMPARE_EXPERIMENT, WATCH_EXPERIMENT}
     files = [path for path in named if path not in experiments]
     assert not [p for p in files if not (ROOT / p).exists() and not (ROOT / f"{p}.py").is_file()]
 

@@ -38,6 +38,7 @@ from genarm.cli.serve import serve
 from genarm.cli.status import status
 from genarm.cli.train_judge import train_judge
 from genarm.cli.tuning import front, tune
+from genarm.cli.watch import watch
 from genarm.errors import Busy, GenarmError, PipelineError, StaleDecision
 from genarm.system.counted import counted
 from genarm.system.redact import redact
@@ -171,6 +172,7 @@ app.command()(run)
 app.command()(compare)
 app.command()(publish)
 app.command()(status)
+app.command()(watch)
 
 
 @app.command()

@@ -52,6 +52,9 @@ def _in_use(one: "InUse") -> Iterator[Text]:
     yield Text(f"{one.dimension}: {what}{since}{how}{run}")
     if one.win_rate:
         yield Text(f"  win rate {one.win_rate} over {_over(one.against)}")
+    if night := one.night:
+        together = f"{night.pooled} over {counted(night.nights, 'night')}"
+        yield Text(f"  measured again on {night.day}: {night.win_rate} over the base, {together}")
     if one.on_trial:
         yield Text(f"  on trial: {_trial(one.on_trial)}")
 

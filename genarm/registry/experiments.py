@@ -67,6 +67,17 @@ DESCRIPTIONS = {
             *_metrics(names.P_ADJUSTED, names.KL, names.REPETITION, names.MEAN_TOKENS),
         ),
     ),
+    tags.WATCH_EXPERIMENT: Description(
+        "Each row is a night on which a champion was measured against the base again, on prompts of that "
+        f"night. `{names.WIN_RATE}` is its share of wins, with its 95% interval and the number of prompts; "
+        f"`pooled_{names.WIN_RATE}` is that of the last nights together. `worse` is 1 where it was shown to "
+        "win too seldom.",
+        (
+            *_tags(tags.DIMENSION, tags.CHAMPION_VERSION),
+            *_metrics(names.WIN_RATE, names.WIN_RATE_LOWER, names.WIN_RATE_UPPER, names.WIN_RATE_N),
+            *_metrics(*(f"pooled_{name}" for name in (names.WIN_RATE, names.WIN_RATE_UPPER)), "worse"),
+        ),
+    ),
     tags.DECISIONS_EXPERIMENT: Description(
         "Each row is a decision on one challenger (promote, hold or reject) or a rollback. "
         f"`{names.WIN_RATE}` is its share of wins over the champion, or over the base model while there is "

@@ -1,9 +1,10 @@
 """What is in use, what is on trial, and what was decided last: the registry at a glance."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from genarm.registry import tags
+from genarm.registry.nights import Night, nights
 from genarm.registry.record import RollbackNote, decision_note, noted_metrics, rollback_note
 from genarm.registry.standing import place, standing, who
 from genarm.registry.store import Store, translates_errors
@@ -46,6 +47,7 @@ class InUse:
     against: int | None = None
     win_rate: Estimate | None = None
     on_trial: OnTrial | None = None
+    night: Night | None = None  # the last one on which it was measured again
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,8 @@ class Concluded:
 @translates_errors
 def overview(store: Store, dimensions: Sequence[str]) -> list[InUse]:
     """What is in use and on trial on each dimension; tags that somebody removed say nothing."""
-    return [_in_use(dimension, versions(store, dimension)) for dimension in dimensions]
+    found = [_in_use(dimension, versions(store, dimension)) for dimension in dimensions]
+    return [replace(one, night=_last_night(store, one)) if one.version else one for one in found]
 
 
 @translates_errors
@@ -98,6 +101,14 @@ def _in_use(dimension: str, stored: Sequence[Version]) -> InUse:
         _win_rate(champion),
         _on_trial(stored),
     )
+
+
+def _last_night(store: Store, one: InUse) -> Night | None:
+    """The last night of the champion; one of another champion, or at another weight, says nothing of it."""
+    last = next(iter(nights(store, one.dimension, 1)), None)
+    if last is None or one.weight is None:
+        return None
+    return last if last.use == f"{one.adapter_sha256} {one.weight!r} {one.guidance}" else None
 
 
 def _since(champion: Version | None, stored: Sequence[Version]) -> tuple[str, str, str, str]:

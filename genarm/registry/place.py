@@ -10,6 +10,7 @@ from genarm.registry.tags import (
     DECISIONS_EXPERIMENT,
     JUDGES_EXPERIMENT,
     TRAIN_EXPERIMENT,
+    WATCH_EXPERIMENT,
 )
 from genarm.registry.tracking import tracking_address
 
@@ -23,7 +24,7 @@ def check_place(root: Path) -> None:
     if address.database is None or not address.database.is_file():
         return
     database = address.database.resolve()
-    ours = (TRAIN_EXPERIMENT, JUDGES_EXPERIMENT, DECISIONS_EXPERIMENT, COMPARE_EXPERIMENT)
+    ours = (TRAIN_EXPERIMENT, JUDGES_EXPERIMENT, DECISIONS_EXPERIMENT, COMPARE_EXPERIMENT, WATCH_EXPERIMENT)
     query = "select artifact_location from experiments where name in (?, ?, ?, ?)"
     try:
         with contextlib.closing(

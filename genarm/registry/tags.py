@@ -53,6 +53,7 @@ TRAIN_EXPERIMENT = "genarm/train"  # one run for each training, and so for each 
 JUDGES_EXPERIMENT = "genarm/judges"  # one run for each judge that was trained
 DECISIONS_EXPERIMENT = "genarm/decisions"  # one run for each decision and each rollback
 COMPARE_EXPERIMENT = "genarm/compare"  # one run for the results of an experiment, one below it a method
+WATCH_EXPERIMENT = "genarm/watch"  # one run for each night that a champion was measured again
 
 # Aliases of a registered model
 CHAMPION = "champion"  # the version in use
@@ -119,6 +120,11 @@ ACTOR = "genarm.actor"
 UNTOLD = "genarm.untold"  # on a rollback, until whoever asked for it was told: a hash of the command
 REPORT_SHA256 = "genarm.report_sha256"  # on the promoted version too
 FORCED = "genarm.forced"
+
+# A night, on its run
+NIGHT = "genarm.night"  # the day, of UTC
+NIGHT_NUMBER = "genarm.night_number"  # from 0, by dimension
+USE = "genarm.use"  # what was measured: its adapter, weight and guidance
 
 # The results of an experiment, on its run, and on versions that were taken from it
 COMPARISON_SHA256 = "genarm.comparison_sha256"  # identifies the run: the hash of results.json

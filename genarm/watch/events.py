@@ -17,6 +17,7 @@ from genarm.watch.prefect_api import Api
 
 PROMOTED, HELD, REJECTED = "genarm.promoted", "genarm.held", "genarm.rejected"
 ROLLED_BACK = "genarm.rolled-back"
+CHAMPION_WORSE = "genarm.champion-worse"
 DATA_HELD, NOT_PUBLISHED = "genarm.data-held", "genarm.not-published"
 BRIEFLY = 1.0  # seconds that a command waits for a server at its end
 Event = dict[str, Any]  # `event`, `resource` and `payload`, as Prefect takes them
@@ -46,6 +47,11 @@ def promoted_by_hand(root: Path, dimension: str, done: str) -> Event:
 def rolled_back(root: Path, dimension: str, reason: str, done: str) -> Event:
     """A rollback; `done` says what was done."""
     return _event(ROLLED_BACK, root, f"{done}, because: {reason}", dimension, {"reason": redact(reason)})
+
+
+def champion_worse(root: Path, dimension: str, version: int, line: str) -> Event:
+    """A champion that was shown to win too seldom over the base; `line` says how often."""
+    return _event(CHAMPION_WORSE, root, line, dimension, {"version": version})
 
 
 def data_held(root: Path, reasons: Sequence[str]) -> Event:

@@ -71,6 +71,18 @@ def collected(found: Status) -> "CollectorRegistry":
             lower.labels(one.dimension).set(measured.interval[0])
             upper.labels(one.dimension).set(measured.interval[1])
             prompts.labels(one.dimension).set(measured.n)
+    nightly = gauge(
+        "watch_win_rate_ratio", "The champion's win rate over the base, last nights.", "dimension"
+    )
+    bound = gauge("watch_win_rate_upper_ratio", "Upper end of its 95% interval.", "dimension")
+    on = gauge("watch_timestamp_seconds", "When it was measured last.", "dimension")
+    worse = gauge("watch_worse", "Whether it was shown to win too seldom.", "dimension")
+    for one in found.champions or ():
+        if night := one.night:
+            nightly.labels(one.dimension).set(night.pooled.value)
+            bound.labels(one.dimension).set(night.pooled.interval[1])
+            on.labels(one.dimension).set(_seconds(night.at))
+            worse.labels(one.dimension).set(night.worse)
     decided = gauge("last_decision_timestamp_seconds", "The last of its kind.", "dimension", "outcome")
     for decision in reversed(found.decisions or ()):  # oldest first, so that the newest stays
         decided.labels(decision.dimension, decision.outcome).set(_seconds(decision.at))

@@ -138,6 +138,9 @@ def _waiting(found: Status) -> list[Waits]:
         if (trial := one.on_trial) and trial.outcome == "promote":
             what = f"{one.dimension}: version {trial.version} may be promoted, and was not"
             waits.append(Waits(what, f"genarm registry promote {one.dimension}"))
+        if one.night and one.night.worse:
+            what = f"{one.dimension}: version {one.version} is shown to win too seldom, {one.night.pooled}"
+            waits.append(Waits(what, f"genarm registry rollback {one.dimension} --reason TEXT"))
     for line in found.differences or ():
         waits.append(Waits(line, "genarm registry reconcile"))
     if found.published and found.published.open:

@@ -40,6 +40,7 @@ COMMANDS = (
     "publish",
     "lineage data",
     "status",
+    "watch",
     "registry list",
     "registry show length",
     "registry promote length",

@@ -25,6 +25,7 @@ from pathlib import Path
 from genarm.system import env
 env.prepare(Path.cwd())
 from prefect import flow
+from genarm.flows import watching
 from genarm.flows.align import open_project
 from genarm.flows.events import tell
 from genarm.flows.metrics import AT_ITS_END
@@ -34,6 +35,7 @@ from genarm.watch import events
 @flow(name="refresh", **AT_ITS_END)
 def refresh(root: str, outcome: str):
     project = open_project(root)
+    assert watching.watch_champions(project, carry_out=True)  # there is none, and that is no error
     tell(events.decided(project.root, Decision("kind", outcome, ["0.7 of 120"], "a" * 64, None), True))
     if outcome == "reject":
         raise ValueError("it ends here")
@@ -73,7 +75,7 @@ def project(tmp_path):
     root.mkdir()
     git(root, "init", "--quiet")
     params = {"base": {"model": "nowhere"}, "dimensions": {"kind": dimension("a.jsonl")}}
-    write_json(root / "params.yaml", params | {"watch": {"metrics": "out/genarm.prom"}})
+    write_json(root / "params.yaml", params | {"watch": {"metrics": "out/genarm.prom", "prompts": 5}})
     return root
 
 
@@ -82,6 +84,7 @@ def run(server, project, outcome: str, code: int) -> None:
     output, _ = process.communicate(timeout=120)
     assert process.returncode == code, output
     assert "was not told" not in output and "watch.metrics" not in output, output
+    assert "no dimension has a champion yet" in output and "not measured tonight" not in output, output
 
 
 def test_what_happened_is_told_and_status_knows_the_runs(told, project, tmp_path, monkeypatch):

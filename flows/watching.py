@@ -1,0 +1,32 @@
+"""Champions measured again as a task, in a process of its own: its memory is free before training starts."""
+
+import os
+
+from prefect import get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+from prefect.settings import get_current_settings
+
+from genarm.pipeline.project import Project
+from genarm.system.process import run
+
+from .run_console import following, told
+
+
+@task(cache_policy=NO_CACHE, task_run_name="watch champions")
+def watch_champions(project: Project, *, carry_out: bool) -> bool:
+    """Measure each champion against the base and say how it did; whether that could be done.
+
+    What is in the way is told and ends nothing: the data is there, and `align` is to run.
+    """
+    log, settings = get_run_logger(), get_current_settings().to_environment_variables(exclude_unset=True)
+    words = ["genarm", "watch", "--rollback" if carry_out else "--no-rollback"]
+    with following("watch champions") as output:
+        code, lines = run(words, project.root, {**os.environ, **settings}, output.line)
+    if code:
+        said = next((line for line in reversed(lines) if line.startswith("error: ")), f"exit code {code}")
+        log.warning("champions are not measured tonight: %s", said.removeprefix("error: "), **told())
+        return False
+    for line in lines:
+        if " wins " in line and " over the base" in line:
+            (log.warning if "too seldom" in line else log.info)("%s", line, **told("watch"))
+    return True
