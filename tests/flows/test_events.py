@@ -114,7 +114,8 @@ def test_what_happened_is_told_and_status_knows_the_runs(told, project, tmp_path
         assert [r.state for r in before.here(project)] == ["Failed", "Completed"] and not before.due
         assert {r.folder for r in before.last} == {str(project)} and before.last[0].ended
         deployed = start(server, project, "-c", DEPLOY)
-        assert deployed.wait(timeout=120) == 0
+        output, _ = deployed.communicate(timeout=120)
+        assert deployed.returncode == 0, output
         known = until(lambda: (found := ask_runs(api)).due and found, "a run is scheduled")
         (schedule,) = known.schedules
         assert (schedule.name, list(schedule.when)) == ("refresh/nightly", ["0 2 * * * UTC"])
