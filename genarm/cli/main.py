@@ -168,11 +168,8 @@ def report(as_json: Json = False) -> None:
         out.print(page, soft_wrap=True)  # a path that is cut in two cannot be opened
 
 
-app.command()(run)
-app.command()(compare)
-app.command()(publish)
-app.command()(status)
-app.command()(watch)
+for command in (run, compare, publish, status, watch):
+    app.command()(command)
 
 
 @app.command()

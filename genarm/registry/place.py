@@ -25,7 +25,8 @@ def check_place(root: Path) -> None:
         return
     database = address.database.resolve()
     ours = (TRAIN_EXPERIMENT, JUDGES_EXPERIMENT, DECISIONS_EXPERIMENT, COMPARE_EXPERIMENT, WATCH_EXPERIMENT)
-    query = "select artifact_location from experiments where name in (?, ?, ?, ?)"
+    each = ", ".join("?" * len(ours))
+    query = f"select artifact_location from experiments where name in ({each})"
     try:
         with contextlib.closing(
             sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True, timeout=1)

@@ -1,8 +1,7 @@
 """Whether a champion still beats the base: several nights taken together, and what they show."""
 
 from collections.abc import Sequence
-
-from scipy import stats
+from statistics import NormalDist
 
 from genarm.evaluation.win_rate import Z_TWO_SIDED, wilson
 from genarm.types import Estimate
@@ -24,4 +23,4 @@ def is_worse(rate: Estimate, at_least: float, alpha: float) -> bool:
 
     The bound is Wilson's, which with ties is wider than necessary.
     """
-    return wilson(rate.value, rate.n, float(stats.norm.isf(alpha)))[1] < at_least
+    return wilson(rate.value, rate.n, NormalDist().inv_cdf(1 - alpha))[1] < at_least

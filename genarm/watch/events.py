@@ -25,11 +25,11 @@ Event = dict[str, Any]  # `event`, `resource` and `payload`, as Prefect takes th
 
 def decided(root: Path, decision: Decision, carried_out: bool) -> Event | None:
     """A decision of a run; None for one that changes nothing, or was to be carried out and was not."""
-    names = {"promote": PROMOTED, "hold": HELD, "reject": REJECTED}
+    names = {"promote": (PROMOTED, "promoted"), "hold": (HELD, "held"), "reject": (REJECTED, "rejected")}
     if decision.outcome not in names or (decision.outcome == "promote" and not carried_out):
         return None
-    name, against = names[decision.outcome], decision.champion
-    text = f"{decision.dimension} {name.removeprefix('genarm.')}: {'; '.join(decision.reasons)}"
+    (name, word), against = names[decision.outcome], decision.champion
+    text = f"{decision.dimension} {word}: {'; '.join(decision.reasons)}"
     told = {
         "outcome": decision.outcome,
         "reasons": [redact(reason) for reason in decision.reasons],
