@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.text import Text
 
 from genarm.cli.console import Json, out, root, show
 
@@ -33,7 +32,7 @@ def status(
     elif not metrics:
         from genarm.cli.status_view import status_view
 
-        for part in status_view(found):
-            out.print(part, soft_wrap=isinstance(part, Text))  # a line that is cut cannot be copied
+        for line in status_view(found):
+            out.print(line, soft_wrap=True)  # a line that is cut cannot be copied
     if found.is_unknown:
         raise typer.Exit(1)

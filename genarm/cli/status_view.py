@@ -1,12 +1,9 @@
 """The status on a terminal: what waits for a person first, then what is in use, what ran, and the data."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from rich.console import RenderableType
-from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from genarm.system.counted import counted
@@ -21,9 +18,9 @@ LINES = 5  # decisions and runs; --json has more
 DIGITS = 12
 
 
-def status_view(found: "Status") -> list[RenderableType]:
-    """All parts, each under its title: lines, and tables of runs and decisions."""
-    parts: list[RenderableType] = []
+def status_view(found: "Status") -> list[Text]:
+    """The lines of all parts, each under its title."""
+    parts: list[Text] = []
     if found.not_asked:
         lines = [
             f"{one.part}: {one.why}" + (f"; hint: {one.hint}" if one.hint else "") for one in found.not_asked
@@ -35,7 +32,7 @@ def status_view(found: "Status") -> list[RenderableType]:
         parts += _part("In use", [line for one in found.champions for line in _in_use(one)])
     if found.decisions:
         rows = [(_when(d.at), d.dimension, d.what, d.by) for d in found.decisions[:LINES]]
-        parts += _part("Decisions", [_table(rows)])
+        parts += _part("Decisions", _aligned(rows))
     parts += _part("Runs", _runs(found))
     if found.data:
         parts += _part("Data", map(Text, _data(found, found.data)))
@@ -47,7 +44,7 @@ def status_view(found: "Status") -> list[RenderableType]:
 def _in_use(one: "InUse") -> Iterator[Text]:
     what = f"version {one.version} ({one.adapter_sha256[:DIGITS]})" if one.version else "the base model alone"
     since = f", since {_when(one.since)}" if one.since else ""
-    how = f", by {one.how}" + (f" of {one.by}" if one.by else "") if one.how else ""
+    how = f", {one.how}" + (f"; by {one.by}" if one.by else "") if one.how else ""
     run = f", run {one.decision_run[:DIGITS]}" if one.decision_run else ""
     yield Text(f"{one.dimension}: {what}{since}{how}{run}")
     if one.win_rate:
@@ -67,14 +64,14 @@ def _trial(trial: "OnTrial") -> str:
     return f"{told}{trial.outcome} on {_when(trial.decided)}{rate}"
 
 
-def _runs(found: "Status") -> Iterator[RenderableType]:
+def _runs(found: "Status") -> Iterator[Text]:
     known = found.runs
     if known is None:
         if not any(one.part == "runs" for one in found.not_asked):
             yield Text("no Prefect server is named, which would know of runs: export PREFECT_API_URL=...")
         return
     if known.last:
-        yield _table([_run(run, found.folder) for run in known.last[:LINES]])
+        yield from _aligned([_run(run, found.folder) for run in known.last[:LINES]])
     else:
         yield Text(f"{known.server} knows of none")
     for schedule in known.schedules:
@@ -113,18 +110,16 @@ def _results(found: "Status") -> Iterator[str]:
     yield from state.done
 
 
-def _part(title: str, lines: Iterable[RenderableType]) -> list[RenderableType]:
-    rows = [
-        Text.assemble("  ", line) if isinstance(line, Text) else Padding(line, (0, 0, 0, 2)) for line in lines
-    ]
-    return [Text(title, style="bold"), *rows]
+def _part(title: str, lines: Iterable[Text]) -> list[Text]:
+    return [Text(title, style="bold"), *(Text.assemble("  ", line) for line in lines)]
 
 
-def _table(rows: Iterable[tuple[str, ...]]) -> Table:
-    table = Table.grid(padding=(0, 2))
+def _aligned(rows: Sequence[tuple[str, ...]]) -> Iterator[Text]:
+    """Rows as lines whose columns begin below one another; a table would break long ones."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
-        table.add_row(*row)
-    return table
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        yield Text("  ".join(cells).rstrip())
 
 
 def _over(number: int | None) -> str:
