@@ -21,12 +21,18 @@ def watch_champions(project: Project, *, carry_out: bool) -> bool:
     log, settings = get_run_logger(), get_current_settings().to_environment_variables(exclude_unset=True)
     words = ["genarm", "watch", "--rollback" if carry_out else "--no-rollback"]
     with following("watch champions") as output:
-        code, lines = run(words, project.root, {**os.environ, **settings}, output.line)
+
+        def line(text: str) -> None:
+            if " wins " not in text:
+                output.line(text)
+            elif "too seldom" in text:
+                log.warning("%s", text, **told("watch"))
+            else:
+                log.info("%s", text, **told("watch"))
+
+        code, lines = run(words, project.root, {**os.environ, **settings}, line)
     if code:
-        said = next((line for line in reversed(lines) if line.startswith("error: ")), f"exit code {code}")
+        said = next((one for one in reversed(lines) if one.startswith("error: ")), f"exit code {code}")
         log.warning("champions are not measured tonight: %s", said.removeprefix("error: "), **told())
         return False
-    for line in lines:
-        if " wins " in line and " over the base" in line:
-            (log.warning if "too seldom" in line else log.info)("%s", line, **told("watch"))
     return True

@@ -64,7 +64,7 @@ def night(project, day: int, wins: int, **given):
     return done, asked
 
 
-def test_nights_are_recorded_taken_together_and_told(project):
+def test_nights_are_recorded_taken_together_told_and_refused(project):
     (first,), one = night(project, 1, 12)
     assert (first.night.version, first.night.number, first.night.nights) == (2, 0, 1)
     (again,), none = night(project, 1, 0)  # the same day: asked once
@@ -89,6 +89,17 @@ def test_nights_are_recorded_taken_together_and_told(project):
     )
     assert [n.number for n in nights(connect(project), DIMENSION)] == [4, 3, 2, 1, 0]
 
+    with pytest.raises(
+        ConfigError, match="watch.prompts x watch.nights = 210, and the evaluation split has 200"
+    ):
+        night(with_watch(project, prompts=70), 1, 0)
+    write_json(project.layout.params, PARAMS)
+    with pytest.raises(ConfigError, match="watch.prompts is null"):
+        watch(Project(project.root))
+    write_json(project.layout.params, PARAMS | {"watch": {"rollback": True}})
+    with pytest.raises(ConfigError, match="needs watch.prompts"):
+        _ = Project(project.root).params
+
 
 def test_a_champion_that_loses_is_rolled_back_to_the_one_before_and_that_one_to_the_base(project):
     project = with_watch(project, rollback=True)
@@ -111,19 +122,6 @@ def test_a_champion_that_loses_is_rolled_back_to_the_one_before_and_that_one_to_
     (one,) = status(project.root).champions
     assert one.version == 0 and "a rollback from version 1: shown to win under 0.5" in one.how
     assert "watch" in one.by
-
-
-def test_what_cannot_be_measured_is_refused(project):
-    with pytest.raises(
-        ConfigError, match="watch.prompts x watch.nights = 210, and the evaluation split has 200"
-    ):
-        night(with_watch(project, prompts=70), 1, 0)
-    write_json(project.layout.params, PARAMS)
-    with pytest.raises(ConfigError, match="watch.prompts is null"):
-        watch(Project(project.root))
-    write_json(project.layout.params, PARAMS | {"watch": {"rollback": True}})
-    with pytest.raises(ConfigError, match="needs watch.prompts"):
-        _ = Project(project.root).params
 
 
 # peft 0.21 asks transformers 5.23 by the old name
