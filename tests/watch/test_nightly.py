@@ -11,6 +11,8 @@ from genarm.cli import main as cli
 from genarm.errors import ConfigError
 from genarm.models import resolve
 from genarm.models.arm import read_card, write_card
+from genarm.pipeline.preflight import examined
+from genarm.pipeline.preflight.watching import watching as watching_check
 from genarm.pipeline.project import Project
 from genarm.registry.nights import nights
 from genarm.system.files import write_json, write_rows
@@ -122,6 +124,18 @@ def test_a_champion_that_loses_is_rolled_back_to_the_one_before_and_that_one_to_
     (one,) = status(project.root).champions
     assert one.version == 0 and "a rollback from version 1: shown to win under 0.5" in one.how
     assert "watch" in one.by
+
+
+def test_a_run_is_refused_at_once_where_its_nights_have_too_few_prompts(tmp_path):
+    watching = {"prompts": 2, "nights": 2, "file": "asked.jsonl"}
+    write_json(tmp_path / "params.yaml", PARAMS | {"watch": watching})
+    (missing,) = examined(watching_check, Project(tmp_path))
+    assert missing.status == "fail" and "there is no file asked.jsonl" in missing.detail
+    write_rows(tmp_path / "asked.jsonl", [{"prompt": f"say {i}"} for i in (1, 2, 3, 3)])
+    (few,) = examined(watching_check, Project(tmp_path))
+    assert few.status == "fail" and few.detail.endswith("= 4, and asked.jsonl has 3 prompts")
+    write_rows(tmp_path / "asked.jsonl", [{"prompt": f"say {i}"} for i in range(4)])
+    assert examined(watching_check, Project(tmp_path)) == []
 
 
 # peft 0.21 asks transformers 5.23 by the old name

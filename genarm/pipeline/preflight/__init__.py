@@ -20,6 +20,7 @@ from genarm.pipeline.preflight.room import disk_need, memory_need
 from genarm.pipeline.preflight.sources import sources
 from genarm.pipeline.preflight.stages import stages
 from genarm.pipeline.preflight.trained import trained_judges
+from genarm.pipeline.preflight.watching import watching
 from genarm.pipeline.project import Project
 
 __all__ = ["CHECKS", "check", "require", "require_ahead", "require_once"]
@@ -28,7 +29,7 @@ Check = Callable[[Project], list[CheckResult]]
 # `genarm.doctor` has examinations of its own for the base model and for git that say more.
 CHECKS: Sequence[Check] = (
     *(store_place, stages, sources, further_prompts, trained_judges, judges, judge_checks),
-    *(models, origin, publishing, disk_need, memory_need),
+    *(models, origin, publishing, watching, disk_need, memory_need),
 )
 _ahead: dict[Path, list[CheckResult]] = {}  # what a command of this process found, for the run that it starts
 
