@@ -66,3 +66,22 @@ sbom: setup .cache/audit/ready
 audit: .cache/audit/ready
 	.cache/audit/bin/pip-audit --strict --disable-pip --no-deps --requirement constraints.txt \
 		$$(awk -v today=$$(date +%F) '/^[A-Z]/ && $$2 >= today { print "--ignore-vuln", $$1 }' .ci/audit-exceptions.txt)
+
+# What .env.example leaves empty gets 192 random bits, in letters and digits, since some stand in addresses.
+secrets:
+	@test ! -e .env || { echo ".env exists already, and the servers were made with it: change it by hand"; exit 1; }
+	@umask 077; $(PYTHON) -c 'import re, secrets, sys; \
+		print(re.sub(r"(?m)^(\w+)=$$", lambda m: m[0] + secrets.token_hex(24), sys.stdin.read()), end="")' \
+		< .env.example > .env
+	@echo "wrote .env; docker compose up --detach --build"
+
+# For servers without containers: make backup BACKUP=".venv/bin/python -m genarm.operations.backup"
+BACKUP ?= docker compose run --rm --build backup
+
+backup:
+	@mkdir -p backups
+	$(BACKUP) save backups
+
+restore:
+	@test -n "$(FROM)" || { echo "name a backup: make restore FROM=backups/DAY"; exit 2; }
+	$(BACKUP) restore "$(FROM)"

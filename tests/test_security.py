@@ -1,4 +1,4 @@
-"""What docs/security.md says of the code as a whole: nothing is unpickled, evaluated, or run from a download."""
+"""What docs/security.md says of the code as a whole: nothing is unpickled, evaluated or handed to a shell."""
 
 import ast
 import importlib.metadata
