@@ -44,6 +44,12 @@ def save(above: Path, environment: Mapping[str, str]) -> Path:
     fails; nothing is left then.
     """
     settings = _settings(environment)
+    with _store(settings[FILES_AT]) as (system, root):
+        if not system.exists(root):  # a misspelt store would be one without files
+            raise ConfigError(
+                f"{FILES_AT}: there is nothing at {redact(settings[FILES_AT])}",
+                hint="name what `mlflow server --artifacts-destination` is given",
+            )
     folder = above / f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%SZ}"
     unfinished = folder.with_name(f"{folder.name}{UNFINISHED}")
     unfinished.mkdir(parents=True, mode=0o700)

@@ -79,14 +79,16 @@ def test_what_is_not_set_or_no_postgresql_is_told(tmp_path):
             save(tmp_path, {k: v for k, v in whole.items() if k != name})
     with pytest.raises(ConfigError, match="only PostgreSQL"):
         save(tmp_path, whole | {"MLFLOW_BACKEND_STORE_URI": "sqlite:///mlflow.db"})
+    with pytest.raises(ConfigError, match="there is nothing at"):
+        save(tmp_path, whole | {"MLFLOW_ARTIFACTS_DESTINATION": str(tmp_path / "misspelt")})
     assert not list(tmp_path.iterdir())
 
 
 def test_a_database_that_does_not_answer_leaves_nothing_and_no_password_in_the_error(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(programs()), prepend=os.pathsep)
     with pytest.raises(Unreachable, match="pg_dump failed") as error:
-        save(tmp_path, settings(tmp_path / "files", tmp_path, mlflow="hunter22", prefect="x"))
-    assert "hunter22" not in str(error.value) and not list(tmp_path.iterdir())
+        save(tmp_path / "backups", settings(tmp_path, tmp_path, mlflow="hunter22", prefect="x"))
+    assert "hunter22" not in str(error.value) and not list((tmp_path / "backups").iterdir())
 
 
 class Databases:
