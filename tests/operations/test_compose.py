@@ -46,7 +46,7 @@ def test_the_worker_gets_its_own_logins_and_reaches_no_database():
     assert SERVICES["database"]["networks"] == ["databases"]
     assert "docker.sock" not in TEXT
     ours = [service for service in SERVICES.values() if "build" in service]
-    assert len(ours) == 5 and all(service["cap_drop"] == ["ALL"] for service in ours)
+    assert len(ours) == 6 and all(service["cap_drop"] == ["ALL"] for service in ours)
     assert all(service["security_opt"] == ["no-new-privileges:true"] for service in ours)
 
 
@@ -67,9 +67,10 @@ def test_what_runs_is_checked_pinned_and_open_to_this_machine_alone():
 
 def test_the_files_in_it_are_what_their_programs_read():
     text = {name: filled(config["content"]) for name, config in COMPOSE["configs"].items()}
-    compile(text["setup"], "setup.py", "exec")
+    for name in ("buckets", "users"):
+        compile(text[name], name, "exec")
     users = configparser.ConfigParser()
-    users.read_string(text["users"])
+    users.read_string(text["logins"])
     assert users["mlflow"]["default_permission"] == "READ"
     identities = json.loads(text["keys"])["identities"]
     rights = {one["name"]: one["actions"] for one in identities}
