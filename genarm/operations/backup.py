@@ -207,7 +207,7 @@ def _store(address: str) -> Iterator[tuple[Any, str]]:
         words = " ".join(str(error).split())
         raise Unreachable(
             f"the files at {redact(address)} failed: {type(error).__name__}: {redact(words)}",
-            hint="see that the store answers, that its keys are right, and that no `genarm gc` is at work",
+            hint="see that the store answers and its keys are right, and that no file was removed meanwhile",
         ) from None
 
 
