@@ -3,11 +3,14 @@
 # make docs   the documentation, into .cache/site
 # make bench-decode  how fast guided decoding is; benchmarks/README.md
 # make bench-train   how fast ARMs train; TRL is installed for it
+# make sbom   what .venv holds, with versions and licences: .cache/sbom.json
+# make audit  known flaws of the pinned versions; docs/security.md
+# make secrets, backup, restore   the team's servers of compose.yaml; docs/operations.md
 # make clean  what a run made, but not the registry; the next run takes it from DVC's cache
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup run test quick lint docs clean bench-decode bench-train
+.PHONY: setup run test quick lint docs clean bench-decode bench-train sbom audit secrets backup restore
 
 setup: .venv/ready
 
@@ -48,3 +51,37 @@ bench-decode: setup
 bench-train: setup
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	$(BIN)/python benchmarks/train.py
+
+# An environment of their own, so that the list is of genarm's and not of theirs.
+.cache/audit/ready: Makefile
+	$(PYTHON) -m venv --clear .cache/audit
+	.cache/audit/bin/pip install --quiet --disable-pip-version-check cyclonedx-bom==7.5.0 pip-audit==2.10.1
+	@touch $@
+
+sbom: setup .cache/audit/ready
+	.cache/audit/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible \
+		--output-file .cache/sbom.json $(BIN)/python
+
+# --strict: a package that could not be looked up is no clean one
+audit: .cache/audit/ready
+	.cache/audit/bin/pip-audit --strict --disable-pip --no-deps --requirement constraints.txt \
+		$$(awk -v today=$$(date +%F) '/^[A-Z]/ && $$2 >= today { print "--ignore-vuln", $$1 }' .ci/audit-exceptions.txt)
+
+# What .env.example leaves empty gets 192 random bits, in letters and digits, since some stand in addresses.
+secrets:
+	@test ! -e .env || { echo ".env exists already, and the servers were made with it: change it by hand"; exit 1; }
+	@umask 077; $(PYTHON) -c 'import re, secrets, sys; \
+		print(re.sub(r"(?m)^(\w+)=$$", lambda m: m[0] + secrets.token_hex(24), sys.stdin.read()), end="")' \
+		< .env.example > .env
+	@echo "wrote .env; docker compose up --detach --build"
+
+# For servers without containers: make backup BACKUP=".venv/bin/python -m genarm.operations.backup"
+BACKUP ?= docker compose run --rm --build backup
+
+backup:
+	@mkdir -p backups
+	$(BACKUP) save backups
+
+restore:
+	@test -n "$(FROM)" || { echo "name a backup: make restore FROM=backups/DAY"; exit 2; }
+	$(BACKUP) restore "$(FROM)"

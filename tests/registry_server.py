@@ -36,9 +36,16 @@ def postgres(folder: Path) -> Iterator[str]:
 @contextmanager
 def mlflow_server(folder: Path, workers: int = 2) -> Iterator[str]:
     """The address of a server that keeps runs and versions in PostgreSQL and files in `folder`."""
+    with postgres(folder) as database, mlflow_on(database, folder, workers) as address:
+        yield address
+
+
+@contextmanager
+def mlflow_on(database: str, folder: Path, workers: int = 2) -> Iterator[str]:
+    """The address of a server that keeps runs and versions in a database and files in `folder`."""
     import requests
 
-    with postgres(folder) as database, socket.socket() as free:
+    with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
         free.close()

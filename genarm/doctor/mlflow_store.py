@@ -67,7 +67,7 @@ def _server(address: TrackingAddress) -> CheckResult:
         status, _ = get(address.uri, "/health", bearer=token, login=login)
         _, version = get(address.uri, "/version", bearer=token, login=login)
     except Unreachable as error:
-        fix = "docker compose -f mlflow/compose.yaml up -d, or: unset MLFLOW_TRACKING_URI"
+        fix = "docker compose up --detach, where compose.yaml is, or: unset MLFLOW_TRACKING_URI"
         return fail("mlflow", error.message, fix)
     if status != 200:
         fix = "check MLFLOW_TRACKING_URI and its login"
