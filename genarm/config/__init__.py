@@ -15,6 +15,7 @@ from genarm.config.params import (
     SamplingConfig,
     TuneConfig,
 )
+from genarm.config.pools import PoolsConfig
 from genarm.config.publish import PublishConfig
 from genarm.config.train import EarlyStoppingConfig, LoraConfig, TrainConfig
 
@@ -29,6 +30,7 @@ __all__ = [
     "LoraConfig",
     "PairsConfig",
     "Params",
+    "PoolsConfig",
     "PublishConfig",
     "RespondConfig",
     "RewardModelConfig",

@@ -10,6 +10,7 @@ from genarm.config.explain import nearest
 from genarm.config.judge import JudgeConfig
 from genarm.config.numbers import Section
 from genarm.config.overlay import TrainOverlay, laid_over
+from genarm.config.pools import PoolsConfig
 from genarm.config.publish import PublishConfig
 from genarm.config.train import TrainConfig
 from genarm.errors import ConfigError
@@ -191,6 +192,7 @@ class Params(Section):
     respond: RespondConfig = RespondConfig()
     decide: RuleConfig = RuleConfig()
     publish: PublishConfig = PublishConfig()
+    pools: PoolsConfig = PoolsConfig()
 
     @field_validator("dimensions")
     @classmethod
