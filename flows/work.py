@@ -27,7 +27,7 @@ from .plain_errors import log_plainly
 from .tasks import ASKS_A_SERVER
 
 
-@flow(name="work", flow_run_name="{stage}")
+@flow(name="work")
 def work(
     stage: str,
     needs: list[str],

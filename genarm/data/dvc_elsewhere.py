@@ -16,6 +16,7 @@ from genarm.system.redact import redact
 RESTORE_ONLY = "GENARM_RESTORE_ONLY"  # in the environment of a stage: it may be restored, and is not to run
 NOT_HERE = "this stage would have to run, and was only to be restored"
 AGAIN = "then: genarm run"
+BEGUN = ("Running stage '", dvc_output.COMMAND, dvc_output.NOT_REPRODUCED)  # starts of lines
 
 
 def refuse_to_run() -> None:
@@ -39,7 +40,7 @@ def restore(
         pull = ("--pull",)
 
     def pass_on(line: str) -> None:
-        if NOT_HERE not in line and not line.startswith(dvc_output.NOT_REPRODUCED):
+        if NOT_HERE not in line and not line.startswith(BEGUN):  # it has not
             on_line(line)
 
     code, lines = dvc.call(root, "repro", "-s", *pull, stage, on_line=pass_on, **{RESTORE_ONLY: "1"})

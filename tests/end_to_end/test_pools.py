@@ -1,6 +1,7 @@
 """Training on a pool of two workers, one of which is killed: the hashes are those of one machine alone.
 
-A third clone then takes everything and runs nothing. A pool that nobody works for is refused within a minute.
+A third clone then takes everything and runs nothing. A run that is killed is gone on with, one that is
+interrupted cancels what it sent. No worker, or one with other libraries, is refused.
 """
 
 import os
@@ -30,14 +31,15 @@ class Worker:
     process: subprocess.Popen[bytes]
 
     @classmethod
-    def start(cls, folder: Path, server: dict[str, str]) -> "Worker":
+    def start(cls, folder: Path, server: dict[str, str], **more: str) -> "Worker":
         folder.mkdir(exist_ok=True)
         own = environment(folder) | {
             "PREFECT_API_URL": server["PREFECT_API_URL"],
             "PREFECT_HOME": str(folder / "prefect"),
             "GENARM_WORK": str(folder / "work"),
+            **more,
         }
-        words = ["-m", "prefect", "worker", "start", "--pool", "gpu", "--type", "process"]
+        words = ["-m", "prefect", "worker", "start", "--pool", "gpu", "--type", "process", "--limit", "1"]
         with (folder / "worker.log").open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, *words], cwd=folder, env=own, stdout=log, stderr=log, start_new_session=True
@@ -63,16 +65,29 @@ def hashes(folder: Path) -> dict[str, str]:
     return {d: (folder / f"artifacts/train/{d}/arm.sha256").read_text() for d in DIMENSIONS}
 
 
-def stages_at_work(server: dict[str, str]) -> dict[str, dict]:
-    """The runs of workers in which a training is under way, by stage."""
-    lines = ask(server, "logs/filter", {"logs": {"level": {"ge_": 20}}, "limit": 200})
-    training = {line["flow_run_id"] for line in lines if line["message"].startswith("Running stage 'train@")}
-    runs = ask(server, "flow_runs/filter", {"flows": {"name": {"any_": ["work"]}}})
-    return {
-        run["parameters"]["stage"]: run
-        for run in runs
-        if run["id"] in training and run["state_type"] == "RUNNING"
-    }
+def runs_of_workers(server: dict[str, str]) -> list[dict]:
+    return ask(server, "flow_runs/filter", {"flows": {"name": {"any_": ["work"]}}})
+
+
+def at_work(server: dict[str, str], count: int) -> list[dict]:
+    """The runs of workers in which a training is under way, once there are so many."""
+
+    def found() -> list[dict] | None:
+        lines = ask(
+            server, "logs/filter", {"logs": {"level": {"ge_": 20}}, "sort": "TIMESTAMP_DESC", "limit": 200}
+        )
+        begun = {line["flow_run_id"] for line in lines if line["message"].startswith("Running stage 'train@")}
+        runs = [r for r in runs_of_workers(server) if r["id"] in begun and r["state_type"] == "RUNNING"]
+        return runs if len(runs) == count else None
+
+    return until(found, f"{count} train", 400)
+
+
+def begin(folder: Path, server: dict[str, str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        ["genarm", "-v", "run"], cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        env=environment(folder) | {"PREFECT_API_URL": server["PREFECT_API_URL"]}, start_new_session=True,
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -124,26 +139,33 @@ def test_a_pool_without_workers_is_refused_within_a_minute(top, server):
     git(one, "push", "--quiet")
 
 
+def test_a_worker_with_other_libraries_is_refused_and_asked_once(top, server):
+    other = top / "other" / "colorama-9.9.9.dist-info"
+    other.mkdir(parents=True)
+    (other / "METADATA").write_text("Metadata-Version: 2.1\nName: colorama\nVersion: 9.9.9\n")
+    worker = Worker.start(top / "odd", server, PYTHONPATH=str(other.parent))
+    try:
+        log = genarm(top / "one", "run", ok=False, PREFECT_API_URL=server["PREFECT_API_URL"])
+    finally:
+        worker.go_down()
+    assert "has other versions than the run: colorama 9.9.9 here, " in log and "hint: install the same" in log
+    assert [r["state_type"] for r in runs_of_workers(server)] == ["FAILED", "FAILED"], (
+        "one for each dimension"
+    )
+
+
 def test_two_workers_train_at_once_and_a_killed_one_is_replaced(top, server):
     one, three = top / "one", top / "three"
     git(top, "clone", "--quiet", "remote.git", "three")
     workers = [Worker.start(top / name, server) for name in ("a", "b")]
-    run = subprocess.Popen(
-        ["genarm", "-v", "run"], cwd=one, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        env=environment(one) | {"PREFECT_API_URL": server["PREFECT_API_URL"]},
-    )  # fmt: skip
+    run = begin(one, server)
     try:
-        both = until(lambda: found if len(found := stages_at_work(server)) == 2 else None, "both train", 400)
-        lost = both["train@vowels"]
-        at_work = {run["id"]: run["labels"]["genarm.root"] for run in both.values()}
-        (machine,) = (w for w in workers if at_work[lost["id"]] == str(w.folder / "work"))
-        machine.go_down(
-            *(
-                run["labels"]["genarm.pid"]
-                for run in both.values()
-                if at_work[run["id"]] == at_work[lost["id"]]
-            )
-        )
+        both = at_work(server, 2)
+        assert {r["parameters"]["stage"] for r in both} == {"train@vowels", "train@digits"}
+        assert {r["labels"]["genarm.root"] for r in both} == {str(w.folder / "work") for w in workers}
+        lost = both[0]
+        (machine,) = (w for w in workers if str(w.folder / "work") == lost["labels"]["genarm.root"])
+        machine.go_down(lost["labels"]["genarm.pid"])
         workers.append(Worker.start(machine.folder, server))
         log, _ = run.communicate(timeout=900)
         assert run.returncode == 0, log[-6000:]
@@ -152,12 +174,10 @@ def test_two_workers_train_at_once_and_a_killed_one_is_replaced(top, server):
         for worker in workers:
             worker.go_down()
     assert "is gone" in log and "sent again" in log
-    runs = ask(server, "flow_runs/filter", {"flows": {"name": {"any_": ["work"]}}})
+    runs = runs_of_workers(server)
     assert {r["id"]: r["state_type"] for r in runs}[lost["id"]] == "CRASHED"
-    assert sorted(r["parameters"]["stage"] for r in runs if r["state_type"] == "COMPLETED") == [
-        "train@digits",
-        "train@vowels",
-    ]
+    completed = sorted(r["parameters"]["stage"] for r in runs if r["state_type"] == "COMPLETED")
+    assert completed == ["train@digits", "train@vowels"]
     for dimension in DIMENSIONS:
         dvc(top / "alone", "repro", f"train@{dimension}")
     assert hashes(one) == hashes(top / "alone")
@@ -166,3 +186,37 @@ def test_two_workers_train_at_once_and_a_killed_one_is_replaced(top, server):
     assert dvc(three, "status").strip() == "Data and pipelines are up to date."
     assert "Running stage" not in dvc(three, "repro") and git(three, "status", "--porcelain") == ""
     assert hashes(three) == hashes(one)
+
+
+def test_a_killed_run_is_gone_on_with_and_an_interrupted_one_cancels(top, server):
+    one = top / "one"
+    params = toy_params(top / "base") | {"pools": {"train": "gpu"}}
+    del params["dimensions"]["vowels"]
+    params["train"] |= {"epochs": 4000}  # longer than the test
+    write_params(one, params)
+    git(one, "commit", "--quiet", "-am", "a long training")
+    git(one, "push", "--quiet")
+    worker = Worker.start(top / "a", server)
+    first = begin(one, server)
+    second = None
+    try:
+        (sent,) = at_work(server, 1)
+        os.killpg(first.pid, signal.SIGKILL)
+        first.communicate()
+        second = begin(one, server)
+        assert second.stdout is not None
+        shown = next((line for line in second.stdout if "where an earlier run had sent it" in line), "")
+        assert "train digits" in shown
+        os.kill(second.pid, signal.SIGINT)
+        second.communicate(timeout=120)
+
+        def state() -> str:
+            return {r["id"]: r["state_type"] for r in runs_of_workers(server)}[sent["id"]]
+
+        assert until(lambda: state() == "CANCELLED", "the training is cancelled", 120)
+        assert until(lambda: not Path(f"/proc/{sent['labels']['genarm.pid']}").exists(), "it has ended")
+    finally:
+        for process in filter(None, (first, second)):
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+        worker.go_down()

@@ -29,7 +29,10 @@ def installed(names: Collection[str]) -> dict[str, str]:
 
     So is what a version says of its build, such as `+cpu`: the same release runs with and without a GPU.
     """
-    found = {_plain(d.metadata["Name"]): d.version for d in distributions() if d.metadata["Name"]}
+    found: dict[str, str] = {}
+    for one in distributions():
+        if name := one.metadata["Name"]:
+            found.setdefault(_plain(name), one.version)  # of two, the first is the one that is imported
     python = ".".join(platform.python_version_tuple()[:2])
     return {PYTHON: python, OURS: genarm.__version__} | {
         name: found[name].partition("+")[0] for name in names if name in found
