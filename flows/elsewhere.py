@@ -24,7 +24,7 @@ from prefect.states import Cancelled, Cancelling
 from genarm.data import dvc, dvc_elsewhere
 from genarm.data.dvc_output import StageOutcome
 from genarm.errors import GenarmError, PipelineError, Unreachable
-from genarm.pipeline.elsewhere.job import Job, job
+from genarm.pipeline.elsewhere.job import Job, job_of
 from genarm.pipeline.project import Project
 from genarm.pipeline.stage_summary import summary, title_of
 
@@ -52,11 +52,13 @@ def run_on_pools(project: Project, pools: Mapping[str, str]) -> dict[str, StageO
         return outcomes
     before = dvc.graph(project.root)
     send(project, sorted({need for name in waiting for need in before[name]}))
-    jobs = [job(project, name, before[name]) for name in waiting]
+    jobs = [job_of(project, name, before[name]) for name in waiting]
     errors: list[GenarmError] = []
     with get_client(sync_client=True) as client:
-        open_ = [submit(client, job, pools[job.stage]) for job in jobs]
+        open_: list[Sent] = []
         with cancelled_with_us(client, open_):
+            for job in jobs:
+                open_.append(submit(client, job, pools[job.stage]))
             for one, state in ended(client, open_):
                 try:
                     outcomes[one.job.stage] = conclude(project, one, state)

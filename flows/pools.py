@@ -37,7 +37,7 @@ def require_pools(names: Sequence[str]) -> None:
                 if time.monotonic() > deadline:
                     raise PipelineError(
                         f"pools: no worker of {pool.name} was seen in the last minute; {_last(client, pool)}",
-                        hint=f"on a machine that is to work: prefect worker start --pool {pool.name} --limit 1",
+                        hint=f"where work is to be done: prefect worker start --pool {pool.name} --limit 1",
                     )
                 time.sleep(1)
 

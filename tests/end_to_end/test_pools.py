@@ -205,10 +205,11 @@ def test_a_killed_run_is_gone_on_with_and_an_interrupted_one_cancels(top, server
         first.communicate()
         second = begin(one, server)
         assert second.stdout is not None
-        shown = next((line for line in second.stdout if "where an earlier run had sent it" in line), "")
-        assert "train digits" in shown
+        assert any("goes on on gpu, where an earlier run" in line for line in second.stdout)
+        assert any("> genarm train digits" in line for line in second.stdout), "its log is ours"
         os.kill(second.pid, signal.SIGINT)
-        second.communicate(timeout=120)
+        log, _ = second.communicate(timeout=120)
+        assert second.returncode == 130, log
 
         def state() -> str:
             return {r["id"]: r["state_type"] for r in runs_of_workers(server)}[sent["id"]]

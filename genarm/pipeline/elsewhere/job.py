@@ -40,7 +40,7 @@ class Job:
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:24]
 
 
-def job(project: Project, stage: str, needs: Sequence[str]) -> Job:
+def job_of(project: Project, stage: str, needs: Sequence[str]) -> Job:
     """The job of a stage as the project is now.
 
     Raises PipelineError where the project has no address to clone from.

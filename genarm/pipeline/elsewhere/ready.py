@@ -1,9 +1,11 @@
 """What would keep stages from running on other machines, as far as it is known without asking a server."""
 
+import os
+
 from genarm.data.dvc_lock import POINTER
 from genarm.data.dvc_remote import default_remote
 from genarm.errors import PipelineError
-from genarm.pipeline.check_result import CheckResult, fail
+from genarm.pipeline.check_result import CheckResult, fail, warn
 from genarm.pipeline.elsewhere.job import repository
 from genarm.pipeline.lineage import changed_files
 from genarm.pipeline.plan import several
@@ -11,6 +13,7 @@ from genarm.pipeline.project import Project
 from genarm.pipeline.publish.git import Git
 from genarm.pipeline.publish.remote import target
 from genarm.system.counted import counted
+from genarm.system.env import local_tracking_uri
 
 NAME = "pools"
 
@@ -42,4 +45,18 @@ def ready(project: Project) -> list[CheckResult]:
     if where and not git.ask("for-each-ref", "--count=1", "--contains", head, f"refs/remotes/{where.remote}"):
         detail = f"commit {head[:12]} is not known to be at {where.remote}, where workers clone it from"
         found.append(fail(NAME, detail, f"git push {where.remote} HEAD"))
-    return found
+    return [*found, *_registry(project)]
+
+
+def _registry(project: Project) -> list[CheckResult]:
+    """Champions answer where they are in a registry that workers reach, which a file of this clone is not."""
+    own, champions = local_tracking_uri(project.root), project.champions(missing_ok=True)
+    there_are = [dimension for dimension, champion in champions.items() if champion]
+    shared = os.environ.get("MLFLOW_TRACKING_URI", own) != own
+    if shared or not project.params.pools.respond or not there_are:
+        return []
+    detail = (
+        f"workers of {project.params.pools.respond} answer with the champion of {there_are[0]}, and the "
+        "registry is a file of this clone"
+    )
+    return [warn(NAME, detail, "export MLFLOW_TRACKING_URI=http://HOST:5000, here and for the workers")]
