@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 from prefect_shell import ask, prefect, running_server, until
 from toy_pipeline import environment, genarm, git, make_base, make_project, toy_params, write_params
@@ -46,12 +47,14 @@ class Worker:
             )
         return cls(folder, process)
 
-    def go_down(self, *pids: int) -> None:
-        """SIGKILL for the worker and the processes of its runs, as when a machine goes down."""
-        for kill, pid in [(os.killpg, self.process.pid), *((os.kill, pid) for pid in pids)]:
-            with suppress(ProcessLookupError):
-                kill(pid, signal.SIGKILL)
-        self.process.wait()
+    def go_down(self) -> None:
+        """SIGKILL for the worker and all that it started, as when a machine goes down."""
+        if self.process.poll() is None:
+            processes = psutil.Process(self.process.pid).children(recursive=True)
+            for process in (self.process, *processes):
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+            self.process.wait()
 
 
 def dvc(folder: Path, *words: str) -> str:
@@ -165,7 +168,7 @@ def test_two_workers_train_at_once_and_a_killed_one_is_replaced(top, server):
         assert {r["labels"]["genarm.root"] for r in both} == {str(w.folder / "work") for w in workers}
         lost = both[0]
         (machine,) = (w for w in workers if str(w.folder / "work") == lost["labels"]["genarm.root"])
-        machine.go_down(lost["labels"]["genarm.pid"])
+        machine.go_down()
         workers.append(Worker.start(machine.folder, server))
         log, _ = run.communicate(timeout=900)
         assert run.returncode == 0, log[-6000:]

@@ -55,6 +55,7 @@ def _check_out(folder: Path, job: Job) -> Path:
         new = folder.with_name(f"{folder.name}.new")  # a clone that a kill cut short is none
         rmtree(new, ignore_errors=True)
         _must(Git(folder.parent), job, "clone", "--quiet", "--no-checkout", job.repository, str(new))
+        rmtree(folder, ignore_errors=True)  # whatever lies there is no clone
         new.rename(folder)
     git = Git(folder)
     (folder / ".git" / "index.lock").unlink(missing_ok=True)  # of a git that was killed: the clone is ours
