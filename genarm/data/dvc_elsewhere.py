@@ -22,7 +22,7 @@ BEGUN = ("Running stage '", dvc_output.COMMAND, dvc_output.NOT_REPRODUCED)  # st
 def refuse_to_run() -> None:
     """Raise PipelineError in a stage that DVC started although it was only to restore it."""
     if RESTORE_ONLY in os.environ:
-        raise PipelineError(NOT_HERE)
+        raise PipelineError(NOT_HERE, hint=f"unset {RESTORE_ONLY}")
 
 
 def restore(
@@ -40,7 +40,7 @@ def restore(
         pull = ("--pull",)
 
     def pass_on(line: str) -> None:
-        if NOT_HERE not in line and not line.startswith(BEGUN):  # it has not
+        if NOT_HERE not in line and RESTORE_ONLY not in line and not line.startswith(BEGUN):  # it has not
             on_line(line)
 
     code, lines = dvc.call(root, "repro", "-s", *pull, stage, on_line=pass_on, **{RESTORE_ONLY: "1"})
