@@ -2,8 +2,13 @@
 
     loss = mean over tokens of KL(p_base || p_shallow)
 
-The first and the last two layers stay, and of the others as many as asked for, evenly. Cut so, a model is
-ruined (SmolLM2-135M with 24 of 30 layers: perplexity 82 on text of which the base has 3.9), so what is left
+The layers that go are consecutive, those that turn the hidden states least (arXiv 2403.17887). Of the layers
+l to l + n - 1, the angle is
+
+    d(l, n) = mean over tokens of arccos(cos(x_l, x_(l + n))) / pi
+
+with x_l what layer l reads, on the first texts to be trained on. Cut so, SmolLM2-135M with 25 of 30 layers
+has perplexity 11 on text of which the base has 4.1 (17 with the layers that go taken evenly), so what is left
 trains to give the base's distribution again. Embeddings stay frozen: they are the base's, and half the cost.
 """
 
@@ -37,6 +42,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 CARD = "shallow.json"
+CALIBRATION = 16  # texts on which angles are measured
 
 log = logging.getLogger(__name__)
 
@@ -49,15 +55,39 @@ class Text:
     start: int
 
 
-def kept_layers(depth: int, layers: int) -> list[int]:
-    """Which of `depth` layers stay: two at either end, the others evenly. Raises ConfigError for too many."""
+def kept_layers(model: Any, layers: int, texts: Sequence[Text]) -> list[int]:
+    """Which layers of a model stay, in order: two at either end, and all but those that do least between.
+
+    Raises ConfigError for too few layers, or for as many as the model has.
+    """
+    depth = len(decoder_layers(model)[1])
     if not 2 * ENDS <= layers < depth:
         raise ConfigError(
             f"layers is {layers}, and the base has {depth}", hint=f"choose {2 * ENDS} to {depth - 1}"
         )
-    middle, wanted = depth - 2 * ENDS, layers - 2 * ENDS
-    evenly = [ENDS + (2 * i + 1) * middle // (2 * wanted) for i in range(wanted)]
-    return [*range(ENDS), *evenly, *range(depth - ENDS, depth)]
+    gone = depth - layers
+    angles = _angles(model, gone, texts[:CALIBRATION])
+    first = min(range(ENDS, layers - ENDS + 1), key=angles.__getitem__)
+    return [*range(first), *range(first + gone, depth)]
+
+
+def _angles(model: Any, layers: int, texts: Sequence[Text]) -> list[float]:
+    """d(l, layers) for every l after which another layer follows."""
+    import torch
+
+    angles = torch.zeros(0)
+    with torch.inference_mode():
+        for text in texts:
+            ids = torch.tensor([text.ids], device=model.device)
+            # Of what follows the last layer only the norm is told, so that layer is none of them.
+            *states, _ = model.get_decoder()(
+                input_ids=ids, use_cache=False, output_hidden_states=True
+            ).hidden_states
+            read = torch.stack([state[0].float() for state in states])
+            cosines = torch.cosine_similarity(read[:-layers], read[layers:], dim=-1)
+            turned = cosines.clamp(-1, 1).arccos().sum(-1).cpu() / math.pi
+            angles = turned if not len(angles) else angles + turned
+    return [angle / sum(len(text.ids) for text in texts) for angle in angles.tolist()]
 
 
 def prune(model: Any, keep: Sequence[int]) -> None:
@@ -102,8 +132,8 @@ def train(
     began = time.monotonic()
     set_seed(config.seed)
     teacher, tokenizer = load_model(base, dtype), load_tokenizer(base)
-    keep = kept_layers(len(decoder_layers(teacher)[1]), config.layers)
     texts, held_out = (_texts(file, tokenizer, context_of(teacher)) for file in (pairs, validation))
+    keep = kept_layers(teacher, config.layers, texts)
     settings = {"method": "shallow", "dtype": dtype, **config.model_dump(mode="json")}
     read = hashlib.sha256(
         json.dumps([[t.ids for t in part] for part in (texts, held_out)]).encode()

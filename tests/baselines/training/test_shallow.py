@@ -1,7 +1,7 @@
 """A model with fewer layers: which are kept, that it heals and resumes, and has the base's tokenizer."""
 
 import json
-from itertools import pairwise
+import math
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM
 from genarm import models
 from genarm.baselines.training import shallow
 from genarm.baselines.training.settings import ShallowTraining
-from genarm.baselines.training.shallow import divergence, kept_layers, prune
+from genarm.baselines.training.shallow import Text, divergence, kept_layers, prune
 from genarm.errors import ConfigError
 from genarm.models.weights import weights_hash
 from genarm.system.files import write_rows
@@ -45,15 +45,36 @@ def train(deep, out, config=CUT):
     )
 
 
-def test_two_layers_stay_at_either_end_and_the_others_evenly():
-    assert kept_layers(6, 4) == [0, 1, 4, 5]
-    assert kept_layers(6, 5) == [0, 1, 3, 4, 5]
-    of_thirty = kept_layers(30, 24)  # of the middle's 26, the 20 at (i + 1/2) * 1.3, rounded down
-    assert of_thirty[:6] == [0, 1, 2, 3, 5, 6] and of_thirty[-4:] == [26, 27, 28, 29]
-    assert len(set(of_thirty)) == 24 and max(b - a for a, b in pairwise(of_thirty)) == 2
-    for layers in (3, 6):
-        with pytest.raises(ConfigError, match=f"layers is {layers}, and the base has 6"):
-            kept_layers(6, layers)
+def test_two_layers_stay_at_either_end_and_all_but_those_that_turn_the_states_least():
+    """Layers that add nothing are found wherever they are, and the angle of others is that of plain loops."""
+    torch.manual_seed(0)
+    texts = [Text([*range(first, first + 9)], 2) for first in (3, 40)]
+    for idle in ([2, 3], [3, 4], [5, 6]):
+        model = toy_model(layers=9, initializer_range=0.2).eval()
+        for i in idle:
+            for last in (model.model.layers[i].self_attn.o_proj, model.model.layers[i].mlp.down_proj):
+                torch.nn.init.zeros_(last.weight)
+        assert kept_layers(model, 7, texts) == [i for i in range(9) if i not in idle]
+        assert kept_layers(model, 8, texts) == [i for i in range(9) if i != idle[0]]
+    assert kept_layers(toy_model(layers=6), 4, texts) == [0, 1, 4, 5]
+    for layers in (3, 9):
+        with pytest.raises(ConfigError, match=f"layers is {layers}, and the base has 9"):
+            kept_layers(model, layers, texts)
+
+
+def test_the_angle_of_layers_by_plain_loops():
+    model, texts = toy_model(layers=5, initializer_range=0.2).eval(), [Text([5, 9, 2], 1), Text([7, 1], 1)]
+    found, tokens = [0.0] * 3, 0
+    with torch.no_grad():
+        for text in texts:
+            states = model.model(torch.tensor([text.ids]), output_hidden_states=True).hidden_states
+            for t in range(len(text.ids)):
+                for layer in range(3):
+                    a, b = states[layer][0, t].tolist(), states[layer + 2][0, t].tolist()
+                    dot = sum(x * y for x, y in zip(a, b, strict=True))
+                    found[layer] += math.acos(dot / math.hypot(*a) / math.hypot(*b)) / math.pi
+            tokens += len(text.ids)
+    assert shallow._angles(model, 2, texts) == pytest.approx([angle / tokens for angle in found], abs=1e-5)
 
 
 def test_the_pruned_model_is_its_layers_one_after_another(deep):
