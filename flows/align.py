@@ -14,6 +14,7 @@ from genarm.data import dvc
 from genarm.errors import StaleDecision
 from genarm.pipeline import kept, looking
 from genarm.pipeline.alone import alone as alone  # other flows take it from here
+from genarm.pipeline.batches import in_batches
 from genarm.pipeline.incumbents import note_incumbents
 from genarm.pipeline.project import Project
 from genarm.pipeline.stage_names import DECIDE, PAIRS, TRAIN, measuring_stages, stage_of, tuning_stages
@@ -26,6 +27,7 @@ from genarm.watch import events as worth_telling
 from . import crashed, publishing, tasks
 from .events import tell
 from .metrics import AT_ITS_END
+from .elsewhere import pools_ready, run_on_pools
 from .plain_errors import log_plainly
 from .run_console import told
 from .run_name import concluded, failure_in_name, name_run
@@ -41,6 +43,8 @@ def align(root: str | None = None, promote: bool = True) -> list[Decision]:
     dimensions, decided = list(project.params.dimensions), {}
     with failure_in_name("align"), alone(project):
         tasks.preflight(project, anew=tasks.mend_data(project))
+        if project.params.pools.named:
+            pools_ready(project)
         champions = tasks.snapshot(project)
         tasks.note_starts(project)
         run = ChangedStages(project)
@@ -164,11 +168,17 @@ class ChangedStages:
         self.ran: set[str] = set()
 
     def __call__(self, *names: str) -> None:
-        """Run these stages where they have to run."""
-        for name in names:
-            if self.ran or name in self.changed:
-                if tasks.stage(self.project, name) != "unchanged":
-                    self.ran.add(name)
-            elif name != dvc.POINTER:
-                title = title_of(name)
-                get_run_logger().info("%s: unchanged", title, **told(title))
+        """Run these stages where they have to run, those that have a pool on it."""
+        pools = self.project.params.pools
+        for batch in in_batches(names, pools):
+            due = [name for name in batch if self.ran or name in self.changed]
+            sent = {name: pool for name in due if (pool := pools.of(name))}
+            done = run_on_pools(self.project, sent) if sent else {}
+            for name in batch:
+                if name in due:
+                    outcome = done.get(name) or tasks.stage(self.project, name)
+                    if outcome != "unchanged":
+                        self.ran.add(name)
+                elif name != dvc.POINTER:
+                    title = title_of(name)
+                    get_run_logger().info("%s: unchanged", title, **told(title))

@@ -85,7 +85,7 @@ def _crashed(run: FlowRun, root: Path) -> str | None:
     labels = run.labels
     if ROOT in labels:
         here = labels[ROOT] == str(root.resolve())
-        return f"process {labels[PID]} on {labels[HOST]} is gone" if here and _is_gone(labels) else None
+        return f"process {labels[PID]} on {labels[HOST]} is gone" if here and is_gone(labels) else None
     # Killed before it could label itself, or of an older genarm; a run that lives is labelled within seconds.
     # On a shared server it may be anybody's.
     temporary = get_current_settings().api.url is None
@@ -94,7 +94,7 @@ def _crashed(run: FlowRun, root: Path) -> str | None:
     return "its process is not known" if temporary and old and same_project else None
 
 
-def _is_gone(labels: dict[str, Any]) -> bool:
+def is_gone(labels: dict[str, Any]) -> bool:
     """Whether the process has ended; never so of one of another machine."""
     try:
         host, machine = str(labels[HOST]), str(labels[MACHINE])

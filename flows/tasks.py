@@ -66,20 +66,21 @@ def stage(project: Project, name: str) -> StageOutcome:
         with following(title_of(name)) as output:
             outcome = dvc.run_stage(project.root, name, on_line=output.line)
     except GenarmError:
-        log.info("failed after %s", _seconds(began), **told())
+        log.info("failed after %s", seconds(began), **told())
         raise
     if outcome == "unchanged":
         log.info("unchanged", **told())
     else:
-        how = "as computed before" if outcome == "restored" else _seconds(began)
+        how = "as computed before" if outcome == "restored" else seconds(began)
         done = summary(project, name)
         log.info("%s%s", f"{done}, " if done else "", how, **told())
     return outcome
 
 
-def _seconds(began: float) -> str:
-    seconds = time.monotonic() - began
-    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+def seconds(began: float) -> str:
+    """How long it is since `began`, as a line has it."""
+    passed = time.monotonic() - began
+    return f"{passed:.0f} s" if passed >= 10 else f"{passed:.1f} s"
 
 
 @task(cache_policy=NO_CACHE, task_run_name="mend data")
@@ -143,7 +144,7 @@ def register(project: Project, dimension: str, *, trained: bool = True) -> int:
     )
     noted = read_json(layout.lineage, dict[str, str]) if layout.lineage.is_file() else {}
     write_json(layout.lineage, noted | {f"version of {dimension}": str(version), **server_ids()})
-    get_run_logger().info("version %s, %s", version, _seconds(began), **(told() if trained else {}))
+    get_run_logger().info("version %s, %s", version, seconds(began), **(told() if trained else {}))
     return version
 
 
@@ -192,7 +193,7 @@ def promote(project: Project, decision: Decision, *, carry_out: bool) -> Decisio
             report_sha256=report,
             say=get_run_logger().info,
         )
-        get_run_logger().info("in use, after a test answer, %s", _seconds(began), **told())
+        get_run_logger().info("in use, after a test answer, %s", seconds(began), **told())
     return decision
 
 

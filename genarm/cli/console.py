@@ -53,8 +53,10 @@ def project() -> Project:
 
 def stage_project(stage: str, dimension: str = "") -> Project:
     """The project, for a command that is a stage: where DVC runs it, what it reads is checked first."""
+    from genarm.pipeline.elsewhere import refuse_to_run
     from genarm.pipeline.verify import verify_stage
 
+    refuse_to_run()
     here = project()
     verify_stage(here, stage, dimension)
     return here

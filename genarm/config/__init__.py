@@ -15,6 +15,7 @@ from genarm.config.params import (
     SamplingConfig,
     TuneConfig,
 )
+from genarm.config.pools import PoolsConfig
 from genarm.config.publish import PublishConfig
 from genarm.config.train import EarlyStoppingConfig, LoraConfig, TrainConfig
 from genarm.config.watch import WatchConfig
@@ -30,6 +31,7 @@ __all__ = [
     "LoraConfig",
     "PairsConfig",
     "Params",
+    "PoolsConfig",
     "PublishConfig",
     "RespondConfig",
     "RewardModelConfig",

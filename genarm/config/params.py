@@ -10,6 +10,7 @@ from genarm.config.explain import nearest
 from genarm.config.judge import JudgeConfig
 from genarm.config.numbers import Section
 from genarm.config.overlay import TrainOverlay, laid_over
+from genarm.config.pools import PoolsConfig
 from genarm.config.publish import PublishConfig
 from genarm.config.train import TrainConfig
 from genarm.config.watch import WatchConfig
@@ -193,6 +194,7 @@ class Params(Section):
     decide: RuleConfig = RuleConfig()
     publish: PublishConfig = PublishConfig()
     watch: WatchConfig = WatchConfig()
+    pools: PoolsConfig = PoolsConfig()
 
     @field_validator("dimensions")
     @classmethod

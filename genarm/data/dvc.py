@@ -30,6 +30,7 @@ from genarm.system.redact import redact
 
 __all__ = [
     "POINTER",
+    "call",
     "data_version",
     "gather",
     "graph",
@@ -116,7 +117,7 @@ def run_stage(root: Path, stage: str, on_line: OnLine = ignore) -> StageOutcome:
     """
     if stage == POINTER:
         return pull_data(root, on_line)
-    code, lines = _run(root, "repro", "-s", stage, on_line=on_line)
+    code, lines = call(root, "repro", "-s", stage, on_line=on_line)
     if code:
         raise dvc_output.failure(f"stage {stage}", lines)
     return dvc_output.outcome(lines)
@@ -127,7 +128,7 @@ def run_stages(root: Path, stages: str, on_line: OnLine = ignore) -> StageOutcom
 
     Raises PipelineError with the last error, Busy where another DVC holds the lock.
     """
-    code, lines = _run(root, "repro", "--keep-going", stages, on_line=on_line)
+    code, lines = call(root, "repro", "--keep-going", stages, on_line=on_line)
     if code:
         raise dvc_output.failure(stages, dvc_output.until_error(lines))
     return dvc_output.outcome(lines)
@@ -140,10 +141,10 @@ def pull_data(root: Path, on_line: OnLine = ignore) -> StageOutcome:
     """
     # DVC would take data/ that a killed pull left incomplete for a new version of added data, and record it.
     pulling = root / ".dvc" / "tmp" / "data.pulling"
-    code, lines = (1, []) if pulling.exists() else _run(root, "repro", "-s", POINTER, on_line=on_line)
+    code, lines = (1, []) if pulling.exists() else call(root, "repro", "-s", POINTER, on_line=on_line)
     if pulling.exists() or (code and dvc_output.data_is_missing(lines)):
         pulling.touch()
-        code, lines = _run(root, "pull", "--force", POINTER, on_line=on_line)
+        code, lines = call(root, "pull", "--force", POINTER, on_line=on_line)
         if not (code and (root / "data").exists()):
             pulling.unlink()
         if code:
@@ -164,7 +165,7 @@ def push(root: Path, on_line: OnLine = ignore) -> str:
     PipelineError where the remote takes nothing or the cache lacks a file, Unreachable where the remote does
     not answer, Busy where another DVC holds the lock.
     """
-    code, lines = _run(root, "push", "--run-cache", on_line=lambda line: on_line(redact(line)))
+    code, lines = call(root, "push", "--run-cache", on_line=lambda line: on_line(redact(line)))
     if code or dvc_output.lacks_files(lines):
         raise dvc_output.push_failure(lines)
     return next((line.strip() for line in reversed(lines) if line.strip()), "")
@@ -242,7 +243,7 @@ def _gather_url(root: Path, url: str, folder: Path) -> None:
         )
     name = Path(parts.path).name
     target = folder / name if name.endswith(SUFFIXES) else folder / "all"
-    code, lines = _run(root, "get-url", url, str(target))
+    code, lines = call(root, "get-url", url, str(target))
     if code:
         raise dvc_output.fetch_failure(url, lines)
     if target.is_dir():
@@ -263,7 +264,7 @@ def _tracked_folder(root: Path, source: str) -> str | None:
 
 
 def _must(root: Path, *arguments: str) -> None:
-    code, lines = _run(root, *arguments)
+    code, lines = call(root, *arguments)
     if code:
         raise dvc_output.failure(f"dvc {arguments[0]}", lines)
 
@@ -276,9 +277,11 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "DVC_NO_ANALYTICS": "1", "PYTHONUNBUFFERED": "1", LINES: "1"}
 
 
-def _run(root: Path, *arguments: str, on_line: OnLine = ignore) -> tuple[int, list[str]]:
+def call(root: Path, *arguments: str, on_line: OnLine = ignore, **environment: str) -> tuple[int, list[str]]:
+    """Run a DVC command; its exit code and its lines. `environment` is set for what it starts."""
+
     def pass_on(line: str) -> None:
         if dvc_output.is_worth_logging(line):
             on_line(line)
 
-    return run(_command(*arguments), root, _environment(), pass_on)
+    return run(_command(*arguments), root, _environment() | environment, pass_on)

@@ -86,10 +86,13 @@ def lacks_files(lines: Sequence[str]) -> bool:
     return any(NOT_IN_CACHE in line for line in lines)
 
 
-def push_failure(lines: Sequence[str]) -> GenarmError:
-    """The output of a `dvc push` that failed or left something out, as an error without credentials."""
+def push_failure(lines: Sequence[str], then: str = "then: genarm publish") -> GenarmError:
+    """The output of a `dvc push` that failed or left something out, as an error without credentials.
+
+    `then` is what to type once it is mended.
+    """
     errors = [redact(line.removeprefix(ERROR)) for line in lines if line.startswith(ERROR)]
-    told, again = "; ".join(errors[-2:]), "nothing is lost; then: genarm publish"
+    told, again = "; ".join(errors[-2:]), f"nothing is lost; {then}"
     extra = re.search(r"requires '(dvc-\w+)'", told)
     if any(phrase in line for line in lines for phrase in LOCKED):
         return failure("dvc push", lines)

@@ -55,9 +55,13 @@ def convert(gguf: Path, folder: Path) -> None:
 
     try:
         loaded: Any = AutoModelForCausalLM.from_pretrained(
-            gguf.parent, gguf_file=gguf.name, dtype=torch.bfloat16, output_loading_info=True
+            gguf.parent,
+            gguf_file=gguf.name,
+            dtype=torch.bfloat16,
+            output_loading_info=True,
+            trust_remote_code=False,
         )
-        tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+        tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name, trust_remote_code=False)
     except MemoryError:
         raise
     except Exception as error:  # a damaged file fails wherever it is first used

@@ -55,12 +55,12 @@ def memory_need(project: Project) -> list[CheckResult]:
     hardest = max(needs, key=lambda d: needs[d])
     training, answering = needs[hardest], answering_bytes(project, shape, width)
     free = f"{gib(here.free)} of {here.what} are free"
-    if training > here.free:
+    if training > here.free and not params.pools.train:
         knob = f"lower train.batch_tokens ({configs[hardest].batch_tokens})"
         if not configs[hardest].gradient_checkpointing:
             knob += ", or set train.gradient_checkpointing: true"
         results.append(warn("memory", f"training {hardest} needs about {gib(training)}, {free}", knob))
-    if answering > here.free:
+    if answering > here.free and not (params.pools.respond and params.pools.tune):
         knob = f"lower respond.sampling.batch_size ({params.respond.sampling.batch_size})"
         results.append(warn("memory", f"answering needs about {gib(answering)}, {free}", knob))
     judging, found = _judging(project, answering, here)
