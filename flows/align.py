@@ -25,9 +25,9 @@ from genarm.types import Champion, Decision, Guidance
 from genarm.watch import events as worth_telling
 
 from . import crashed, publishing, tasks
+from .elsewhere import pools_ready, run_on_pools
 from .events import tell
 from .metrics import AT_ITS_END
-from .elsewhere import pools_ready, run_on_pools
 from .plain_errors import log_plainly
 from .run_console import told
 from .run_name import concluded, failure_in_name, name_run
