@@ -25,10 +25,10 @@ from prefect.settings import get_current_settings
 from prefect.states import Crashed
 
 from genarm.system.owner import Owner
+from genarm.watch.runs import FLOWS, HOST, ROOT
 
-ROOT, HOST, MACHINE = "genarm.root", "genarm.host", "genarm.machine"
+MACHINE = "genarm.machine"
 PID, STARTED = "genarm.pid", "genarm.process_started"
-FLOWS = ["align", "refresh", "version-data"]
 UNLABELLED = timedelta(minutes=2)
 PAGE = 200
 
@@ -69,7 +69,7 @@ def _running(client: SyncPrefectClient) -> list[FlowRun]:
     runs: list[FlowRun] = []
     while True:
         page = client.read_flow_runs(
-            flow_filter=FlowFilter(name=FlowFilterName(any_=FLOWS)),
+            flow_filter=FlowFilter(name=FlowFilterName(any_=list(FLOWS))),
             flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=state)),
             sort=FlowRunSort.ID_DESC,
             limit=PAGE,

@@ -6,10 +6,12 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -78,3 +80,23 @@ def running_server(home: Path, **settings: str) -> Iterator[dict[str, str]]:
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
+
+
+@contextmanager
+def webhook() -> Iterator[tuple[list[str], str]]:
+    """A web server that takes alerts: the texts that it was sent, and its address."""
+    texts: list[str] = []
+
+    class Receiver(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            texts.append(json.loads(self.rfile.read(int(self.headers["Content-Length"])))["text"])
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *words: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Receiver) as receiver:
+        threading.Thread(target=receiver.serve_forever, args=(0.05,), daemon=True).start()
+        yield texts, f"http://127.0.0.1:{receiver.server_port}/hook"
+        receiver.shutdown()

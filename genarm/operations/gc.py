@@ -4,18 +4,15 @@ Nothing is removed that a champion, the version before it, the log of decisions 
 What was removed is looked for again afterwards, so the sizes told are what is there.
 """
 
-import os
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from genarm import registry
-from genarm.errors import Busy, ConfigError
+from genarm.errors import ConfigError
 from genarm.operations import old_caches
 from genarm.operations.old_caches import Old, size
 from genarm.operations.unused_objects import (
@@ -27,6 +24,7 @@ from genarm.operations.unused_objects import (
     recorded_now,
     unused,
 )
+from genarm.pipeline.alone import alone
 from genarm.pipeline.project import Project
 from genarm.registry import tags
 from genarm.registry.needed import Rules
@@ -91,7 +89,7 @@ def collect(
         return look.result(
             before, {kind: before[kind][0] - _bytes(items) for kind, (_, items) in before.items()}
         )
-    with _alone(project):
+    with alone(project):
         before = look.at_all()
         look.remove(before)
         after = look.at_all()
@@ -151,7 +149,7 @@ class _Look:
         if {"versions", "runs"} & set(found):
             store = registry.connect(self.project.root)
             prune(store, self.rules, noted(self.project), self.now, {"versions", "runs"} & set(self.kinds))
-        with dvc_alone(self.project.root) if "dvc" in found else _nothing():
+        with dvc_alone(self.project.root) if "dvc" in found else nullcontext():
             for removal in self._removals:
                 removal()
 
@@ -218,26 +216,3 @@ def noted(project: Project) -> dict[str, set[int]]:
 
 def _bytes(items: Sequence[Item]) -> int:
     return sum(item.bytes for item in items)
-
-
-@contextmanager
-def _nothing() -> Iterator[None]:
-    yield
-
-
-@contextmanager
-def _alone(project: Project) -> Iterator[None]:
-    """No run of the project meanwhile, as a run keeps off others. Raises Busy with its process."""
-    path = project.layout.lock
-    path.parent.mkdir(parents=True, exist_ok=True)
-    holder = path.with_suffix(".pid")
-    try:
-        with FileLock(path, timeout=0):
-            holder.write_text(str(os.getpid()), encoding="ascii")
-            yield
-    except Timeout:
-        who = holder.read_text(encoding="ascii") if holder.is_file() else "unknown"
-        raise Busy(
-            f"a run of this project is in progress (process {who}), and needs what is there",
-            hint="wait for it to end; without --yes, genarm gc only looks",
-        ) from None

@@ -4,13 +4,11 @@ import json
 import os
 import shutil
 import socket
-import threading
 import uuid
-from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 from dvc_project import git
-from prefect_shell import ROOT, ask, kill, prefect, running_server, start, until
+from prefect_shell import ROOT, ask, kill, prefect, running_server, start, until, webhook
 from ruamel.yaml import YAML
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("crashed")]
@@ -108,21 +106,9 @@ def test_a_served_run_that_was_killed_gives_back_its_slot_at_once(shell, project
 
 def test_a_silent_run_is_told_to_a_webhook(shell, project, tmp_path):
     """The automations of the repository, with a shorter wait, against a server of this test."""
-    told: list[str] = []
-
-    class Receiver(BaseHTTPRequestHandler):
-        def do_POST(self):
-            told.append(json.loads(self.rfile.read(int(self.headers["Content-Length"])))["text"])
-            self.send_response(204)
-            self.end_headers()
-
-        def log_message(self, *words):
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Receiver) as receiver:
-        threading.Thread(target=receiver.serve_forever, args=(0.05,), daemon=True).start()
+    with webhook() as (told, url):
         save = "from prefect.blocks.webhook import Webhook; print(Webhook(url=input()).save('genarm-alert'))"
-        (project / "url").write_text(f"http://127.0.0.1:{receiver.server_port}/hook")
+        (project / "url").write_text(url)
         printed, _ = start(shell, project, "-c", f"import sys; sys.stdin = open('url'); {save}").communicate()
         content = (ROOT / "automations.yaml").read_text()
         content = content.replace(str(uuid.UUID(int=0)), printed.split()[-1]).replace(
@@ -140,4 +126,3 @@ def test_a_silent_run_is_told_to_a_webhook(shell, project, tmp_path):
         until(lambda: told, "the webhook is called", 150)
         assert killed["name"] in told[0] and "no heartbeat" in told[0]
         assert state(shell, killed)["type"] == "CRASHED"
-        receiver.shutdown()

@@ -1,13 +1,10 @@
 """Events of a flow and of a command reach a webhook by way of a real Prefect server; status asks the same."""
 
-import json
-import threading
 import uuid
-from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 from dvc_project import git
-from prefect_shell import ROOT, ask, prefect, running_server, start, until
+from prefect_shell import ROOT, ask, prefect, running_server, start, until, webhook
 from prometheus_client.parser import text_string_to_metric_families
 from ruamel.yaml import YAML
 from toy_params import dimension
@@ -51,21 +48,8 @@ refresh.to_deployment("nightly", cron="0 2 * * *").apply()
 @pytest.fixture
 def told():
     """What a webhook was told, and its address."""
-    texts: list[str] = []
-
-    class Receiver(BaseHTTPRequestHandler):
-        def do_POST(self):
-            texts.append(json.loads(self.rfile.read(int(self.headers["Content-Length"])))["text"])
-            self.send_response(204)
-            self.end_headers()
-
-        def log_message(self, *words):
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Receiver) as receiver:
-        threading.Thread(target=receiver.serve_forever, args=(0.05,), daemon=True).start()
-        yield texts, f"http://127.0.0.1:{receiver.server_port}/hook"
-        receiver.shutdown()
+    with webhook() as place:
+        yield place
 
 
 @pytest.fixture
