@@ -23,6 +23,7 @@ from prefect.states import Cancelled, Crashed
 from genarm.errors import PipelineError
 from genarm.pipeline.elsewhere.job import Job
 from genarm.pipeline.stage_summary import title_of
+from genarm.watch.runs import HOST
 
 from . import crashed
 from .pools import has_worker
@@ -96,7 +97,7 @@ def unfinished(client: SyncPrefectClient, tag: str) -> UUID | None:
 def _gone(client: SyncPrefectClient, one: Sent, run: FlowRun) -> str:
     """Why a run that is said to be running is not: its process has ended here, or falls silent elsewhere."""
     if crashed.PID in run.labels and crashed.is_gone(run.labels):
-        return f"process {run.labels[crashed.PID]} on {run.labels[crashed.HOST]} is gone"
+        return f"process {run.labels[crashed.PID]} on {run.labels[HOST]} is gone"
     now = time.monotonic()
     if now - one.looked > BETWEEN:
         one.looked = now
@@ -108,7 +109,7 @@ def _gone(client: SyncPrefectClient, one: Sent, run: FlowRun) -> str:
         if page.events and page.events[0].id != one.beat:
             one.beat, one.beat_at = page.events[0].id, now
     silent = now - one.beat_at if one.beat else 0.0  # without any, whoever runs it sends none
-    host = run.labels.get(crashed.HOST, "its machine")
+    host = run.labels.get(HOST, "its machine")
     return f"no heartbeat of {host} for {silent:.0f} s" if silent > SILENCE else ""
 
 

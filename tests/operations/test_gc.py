@@ -21,7 +21,7 @@ from registry_server import mlflow_server
 from registry_toys import Killed
 
 from genarm.errors import Busy, ConfigError, RegistryError
-from genarm.operations import gc, old_caches
+from genarm.operations import old_caches
 from genarm.operations.gc import collect
 from genarm.operations.unused_objects import cache_of, dvc_alone, name_of
 from genarm.registry import pruning
@@ -198,7 +198,7 @@ def test_held_data_that_can_be_approved_waits_on(project):
 
 def test_it_keeps_off_runs_and_dvc_and_refuses_rules_that_keep_nothing(project):
     new_data(project, "one")
-    with gc._alone(project), pytest.raises(Busy, match=f"process {os.getpid()}"):
+    with alone(project), pytest.raises(Busy, match=f"process {os.getpid()}"):
         collect(project, RULES, yes=True)
     collect(project, RULES)  # a look is no matter
     write_json(
