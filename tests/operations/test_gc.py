@@ -24,6 +24,7 @@ from genarm.errors import Busy, ConfigError, RegistryError
 from genarm.operations import old_caches
 from genarm.operations.gc import collect
 from genarm.operations.unused_objects import cache_of, dvc_alone, name_of
+from genarm.pipeline.alone import alone
 from genarm.registry import pruning
 from genarm.registry.needed import Rules
 from genarm.system.files import write_json
