@@ -71,6 +71,9 @@ class TuningConfig(Section):
     max_health_ratio: float = Field(
         1.2, ge=1, description="most perplexity and repetition of a setting, in times those of the base"
     )
+    max_kl: float | None = Field(
+        None, gt=0, description="most KL from the base, in nats a token, except with `mode: greedy`"
+    )
 
 
 class SpeedConfig(Section):

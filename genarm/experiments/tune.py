@@ -6,6 +6,7 @@ from genarm.errors import DataError
 from genarm.evaluation.shown_limits import text_faults
 from genarm.evaluation.text_health import text_health
 from genarm.experiments.answer import open_method, responses
+from genarm.experiments.drift import drift_faults
 from genarm.experiments.least import least, measured
 from genarm.experiments.load import Experiment
 from genarm.experiments.tuned import Chosen, Tried
@@ -20,9 +21,9 @@ log = logging.getLogger(__name__)
 def tune(experiment: Experiment, row: str) -> None:
     """Try every combination of a row's `tune`, and write the one with the highest win rate over the base.
 
-    Of those whose text keeps the limits; where none does, the one with the least KL. The gold judge of the
-    first dimension judges, and models of the first training seed are tried. With `constrain`, the least value
-    that meets it is taken, by the gold judge of its dimension.
+    Of those whose text and KL keep the limits; where none does, the one with the least KL. The gold judge of
+    the first dimension judges, and models of the first training seed are tried. With `constrain`, the least
+    value that meets it is taken, by the gold judge of its dimension.
     """
     config, place = experiment.config, experiment.place
     constraint = config.methods[row].constrain
@@ -46,7 +47,10 @@ def tune(experiment: Experiment, row: str) -> None:
                 kl=own.kl,
                 perplexity=own.perplexity,
                 repetition=own.repetition,
-                faults=text_faults(base, found, config.tuning.max_health_ratio),
+                faults=[
+                    *text_faults(base, found, config.tuning.max_health_ratio),
+                    *drift_faults(found, config.tuning.max_kl, settings),
+                ],
             )
         )
         if constraint:
