@@ -54,7 +54,7 @@ def _read(path: Path) -> PageFile:
 
 
 def add_page(app: FastAPI) -> None:
-    """Serve the page, to everybody: it holds nothing that is not in the package, and asks for a key itself."""
+    """Serve the page to everybody: all of it is in the package, and it asks for a key itself."""
     files = read_files()
 
     def send(request: Request, name: str) -> Response:
