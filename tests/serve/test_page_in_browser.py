@@ -1,9 +1,11 @@
 """The page in a real browser against a real server: what it asks, shows, keeps and refuses."""
 
 import json
+import re
 
 import pytest
 from browser import PHONES, chromium, overflow, violations
+from playwright.sync_api import expect
 from served_toys import running, streamed, wait
 
 from genarm.serve.keys import Keys, new_key, read_keys
@@ -57,8 +59,13 @@ def ask(page, prompt="hello", seed=5, tokens=24):
 
 
 def done(page):
-    page.wait_for_function("document.querySelector('#status').textContent.match(/token|Stopped|answered/i)")
+    says(page, "token|Stopped|answered")
     page.wait_for_selector(IDLE)
+
+
+def says(page, words, where="#status"):
+    """Wait until some place of the page has these words, which are a pattern."""
+    expect(page.locator(where)).to_have_text(re.compile(words), timeout=60_000)
 
 
 def rewards_of(client, model, **more):
@@ -113,7 +120,7 @@ def test_a_slider_changes_what_is_asked_and_colours_follow_the_choice(page):
     page.keyboard.press("Home")
     page.locator("#weight-curt").fill("0.9")
     assert ask(page)["guided"]["guidance"] == {"kind": 0, "curt": 0.9}
-    colours = "els => els.map(e => e.className).join()"
+    colours = "els => els.map(e => e.lastElementChild.className).join()"
     before = page.locator("#guided .token").evaluate_all(colours)
     assert "up" in before or "down" in before
     page.select_option("#colour", "the reward of curt")
@@ -131,7 +138,7 @@ def test_a_link_restores_what_was_asked_and_tells_the_server_nothing(page, conte
     page.fill("#temperature", "0.55")
     page.fill("#seed", "77")
     page.click("#share")
-    page.wait_for_function("location.hash.length > 1")
+    expect(page).to_have_url(re.compile("#prompt="))
     urls, other = [], context.new_page()
     other.on("request", lambda request: urls.append((request.url, request.post_data)))
     other.goto(page.url)
@@ -166,7 +173,7 @@ def test_the_keyboard_alone_suffices(page):
             assert page.locator("#tip").is_visible() and page.inner_text("#tip") != first
         if stop[0] == "sweep":
             page.keyboard.press("Enter")
-            page.wait_for_function("document.querySelector('#status').textContent.includes('6 of 6')")
+            says(page, "6 of 6")
         if stop[0] == "radio":
             page.keyboard.press("ArrowRight")
             assert page.locator("#curve article:visible h3").inner_text() == "weight 1.2"
@@ -181,7 +188,7 @@ def test_the_curve_asks_six_weights_and_draws_their_kl(page, client):
     page.fill("#max_tokens", "24")
     page.select_option("#swept", "curt")
     page.click("#sweep")
-    page.wait_for_function("document.querySelector('#status').textContent.includes('6 of 6')")
+    says(page, "6 of 6")
     kls = [float(t) for t in page.locator("#curve .value").all_inner_texts()]
     for weight, kl in zip((0, 0.2, 0.4, 0.6, 0.8, 1.0), kls, strict=True):
         body = BODY | {"model": "guided", "guidance": {"kind": 0.8, "curt": weight}, "guidance_rewards": True}
@@ -201,7 +208,7 @@ def test_the_history_holds_the_answers_until_it_is_cleared(page):
     page.wait_for_selector(".slider")
     assert page.locator("#entries .asked").all_inner_texts() == ["second", "first <b>one</b>"]
     page.locator("#entries button").nth(1).click()
-    page.wait_for_function("document.querySelector('#prompt').value.startsWith('first')")
+    expect(page.locator("#prompt")).to_have_value(re.compile("^first"))
     assert page.inner_text("#guided .text") == text and page.input_value("#seed") == "5"
     page.click("#clear")
     assert page.locator("#entries li").count() == 0 and page.evaluate("localStorage.length") == 0
@@ -223,7 +230,7 @@ def test_it_is_accessible_and_fits_every_window(page, scheme):
     page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
     ask(page)
     page.click("#sweep")
-    page.wait_for_function("document.querySelector('#status').textContent.includes('6 of 6')")
+    says(page, "6 of 6")
     page.locator("#guided .token").first.focus()
     assert violations(page) == [] and overflow(page) <= 0
     for size in PHONES:
@@ -248,7 +255,7 @@ def test_a_key_is_asked_for_and_refusals_are_told_in_words(context, opened, tmp_
         assert page.inner_text("#alert") == "The server asks for an API key."
         page.keyboard.type("wrong")  # the field has the focus
         page.keyboard.press("Enter")
-        page.wait_for_function("document.querySelector('#alert').textContent.includes('does not know')")
+        says(page, "does not know", "#alert")
         page.fill("#key-text", key)
         page.keyboard.press("Enter")
         page.wait_for_selector(".slider")
@@ -257,14 +264,12 @@ def test_a_key_is_asked_for_and_refusals_are_told_in_words(context, opened, tmp_
         stored = page.evaluate("JSON.stringify([localStorage, location.href])")
         assert key not in stored and page.evaluate("sessionStorage.getItem('genarm.key')") == key
         page.keyboard.press("Control+Enter")
-        page.wait_for_function("document.querySelector('#status').textContent === 'Not answered.'")
+        says(page, "Not answered")
         told = page.locator(".trouble").all_inner_texts()
         assert any("Too many requests" in t and "3 times a minute" in t and "Try again in" in t for t in told)
         service.keys, service.open = Keys([]), 4
         page.keyboard.press("Control+Enter")
-        page.wait_for_function("document.querySelector('#base .trouble').textContent.includes('busy')")
+        says(page, "busy", "#base .trouble")
         service.open = 0
     page.keyboard.press("Control+Enter")
-    page.wait_for_function(
-        "document.querySelector('#base .trouble').textContent.includes('cannot be reached')"
-    )
+    says(page, "cannot be reached", "#base .trouble")

@@ -87,9 +87,7 @@ export class Answer {
 
   colour(mode) {
     this.mode = mode;
-    this.units.forEach((unit, i) => {
-      this.text.children[i].className = `token ${colourOf(unit, mode)}`;
-    });
+    this.units.forEach((unit, i) => paint(this.text.children[i], unit, mode));
   }
 
   get #guided() {
@@ -101,9 +99,12 @@ export class Answer {
     this.open = [];
     const first = this.units.length === 0;
     this.units.push(unit);
-    const words = unit.text || el("span", { class: "end" }, "end");
-    const tabindex = first ? 0 : -1;
-    this.text.append(el("span", { class: `token ${colourOf(unit, this.mode)}`, tabindex }, words));
+    const words = unit.text.trimStart() || unit.text;
+    const space = unit.text.slice(0, unit.text.length - words.length);
+    const ink = el("span", {}, words || "end");
+    const node = el("span", { class: "token", tabindex: first ? 0 : -1 }, space, ink);
+    paint(node, unit, this.mode);
+    this.text.append(node);
   }
 
   #tellVersions(genarm) {
@@ -138,6 +139,11 @@ export class Answer {
     event.preventDefault();
     next.focus();
   }
+}
+
+// Colour a token's text, without the space before it.
+function paint(node, unit, mode) {
+  node.lastElementChild.className = `${unit.text ? "" : "end"} ${colourOf(unit, mode)}`.trim();
 }
 
 // The index of the token above or below: the first on another line that is not left of this one.

@@ -72,8 +72,8 @@ export class Curve {
   }
 
   #draw() {
-    if (!this.plot) return;
     const width = byId("curve").clientWidth;
+    if (!this.plot || width <= GUTTER) return;
     const column = (width - GUTTER) / FACTORS.length;
     const most = niceAbove(Math.max(0.001, ...this.points.map((point) => point.kl ?? 0)));
     const x = (i) => GUTTER + column * (i + 0.5);
