@@ -2,6 +2,7 @@
 
 import json
 import re
+from itertools import groupby
 
 import pytest
 from browser import PHONES, chromium, overflow, violations
@@ -14,6 +15,13 @@ from genarm.serve.settings import ServeSettings
 
 pytestmark = pytest.mark.slow
 IDLE = "#stop[aria-disabled=true]"
+RECORD_GROWTH = """window.growth = []; for (const side of ["base", "guided"])
+  new MutationObserver((all) => all.forEach((m) => m.addedNodes.length && window.growth.push(side)))
+    .observe(document.querySelector(`#${side} .text`), {childList: true})"""
+TEXT = """(box) => [...box.querySelectorAll(".token")]
+  .filter((token) => !token.querySelector(".end")).map((token) => token.textContent).join("")"""
+FOCUSED = """(() => { const at = document.activeElement;
+  return [at.id || at.className.split(" ")[0] || at.type, getComputedStyle(at).outlineStyle]; })()"""
 BODY = {"messages": [{"role": "user", "content": "hello"}], "seed": 5, "temperature": 1, "max_tokens": 24}
 
 
@@ -83,23 +91,22 @@ def tip_of(page, side, i):
 
 
 def test_both_sides_stream_at_once_and_show_the_numbers_of_the_api(page, client):
-    page.evaluate(
-        "window.seen = []; for (const side of ['base', 'guided'])"
-        " new MutationObserver((all) => window.seen.push(...all.filter(m => m.addedNodes.length).map(() => side)))"
-        ".observe(document.querySelector(`#${side} .text`), {childList: true})"
-    )
-    sent = ask(page, tokens=24)
-    assert sent["base"] == BODY | {"model": "base", "stream": True, "guidance_rewards": True}
+    page.evaluate(RECORD_GROWTH)
+    sent = ask(page, tokens=96)
+    assert sent["base"] == BODY | {
+        "model": "base",
+        "stream": True,
+        "guidance_rewards": True,
+        "max_tokens": 96,
+    }
     assert sent["guided"] == sent["base"] | {"model": "guided", "guidance": {"kind": 0.8, "curt": 0.4}}
-    order = page.evaluate("window.seen")
-    both = sum(a != b for a, b in zip(order, order[1:], strict=False))
-    assert both > 6, "the sides grow in turn, so neither waits for the other"
+    turns = [side for side, _ in groupby(page.evaluate("window.growth"))]
+    assert len(turns) > 3, "neither side waits for the other's end"
     assert "kind version 3 at 0.8, curt version 1 at 0.4 · seed 5" in page.inner_text("#guided footer")
     for side, model in (("#base", "base"), ("#guided", "guided")):
-        told = rewards_of(client, model)
+        told = rewards_of(client, model, max_tokens=96)
         text = "".join(token["text"] for token in told)
-        assert page.locator(f"{side} .text").evaluate("e => [...e.querySelectorAll('.token')]"
-            ".filter(t => !t.querySelector('.end')).map(t => t.textContent).join('')") == text  # fmt: skip
+        assert page.locator(f"{side} .text").evaluate(TEXT) == text
         i = next(i for i, token in enumerate(told) if token["text"])  # the first unit ends here
         tip = tip_of(page, side, 0)
         assert float(tip["log p, base"].split()[0]) == pytest.approx(
@@ -163,8 +170,7 @@ def test_the_keyboard_alone_suffices(page):
     stops = []
     for _ in range(40):
         page.keyboard.press("Tab")
-        stop = page.evaluate("[document.activeElement.id || document.activeElement.className.split(' ')[0] || "
-                             "document.activeElement.type, getComputedStyle(document.activeElement).outlineStyle]")  # fmt: skip
+        stop = page.evaluate(FOCUSED)
         stops.append(stop[0])
         assert stop[1] != "none", f"{stop[0]} shows no focus"
         if stop[0] == "token":
@@ -189,7 +195,7 @@ def test_the_curve_asks_six_weights_and_draws_their_kl(page, client):
     page.select_option("#swept", "curt")
     page.click("#sweep")
     says(page, "6 of 6")
-    kls = [float(t) for t in page.locator("#curve .value").all_inner_texts()]
+    kls = [float(t) for t in page.locator("#curve .value").all_text_contents()]
     for weight, kl in zip((0, 0.2, 0.4, 0.6, 0.8, 1.0), kls, strict=True):
         body = BODY | {"model": "guided", "guidance": {"kind": 0.8, "curt": weight}, "guidance_rewards": True}
         [choice] = client.post("/v1/chat/completions", json=body).json()["choices"]

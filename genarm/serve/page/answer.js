@@ -1,6 +1,7 @@
 // One answer as it streams: its tokens, what they are worth, and who answered.
 
-import { el, number, weight } from "./dom.js";
+import { el } from "./dom.js";
+import { number, weight } from "./numbers.js";
 import { hideTip, leaveTip, showTip } from "./tip.js";
 import { colourOf, numbers, Unit, visible } from "./tokens.js";
 

@@ -1,9 +1,10 @@
 // The form: the prompt, a slider for each dimension, and how tokens are drawn.
 
-import { byId, el, weight } from "./dom.js";
+import { byId, el } from "./dom.js";
+import { niceAbove, weight } from "./numbers.js";
 
 export const RANGE = 2.5; // a slider goes from 0 to so many times the promoted weight
-const STEPS = 250;
+const STEPS = 500; // an arrow key moves by a hundredth
 const NUMBERS = ["seed", "temperature", "max_tokens"];
 
 export class Controls {
@@ -35,8 +36,9 @@ export class Controls {
   #slider(arm, value) {
     const id = `weight-${arm.dimension}`;
     const most = Math.max(arm.weight * RANGE, value) || 1;
-    const range = { type: "range", min: 0, max: most, step: "any" };
-    const input = el("input", { id, ...range, "aria-describedby": `${id}-note` });
+    const limits = { type: "range", min: 0, max: most, step: "any" };
+    const input = el("input", { id, ...limits, "aria-describedby": `${id}-note` });
+    const range = el("div", { class: "range" }, input);
     const shown = el("output", { for: id });
     const show = () => {
       shown.textContent = weight(Number(input.value));
@@ -45,12 +47,12 @@ export class Controls {
     const set = (to) => {
       input.max = Math.max(input.max, to);
       input.value = to;
-      input.style.setProperty("--at", arm.weight / input.max);
+      range.style.setProperty("--promoted", arm.weight / input.max);
       show();
     };
     input.addEventListener("input", () => {
-      const grid = input.max / STEPS;
-      const near = Math.abs(input.value - arm.weight) < 1.5 * grid; // an arrow key moves by 2.5
+      const grid = niceAbove(input.max / STEPS, [1, 2, 5]);
+      const near = Math.abs(input.value - arm.weight) < grid;
       input.value = near ? arm.weight : Math.round(input.value / grid) * grid;
       show();
     });
@@ -72,7 +74,7 @@ export class Controls {
       { class: "slider" },
       el("label", { for: id }, arm.dimension),
       shown,
-      input,
+      range,
       el("span", { class: "note", id: `${id}-note` }, note),
       back,
     );

@@ -3,7 +3,8 @@
 import { Answer } from "./answer.js";
 import { stream } from "./api.js";
 import { RANGE } from "./controls.js";
-import { byId, el, number, svg, weight } from "./dom.js";
+import { byId, el, svg } from "./dom.js";
+import { niceAbove, number, weight } from "./numbers.js";
 import { bodyOf } from "./state.js";
 
 const FACTORS = [0, 0.5, 1, 1.5, 2, RANGE]; // of the promoted weight; browsers open six connections at once
@@ -75,7 +76,8 @@ export class Curve {
     const width = byId("curve").clientWidth;
     if (!this.plot || width <= GUTTER) return;
     const column = (width - GUTTER) / FACTORS.length;
-    const most = niceAbove(Math.max(0.001, ...this.points.map((point) => point.kl ?? 0)));
+    const highest = Math.max(0.001, ...this.points.map((point) => point.kl ?? 0));
+    const most = niceAbove(highest, [1, 2, 4, 6]); // so that half of it is short, too
     const x = (i) => GUTTER + column * (i + 0.5);
     const y = (kl) => HEIGHT - 8 - ((HEIGHT - 8 - TOP) * kl) / most;
     const known = this.points.map((point, i) => ({ ...point, i })).filter((point) => point.kl !== null);
@@ -104,11 +106,4 @@ export class Curve {
       ...known.flatMap(point),
     );
   }
-}
-
-// The next of 1, 2, 4, 6 times a power of ten, so that half of it is short, too.
-function niceAbove(value) {
-  const power = 10 ** Math.floor(Math.log10(value));
-  const found = [1, 2, 4, 6, 10].find((step) => step * power >= value);
-  return Number((found * power).toPrecision(3));
 }

@@ -22,13 +22,3 @@ function dress(node, attributes, children) {
   node.append(...children);
   return node;
 }
-
-// A number as people read it, with a true minus: 0.3, −1.25.
-export function number(value, digits = 3) {
-  return value.toFixed(digits).replace("-", "−");
-}
-
-// A weight without digits that say nothing: 0.3, 0.125.
-export function weight(value) {
-  return String(Number(value.toFixed(3)));
-}

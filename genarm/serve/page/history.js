@@ -1,6 +1,7 @@
 // What was asked in this browser, with its answers: in localStorage, without the key.
 
-import { byId, el, weight } from "./dom.js";
+import { byId, el } from "./dom.js";
+import { weight } from "./numbers.js";
 
 const STORE = "genarm.history";
 const MOST = 20;

@@ -1,6 +1,7 @@
 // What a token is worth, and which colour says so.
 
-import { el, number, weight } from "./dom.js";
+import { el } from "./dom.js";
+import { number, weight } from "./numbers.js";
 
 const SIGNED = [0.1, 0.5, 1.5]; // nats
 const CHANCES = [0.1, 0.5, 0.9]; // probabilities under an ARM
