@@ -5,7 +5,7 @@ import { number, weight } from "./numbers.js";
 import { hideTip, leaveTip, showTip } from "./tip.js";
 import { colourOf, numbers, Unit, visible } from "./tokens.js";
 
-const ENDS = { stop: "ended by itself", length: "cut at the most tokens" };
+const ENDS = { stop: "ended by itself", length: "cut at the maximum" };
 
 export class Answer {
   constructor(root, name, mode) {

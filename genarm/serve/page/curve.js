@@ -58,18 +58,20 @@ export class Curve {
     });
     const by = `weight of ${arm.dimension}`;
     const axis = el("div", { class: "axis", role: "radiogroup", "aria-label": by }, ...marks);
-    const title = el("p", { class: "note" }, `KL, nats a token, by ${by}`);
+    this.title = el("p", { class: "note" });
+    this.by = `KL, nats a token, by ${by}`;
     this.inputs = marks.map((mark) => mark.firstElementChild);
     byId("curve").hidden = false;
-    byId("curve").replaceChildren(title, this.plot, axis, ...this.points.map((point) => point.root));
+    byId("curve").replaceChildren(this.title, this.plot, axis, ...this.points.map((point) => point.root));
     this.#choose(FACTORS.indexOf(1));
+    this.#draw();
   }
 
   #choose(i) {
     this.chosen = i;
     this.inputs[i].checked = true;
     this.points.forEach((point, j) => (point.root.hidden = i !== j));
-    this.#draw();
+    this.#mark();
   }
 
   #draw() {
@@ -81,6 +83,8 @@ export class Curve {
     const x = (i) => GUTTER + column * (i + 0.5);
     const y = (kl) => HEIGHT - 8 - ((HEIGHT - 8 - TOP) * kl) / most;
     const known = this.points.map((point, i) => ({ ...point, i })).filter((point) => point.kl !== null);
+    const left = FACTORS.length - known.length;
+    this.title.textContent = left ? `${this.by}: ${known.length} of ${FACTORS.length} answered` : this.by;
     this.plot.setAttribute("width", width);
     const told = known.map((point) => `${number(point.kl)} at weight ${weight(point.weight)}`).join(", ");
     this.plot.setAttribute("aria-label", `KL in nats a token: ${told || "not known yet"}`);
@@ -91,11 +95,10 @@ export class Curve {
     const strip = (i) => {
       const size = { x: x(i) - column / 2, y: 0, width: column, height: HEIGHT };
       const pick = () => this.#choose(i);
-      return svg("rect", { class: "strip" + mark(i), ...size, mouseenter: pick, click: pick });
+      return svg("rect", { class: "strip", "data-point": i, ...size, mouseenter: pick, click: pick });
     };
-    const mark = (i) => (i === this.chosen ? " chosen" : "");
     const point = ({ i, kl }) => [
-      svg("circle", { class: "point" + mark(i), cx: x(i), cy: y(kl), r: 5 }),
+      svg("circle", { class: "point", "data-point": i, cx: x(i), cy: y(kl), r: 5 }),
       svg("text", { class: "value", x: x(i), y: y(kl) - 10, "text-anchor": "middle" }, number(kl)),
     ];
     const line = known.map((point) => `${x(point.i)},${y(point.kl)}`).join(" ");
@@ -105,5 +108,12 @@ export class Curve {
       svg("polyline", { points: line }),
       ...known.flatMap(point),
     );
+    this.#mark();
+  }
+
+  #mark() {
+    for (const node of this.plot.querySelectorAll("[data-point]")) {
+      node.classList.toggle("chosen", Number(node.dataset.point) === this.chosen);
+    }
   }
 }

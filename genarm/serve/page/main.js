@@ -21,6 +21,8 @@ const guided = new Answer(byId("guided"), "guided", ways[0]);
 const curve = new Curve(ways[0]);
 const history = new History(open);
 
+const stops = document.querySelectorAll(".stop");
+const setStops = (disabled) => stops.forEach((button) => button.setAttribute("aria-disabled", disabled));
 const say = (text) => (byId("status").textContent = text);
 
 // A refusal in words; where it is about the key, the field for it is shown.
@@ -67,14 +69,14 @@ async function run(work) {
   running?.abort();
   const mine = (running = new AbortController());
   byId("alert").replaceChildren();
-  byId("stop").setAttribute("aria-disabled", "false");
+  setStops("false");
   const before = last;
   last = (async () => {
     await before;
     const told = mine.signal.aborted ? "" : await work(mine.signal);
     if (running !== mine) return;
     running = null;
-    byId("stop").setAttribute("aria-disabled", "true");
+    setStops("true");
     say(mine.signal.aborted ? "Stopped." : told);
   })();
   await last;
@@ -156,7 +158,7 @@ document.addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) byId("ask").requestSubmit();
 });
 byId("key-forget").addEventListener("click", () => useKey(""));
-byId("stop").addEventListener("click", () => running?.abort());
+for (const button of stops) button.addEventListener("click", () => running?.abort());
 byId("another").addEventListener("click", () => {
   byId("seed").value = Math.floor(Math.random() * LARGEST_SEED);
   byId("ask").requestSubmit();
