@@ -3,7 +3,7 @@
 import { Answer } from "./answer.js";
 import { stream } from "./api.js";
 import { RANGE } from "./controls.js";
-import { byId, el, svg } from "./dom.js";
+import { byId, el, offer, svg } from "./dom.js";
 import { niceAbove, number, weight } from "./numbers.js";
 import { bodyOf } from "./state.js";
 
@@ -22,7 +22,7 @@ export class Curve {
   setArms(arms) {
     this.arms = arms;
     byId("strength").hidden = !arms.length;
-    byId("swept").replaceChildren(...arms.map((arm) => el("option", {}, arm.dimension)));
+    offer(byId("swept"), arms.map((arm) => arm.dimension));
   }
 
   colour(mode) {

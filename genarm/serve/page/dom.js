@@ -22,3 +22,10 @@ function dress(node, attributes, children) {
   node.append(...children);
   return node;
 }
+
+// Let people choose among names; what was chosen stays where it can.
+export function offer(select, names) {
+  const chosen = select.value;
+  select.replaceChildren(...names.map((name) => el("option", {}, name)));
+  if (names.includes(chosen)) select.value = chosen;
+}

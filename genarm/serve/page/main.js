@@ -4,7 +4,7 @@ import { Answer } from "./answer.js";
 import { fetchArms, key, stream } from "./api.js";
 import { Controls } from "./controls.js";
 import { Curve } from "./curve.js";
-import { byId, el } from "./dom.js";
+import { byId, el, offer } from "./dom.js";
 import { History } from "./history.js";
 import { bodyOf, fromFragment, toFragment } from "./state.js";
 import { legend, modes } from "./tokens.js";
@@ -53,7 +53,7 @@ async function load() {
   controls.setArms(served);
   curve.setArms(arms);
   ways = modes(arms);
-  byId("colour").replaceChildren(...ways.map((mode) => el("option", {}, mode.name)));
+  offer(byId("colour"), ways.map((mode) => mode.name));
   recolour();
 }
 
