@@ -5,12 +5,14 @@ from asked_page import ask, done, says
 from browser import PHONES, overflow, violations
 
 pytestmark = pytest.mark.slow
+TWO_FRAMES = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
 FOCUSED = """(() => { const at = document.activeElement;
   return [at.id || at.className.split(" ")[0] || at.type, getComputedStyle(at).outlineStyle]; })()"""
 
 
 def test_the_keyboard_alone_suffices(page):
     """From the prompt to Ask, a token's numbers and a weight of the curve, by Tab, arrows and Enter."""
+    page.set_viewport_size({"width": 1000, "height": 360})  # the focus scrolls
     page.focus("#prompt")
     page.keyboard.type("hello")
     page.keyboard.press("Control+Enter")
@@ -24,6 +26,7 @@ def test_the_keyboard_alone_suffices(page):
         if stop[0] == "token":
             first = page.inner_text("#tip")
             page.keyboard.press("ArrowRight")
+            page.evaluate(TWO_FRAMES)
             assert page.locator("#tip").is_visible() and page.inner_text("#tip") != first
         if stop[0] == "sweep":
             page.keyboard.press("Enter")

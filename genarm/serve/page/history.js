@@ -62,7 +62,8 @@ export class History {
 function read() {
   try {
     const entries = JSON.parse(localStorage.getItem(STORE) ?? "[]");
-    return Array.isArray(entries) ? entries.filter((entry) => typeof entry?.state?.prompt === "string") : [];
+    const whole = (entry) => typeof entry?.state?.prompt === "string" && Array.isArray(entry.answers);
+    return Array.isArray(entries) ? entries.filter(whole) : [];
   } catch {
     return [];
   }

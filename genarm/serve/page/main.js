@@ -37,6 +37,7 @@ async function load() {
   try {
     served = await fetchArms();
   } catch (error) {
+    byId("served").textContent = "What it serves is not known yet.";
     return complain(error);
   }
   byId("alert").replaceChildren();
@@ -52,13 +53,14 @@ async function load() {
   byId("guided").hidden = !arms.length;
   controls.setArms(served);
   curve.setArms(arms);
-  ways = modes(arms);
-  offer(byId("colour"), ways.map((mode) => mode.name));
-  recolour();
+  recolour(modes(arms));
 }
 
-function recolour() {
-  const mode = ways[Math.max(0, byId("colour").selectedIndex)];
+// Offer the ways to colour, and use the chosen one.
+function recolour(offered = ways) {
+  ways = offered;
+  offer(byId("colour"), ways.map((mode) => mode.name));
+  const mode = ways[byId("colour").selectedIndex];
   byId("legend").replaceChildren(...legend(mode));
   for (const part of [base, guided, curve]) part.colour(mode);
 }
@@ -165,8 +167,9 @@ byId("another").addEventListener("click", () => {
 });
 byId("share").addEventListener("click", share);
 byId("sweep").addEventListener("click", sweep);
-byId("colour").addEventListener("change", recolour);
+byId("colour").addEventListener("change", () => recolour());
 window.addEventListener("hashchange", () => controls.write(fromFragment(location.hash)));
 
 controls.write(fromFragment(location.hash));
+recolour();
 load();

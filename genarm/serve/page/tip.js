@@ -13,14 +13,19 @@ export function showTip(node, title, rows) {
   const list = rows.flatMap(([word, value]) => [el("dt", {}, word), el("dd", {}, value)]);
   tip.replaceChildren(el("p", {}, title), el("dl", {}, ...list));
   tip.hidden = false;
-  const at = node.getClientRects()[0] ?? node.getBoundingClientRect();
+  shownFor = node;
+  node.setAttribute("aria-describedby", "tip");
+  place();
+}
+
+// Below the token, or above it where there is no room.
+function place() {
+  const at = shownFor.getClientRects()[0];
   const { offsetWidth: width, offsetHeight: height } = tip;
   const left = Math.min(Math.max(at.left, GAP), document.documentElement.clientWidth - width - GAP);
   const below = at.bottom + GAP + height <= window.innerHeight;
   tip.style.left = `${left}px`;
   tip.style.top = `${below ? at.bottom + GAP : Math.max(GAP, at.top - GAP - height)}px`;
-  shownFor = node;
-  node.setAttribute("aria-describedby", "tip");
 }
 
 export function leaveTip() {
@@ -38,4 +43,4 @@ export function hideTip() {
 tip.addEventListener("mouseenter", () => clearTimeout(leaving));
 tip.addEventListener("mouseleave", leaveTip);
 document.addEventListener("keydown", (event) => event.key === "Escape" && hideTip());
-document.addEventListener("scroll", hideTip, { passive: true });
+document.addEventListener("scroll", () => shownFor && place(), { passive: true });
