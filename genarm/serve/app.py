@@ -11,10 +11,12 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from genarm import __version__
+from genarm.serve.arms import described_arms
 from genarm.serve.body import ChatBody, CompletionBody, read_body
 from genarm.serve.envelope import Envelope
 from genarm.serve.errors import ApiError
 from genarm.serve.keys import Caller
+from genarm.serve.page_routes import add_page
 from genarm.serve.service import Service
 from genarm.serve.streaming import ClientGone, EventStream, unless_gone
 
@@ -40,6 +42,7 @@ def create_app(service: Service) -> FastAPI:
     _add_watching(app, service)
     _add_models(app, service)
     _add_completions(app, service)
+    add_page(app)
     return app
 
 
@@ -94,22 +97,7 @@ def _add_models(app: FastAPI, service: Service) -> None:
     @app.get("/v1/arms")
     async def arms(request: Request) -> Response:
         _caller(service, request)
-        found = [
-            {
-                "dimension": dimension,
-                "version": arm.champion.version,
-                "adapter_sha256": arm.champion.adapter_sha256,
-                "weight": arm.champion.weight,
-                "guidance": arm.champion.guidance,
-                "pinned": arm.pinned,
-                "model": arm.model,
-                "refused": service.refused.get(dimension),
-            }
-            for dimension, arm in service.lineup.arms.items()
-        ]
-        lost = {d: r for d, r in service.refused.items() if d not in service.lineup.arms}
-        found += [{"dimension": d, "version": None, "refused": refused} for d, refused in lost.items()]
-        return JSONResponse({"object": "list", "base": service.lineup.base_id, "data": found})
+        return JSONResponse(described_arms(service))
 
 
 def _add_completions(app: FastAPI, service: Service) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 import torch
+from browser import chromium
 from served_toys import running
 from toy_arms import make_arm
 
@@ -80,3 +81,29 @@ def address(service) -> Iterator[str]:
 def client(address) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=address, timeout=60) as made:
         yield made
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as opened:
+        yield opened
+
+
+@pytest.fixture
+def context(browser):
+    made = browser.new_context(viewport={"width": 1200, "height": 900})
+    made.set_default_timeout(60_000)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def page(context, address):
+    """The page of the toy server; what the console says against it fails the test."""
+    opened, complaints = context.new_page(), []
+    opened.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    opened.on("pageerror", lambda error: complaints.append(str(error)))
+    opened.goto(address)
+    opened.wait_for_selector(".slider")
+    yield opened
+    assert complaints == []
