@@ -50,8 +50,8 @@ def main() -> None:
         figures |= {f"{name}_{rate:g}": value for name, value in found.items()}
         print(
             f"{rate:9.2f} {found['promoted']:9.4f} {found['stopped']:8.4f} {found['held']:6.3f} "
-            f"{found['median']:27.0f} {found['p95']:5.0f} | {found['z_fixed']:9.4f} {found['z_watched']:8.4f} "
-            f"{found['z_stopped']:8.4f}"
+            f"{found['median']:27.0f} {found['p95']:5.0f} | {found['z_fixed']:9.4f} "
+            f"{found['z_watched']:8.4f} {found['z_stopped']:8.4f}"
         )
     if chosen.json:
         del figures["json"]

@@ -231,8 +231,9 @@ class Params(Section):
         canary = self.serve.canary
         if canary and canary.dimension not in self.dimensions:
             raise ValueError(
-                f"serve.canary.dimension is {canary.dimension!r}{nearest(canary.dimension, self.dimensions)}, "
-                f"which is no dimension: {', '.join(self.dimensions)}"
+                f"serve.canary.dimension is {canary.dimension!r}"
+                f"{nearest(canary.dimension, self.dimensions)}, which is no dimension: "
+                f"{', '.join(self.dimensions)}"
             )
         return self
 

@@ -1,4 +1,4 @@
-"""What becomes of a challenger that answers beside the champion: a rule that may be asked after every outcome.
+"""What becomes of a challenger in service beside the champion: a rule that may be asked after every outcome.
 
 An outcome is one prompt that both answered: 1 where the challenger was preferred, 0 where the champion was,
 1/2 for a tie. Its bounds are those of `betting`, so the rule may be asked at any time:
@@ -15,21 +15,7 @@ from typing import Literal
 
 from genarm.config import CanaryConfig
 from genarm.evaluation.betting import Counts, exceeds, lower_bound, turned, upper_bound
-from genarm.types import Estimate
-
-
-@dataclass(frozen=True, slots=True)
-class Responses:
-    """How many responses one side gave, how many failed, and how many exceed a limit."""
-
-    given: int = 0
-    failed: int = 0
-    unhealthy: int = 0
-
-    def __add__(self, other: "Responses") -> "Responses":
-        return Responses(
-            self.given + other.given, self.failed + other.failed, self.unhealthy + other.unhealthy
-        )
+from genarm.types import Estimate, Responses
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +32,7 @@ class CanaryStanding:
 
 
 def too_many(count: int, of: int, most: float, alpha: float) -> bool:
-    """Whether `count` of so many responses show a share above `most`; at any look, falsely at most `alpha`."""
+    """Whether `count` of so many responses show a share above `most`; falsely, ever, at most `alpha`."""
     return exceeds({1.0: count, 0.0: of - count}, most, alpha)
 
 
@@ -59,7 +45,7 @@ def unfit(challenger: Responses, rule: CanaryConfig) -> str:
         if too_many(count, challenger.given, most, rule.alpha_health):
             return (
                 f"{count} of {challenger.given} responses {what}, shown to be more than {most:g} of them "
-                f"(at any look, falsely with a chance of {rule.alpha_health:g})"
+                f"({_falsely(rule.alpha_health)})"
             )
     return ""
 
@@ -79,8 +65,12 @@ def standing(outcomes: Counts, challenger: Responses, rule: CanaryConfig) -> Can
         )
         return CanaryStanding("reject", reason, rate)
     if exceeds(outcomes, gain, rule.alpha):
-        reason = f"{seen}, shown to be above {gain:g} (at any look, falsely with a chance of {rule.alpha:g})"
+        reason = f"{seen}, shown to be above {gain:g} ({_falsely(rule.alpha)})"
         return CanaryStanding("promote", reason, rate)
     if n >= rule.max_outcomes:
         return CanaryStanding("hold", f"{seen}, undecided after {rule.max_outcomes} outcomes", rate)
     return CanaryStanding(None, f"{seen}, of at most {rule.max_outcomes} outcomes", rate)
+
+
+def _falsely(alpha: float) -> str:
+    return f"falsely, at any look, with a chance of {alpha:g}"

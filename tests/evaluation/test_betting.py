@@ -1,4 +1,4 @@
-"""Betting against a mean: its first steps by hand, published numbers, and how often it is wrong when watched."""
+"""Betting against a mean: its first steps by hand, published numbers, how often it is wrong when watched."""
 
 import numpy as np
 import pytest
@@ -12,10 +12,10 @@ def capital(wins: int, losses: int, ties: int = 0, mean: float = 0.5) -> float:
 
 
 def test_the_first_steps_by_hand():
-    """Stakes c are spread evenly over (0, 1). Against 1/2 a win makes 1 + c, a loss 1 - c, a tie 1. So one win
-    makes 3/2, two make 1 + 1 + 1/3, a win and a loss 1 - 1/3, one loss 1/2; the midpoints of a grid of 100
-    are within 1e-5 of the integral. Against 0.4 a win makes 1 + c (1/0.4 - 1) = 1 + 1.5 c, in the mean 1.75,
-    and a tie 1 + 0.25 c, in the mean 1.125."""
+    """Stakes c are spread evenly over (0, 1). Against 1/2 a win makes 1 + c, a loss 1 - c, a tie 1. So a
+    win makes 3/2, two make 1 + 1 + 1/3, a win and a loss 1 - 1/3, one loss 1/2; the midpoints of a grid of
+    100 are within 1e-5 of the integral. Against 0.4 a win makes 1 + c (1/0.4 - 1) = 1 + 1.5 c, in the mean
+    1.75, and a tie 1 + 0.25 c, in the mean 1.125."""
     assert capital(0, 0) == pytest.approx(1)
     assert capital(1, 0) == pytest.approx(3 / 2)
     assert capital(2, 0) == pytest.approx(7 / 3, abs=2e-5)

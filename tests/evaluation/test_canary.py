@@ -1,11 +1,12 @@
-"""The rule of a challenger in service: each of its ends, at its edge, and that it may be asked at any time."""
+"""The rule of a challenger in service: each of its ends, at its edge, whenever it is asked."""
 
 import numpy as np
 import pytest
 from scipy import stats
 
 from genarm.config import CanaryConfig
-from genarm.evaluation.canary import Responses, standing, too_many, unfit
+from genarm.evaluation.canary import standing, too_many, unfit
+from genarm.types import Responses
 
 FINE = Responses(given=100)
 

@@ -5,8 +5,8 @@ import pytest
 from scipy import stats
 
 from genarm.config import RuleConfig
-from genarm.evaluation.rule import decide
 from genarm.evaluation.betting import exceeds, lower_bound
+from genarm.evaluation.rule import decide
 from genarm.evaluation.sequential import boundary, crossing, looked, p_value
 from genarm.types import Comparison, Estimate, Scorecard, TextHealth
 
