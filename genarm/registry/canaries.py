@@ -126,21 +126,17 @@ def _canary(run: "Run") -> Canary:
 
 
 @translates_errors
-def outcomes(store: Store, canary: Canary) -> dict[str, CanaryOutcome]:
-    """What was judged so far, by the id of the prompt, over all writers; an id counts once."""
+def outcomes(store: Store, canary: Canary) -> dict[str, list[CanaryOutcome]]:
+    """What was judged so far, by writer."""
     from mlflow.artifacts import download_artifacts
 
-    found: dict[str, CanaryOutcome] = {}
     if not store.client.list_artifacts(canary.run, OUTCOMES):
-        return found
+        return {}
     with tempfile.TemporaryDirectory() as folder:
         place = download_artifacts(
             run_id=canary.run, artifact_path=OUTCOMES, dst_path=folder, tracking_uri=store.uri
         )
-        for file in sorted(Path(place).glob("*.jsonl")):
-            for row in read_rows(file, CanaryOutcome):
-                found.setdefault(row.id, row)
-    return found
+        return {file.stem: read_rows(file, CanaryOutcome) for file in sorted(Path(place).glob("*.jsonl"))}
 
 
 @translates_errors
