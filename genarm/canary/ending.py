@@ -46,33 +46,27 @@ def end(project: Project, store: Registry, canary: Canary, standing: CanaryStand
     )
     metrics = metrics_of(standing)
     store.record_decision(decision, actor=ACTOR, lineage={"canary run": canary.run}, metrics=metrics)
-    ended, carried_out = str(outcome), False
+    ended = str(outcome)
     if outcome == "promote":
-        ended, reason = _promote(project, store, trial, decision, metrics, reason)
-        carried_out = ended == "promote"
+        ended, reason = _promote(project, store, decision, metrics, reason)
     end_canary(store, canary, ended, reason)
-    if outcome != "promote" or carried_out:
-        if (event := events.decided(project.root, decision, carried_out)) and (why := events.send(event)):
-            log.warning("the event was not sent: %s", why)
+    event = events.decided(project.root, decision, carried_out=ended == "promote")
+    if event and (why := events.send(event)):
+        log.warning("the event was not sent: %s", why)
     return f"{trial.dimension}: version {trial.challenger.version}, {ended}: {reason}"
 
 
 def _promote(
-    project: Project,
-    store: Registry,
-    trial: Trial,
-    decision: Decision,
-    metrics: dict[str, float],
-    reason: str,
+    project: Project, store: Registry, decision: Decision, metrics: dict[str, float], reason: str
 ) -> tuple[str, str]:
     """How it ended, and why: promoted, or not in spite of the decision."""
     from genarm.pipeline.smoke_test import smoke_test
 
     try:
         store.promote(
-            trial.dimension,
+            decision.dimension,
             decision,
-            smoke_test=partial(smoke_test, project, trial.dimension),
+            smoke_test=partial(smoke_test, project, decision.dimension),
             actor=ACTOR,
             metrics=metrics,
             say=log.info,
