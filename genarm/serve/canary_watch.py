@@ -53,7 +53,7 @@ class CanaryWatch:
             self._last = self._to_serve(arms)
             return self._last
         except GenarmError as error:
-            self._without(f"the trial cannot be looked up: {redact(str(error))}")
+            self._tell(f"the trial cannot be looked up: {redact(str(error))}")
         except Exception:
             log.exception("the trial cannot be looked up")
         last = self._last
@@ -65,14 +65,16 @@ class CanaryWatch:
             return None
         dimension = self.config.dimension
         if dimension in arms and arms[dimension].pinned:
-            return self._without(f"{dimension} is pinned, so no challenger stands beside it")
+            self._tell(f"{dimension} is pinned, so no challenger stands beside it")
+            return None
         store = connect(self.project.root)
         trial = to_try(store, dimension)
         if trial is None or dimension not in arms or arms[dimension].champion != trial.champion:
             return None
         if harmful(store, trial):
             number = trial.challenger.version
-            return self._without(f"version {number} of {dimension} was stopped before: it is not tried again")
+            self._tell(f"version {number} of {dimension} was stopped before: it is not tried again")
+            return None
         canary = open_canary(store, trial, self.config.model_dump_json())
         return None if canary.outcome else ToServe(canary)
 
@@ -106,7 +108,8 @@ class CanaryWatch:
             found = standing({}, running.before + running.own, running.rule)
             log.warning("%s", end(self.project, store, canary, found))
 
-    def _without(self, why: str) -> None:
+    def _tell(self, why: str) -> None:
+        """Say why a trial does not go on, once."""
         if why != self._told:
             log.warning("%s", why)
         self._told = why
