@@ -1,4 +1,4 @@
-"""A challenger in service, with a real server and registry: it is promoted, stopped, restarted and refused."""
+"""A challenger in service, with a real server and registry: promoted, stopped, taken up again, refused."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -33,7 +33,7 @@ dimensions:
 respond: {{guidance: sum, sampling: {{temperature: 1, max_new_tokens: 12, seed: 5, top_p: 1.0}}}}
 serve: {{canary: {{dimension: kind, share: 0.4, judged: 1.0, max_kl: 100, max_repetition: 2}}}}
 """
-# Who is better is for a test to say: the toys' text is noise. In each test one side's answers win nearly all.
+# A test says who is better, as the toys' text is noise: 1 the challenger, -1 the champion, 0 neither.
 VERDICT = """\
 class ByVersion:
     def compare(self, prompt, left, right):
@@ -109,7 +109,7 @@ class Asking:
 def test_a_better_challenger_is_promoted_while_requests_flow_and_a_restart_goes_on(project, versions):
     first, second = versions
     store, judge = registry.connect(project.root), CanaryJudge(project)
-    verdict(project, 1)
+    verdict(project, 0)
     service, watcher = opened(project)
     [canary] = canaries(store, "kind")
     assert service.lineup.versions == {"kind": first} and service.running.trial == canary.trial
@@ -120,13 +120,14 @@ def test_a_better_challenger_is_promoted_while_requests_flow_and_a_restart_goes_
         assert low <= share <= high
         watcher.look()
         look = judge.look()
-        assert not look.ended and 3 <= look.outcomes < 9, look.line
+        assert not look.ended and look.outcomes >= 3, look.line
     before = look.outcomes
     known = {row.id for rows in outcomes(store, canary).values() for row in rows}
     assert len(known) == before and not list(project.layout.canary.rglob("*.json"))
     [shown] = [line.on_trial for line in status(project.root).champions if line.dimension == "kind"]
     assert shown.in_service.startswith(f"in service since {canary.since[:10]}, win rate ")
 
+    verdict(project, 1)
     service, watcher = opened(Project(project.root))  # the server starts anew
     assert service.running.before.given > 0 and service.running.own == Responses()
     judge = CanaryJudge(Project(project.root))
@@ -149,7 +150,7 @@ def test_a_better_challenger_is_promoted_while_requests_flow_and_a_restart_goes_
     assert run.data.metrics["win_rate_n"] == look.outcomes
     store.rollback("kind", "too curt")
     assert store.champions(["kind"])["kind"].version == first
-    assert not watcher.look() or service.lineup.versions == {"kind": first}
+    assert watcher.look() and service.lineup.versions == {"kind": first} and service.running is None
 
 
 @pytest.mark.slow
@@ -209,6 +210,7 @@ def test_what_fails_is_stopped_by_the_server_itself_and_people_may_judge(project
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")  # peft asks it
 def test_one_that_does_not_fit_is_told_and_a_new_one_takes_its_place(
     project, arms, toy, versions, tmp_path_factory
 ):
