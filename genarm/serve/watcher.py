@@ -85,9 +85,13 @@ class Watcher:
         """
         service = self.service
         try:
-            return self._loaded(wanted, trial)
+            found = self._loaded(wanted, trial)
+            self._refused, service.refused = None, {}
+            return found
         except Exception as error:
             self._refuse(wanted, trial, error)
+            tried = (wanted, trial.canary.trial if trial else None)
+            self._refused = None if getattr(error, "retryable", False) else tried
         if trial is None or (wanted == service.lineup.arms and service.running is None):
             return None
         try:
@@ -100,12 +104,10 @@ class Watcher:
         lineup = self.opener.open(wanted, trial.challenger if trial else None)
         running = self.canary.begin(trial, lineup) if trial else None
         self.service.metrics.swaps.labels("done").inc()
-        if self._refused is None or self._refused[0] != wanted:
-            self._refused, self.service.refused = None, {}
         return lineup, running
 
     def _refuse(self, wanted: Versions, trial: ToServe | None, error: Exception) -> None:
-        """Tell what cannot be served, and try it again only where that may help."""
+        """Tell what cannot be served, and why."""
         service = self.service
         changed = {d: arm for d, arm in wanted.items() if service.lineup.arms.get(d) != arm}
         if trial and not changed:
@@ -120,8 +122,6 @@ class Watcher:
         service.refused = {
             d: {"version": arm.champion.version, "reason": reason} for d, arm in changed.items()
         }
-        if not getattr(error, "retryable", False) and self._refused is None:
-            self._refused = (wanted, trial.canary.trial if trial else None)
 
 
 def told(arms: "Versions | dict[str, ServedArm]") -> str:
