@@ -7,7 +7,7 @@ from genarm.errors import RegistryError, StaleDecision
 from genarm.evaluation.canary import CanaryStanding
 from genarm.pipeline.in_step import keep_in_step
 from genarm.pipeline.project import Project
-from genarm.registry import Registry
+from genarm.registry import Registry, connect
 from genarm.registry.canaries import Canary, canaries, end_canary
 from genarm.system import metric_names as names
 from genarm.types import Decision, Trial
@@ -90,3 +90,18 @@ def end_overtaken(store: Registry, dimension: str, now: Trial | None) -> None:
         won = champion and champion.adapter_sha256 == canary.trial.challenger.adapter_sha256
         reason = "it became the champion" if won else "champion or challenger changed meanwhile"
         end_canary(store, canary, "promote" if won else OVERTAKEN, reason)
+
+
+def stop_by_hand(project: Project, reason: str) -> list[str]:
+    """End the trials that go on, undecided; a sentence on each. Raises RegistryError where there is none."""
+    asked, store = project.params.serve.canary, connect(project.root)
+    going = [one for one in canaries(store, asked.dimension) if not one.outcome] if asked else []
+    if not going:
+        raise RegistryError("no challenger is in service", hint="what is on trial: genarm status")
+    for one in going:
+        end_canary(store, one, "hold", f"stopped by hand: {reason}")
+    return [
+        f"{one.trial.dimension}: version {one.trial.challenger.version} is tried no more; servers follow "
+        "within the seconds of --watch"
+        for one in going
+    ]

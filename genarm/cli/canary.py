@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 from filelock import FileLock, Timeout
 
-from genarm.cli.console import err, out, project
-from genarm.errors import Busy, GenarmError, RegistryError
+from genarm.cli.console import out, project
+from genarm.errors import Busy, GenarmError
 
 app = typer.Typer(no_args_is_help=True, help="A challenger that answers a share of the requests.")
 
@@ -57,18 +57,7 @@ def judge(
 def stop(reason: Annotated[str, typer.Option(help="is recorded with the trial")]) -> None:
     """End the trial that goes on, undecided: its challenger answers no more."""
     here = project()
-    asked = here.params.serve.canary
-    from genarm.registry import connect
-    from genarm.registry.canaries import canaries, end_canary
+    from genarm.canary.ending import stop_by_hand
 
-    store = connect(here.root)
-    going = [one for one in canaries(store, asked.dimension) if not one.outcome] if asked else []
-    if not going:
-        raise RegistryError("no challenger is in service", hint="what is on trial: genarm status")
-    for one in going:
-        end_canary(store, one, "hold", f"stopped by hand: {reason}")
-        err.print(
-            f"{one.trial.dimension}: version {one.trial.challenger.version} is tried no more; servers follow "
-            "within the seconds of --watch",
-            highlight=False,
-        )
+    for line in stop_by_hand(here, reason):
+        out.print(line, soft_wrap=True, highlight=False)

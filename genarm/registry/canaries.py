@@ -159,7 +159,7 @@ def log_standing(store: Store, canary: Canary, metrics: Mapping[str, float], n: 
 @translates_errors
 def write_responses(store: Store, canary: Canary, writer: str, seen: Responses) -> None:
     """What one server saw of the challenger's responses so far, in place of what it wrote before."""
-    store.client.set_tag(canary.run, f"{tags.RESPONSES}{writer}", json.dumps(asdict(seen)))
+    store.client.set_tag(canary.run, f"{tags.RESPONSES}.{writer}", json.dumps(asdict(seen)))
 
 
 @translates_errors
@@ -167,7 +167,7 @@ def responses(store: Store, canary: Canary, but: str = "") -> Responses:
     """What all servers saw of the challenger's responses so far; `but` leaves out one of them."""
     total, known = Responses(), store.client.get_run(canary.run).data.tags
     for tag, text in known.items():
-        if tag.startswith(tags.RESPONSES) and tag != f"{tags.RESPONSES}{but}":
+        if tag.startswith(f"{tags.RESPONSES}.") and tag != f"{tags.RESPONSES}.{but}":
             total += read_value(json.loads(text), Responses, tag)
     return total
 

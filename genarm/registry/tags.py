@@ -134,7 +134,7 @@ CANARY_TRIAL = "genarm.canary_trial"  # JSON of both sides
 CANARY_RULE = "genarm.canary_rule"  # JSON of the rule that it is ended by
 CANARY_RUN = "genarm.canary_run"  # on the run of the decision that it led to
 REASON = "genarm.reason"  # why it ended
-RESPONSES = "genarm.responses."  # begins the tag of each server: JSON of what it saw of the challenger's
+RESPONSES = "genarm.responses"  # with .ID, of each server: JSON of what it saw of the challenger's
 
 # The results of an experiment, on its run, and on versions that were taken from it
 COMPARISON_SHA256 = "genarm.comparison_sha256"  # identifies the run: the hash of results.json

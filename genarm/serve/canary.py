@@ -10,9 +10,10 @@ SHADOWS at a time, while no response waits for a slot; it is given up as soon as
 import asyncio
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from genarm.canary import spool
 from genarm.canary.assignment import challenger_answers, is_judged
@@ -20,15 +21,15 @@ from genarm.config import CanaryConfig
 from genarm.decoding import GuidedResponse
 from genarm.evaluation.canary import unfit
 from genarm.evaluation.text_health import repetition
+from genarm.serve.answer import Form
 from genarm.serve.ask import asker
 from genarm.serve.body import ChatBody, CompletionBody
 from genarm.serve.errors import ApiError
 from genarm.serve.lineup import GUIDED, Lineup, ServedArm
-from genarm.serve.worker import Ended, Failed, Job
+from genarm.serve.metrics import Metrics
+from genarm.serve.settings import ServeSettings
+from genarm.serve.worker import Ended, Failed, Job, Worker
 from genarm.types import Prompt, Response, Responses, Trial
-
-if TYPE_CHECKING:
-    from genarm.serve.service import Asked, Service
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +37,25 @@ SHADOWS = 2
 FAILED = (500, 504)  # what counts against the side that answered: the decoder failed, or took too long
 
 SideName = Literal["champion", "challenger"]
+
+
+@dataclass(frozen=True, eq=False)
+class Answered:
+    """A request that ended: its responses, None for one that did not come, and whether that is our fault."""
+
+    form: Form
+    responses: Sequence[GuidedResponse | None]
+    seconds: float
+    failed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What of a server a trial works with."""
+
+    worker: Worker
+    metrics: Metrics
+    settings: ServeSettings
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,10 +75,10 @@ class RunningTrial:
     """A trial while this server holds both sides. All but `own`, `before` and `why` is the event loop's."""
 
     def __init__(
-        self, trial: Trial, rule: CanaryConfig, lineup: Lineup, folder: Path, before: Responses
+        self, trial: Trial, rule: CanaryConfig, lineup: Lineup, means: Means, folder: Path, before: Responses
     ) -> None:
         challenger = ServedArm(trial.dimension, trial.challenger)
-        self.trial, self.rule, self.folder = trial, rule, folder
+        self.trial, self.rule, self.means, self.folder = trial, rule, means, folder
         self.sides = {"champion": lineup, "challenger": lineup.with_challenger(challenger)}
         self.before, self.own = before, Responses()  # what others saw of the challenger, and this server
         self.why = ""  # why the challenger answers no more
@@ -78,35 +98,35 @@ class RunningTrial:
         for shadow in self._shadows:
             shadow.cancel()
 
-    def ended(self, asked: "Asked", side: SideName) -> None:
+    def ended(self, done: Answered, side: SideName) -> None:
         """Take note of a request that ended, and let the other side answer its prompt, where it is judged."""
-        service, seconds = asked.service, time.monotonic() - asked.began
-        answers = [choice.response for choice in asked.choices]
-        service.metrics.trial_seconds.labels(side).observe(seconds)
-        for answer in answers:
-            self._count(service, side, answer, seconds, asked.failed)
-        first = answers[0] if answers else None
-        if first is None or not isinstance(asked.form.body, ChatBody) or service.stopping or self.why:
+        self.means.metrics.trial_seconds.labels(side).observe(done.seconds)
+        for answer in done.responses:
+            self.count(side, answer, done.seconds, done.failed)
+        first, body = done.responses[0], done.form.body
+        if first is None or not isinstance(body, ChatBody) or self.why:
             return
-        prompt = Prompt(asked.form.body.prompts[0])
+        prompt = Prompt(body.prompts[0])
         if prompt.messages[-1].role != "user" or prompt.id in self._asked:
             return
         if not is_judged(self.trial.key, prompt.id, self.rule.judged):
             return
-        if service.worker.waiting or len(self._shadows) >= SHADOWS:
-            service.metrics.pairs.labels("busy").inc()
+        if self.means.worker.waiting or len(self._shadows) >= SHADOWS:
+            self.means.metrics.pairs.labels("busy").inc()
             return
         self._asked.add(prompt.id)
-        shadow = asyncio.get_running_loop().create_task(self._pair(asked, side, prompt, first))
+        shadow = asyncio.get_running_loop().create_task(self._pair(body, done.form.seed, side, prompt, first))
         self._shadows.add(shadow)
         shadow.add_done_callback(self._shadows.discard)
 
-    async def _pair(self, asked: "Asked", side: SideName, prompt: Prompt, answer: GuidedResponse) -> None:
+    async def _pair(
+        self, body: ChatBody, seed: int, side: SideName, prompt: Prompt, answer: GuidedResponse
+    ) -> None:
         """Draw the other side's answer with the same seed and settings, and keep both for the judge."""
         other: SideName = "champion" if side == "challenger" else "challenger"
-        service, outcome = asked.service, "failed"
+        outcome = "failed"
         try:
-            second = await self._answer(asked, other)
+            second = await self._answer(body, seed, other)
             both = {side: _response(prompt, answer), other: _response(prompt, second)}
             pair = spool.Pair(prompt, both["challenger"], both["champion"])
             room = await asyncio.to_thread(spool.keep, self.folder, self.trial.key, pair)
@@ -119,17 +139,16 @@ class RunningTrial:
         except OSError:
             log.exception("a pair for the judge cannot be kept in %s", self.folder)
         finally:
-            service.metrics.pairs.labels(outcome).inc()
+            self.means.metrics.pairs.labels(outcome).inc()
 
-    async def _answer(self, asked: "Asked", side: SideName) -> GuidedResponse:
-        service, lineup, began = asked.service, self.sides[side], time.monotonic()
-        update = {"n": 1, "guidance_rewards": False, "logprobs": False}
-        body = asked.form.body.model_copy(update=update)
-        ask = asker(body, lineup.guide(GUIDED, None), asked.form.seed, service.settings)
+    async def _answer(self, body: ChatBody, seed: int, side: SideName) -> GuidedResponse:
+        worker, lineup, began = self.means.worker, self.sides[side], time.monotonic()
+        body = body.model_copy(update={"n": 1, "guidance_rewards": False, "logprobs": False})
+        ask = asker(body, lineup.guide(GUIDED, None), seed, self.means.settings)
         job, answer, failed = Job(lineup, ask), None, False
-        service.worker.submit(job)
+        worker.submit(job)
         try:
-            async with asyncio.timeout(service.settings.answer_seconds):
+            async with asyncio.timeout(self.means.settings.answer_seconds):
                 while answer is None:
                     event = await job.events.get()
                     if isinstance(event, Failed):
@@ -142,20 +161,21 @@ class RunningTrial:
             raise
         finally:
             if answer is None:
-                service.worker.cancel(job)
-            self._count(service, side, answer, time.monotonic() - began, failed)
+                worker.cancel(job)
+            self.count(side, answer, time.monotonic() - began, failed)
         return answer
 
-    def _count(
-        self, service: "Service", side: SideName, answer: GuidedResponse | None, seconds: float, failed: bool
-    ) -> None:
-        """Count a response; one that neither came nor failed, such as for a client that left, does not."""
+    def count(self, side: SideName, answer: GuidedResponse | None, seconds: float, failed: bool) -> None:
+        """Count a response; one that neither came nor failed, such as for a client that left, does not.
+
+        Where the challenger's are shown to be unfit, it answers no more from now on.
+        """
         unhealthy = answer is not None and self._is_unhealthy(answer, seconds)
         end = "failed" if failed and answer is None else "unhealthy" if unhealthy else "ok"
         end = "unfinished" if answer is None and not failed else end
-        service.metrics.trial_responses.labels(side, end).inc()
+        self.means.metrics.trial_responses.labels(side, end).inc()
         if answer is not None:
-            service.metrics.trial_kl.labels(side).observe(answer.kl)
+            self.means.metrics.trial_kl.labels(side).observe(answer.kl)
         if side == "champion" or end == "unfinished":
             return
         self.own += Responses(1, int(end == "failed"), int(unhealthy))

@@ -12,7 +12,7 @@ from genarm.evaluation.canary import standing
 from genarm.pipeline.project import Project
 from genarm.registry import connect
 from genarm.registry.canaries import Canary, harmful, open_canary, responses, to_try, write_responses
-from genarm.serve.canary import RunningTrial
+from genarm.serve.canary import Means, RunningTrial
 from genarm.serve.lineup import Lineup, ServedArm
 from genarm.system.redact import redact
 from genarm.types import Responses
@@ -78,7 +78,7 @@ class CanaryWatch:
         canary = open_canary(store, trial, self.config.model_dump_json())
         return None if canary.outcome else ToServe(canary)
 
-    def begin(self, to_serve: ToServe, lineup: Lineup) -> RunningTrial:
+    def begin(self, to_serve: ToServe, lineup: Lineup, means: Means) -> RunningTrial:
         """The trial in a lineup whose decoder has both sides, with what was seen of it before."""
         canary = to_serve.canary
         before = responses(connect(self.project.root), canary, but=self.writer)
@@ -86,7 +86,7 @@ class CanaryWatch:
         assert self.config is not None, "a trial is served where params.yaml asks for one"
         traffic = {"share": self.config.share, "judged": self.config.judged}
         running = RunningTrial(
-            canary.trial, rule.model_copy(update=traffic), lineup, self.project.layout.canary, before
+            canary.trial, rule.model_copy(update=traffic), lineup, means, self.project.layout.canary, before
         )
         if self._written and self._written[0] == canary.trial.key:  # it was interrupted, by another swap
             running.own = self._written[1]

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from genarm.serve.answer import Choice, Form, usage
 from genarm.serve.ask import asker, seed_of
 from genarm.serve.body import ChatBody, CompletionBody
-from genarm.serve.canary import FAILED, RunningTrial, Taking
+from genarm.serve.canary import FAILED, Answered, Means, RunningTrial, Taking
 from genarm.serve.errors import ApiError, invalid, overloaded
 from genarm.serve.keys import Keys
 from genarm.serve.lineup import Lineup
@@ -82,7 +82,9 @@ class Asked:
             if choice.response and guided:
                 metrics.kl.observe(choice.response.kl)
         if self.taking:
-            self.taking.running.ended(self, self.taking.side)
+            answers = [choice.response for choice in self.choices]
+            done = Answered(self.form, answers, time.monotonic() - self.began, self.failed)
+            self.taking.running.ended(done, self.taking.side)
 
     def too_long(self) -> ApiError:
         """What a request is told whose time is over."""
@@ -114,6 +116,11 @@ class Service:
         self.metrics.version.clear()
         for dimension, version in lineup.versions.items():
             self.metrics.version.labels(dimension).set(version)
+
+    @property
+    def means(self) -> Means:
+        """What a trial works with."""
+        return Means(self.worker, self.metrics, self.settings)
 
     @property
     def ready(self) -> bool:

@@ -102,7 +102,7 @@ class Watcher:
 
     def _loaded(self, wanted: Versions, trial: ToServe | None) -> tuple[Lineup, RunningTrial | None]:
         lineup = self.opener.open(wanted, trial.challenger if trial else None)
-        running = self.canary.begin(trial, lineup) if trial else None
+        running = self.canary.begin(trial, lineup, self.service.means) if trial else None
         self.service.metrics.swaps.labels("done").inc()
         return lineup, running
 

@@ -39,10 +39,11 @@ def both(toy, arms) -> tuple[Lineup, Trial]:
     return Lineup(decoder, "toy", served), Trial("kind", challenger, champion)
 
 
-def trial_of(both, folder, **rule) -> RunningTrial:
+def trial_of(both, folder, service: Service | None = None, **rule) -> RunningTrial:
     lineup, trial = both
+    means = (service or Service(lineup)).means
     config = CanaryConfig(dimension="kind", **({"judged": 0.0, "max_kl": 100} | rule))
-    return RunningTrial(trial, config, lineup, folder / "spool", Responses())
+    return RunningTrial(trial, config, lineup, means, folder / "spool", Responses())
 
 
 def test_the_share_of_people_is_what_is_asked_for():
@@ -89,8 +90,8 @@ def test_only_requests_at_the_promoted_weights_take_part(both, tmp_path):
 def test_both_sides_answer_from_one_batch_as_the_decoder_does_and_blindly(both, tmp_path):
     """The answer names its version and nothing else that tells the sides apart; rewards are by dimension."""
     lineup, trial = both
-    going = trial_of(both, tmp_path, share=0.5)
     service = Service(lineup)
+    going = trial_of(both, tmp_path, service, share=0.5)
     service.swap(lineup, going)
     want = {
         3: own(lineup, guidance={"kind": "contrast", "curt": "sum"}),
@@ -124,8 +125,8 @@ def _count(metrics: str, side: str) -> int:
 
 def test_judged_prompts_are_answered_by_the_other_side_too_and_once(both, tmp_path):
     lineup, trial = both
-    going = trial_of(both, tmp_path, share=0.5, judged=1.0)
     service = Service(lineup)
+    going = trial_of(both, tmp_path, service, share=0.5, judged=1.0)
     service.swap(lineup, going)
     with running(service) as address, httpx.Client(base_url=address, timeout=60) as client:
         for who in ("ada", "bob"):
@@ -154,22 +155,21 @@ def test_what_is_drawn_for_the_judge_gives_way(both, tmp_path):
 
 def test_failures_and_loops_stop_the_challenger_at_once(both, tmp_path):
     """Three in a row, counted with what other servers saw; the champion's count for nothing."""
-    service = Service(both[0])
     going = trial_of(both, tmp_path, share=0.999)
     for _ in range(9):
-        going._count(service, "champion", None, 0.1, failed=True)
+        going.count("champion", None, 0.1, failed=True)
     for _ in range(9):
-        going._count(service, "challenger", None, 0.1, failed=False)
+        going.count("challenger", None, 0.1, failed=False)
     assert not going.why and going.own == Responses()
-    going._count(service, "challenger", None, 0.1, failed=True)
+    going.count("challenger", None, 0.1, failed=True)
     assert not going.why and going.taking(body(), "")
     for _ in range(2):
-        going._count(service, "challenger", None, 0.1, failed=True)
+        going.count("challenger", None, 0.1, failed=True)
     assert going.why.startswith("3 of 3 responses failed") and going.taking(body(), "") is None
     looping = trial_of(both, tmp_path)
     looping.before = Responses(5, 0, 4)
     answer = replace(own(both[0], guidance={"kind": "contrast", "curt": "sum"}), text="a b c d " * 9)
-    looping._count(service, "challenger", answer, 0.1, failed=False)
+    looping.count("challenger", answer, 0.1, failed=False)
     assert looping.own == Responses(1, 0, 1) and "5 of 6 responses exceed a limit" in looping.why
 
 

@@ -201,7 +201,7 @@ def test_what_fails_is_stopped_by_the_server_itself_and_people_may_judge(project
     with pytest.raises(DataError, match=r"outcome 'x' has challenger = 2\.0"):
         judge.look([CanaryOutcome("x", 2.0)])
     for _ in range(3):
-        service.running._count(service, "challenger", None, 0.1, failed=True)
+        service.running.count("challenger", None, 0.1, failed=True)
     assert watcher.look() and service.running is None
     [canary] = canaries(store, "kind")
     assert canary.outcome == "reject" and canary.reason.startswith("3 of 3 responses failed")
