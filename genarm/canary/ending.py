@@ -20,8 +20,10 @@ OVERTAKEN = "overtaken"  # how a trial ends whose sides somebody else has change
 
 
 def metrics_of(standing: CanaryStanding) -> dict[str, float]:
-    """The win rate with its bounds, by the names of a decision's metrics."""
+    """The win rate with its bounds, by the names of a decision's metrics; none where nothing was judged."""
     rate = standing.win_rate
+    if not rate.n:
+        return {}
     values = (rate.value, *rate.interval, rate.n)
     labels = (names.WIN_RATE, names.WIN_RATE_LOWER, names.WIN_RATE_UPPER, names.WIN_RATE_N)
     return dict(zip(labels, values, strict=True))

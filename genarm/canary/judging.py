@@ -78,6 +78,7 @@ class CanaryJudge:
             return Look(f"{dimension}: version {trial.challenger.version} was stopped before")
         canary = canaries.open_canary(store, trial, self.config.model_dump_json())
         if canary.outcome:
+            spool.forget_others(folder, "")
             ended = f"{dimension}: version {trial.challenger.version}, {canary.outcome}: {canary.reason}"
             return Look(ended)
         seen = self._take_in(store, canary, more)

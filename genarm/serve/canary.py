@@ -4,7 +4,7 @@ Only requests for `guided` at the promoted weights take part. Who asks is the `u
 API key; without one the key; without either the request itself. So a person stays on one side.
 
 Nobody waits for the trial. The other side's answer to a prompt is drawn after the person has theirs, at most
-SHADOWS at a time, while no response waits for a slot; it is given up as soon as one does.
+SHADOWS at a time, while no response waits for a slot; it is given up as soon as one would.
 """
 
 import asyncio
@@ -92,6 +92,11 @@ class RunningTrial:
         who = f"user {key} {body.user}" if body.user else f"key {key}" if key else body.model_dump_json()
         takes = challenger_answers(self.trial.key, who, self.rule.share)
         return Taking(self, "challenger" if takes else "champion")
+
+    @property
+    def drawing(self) -> int:
+        """How many responses are drawn for the judge now."""
+        return len(self._shadows)
 
     def give_way(self) -> None:
         """Give up what nobody waits for."""

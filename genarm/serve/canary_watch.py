@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from genarm.canary import spool
 from genarm.canary.ending import end
 from genarm.config import CanaryConfig
 from genarm.errors import GenarmError
@@ -51,6 +52,8 @@ class CanaryWatch:
             if running:
                 self._report(running)
             self._last = self._to_serve(arms)
+            if self._last is None:  # what people wrote is of no more use
+                spool.forget_others(self.project.layout.canary, "")
             return self._last
         except GenarmError as error:
             self._tell(f"the trial cannot be looked up: {redact(str(error))}")

@@ -149,7 +149,7 @@ class Service:
         job = Job(lineup, asker(body, guide, seed, settings), spells=body.tells_logprobs)
         asked = Asked(self, job, Form(body, guide, lineup.fingerprint, seed), choices, taking)
         self.open += choices
-        if running and self.worker.waiting:
+        if running and self.open + running.drawing > lineup.decoder.slots:
             running.give_way()
         self.worker.submit(job)
         return asked

@@ -141,16 +141,29 @@ def test_judged_prompts_are_answered_by_the_other_side_too_and_once(both, tmp_pa
     assert going.folder.stat().st_mode & 0o777 == 0o700 and file.parent.name == trial.key
 
 
-def test_what_is_drawn_for_the_judge_gives_way(both, tmp_path):
-    async def gives_way() -> tuple[bool, int]:
-        going = trial_of(both, tmp_path, judged=1.0)
-        shadow = asyncio.create_task(asyncio.sleep(3600))
-        going._shadows.add(shadow)
-        going.give_way()
-        await asyncio.gather(shadow, return_exceptions=True)
-        return shadow.cancelled(), going.own.given
+def test_what_is_drawn_for_the_judge_gives_way_as_soon_as_somebody_would_wait(both, tmp_path):
+    """Eight slots: seven responses leave one for the judge, the eighth takes it."""
 
-    assert asyncio.run(gives_way()) == (True, 0)
+    async def crowded() -> list[bool]:
+        service = Service(both[0])
+        going = trial_of(both, tmp_path, service)
+        service.swap(both[0], going)
+        service.worker.start()
+        shadow, gone = asyncio.create_task(asyncio.sleep(3600)), []
+        going._shadows.add(shadow)
+        asked = []
+        for number in range(8):
+            asked.append(service.begin(body(seed=number)))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            gone.append(shadow.cancelled())
+        for one in asked:
+            one.end()
+        await asyncio.to_thread(service.worker.stop)
+        assert going.own == Responses(), "nobody's fault"
+        return gone
+
+    assert asyncio.run(crowded()) == [False] * 7 + [True]
 
 
 def test_failures_and_loops_stop_the_challenger_at_once(both, tmp_path):
