@@ -74,8 +74,6 @@ class CanaryJudge:
         spool.forget_others(folder, trial.key if trial else "")
         if trial is None:
             return Look(f"{dimension}: no challenger is on trial beside a champion")
-        if canaries.harmful(store, trial):
-            return Look(f"{dimension}: version {trial.challenger.version} was stopped before")
         canary = canaries.open_canary(store, trial, self.config.model_dump_json())
         if canary.outcome:
             spool.forget_others(folder, "")

@@ -100,14 +100,6 @@ def canaries(store: Store, dimension: str, most: int = 20) -> list[Canary]:
     return _canaries(store, f"tags.`{tags.DIMENSION}` = '{dimension}'", most)
 
 
-@translates_errors
-def harmful(store: Store, trial: Trial) -> bool:
-    """Whether this challenger was stopped before, beside any champion: it is not tried again by itself."""
-    same = f"tags.`{tags.CHALLENGER_SHA256}` = '{trial.challenger.adapter_sha256}'"
-    found = _canaries(store, f"{same} and tags.`{tags.OUTCOME}` = 'reject'", 1)
-    return bool(found)
-
-
 def _canaries(store: Store, condition: str, most: int) -> list[Canary]:
     experiment = store.client.get_experiment_by_name(tags.CANARY_EXPERIMENT)
     if experiment is None:

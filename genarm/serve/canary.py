@@ -140,7 +140,10 @@ class RunningTrial:
             outcome = "gave way"
             self._asked.discard(prompt.id)
         except (ApiError, TimeoutError) as error:
-            log.warning("the %s did not answer a prompt for the judge: %s", other, error or "too slow")
+            if isinstance(error, ApiError) and error.status not in FAILED:  # such as that the server stops
+                outcome = "gave way"
+            else:
+                log.warning("the %s did not answer a prompt for the judge: %s", other, error or "too slow")
         except OSError:
             log.exception("a pair for the judge cannot be kept in %s", self.folder)
         finally:

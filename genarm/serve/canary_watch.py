@@ -12,7 +12,7 @@ from genarm.errors import GenarmError
 from genarm.evaluation.canary import standing
 from genarm.pipeline.project import Project
 from genarm.registry import connect
-from genarm.registry.canaries import Canary, harmful, open_canary, responses, to_try, write_responses
+from genarm.registry.canaries import Canary, open_canary, responses, to_try, write_responses
 from genarm.serve.canary import Means, RunningTrial
 from genarm.serve.lineup import Lineup, ServedArm
 from genarm.system.redact import redact
@@ -73,10 +73,6 @@ class CanaryWatch:
         store = connect(self.project.root)
         trial = to_try(store, dimension)
         if trial is None or dimension not in arms or arms[dimension].champion != trial.champion:
-            return None
-        if harmful(store, trial):
-            number = trial.challenger.version
-            self._tell(f"version {number} of {dimension} was stopped before: it is not tried again")
             return None
         canary = open_canary(store, trial, self.config.model_dump_json())
         return None if canary.outcome else ToServe(canary)

@@ -10,9 +10,11 @@ import pytest
 from scipy import stats
 from served_toys import ASKED, running, wait
 from toy_arms import make_arm
+from typer.testing import CliRunner
 
 from genarm import registry
 from genarm.canary.judging import CanaryJudge
+from genarm.cli.main import app
 from genarm.errors import DataError
 from genarm.models import resolve
 from genarm.models.arm import read_card, write_card
@@ -21,6 +23,7 @@ from genarm.registry.canaries import canaries, outcomes, to_try
 from genarm.serve.opening import Opener
 from genarm.serve.service import Service
 from genarm.serve.watcher import Watcher
+from genarm.system.files import write_rows
 from genarm.types import CanaryOutcome, Responses
 from genarm.watch.status import status
 
@@ -123,7 +126,7 @@ def test_a_better_challenger_is_promoted_while_requests_flow_and_a_restart_goes_
         assert not look.ended and look.outcomes >= 3, look.line
     before = look.outcomes
     known = {row.id for rows in outcomes(store, canary).values() for row in rows}
-    assert len(known) == before and not list(project.layout.canary.rglob("*.json"))
+    assert len(known) == before and not known & {f.stem for f in project.layout.canary.rglob("*.json")}
     [shown] = [line.on_trial for line in status(project.root).champions if line.dimension == "kind"]
     assert shown.in_service.startswith(f"in service since {canary.since[:10]}, win rate ")
 
@@ -206,7 +209,7 @@ def test_what_fails_is_stopped_by_the_server_itself_and_people_may_judge(project
     [canary] = canaries(store, "kind")
     assert canary.outcome == "reject" and canary.reason.startswith("3 of 3 responses failed")
     assert store.version("kind", second).tags["genarm.blocked"]
-    assert "was stopped" in judge.look(people).line or "no challenger" in judge.look(people).line
+    assert "no challenger is on trial" in judge.look(people).line
 
 
 @pytest.mark.slow
@@ -229,3 +232,25 @@ def test_one_that_does_not_fit_is_told_and_a_new_one_takes_its_place(
     assert not watcher.look()
     CanaryJudge(project).look()
     assert [c.outcome for c in canaries(store, "kind")].count("overtaken") == 2
+
+
+@pytest.mark.slow
+def test_the_judge_by_its_command_with_verdicts_of_people_and_the_end_by_hand(project, versions, monkeypatch):
+    monkeypatch.chdir(project.root)
+    rows = [CanaryOutcome(f"prompt {i}", 1.0, "people") for i in range(3)]
+    write_rows(project.root / "people.jsonl", rows)
+
+    def said(*words: str) -> str:
+        done = CliRunner().invoke(app, ["canary", *words])
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    for _ in range(2):
+        told = said("judge", "--once", "--outcomes", "people.jsonl")
+        assert "version 2 goes on: win rate 1.00 [0.1" in told and "n=3" in told
+    service, watcher = opened(project)
+    assert service.running
+    assert "version 2 is tried no more" in said("stop", "--reason", "holiday")
+    assert watcher.look() and service.running is None
+    assert "version 2, hold: stopped by hand: holiday" in said("judge", "--once")
+    assert not registry.connect(project.root).version("kind", 2).tags.get("genarm.blocked")
