@@ -31,7 +31,7 @@ MAY_IMPORT["intake"] = EVERYONE | {"config", "models", "data"}
 # What people start, which nobody but the command line imports.
 MAY_IMPORT |= {
     "chat": EVERYONE | {"config", "models", "decoding", "evaluation", "pipeline"},
-    "serve": EVERYONE | {"config", "models", "decoding", "registry", "pipeline"},
+    "serve": EVERYONE | {"config", "models", "decoding", "evaluation", "registry", "pipeline", "canary"},
     "doctor": EVERYONE | {"config", "models", "data", "registry", "pipeline"},
     "operations": EVERYONE
     | {"config", "models", "data", "training", "judges", "evaluation", "report", "registry", "pipeline"}
@@ -49,9 +49,10 @@ MAY_IMPORT["watch"] = EVERYONE | {
     "intake",
     "doctor",
 }
+MAY_IMPORT["canary"] = EVERYONE | {"config", "judges", "evaluation", "registry", "pipeline", "watch"}
 MAY_IMPORT["cli"] = (
     EVERYONE
-    | {"chat", "serve", "config", "doctor", "operations", "pipeline", "report", "synthesis"}
+    | {"canary", "chat", "serve", "config", "doctor", "operations", "pipeline", "report", "synthesis"}
     | {"experiments", "intake", "watch"}
 )
 FLOWS_MAY_IMPORT = EVERYONE | {

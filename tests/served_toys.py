@@ -19,7 +19,9 @@ def own(lineup, text="hello", weights=None, **asked):
     """The decoder's own answer."""
     weights = {"kind": 0.8, "curt": 0.4} if weights is None else weights
     prompt = lineup.decoder.prompt([Message("user", text)])
-    guidance = {d: lineup.arms[d].champion.guidance for d, weight in weights.items() if weight}
+    guidance = {
+        d: lineup.arms[d].champion.guidance for d, weight in weights.items() if weight and d in lineup.arms
+    }
     options = {"max_new_tokens": 12, "seed": 5, "return_rewards": True, "guidance": guidance} | asked
     return lineup.decoder.generate([GuidedRequest(prompt, weights, **options)])[0]
 

@@ -11,6 +11,7 @@ from ruamel.yaml import YAML
 
 from genarm.cli import main as cli
 from genarm.registry.tags import (
+    CANARY_EXPERIMENT,
     COMPARE_EXPERIMENT,
     DECISIONS_EXPERIMENT,
     TRAIN_EXPERIMENT,
@@ -58,6 +59,7 @@ def test_every_path_that_a_page_names_exists(page):
     known = ("genarm/", "flows/", "tests/", "benchmarks/", "docs/", "seed/", ".ci/")
     named = [path for path in re.findall(r"`([\w./-]+)`", text(page)) if path.startswith(known)]
     experiments = {TRAIN_EXPERIMENT, DECISIONS_EXPERIMENT, COMPARE_EXPERIMENT, WATCH_EXPERIMENT}
+    experiments |= {CANARY_EXPERIMENT}
     files = [path for path in named if path not in experiments]
     assert not [p for p in files if not (ROOT / p).exists() and not (ROOT / f"{p}.py").is_file()]
 

@@ -54,6 +54,8 @@ def _in_use(one: "InUse") -> Iterator[Text]:
         yield Text(f"  measured again on {night.day}: {night.win_rate} over the base, {together}")
     if one.on_trial:
         yield Text(f"  on trial: {_trial(one.on_trial)}")
+        if one.on_trial.in_service:
+            yield Text(f"    {one.on_trial.in_service}")
 
 
 def _trial(trial: "OnTrial") -> str:

@@ -17,11 +17,13 @@ from genarm.config.params import (
 )
 from genarm.config.pools import PoolsConfig
 from genarm.config.publish import PublishConfig
+from genarm.config.serve import CanaryConfig, ServeConfig
 from genarm.config.train import EarlyStoppingConfig, LoraConfig, TrainConfig
 from genarm.config.watch import WatchConfig
 
 __all__ = [
     "BaseConfig",
+    "CanaryConfig",
     "ColumnsConfig",
     "DataConfig",
     "DimensionConfig",
@@ -38,6 +40,7 @@ __all__ = [
     "RuleConfig",
     "SamplingConfig",
     "Section",
+    "ServeConfig",
     "SourceConfig",
     "TrainConfig",
     "TrainedJudgeConfig",

@@ -12,6 +12,7 @@ from genarm.config.numbers import Section
 from genarm.config.overlay import TrainOverlay, laid_over
 from genarm.config.pools import PoolsConfig
 from genarm.config.publish import PublishConfig
+from genarm.config.serve import ServeConfig
 from genarm.config.train import TrainConfig
 from genarm.config.watch import WatchConfig
 from genarm.errors import ConfigError
@@ -195,6 +196,7 @@ class Params(Section):
     publish: PublishConfig = PublishConfig()
     watch: WatchConfig = WatchConfig()
     pools: PoolsConfig = PoolsConfig()
+    serve: ServeConfig = ServeConfig()
 
     @field_validator("dimensions")
     @classmethod
@@ -221,6 +223,17 @@ class Params(Section):
             raise ValueError(
                 f"decide.held_out is required, and dimensions.{without[0]} names no held_out judge: "
                 "name one, or leave it at shown"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _the_canary_is_of_a_dimension(self) -> "Params":
+        canary = self.serve.canary
+        if canary and canary.dimension not in self.dimensions:
+            raise ValueError(
+                f"serve.canary.dimension is {canary.dimension!r}"
+                f"{nearest(canary.dimension, self.dimensions)}, which is no dimension: "
+                f"{', '.join(self.dimensions)}"
             )
         return self
 

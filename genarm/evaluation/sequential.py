@@ -12,11 +12,7 @@ Delta = 1/4), taken after every prompt, so that looks may lie anywhere. At our s
 betting martingale, which would also hold without `most` (600 prompts, alpha 0.01, win rate 0.55: power 0.51
 against 0.29). So `most` has to be chosen before the first look.
 
-The guard. The lower bound is that of a betting martingale (Waudby-Smith and Ramdas, arXiv 2010.09686).
-Against "the mean is at most m", a gambler who stakes the share c of his capital every time has
-K = prod_i (1 + c (x_i / m - 1)), expected to be at most 1; so has the mean of K over c. By Ville's inequality
-it is ever as large as 1 / 0.05 with a chance of at most 0.05. The bound is the largest m at which it is. It
-takes any outcomes in [0, 1], ties included.
+The guard. The lower bound is that of `betting`, which takes any outcomes in [0, 1], ties included.
 """
 
 from collections.abc import Sequence
@@ -24,15 +20,14 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logsumexp
 
+from genarm.evaluation.betting import counted, lower_bound
 from genarm.types import Looked
 
 EXPONENT = (
     0.25  # of the boundary; 0 is O'Brien and Fleming's, which stops late, 1/2 Pocock's, which finds less
 )
-CONFIDENCE = 0.95  # one-sided, as the bounds of a single look
-STAKES = (np.arange(100) + 0.5) / 100
+GUARD_ALPHA = 0.05  # one-sided, as the bounds of a single look
 ROUNDING = 1e-9
 
 Array = NDArray[np.float64]
@@ -40,7 +35,8 @@ Array = NDArray[np.float64]
 
 def looked(preferences: Sequence[float], looks: int, most: int) -> Looked:
     """p-value and lower bound of preferences in [-1, 1], in the order in which the prompts are taken."""
-    return Looked(p_value(preferences, most), lower_bound([(1 + x) / 2 for x in preferences]), looks, most)
+    lower = lower_bound(counted((1 + x) / 2 for x in preferences), GUARD_ALPHA)
+    return Looked(p_value(preferences, most), lower, looks, most)
 
 
 def p_value(preferences: Sequence[float], most: int) -> float:
@@ -88,20 +84,3 @@ def boundary(alpha: float, most: int) -> float:
         middle = (low + high) / 2
         low, high = (low, middle) if crossing(middle, most) < alpha else (middle, high)
     return high
-
-
-def lower_bound(outcomes: Sequence[float]) -> float:
-    """Above the mean, at whatever look, with a chance of at most 0.05; of outcomes in [0, 1], to 1e-4."""
-    won = np.asarray(outcomes, dtype=float)
-    low, high = 0.0, 1.0
-    while high - low > 1e-4:
-        middle = (low + high) / 2
-        low, high = (middle, high) if log_capital(won, middle) >= -np.log(1 - CONFIDENCE) else (low, middle)
-    return low
-
-
-def log_capital(outcomes: Array, mean: float) -> float:
-    """log of what betting against "the mean is at most `mean`" has made of a capital of 1."""
-    values, counts = np.unique(outcomes, return_counts=True)  # a product has no order
-    gains = counts @ np.log1p(STAKES * (values[:, None] / mean - 1))  # [stakes]
-    return float(logsumexp(gains) - np.log(len(STAKES)))

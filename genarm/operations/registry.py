@@ -5,11 +5,9 @@ from typing import Any
 
 from genarm import registry
 from genarm.errors import RegistryError
-from genarm.pipeline.incumbents import follow_operator
+from genarm.pipeline.in_step import keep_in_step
 from genarm.pipeline.measured import measured
 from genarm.pipeline.project import Project
-from genarm.pipeline.registry_fetch import fetch_version
-from genarm.pipeline.warm_start import note_starts
 from genarm.system.files import sha256
 from genarm.system.process import OnLine, ignore
 
@@ -69,7 +67,7 @@ def promote(project: Project, dimension: str, version: int | None, force: str) -
         metrics=numbers,
         say=said.append,
     )
-    _snapshot(project, store)
+    keep_in_step(project, store)
     return "\n".join([*said, f"{dimension}: version {number} is the champion"])
 
 
@@ -87,7 +85,7 @@ def rollback(project: Project, dimension: str, reason: str, to: int | None, say:
     store = registry.connect(project.root)
 
     def tell(line: str) -> None:
-        _snapshot(project, store)
+        keep_in_step(project, store)
         say(line)
 
     store.rollback(dimension, reason, to=to, actor="operator", say=say, tell=tell)
@@ -97,11 +95,5 @@ def reconcile(project: Project) -> list[str]:
     """Finish or undo what a crash left half done; returns a sentence on each change."""
     store = registry.connect(project.root)
     done = list(store.reconcile(list(project.params.dimensions)))
-    _snapshot(project, store)
+    keep_in_step(project, store)
     return done or ["nothing to mend"]
-
-
-def _snapshot(project: Project, store: "registry.Registry") -> None:
-    store.snapshot(project.layout.champions, list(project.params.dimensions))
-    follow_operator(project)
-    note_starts(project, partial(fetch_version, project))

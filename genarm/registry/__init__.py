@@ -13,9 +13,9 @@
 Aliases say what a version is for (`champion`, `previous`, `challenger`), tags say where it comes from and how
 far a change got. A reading order: `tags`, `tracking`, `owner`, `lease`, `store`, `versions`, `model_files`,
 `serving`, `champions`, `record`, `standing`, `version_page`, `trial`, `registering`, `compared`,
-`decision_log`, `pending`, `mending`, `repair`, `promote`, `rollback`, `showing`. `live_run` shows a training
-while it runs, `experiments` and `pages` are what MLflow shows, `pyfunc` is the code stored with every
-version, `pyfunc_api` what it calls, and `served` what that opens.
+`decision_log`, `pending`, `mending`, `repair`, `promote`, `rollback`, `canaries`, `showing`. `live_run` shows
+a training while it runs, `experiments` and `pages` are what MLflow shows, `pyfunc` is the code stored with
+every version, `pyfunc_api` what it calls, and `served` what that opens.
 """
 
 from pathlib import Path

@@ -78,6 +78,16 @@ DESCRIPTIONS = {
             *_metrics(*(f"pooled_{name}" for name in (names.WIN_RATE, names.WIN_RATE_UPPER)), "worse"),
         ),
     ),
+    tags.CANARY_EXPERIMENT: Description(
+        "Each row is a challenger that answered a share of the requests beside a champion. "
+        f"`{names.WIN_RATE}` is how often its answer was preferred to the champion's to the same prompt, "
+        f"after `{names.WIN_RATE_N}` prompts, with bounds that hold at every look. The outcomes are among "
+        "the artifacts, the reason of its end among the tags.",
+        (
+            *_tags(tags.DIMENSION, tags.CHALLENGER_VERSION, tags.CHAMPION_VERSION, tags.OUTCOME),
+            *_metrics(names.WIN_RATE, names.WIN_RATE_LOWER, names.WIN_RATE_UPPER, names.WIN_RATE_N),
+        ),
+    ),
     tags.DECISIONS_EXPERIMENT: Description(
         "Each row is a decision on one challenger (promote, hold or reject) or a rollback. "
         f"`{names.WIN_RATE}` is its share of wins over the champion, or over the base model while there is "

@@ -1,9 +1,10 @@
 """What is in use, what is on trial, and what was decided last: the registry at a glance."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from genarm.registry import tags
+from genarm.registry.canaries import canaries
 from genarm.registry.nights import Night, nights
 from genarm.registry.record import RollbackNote, decision_note, noted_metrics, rollback_note
 from genarm.registry.standing import place, standing, who
@@ -24,6 +25,7 @@ class OnTrial:
     decided: str = ""
     against: int | None = None  # the champion that it was compared with, 0 for the base model
     win_rate: Estimate | None = None
+    in_service: str = ""  # how it does beside the champion, where it answers a share of the requests
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,8 @@ class Concluded:
 def overview(store: Store, dimensions: Sequence[str]) -> list[InUse]:
     """What is in use and on trial on each dimension; tags that somebody removed say nothing."""
     found = [_in_use(dimension, versions(store, dimension)) for dimension in dimensions]
-    return [replace(one, night=_last_night(store, one)) if one.version else one for one in found]
+    found = [replace(one, night=_last_night(store, one)) if one.version else one for one in found]
+    return [replace(one, on_trial=_served(store, one.dimension, one.on_trial)) for one in found]
 
 
 @translates_errors
@@ -144,6 +147,17 @@ def _on_trial(stored: Sequence[Version]) -> OnTrial | None:
     )
 
 
+def _served(store: Store, dimension: str, trial: OnTrial | None) -> OnTrial | None:
+    """The version on trial, with how it does in service where it answers a share of the requests."""
+    last = next(iter(canaries(store, dimension, 1)), None) if trial else None
+    if trial is None or last is None or last.trial.challenger.adapter_sha256 != trial.adapter_sha256:
+        return trial
+    metrics = store.client.get_run(last.run).data.metrics
+    rate = f", win rate {found}" if (found := _rate(metrics)) else ", nothing judged yet"
+    ended = f", {last.outcome}: {last.reason}" if last.outcome else ""
+    return replace(trial, in_service=f"in service since {last.since[:10]}{rate} over the champion{ended}")
+
+
 def _back_to(number: int, stored: Sequence[Version]) -> tuple[int, RollbackNote] | None:
     """The last rollback that led to a version, 0 for the base model, and the version that it came from."""
     notes = [(v.number, note) for v in stored if (note := rollback_note(v)) and note.to == number]
@@ -151,7 +165,10 @@ def _back_to(number: int, stored: Sequence[Version]) -> tuple[int, RollbackNote]
 
 
 def _win_rate(version: Version) -> Estimate | None:
-    metrics = noted_metrics(version)
+    return _rate(noted_metrics(version))
+
+
+def _rate(metrics: Mapping[str, float]) -> Estimate | None:
     wanted = (names.WIN_RATE, names.WIN_RATE_LOWER, names.WIN_RATE_UPPER, names.WIN_RATE_N)
     if not all(name in metrics for name in wanted):
         return None

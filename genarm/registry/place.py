@@ -6,6 +6,7 @@ from pathlib import Path
 
 from genarm.errors import RegistryError
 from genarm.registry.tags import (
+    CANARY_EXPERIMENT,
     COMPARE_EXPERIMENT,
     DECISIONS_EXPERIMENT,
     JUDGES_EXPERIMENT,
@@ -24,7 +25,10 @@ def check_place(root: Path) -> None:
     if address.database is None or not address.database.is_file():
         return
     database = address.database.resolve()
-    ours = (TRAIN_EXPERIMENT, JUDGES_EXPERIMENT, DECISIONS_EXPERIMENT, COMPARE_EXPERIMENT, WATCH_EXPERIMENT)
+    ours = (
+        *(TRAIN_EXPERIMENT, JUDGES_EXPERIMENT, DECISIONS_EXPERIMENT),
+        *(COMPARE_EXPERIMENT, WATCH_EXPERIMENT, CANARY_EXPERIMENT),
+    )
     each = ", ".join("?" * len(ours))
     query = f"select artifact_location from experiments where name in ({each})"
     try:

@@ -55,6 +55,8 @@ DECISIONS_EXPERIMENT = "genarm/decisions"  # one run for each decision and each 
 COMPARE_EXPERIMENT = "genarm/compare"  # one run for the results of an experiment, one below it a method
 WATCH_EXPERIMENT = "genarm/watch"  # one run for each night that a champion was measured again
 
+CANARY_EXPERIMENT = "genarm/canary"  # one run for each challenger that stood in service beside a champion
+
 # Aliases of a registered model
 CHAMPION = "champion"  # the version in use
 PREVIOUS = "previous"  # the champion before it, which a rollback returns to
@@ -125,6 +127,14 @@ FORCED = "genarm.forced"
 NIGHT = "genarm.night"  # the day, of UTC
 NIGHT_NUMBER = "genarm.night_number"  # from 0, by dimension
 USE = "genarm.use"  # what was measured: its adapter, weight and guidance
+
+# A challenger in service, on its run
+CANARY = "genarm.canary"  # identifies the run: a hash of both sides
+CANARY_TRIAL = "genarm.canary_trial"  # JSON of both sides
+CANARY_RULE = "genarm.canary_rule"  # JSON of the rule that it is ended by
+CANARY_RUN = "genarm.canary_run"  # on the run of the decision that it led to
+REASON = "genarm.reason"  # why it ended
+RESPONSES = "genarm.responses"  # with .ID, of each server: JSON of what it saw of the challenger's
 
 # The results of an experiment, on its run, and on versions that were taken from it
 COMPARISON_SHA256 = "genarm.comparison_sha256"  # identifies the run: the hash of results.json

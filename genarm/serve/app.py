@@ -105,9 +105,10 @@ def _add_completions(app: FastAPI, service: Service) -> None:
         if service.stopping:
             raise ApiError(503, "the server is stopping", code="stopping", headers={"Connection": "close"})
         with ExitStack() as held:
-            held.enter_context(service.keys.admitted(_caller(service, request)))
+            caller = _caller(service, request)
+            held.enter_context(service.keys.admitted(caller))
             body = read_body(kind, await _read(request, service))
-            asked = service.begin(body)
+            asked = service.begin(body, caller.name)
             held.callback(asked.end)
             versions = ",".join(f"{d}={v}" for d, v in asked.form.guide.versions.items())
             headers = {"x-genarm-versions": versions}

@@ -78,8 +78,8 @@ class CommonBody(BaseModel):
         None, max_length=64, description="weight by dimension, in place of the model's own weights"
     )
     guidance_rewards: bool = Field(False, description="tell log-probabilities and rewards token by token")
+    user: str | None = Field(None, description="who asks: decides which side of a trial answers")
     # Taken, and not used.
-    user: str | None = None
     metadata: dict[str, Any] | None = None
     store: bool | None = None
     service_tier: str | None = None

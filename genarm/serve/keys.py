@@ -36,6 +36,11 @@ class Caller:
     open: int = 0
     asked: deque[float] = field(default_factory=deque)
 
+    @property
+    def name(self) -> str:
+        """The name of the key; empty where keys are not asked for."""
+        return self.key.name if self.key.sha256 else ""
+
 
 class Keys:
     """The keys of a server; without any, everybody may ask."""

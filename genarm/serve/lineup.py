@@ -5,7 +5,7 @@ A lineup never changes. A promotion makes a new one; requests that began with th
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from genarm.serve.errors import ApiError, invalid
@@ -39,15 +39,31 @@ class Guide:
     weights: Mapping[str, float]
     guidance: Mapping[str, Guidance]
     versions: Mapping[str, int]
+    named: Mapping[str, str] = field(default_factory=dict)
+
+    def arm(self, dimension: str) -> str:
+        """What the decoder calls the ARM of a dimension: a challenger lies there under another name."""
+        return self.named.get(dimension, dimension)
+
+    def dimension(self, arm: str) -> str:
+        """The dimension of an ARM of the decoder."""
+        return next((dimension for dimension, name in self.named.items() if name == arm), arm)
 
 
 @dataclass(frozen=True, eq=False)
 class Lineup:
-    """A decoder whose ARMs are named by dimension, and what each of them is."""
+    """A decoder whose ARMs are named by dimension, or as `named` says, and what each of them is."""
 
     decoder: "Engine"
     base_id: str
     arms: Mapping[str, ServedArm] = field(default_factory=dict)
+    named: Mapping[str, str] = field(default_factory=dict)
+
+    def with_challenger(self, arm: ServedArm) -> "Lineup":
+        """The same decoder with a challenger in the champion's place, which it has under its own name."""
+        return replace(
+            self, arms={**self.arms, arm.dimension: arm}, named={arm.dimension: challenger_name(arm)}
+        )
 
     @property
     def fingerprint(self) -> str:
@@ -93,4 +109,10 @@ class Lineup:
             weights,
             {d: champion.guidance for d, champion in used.items()},
             {d: champion.version for d, champion in used.items()},
+            self.named,
         )
+
+
+def challenger_name(arm: ServedArm) -> str:
+    """What a decoder calls the ARM of a challenger; no dimension has an @ in its name."""
+    return f"{arm.dimension}@{arm.champion.version}"

@@ -33,6 +33,22 @@ class Metrics:
         self.version = Gauge("genarm_arm_version", "The version served.", ["dimension"], registry=r)
         self.swaps = Counter("genarm_swaps", "New champions met.", ["outcome"], registry=r)
 
+        self.trial_responses = Counter(
+            "genarm_canary_responses", "Responses of a trial, by the side that answered.", ["side", "end"],
+            registry=r,
+        )  # fmt: skip
+        self.trial_seconds = Histogram(
+            "genarm_canary_seconds", "From the request to its end, by side.", ["side"],
+            buckets=SECONDS, registry=r,
+        )  # fmt: skip
+        self.trial_kl = Histogram(
+            "genarm_canary_kl_nats", "KL(guided || base) a token, by side.", ["side"],
+            buckets=NATS, registry=r,
+        )  # fmt: skip
+        self.pairs = Counter(
+            "genarm_canary_pairs", "Prompts that both sides were to answer.", ["outcome"], registry=r
+        )
+
     def watch(self, opened: Callable[[], float], waiting: Callable[[], float]) -> None:
         """Read these two at every scrape."""
         self.open.set_function(opened)

@@ -9,7 +9,7 @@ from genarm.errors import ConfigError, ModelError
 from genarm.pipeline.project import Project
 from genarm.pipeline.served import best_of
 from genarm.registry import Registry, connect
-from genarm.serve.lineup import Lineup, ServedArm
+from genarm.serve.lineup import Lineup, ServedArm, challenger_name
 from genarm.types import Champion
 
 if TYPE_CHECKING:
@@ -68,22 +68,23 @@ class Opener:
             )
         return folder
 
-    def open(self, arms: Versions) -> Lineup:
+    def open(self, arms: Versions, challenger: ServedArm | None = None) -> Lineup:
         """Fetch and load these. Raises AdapterError or ModelError for one that does not fit."""
         from genarm.pipeline.served import open_served
 
         project = self.project
         params, sampling = project.params, project.params.respond.sampling
+        loaded = dict(arms) | ({challenger_name(challenger): challenger} if challenger else {})
         decoder = open_served(
             project.base,
-            {dimension: self.fetch(arm) for dimension, arm in arms.items()},
+            {name: self.fetch(arm) for name, arm in loaded.items()},
             dtype=params.base.dtype,
             strategy=sampling.strategy,
             batch_size=self.slots,
             speculate=sampling.speculate and bool(arms),
             device_map=params.base.device_map,
             compiled=sampling.compiled,
-            contrast=any(arm.champion.guidance == "contrast" for arm in arms.values()),
+            contrast=any(arm.champion.guidance == "contrast" for arm in loaded.values()),
         )
         return Lineup(cast("Engine", decoder), project.base.id, dict(arms))
 
@@ -92,10 +93,11 @@ class Opener:
         name = f"{champion.version}-{champion.adapter_sha256[:12]}"
         return self.project.root / ".cache" / "serve" / dimension / name
 
-    def tidy(self, arms: Versions) -> None:
+    def tidy(self, arms: Versions, challenger: ServedArm | None = None) -> None:
         """Remove fetched versions that are not served; a loaded one needs its folder no more."""
-        for dimension, arm in arms.items():
-            mine = self.folder(dimension, arm.champion)
-            for other in mine.parent.iterdir():
-                if other != mine:
+        both = [*arms.values(), *([challenger] if challenger else [])]
+        kept = {self.folder(arm.dimension, arm.champion) for arm in both}
+        for dimension in arms:
+            for other in (self.project.root / ".cache" / "serve" / dimension).iterdir():
+                if other not in kept:
                     shutil.rmtree(other, ignore_errors=True)

@@ -86,6 +86,8 @@ def serve(
         server, watcher = Server(service, host, port), Watcher(service, opener, watch, say)
         if watch:
             watcher.start()
+        elif project.params.serve.canary:
+            say("no challenger is tried, as --watch 0 looks for none")
         say(f"serving {', '.join(lineup.models())} at http://{host}:{listener.getsockname()[1]}/v1")
         try:
             server.run(sockets=[listener])

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from genarm.serve.answer import Choice, Form, usage
 from genarm.serve.ask import asker, seed_of
 from genarm.serve.body import ChatBody, CompletionBody
+from genarm.serve.canary import FAILED, Answered, Means, RunningTrial, Taking
 from genarm.serve.errors import ApiError, invalid, overloaded
 from genarm.serve.keys import Keys
 from genarm.serve.lineup import Lineup
@@ -21,17 +22,21 @@ log = logging.getLogger(__name__)
 class Asked:
     """One request from its beginning to its end."""
 
-    def __init__(self, service: "Service", job: Job, form: Form, choices: int) -> None:
-        self.service, self.job, self.form = service, job, form
+    def __init__(
+        self, service: "Service", job: Job, form: Form, choices: int, taking: Taking | None = None
+    ) -> None:
+        self.service, self.job, self.form, self.taking = service, job, form, taking
         self.choices = [Choice() for _ in range(choices)]
         self.prompts: tuple[int, ...] = ()
         self.began = time.monotonic()
+        self.failed = False  # by no fault of the client
         self._drew = False
 
     async def start(self) -> None:
         """Wait until the requests are accepted. Raises ApiError where they are refused."""
         event = await self.job.events.get()
         if isinstance(event, Failed):
+            self.failed = event.error.status in FAILED
             raise event.error
         assert isinstance(event, Started)
         self.prompts = event.prompts
@@ -42,6 +47,7 @@ class Asked:
         while left:
             event = await self.job.events.get()
             if isinstance(event, Failed):
+                self.failed = event.error.status in FAILED
                 raise event.error
             assert not isinstance(event, Started)
             choice = self.choices[event.choice]
@@ -75,6 +81,16 @@ class Asked:
             metrics.answers.labels("yes" if guided else "no", reason).inc()
             if choice.response and guided:
                 metrics.kl.observe(choice.response.kl)
+        if self.taking:
+            answers = [choice.response for choice in self.choices]
+            done = Answered(self.form, answers, time.monotonic() - self.began, self.failed)
+            self.taking.running.ended(done, self.taking.side)
+
+    def too_long(self) -> ApiError:
+        """What a request is told whose time is over."""
+        self.failed = True
+        seconds = self.service.settings.answer_seconds
+        return ApiError(504, f"the answer took longer than {seconds:g} seconds", code="timeout")
 
 
 class Service:
@@ -91,21 +107,34 @@ class Service:
         self.metrics.watch(lambda: self.open, lambda: self.worker.waiting)
         self.swap(lineup)
 
-    def swap(self, lineup: Lineup) -> None:
-        """Let requests from now on begin with this lineup; those that are open end with the one they have."""
-        self.lineup = lineup
+    def swap(self, lineup: Lineup, running: RunningTrial | None = None) -> None:
+        """Let requests from now on begin with this lineup; those that are open end with the one they have.
+
+        `running` is the trial of a challenger that the lineup's decoder has, too.
+        """
+        self.lineup, self.running = lineup, running
         self.metrics.version.clear()
         for dimension, version in lineup.versions.items():
             self.metrics.version.labels(dimension).set(version)
+
+    @property
+    def means(self) -> Means:
+        """What a trial works with."""
+        return Means(self.worker, self.metrics, self.settings)
 
     @property
     def ready(self) -> bool:
         """Whether requests are taken."""
         return self.worker.alive and not self.stopping
 
-    def begin(self, body: ChatBody | CompletionBody) -> Asked:
-        """Send a body's requests to the worker. Raises ApiError for one that cannot be served."""
-        lineup, settings = self.lineup, self.settings
+    def begin(self, body: ChatBody | CompletionBody, key: str = "") -> Asked:
+        """Send a body's requests to the worker; `key` names the API key, where there is one.
+
+        Raises ApiError for one that cannot be served.
+        """
+        running, settings = self.running, self.settings
+        taking = running.taking(body, key) if running else None
+        lineup = taking.lineup if taking else self.lineup
         guide = lineup.guide(body.model, body.guidance)
         choices = len(body.prompts) * body.n
         if not choices:
@@ -118,8 +147,10 @@ class Service:
             raise overloaded(f"{self.open} responses are open, and {settings.max_open} is the most")
         seed = seed_of(body)
         job = Job(lineup, asker(body, guide, seed, settings), spells=body.tells_logprobs)
-        asked = Asked(self, job, Form(body, guide, lineup.fingerprint, seed), choices)
+        asked = Asked(self, job, Form(body, guide, lineup.fingerprint, seed), choices, taking)
         self.open += choices
+        if running and self.open + running.drawing > lineup.decoder.slots:
+            running.give_way()
         self.worker.submit(job)
         return asked
 
@@ -131,10 +162,5 @@ class Service:
                 async for _ in asked.events():
                     pass
         except TimeoutError:
-            raise self.too_long() from None
+            raise asked.too_long() from None
         return asked.form.whole(asked.choices, asked.usage)
-
-    def too_long(self) -> ApiError:
-        """What a request is told whose time is over."""
-        seconds = self.settings.answer_seconds
-        return ApiError(504, f"the answer took longer than {seconds:g} seconds", code="timeout")

@@ -89,6 +89,6 @@ class EventStream(Response):
                 await tell(event(asked.form.usage_chunk(asked.usage)))
             await tell(b"data: [DONE]\n\n", more=False)
         except TimeoutError:
-            await tell(event(asked.service.too_long().body()), more=False)
+            await tell(event(asked.too_long().body()), more=False)
         except ApiError as error:
             await tell(event(error.body()), more=False)

@@ -1,4 +1,5 @@
-"""Follows the champions: a promotion or a rollback is loaded beside what is served, then takes its place.
+"""Follows the champions, and the challenger on trial: a change is loaded beside what is served, then takes
+its place.
 
 For the time in which both are loaded, base and ARMs need their memory twice. Requests that are open end with
 the versions that they began with. A version that does not fit is told once, and the old one stays.
@@ -9,10 +10,13 @@ import threading
 from collections.abc import Callable
 
 from genarm.errors import GenarmError
+from genarm.serve.canary import RunningTrial
+from genarm.serve.canary_watch import CanaryWatch, ToServe
 from genarm.serve.lineup import Lineup, ServedArm
 from genarm.serve.opening import Opener, Versions
 from genarm.serve.service import Service
 from genarm.system.redact import redact
+from genarm.types import Trial
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +28,8 @@ class Watcher:
         self, service: Service, opener: Opener, seconds: float, say: Callable[[str], None] = log.info
     ) -> None:
         self.service, self.opener, self.seconds, self.say = service, opener, seconds, say
-        self._refused: Versions | None = None
+        self.canary = CanaryWatch(opener.project)
+        self._refused: tuple[Versions, Trial | None] | None = None
         self._away = False
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="genarm-champions", daemon=True)
@@ -55,42 +60,68 @@ class Watcher:
             log.exception("the champions cannot be read, so the versions stay")
             return False
         self._away = False
-        if wanted == service.lineup.arms:
+        trial = self.canary.look(service.running, wanted)
+        asked = (wanted, trial.canary.trial if trial else None)
+        if asked == (service.lineup.arms, service.running.trial if service.running else None):
             self._refused, service.refused = None, {}
             return False
-        if wanted == self._refused:
+        if asked == self._refused:
             return False
-        lineup = self._opened(wanted)
-        if lineup is None or self._stop.is_set():
+        found = self._opened(wanted, trial)
+        if found is None or self._stop.is_set():
             return False
-        service.swap(lineup)
-        self.say(f"now served: {told(lineup.arms)}")
-        self.opener.tidy(lineup.arms)
+        lineup, running = found
+        service.swap(lineup, running)
+        challenger = trial.challenger if trial and running else None
+        beside = f", and on trial {told({challenger.dimension: challenger})}" if challenger else ""
+        self.say(f"now served: {told(lineup.arms)}{beside}")
+        self.opener.tidy(lineup.arms, challenger)
         return True
 
-    def _opened(self, wanted: Versions) -> Lineup | None:
-        """What is wanted, loaded; None, and told, where it does not fit."""
+    def _opened(self, wanted: Versions, trial: ToServe | None) -> tuple[Lineup, RunningTrial | None] | None:
+        """What is wanted, loaded: without the challenger where that does not fit, None where nothing does.
+
+        What does not fit is told.
+        """
+        service = self.service
+        try:
+            found = self._loaded(wanted, trial)
+            self._refused, service.refused = None, {}
+            return found
+        except Exception as error:
+            self._refuse(wanted, trial, error)
+            tried = (wanted, trial.canary.trial if trial else None)
+            self._refused = None if getattr(error, "retryable", False) else tried
+        if trial is None or (wanted == service.lineup.arms and service.running is None):
+            return None
+        try:
+            return self._loaded(wanted, None)
+        except Exception as error:
+            self._refuse(wanted, None, error)
+            return None
+
+    def _loaded(self, wanted: Versions, trial: ToServe | None) -> tuple[Lineup, RunningTrial | None]:
+        lineup = self.opener.open(wanted, trial.challenger if trial else None)
+        running = self.canary.begin(trial, lineup, self.service.means) if trial else None
+        self.service.metrics.swaps.labels("done").inc()
+        return lineup, running
+
+    def _refuse(self, wanted: Versions, trial: ToServe | None, error: Exception) -> None:
+        """Tell what cannot be served, and why."""
         service = self.service
         changed = {d: arm for d, arm in wanted.items() if service.lineup.arms.get(d) != arm}
-        try:
-            lineup = self.opener.open(wanted)
-        except Exception as error:
-            known = isinstance(error, GenarmError)
-            reason = redact(str(error)) if known else f"{type(error).__name__}: see the server's log"
-            log.warning(
-                "%s cannot be served, so %s stays: %s", told(changed), told(service.lineup.arms), reason,
-                exc_info=None if known else error,
-            )  # fmt: skip
-            service.metrics.swaps.labels("refused").inc()
-            service.refused = {
-                d: {"version": arm.champion.version, "reason": reason} for d, arm in changed.items()
-            }
-            if not getattr(error, "retryable", False):
-                self._refused = wanted
-            return None
-        service.metrics.swaps.labels("done").inc()
-        self._refused, service.refused = None, {}
-        return lineup
+        if trial and not changed:
+            changed = {trial.challenger.dimension: trial.challenger}
+        known = isinstance(error, GenarmError)
+        reason = redact(str(error)) if known else f"{type(error).__name__}: see the server's log"
+        log.warning(
+            "%s cannot be served, so %s stays: %s", told(changed), told(service.lineup.arms), reason,
+            exc_info=None if known else error,
+        )  # fmt: skip
+        service.metrics.swaps.labels("refused").inc()
+        service.refused = {
+            d: {"version": arm.champion.version, "reason": reason} for d, arm in changed.items()
+        }
 
 
 def told(arms: "Versions | dict[str, ServedArm]") -> str:

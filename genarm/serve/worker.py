@@ -1,7 +1,8 @@
 """The one thread that decodes, and owns the sessions; the event loop sends it jobs and gets their events.
 
-Each lineup with open jobs has a session. All sessions advance by one step in turn, so that after a swap the
-requests that began with the old versions end beside those that have the new ones.
+Each decoder with open jobs has a session. All sessions advance by one step in turn, so that after a swap the
+requests that began with the old versions end beside those that have the new ones. Lineups of one decoder,
+such as champion and challenger, share a session.
 """
 
 import asyncio
@@ -83,9 +84,9 @@ class _Choice:
 
 @dataclass(eq=False)
 class _Batch:
-    """The session of a lineup, and its open responses."""
+    """The session of a decoder, and its open responses."""
 
-    lineup: Lineup
+    decoder: "Engine"
     session: "EngineSession"
     open: list[_Choice] = field(default_factory=list)
 
@@ -95,7 +96,7 @@ class Worker:
 
     def __init__(self) -> None:
         self._inbox: SimpleQueue[tuple[str, Job | None]] = SimpleQueue()
-        self._batches: dict[Lineup, _Batch] = {}
+        self._batches: dict[Engine, _Batch] = {}
         self._outbox: list[tuple[Job, Event]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -160,7 +161,7 @@ class Worker:
 
     def _begin(self, job: Job) -> None:
         decoder = job.lineup.decoder
-        batch = self._batches.get(job.lineup) or _Batch(job.lineup, decoder.session())
+        batch = self._batches.get(decoder) or _Batch(decoder, decoder.session())
         choices: list[_Choice] = []
         try:
             requests = job.ask(decoder)
@@ -176,11 +177,11 @@ class Worker:
             self._outbox.append((job, Failed(told)))
             return
         batch.open += choices
-        self._batches[job.lineup] = batch
+        self._batches[decoder] = batch
         self._outbox.append((job, Started(tuple(len(request.prompt) for request in requests))))
 
     def _end(self, job: Job) -> None:
-        if (batch := self._batches.get(job.lineup)) is None:
+        if (batch := self._batches.get(job.lineup.decoder)) is None:
             return
         for choice in [choice for choice in batch.open if choice.job is job]:
             choice.stream.cancel()
@@ -194,7 +195,7 @@ class Worker:
             log.exception("decoding failed: %d open responses are lost", len(batch.open))
             for job in {choice.job: None for choice in batch.open}:
                 self._outbox.append((job, Failed(failed())))
-            del self._batches[batch.lineup]
+            del self._batches[batch.decoder]
             return
         for choice in list(batch.open):
             self._read(batch, choice)
@@ -220,7 +221,7 @@ class Worker:
     def _drop_if_done(self, batch: _Batch) -> None:
         """A session without responses is given up with its cache; a new one costs nothing."""
         if not batch.open:
-            self._batches.pop(batch.lineup, None)
+            self._batches.pop(batch.decoder, None)
 
     def _deliver(self) -> None:
         events, self._outbox = self._outbox, []

@@ -175,6 +175,11 @@ class Layout:
         """The folder of the report."""
         return self.artifacts / "report"
 
+    @property
+    def canary(self) -> Path:
+        """What champion and challenger answered in service, until it is judged."""
+        return self.root / ".cache" / "canary"
+
     def judge_training(self, dimension: str) -> Path:
         """Where the training of a judge works, and a killed one resumes from."""
         return self.root / ".cache" / "train-judge" / dimension

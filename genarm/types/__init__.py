@@ -5,6 +5,7 @@ Shape letters: b requests, n ARMs on one, r = b * (1 + n) rows, s tokens, d widt
 """
 
 from genarm.types.arm import ArmCard, Champion, Guidance, Provenance
+from genarm.types.canary import CanaryOutcome, Responses, Trial
 from genarm.types.measured import (
     Agreement,
     Comparison,
@@ -27,6 +28,7 @@ from genarm.types.pairs import Message, PreferencePair, Prompt, Role, Split
 __all__ = [
     "Agreement",
     "ArmCard",
+    "CanaryOutcome",
     "Champion",
     "Comparison",
     "Decision",
@@ -41,12 +43,14 @@ __all__ = [
     "Prompt",
     "Provenance",
     "Response",
+    "Responses",
     "Role",
     "Scorecard",
     "Side",
     "Split",
     "StrengthPoint",
     "TextHealth",
+    "Trial",
     "Tuned",
     "Verdict",
 ]

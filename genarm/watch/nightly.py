@@ -7,10 +7,8 @@ from functools import partial
 
 from genarm import registry
 from genarm.errors import ConfigError, RegistryError
-from genarm.pipeline.incumbents import follow_operator
+from genarm.pipeline.in_step import keep_in_step
 from genarm.pipeline.project import Project
-from genarm.pipeline.registry_fetch import fetch_version
-from genarm.pipeline.warm_start import note_starts
 from genarm.registry.nights import Night, log_night, nights, use_of
 from genarm.system.counted import counted
 from genarm.types import Champion, Comparison, Prompt
@@ -109,7 +107,5 @@ def _act(project: Project, store: registry.Registry, night: Night, carry_out: bo
         back()
     except RegistryError:  # no previous one, or it is blocked; the base alone did better than this one
         back(to=0)
-    store.snapshot(project.layout.champions, list(project.params.dimensions))
-    follow_operator(project)
-    note_starts(project, partial(fetch_version, project))
+    keep_in_step(project, store)
     return said[-1]

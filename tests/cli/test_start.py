@@ -41,6 +41,8 @@ COMMANDS = (
     "lineage data",
     "status",
     "watch",
+    "canary judge --once",
+    "canary stop --reason worse",
     "registry list",
     "registry show length",
     "registry promote length",
