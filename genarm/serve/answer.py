@@ -75,7 +75,7 @@ class Form:
         said = {"delta": {"content": text} if text else {}} if self.chat else {"text": text}
         part: dict[str, Any] = {"index": drawn.choice, **said, "logprobs": self._logprobs([drawn], start)}
         if self.body.guidance_rewards:
-            part["guidance_rewards"] = rewards([drawn])
+            part["guidance_rewards"] = rewards([drawn], self.guide)
         return self._chunk([{**part, "finish_reason": None}])
 
     def closing(self, index: int, response: GuidedResponse) -> dict[str, Any]:
@@ -117,7 +117,7 @@ class Form:
             "finish_reason": response.finish_reason,
         }
         if self.body.guidance_rewards:
-            part |= {"guidance_rewards": rewards(choice.drawn), **measures(response)}
+            part |= {"guidance_rewards": rewards(choice.drawn, self.guide), **measures(response)}
         return part
 
     def _chunk(self, choices: list[dict[str, Any]]) -> dict[str, Any]:
@@ -149,7 +149,7 @@ def usage(prompts: Sequence[int], choices: Sequence[Choice]) -> dict[str, int]:
     return {"prompt_tokens": sum(prompts), "completion_tokens": drawn, "total_tokens": sum(prompts) + drawn}
 
 
-def rewards(drawn: Sequence[Drawn]) -> list[dict[str, Any]]:
+def rewards(drawn: Sequence[Drawn], guide: Guide) -> list[dict[str, Any]]:
     """Of each token its id, the text that it completes, and in nats its log-probabilities and rewards."""
     return [
         {
@@ -157,7 +157,7 @@ def rewards(drawn: Sequence[Drawn]) -> list[dict[str, Any]]:
             "text": d.piece.text,
             "base": d.piece.rewards.base,
             "guided": d.piece.rewards.guided,
-            "arms": dict(d.piece.rewards.arms),
+            "arms": {guide.dimension(name): value for name, value in d.piece.rewards.arms.items()},
         }
         for d in drawn
         if d.piece.rewards

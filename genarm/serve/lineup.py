@@ -24,6 +24,12 @@ class ServedArm:
     dimension: str
     champion: Champion
     pinned: bool = False
+    trial: bool = False
+
+    @property
+    def name(self) -> str:
+        """What the decoder calls it: its dimension, or `positive@3` beside the version in use."""
+        return f"{self.dimension}@{self.champion.version}" if self.trial else self.dimension
 
     @property
     def model(self) -> str:
@@ -39,15 +45,24 @@ class Guide:
     weights: Mapping[str, float]
     guidance: Mapping[str, Guidance]
     versions: Mapping[str, int]
+    names: Mapping[str, str] = field(default_factory=dict)  # what the decoder calls them, by dimension
+
+    def dimension(self, name: str) -> str:
+        """The dimension of an ARM that the decoder names."""
+        return next((dimension for dimension, other in self.names.items() if other == name), name)
 
 
 @dataclass(frozen=True, eq=False)
 class Lineup:
-    """A decoder whose ARMs are named by dimension, and what each of them is."""
+    """A decoder whose ARMs are named by dimension, those on trial by version too, and what each of them is.
+
+    `identity` is what whoever compares responses must share: base and precision by content.
+    """
 
     decoder: "Engine"
     base_id: str
     arms: Mapping[str, ServedArm] = field(default_factory=dict)
+    identity: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def fingerprint(self) -> str:
@@ -57,13 +72,13 @@ class Lineup:
 
     @property
     def versions(self) -> dict[str, int]:
-        """The version of each dimension."""
-        return {dimension: arm.champion.version for dimension, arm in self.arms.items()}
+        """The version of each dimension that answers to `guided`."""
+        return {name: arm.champion.version for name, arm in self.arms.items() if not arm.trial}
 
     def models(self) -> list[str]:
         """The names that a request may ask for."""
-        guided = [GUIDED, *(arm.model for arm in self.arms.values())] if self.arms else []
-        return [BASE, *guided]
+        guided = [GUIDED] if self.versions else []
+        return [BASE, *guided, *(arm.model for arm in self.arms.values())]
 
     def guide(self, model: str, asked: Mapping[str, float] | None) -> Guide:
         """What guides a request for `model`; `asked` are weights of its own, which replace all others.
@@ -77,9 +92,8 @@ class Lineup:
                 param="model",
                 code="model_not_found",
             )
-        arms = {} if model == BASE else dict(self.arms)
-        if model not in (BASE, GUIDED):
-            arms = {d: arm for d, arm in arms.items() if arm.model == model}
+        found = [a for a in self.arms.values() if a.model == model or (model == GUIDED and not a.trial)]
+        arms = {arm.dimension: arm for arm in found}
         weights = {d: arm.champion.weight for d, arm in arms.items()} if asked is None else dict(asked)
         if unknown := [dimension for dimension in weights if dimension not in arms]:
             raise invalid(
@@ -93,4 +107,5 @@ class Lineup:
             weights,
             {d: champion.guidance for d, champion in used.items()},
             {d: champion.version for d, champion in used.items()},
+            {d: arm.name for d, arm in arms.items()},
         )

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from genarm.errors import ConfigError, ModelError
+from genarm.pipeline.answering.identity import identity
 from genarm.pipeline.project import Project
 from genarm.pipeline.served import best_of
 from genarm.registry import Registry, connect
@@ -35,10 +36,14 @@ def read_pins(texts: list[str], dimensions: list[str]) -> dict[str, int]:
 
 
 class Opener:
-    """Looks up what a project serves, and loads it. `slots` are how many responses are decoded together."""
+    """Looks up what a project serves, and loads it. `slots` are how many responses are decoded together.
 
-    def __init__(self, project: Project, pins: Mapping[str, int], slots: int) -> None:
-        self.project, self.pins, self.slots = project, pins, slots
+    With `trial` the version on trial on each dimension is served beside the one in use.
+    """
+
+    def __init__(self, project: Project, pins: Mapping[str, int], slots: int, *, trial: bool = False) -> None:
+        self.project, self.pins, self.slots, self.trial = project, pins, slots, trial
+        self._left_out: set[ServedArm] = set()
 
     def wanted(self) -> dict[str, ServedArm]:
         """The version of each dimension that is to be served now: as pinned, else the champion.
@@ -54,7 +59,20 @@ class Opener:
         for dimension, number in self.pins.items():
             version = store.version(dimension, number).champion()
             found[dimension] = ServedArm(dimension, version, pinned=True)
-        return {d: found[d] for d in self.project.params.dimensions if d in found}
+        ordered = [found[d] for d in self.project.params.dimensions if d in found]
+        tried = [ServedArm(d, c, trial=True) for d, c in self._tried(store).items()]
+        in_use = {arm.model for arm in ordered}
+        ordered += [arm for arm in tried if arm.model not in in_use and arm not in self._left_out]
+        return {arm.name: arm for arm in ordered}
+
+    def _tried(self, store: Registry) -> dict[str, Champion]:
+        return store.challengers(list(self.project.params.dimensions)) if self.trial else {}
+
+    def leave_out(self, arms: Versions) -> bool:
+        """Look no more for versions on trial among these, which do not fit; whether there were any."""
+        trials = {arm for arm in arms.values() if arm.trial}
+        self._left_out |= trials
+        return bool(trials)
 
     def fetch(self, arm: ServedArm, store: Registry | None = None) -> Path:
         """The folder of a version. Raises AdapterError for other bytes, ModelError for best of n."""
@@ -76,7 +94,7 @@ class Opener:
         params, sampling = project.params, project.params.respond.sampling
         decoder = open_served(
             project.base,
-            {dimension: self.fetch(arm) for dimension, arm in arms.items()},
+            {name: self.fetch(arm) for name, arm in arms.items()},
             dtype=params.base.dtype,
             strategy=sampling.strategy,
             batch_size=self.slots,
@@ -85,7 +103,7 @@ class Opener:
             compiled=sampling.compiled,
             contrast=any(arm.champion.guidance == "contrast" for arm in arms.values()),
         )
-        return Lineup(cast("Engine", decoder), project.base.id, dict(arms))
+        return Lineup(cast("Engine", decoder), project.base.id, dict(arms), identity(project))
 
     def folder(self, dimension: str, champion: Champion) -> Path:
         """Where a version lies; two versions, which may be loaded at a time, lie apart."""
@@ -94,8 +112,7 @@ class Opener:
 
     def tidy(self, arms: Versions) -> None:
         """Remove fetched versions that are not served; a loaded one needs its folder no more."""
-        for dimension, arm in arms.items():
-            mine = self.folder(dimension, arm.champion)
-            for other in mine.parent.iterdir():
-                if other != mine:
-                    shutil.rmtree(other, ignore_errors=True)
+        served = {self.folder(arm.dimension, arm.champion) for arm in arms.values()}
+        for parent in {folder.parent for folder in served}:
+            for other in set(parent.iterdir()) - served:
+                shutil.rmtree(other, ignore_errors=True)

@@ -85,7 +85,7 @@ class Watcher:
             service.refused = {
                 d: {"version": arm.champion.version, "reason": reason} for d, arm in changed.items()
             }
-            if not getattr(error, "retryable", False):
+            if not getattr(error, "retryable", False) and not self.opener.leave_out(changed):
                 self._refused = wanted
             return None
         service.metrics.swaps.labels("done").inc()
@@ -96,7 +96,8 @@ class Watcher:
 def told(arms: "Versions | dict[str, ServedArm]") -> str:
     """Versions in a line: `positive@3 at weight 0.3 by sum, plain@1 at ...`."""
     parts = (
-        f"{d}@{a.champion.version} at weight {a.champion.weight:g} by {a.champion.guidance}"
-        for d, a in arms.items()
+        f"{a.dimension}@{a.champion.version}{' on trial' if a.trial else ''} at weight "
+        f"{a.champion.weight:g} by {a.champion.guidance}"
+        for a in arms.values()
     )
     return ", ".join(parts) or "the base alone"

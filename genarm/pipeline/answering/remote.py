@@ -1,7 +1,7 @@
 """Prompts to responses by guided servers: the same requests that the built-in engine would be asked."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -47,9 +47,8 @@ def answer_remotely(
     assert engine is not None
     file = project.layout.kept / f"served-{name}.jsonl"
     with Journal(file, depends_on) as journal:
-        left = [prompt for prompt in prompts if prompt.id not in journal.responses]
-        if left:
-            asyncio.run(_ask(project, engine, left, wanted, name, journal.add))
+        if any(prompt.id not in journal.responses for prompt in prompts):
+            asyncio.run(_ask(project, engine, prompts, wanted, name, journal))
         return [journal.responses[prompt.id] for prompt in prompts]
 
 
@@ -59,22 +58,24 @@ async def _ask(
     prompts: Sequence[Prompt],
     wanted: Wanted,
     name: str,
-    keep: Callable[[Response], None],
+    journal: Journal,
 ) -> None:
     sampling = project.params.respond.sampling
     async with AsyncExitStack() as opened:
         replicas = [await opened.enter_async_context(Replica(url, engine, wanted)) for url in engine.server]
         reader = RemotePrompts(project, await _context(replicas))
         weights = {wanted.dimension: wanted.weight} if wanted.dimension else {}
-        requests = requests_to(prompts, reader, weights, sampling, wanted.guidance)
+        # Of all prompts, also of those that are answered: which of them tell where guidance acted depends on all.
+        both = zip(prompts, requests_to(prompts, reader, weights, sampling, wanted.guidance), strict=True)
+        left = [(prompt, request) for prompt, request in both if prompt.id not in journal.responses]
         title = f"respond, {name}, by {counted(len(replicas), 'server')}"
-        with counting(title, len(prompts) * sampling.max_new_tokens, "tokens") as on_tokens:
+        with counting(title, len(left) * sampling.max_new_tokens, "tokens") as on_tokens:
 
             def take(index: int, answer: GuidedResponse) -> None:
-                keep(response_of(prompts[index], answer, reader.tokenizer))
+                journal.add(response_of(left[index][0], answer, reader.tokenizer))
                 on_tokens(len(answer.tokens))
 
-            await spread(replicas, requests, engine.concurrency, take)
+            await spread(replicas, [request for _, request in left], engine.concurrency, take)
 
 
 async def _context(replicas: Sequence[Replica]) -> int:
