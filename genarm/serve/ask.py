@@ -43,7 +43,7 @@ def asker(
                 requests.append(
                     GuidedRequest(
                         ids,
-                        {guide.names[d]: weight for d, weight in guide.weights.items()},
+                        {guide.arm(d): weight for d, weight in guide.weights.items()},
                         temperature=settings.temperature if body.temperature is None else body.temperature,
                         top_k=body.top_k,
                         top_p=settings.top_p if body.top_p is None else body.top_p,
@@ -51,8 +51,9 @@ def asker(
                         stop=body.stops,
                         seed=(seed + len(requests)) % SEEDS,
                         ignore_eos=body.ignore_eos,
+                        return_top=body.tops,
                         return_rewards=body.tells_logprobs or body.guidance_rewards,
-                        guidance={guide.names[d]: by for d, by in guide.guidance.items()},
+                        guidance={guide.arm(d): how for d, how in guide.guidance.items()},
                     )
                 )
         return requests

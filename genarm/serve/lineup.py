@@ -45,11 +45,15 @@ class Guide:
     weights: Mapping[str, float]
     guidance: Mapping[str, Guidance]
     versions: Mapping[str, int]
-    names: Mapping[str, str] = field(default_factory=dict)  # what the decoder calls them, by dimension
+    named: Mapping[str, str] = field(default_factory=dict)
 
-    def dimension(self, name: str) -> str:
-        """The dimension of an ARM that the decoder names."""
-        return next((dimension for dimension, other in self.names.items() if other == name), name)
+    def arm(self, dimension: str) -> str:
+        """What the decoder calls the ARM of a dimension: a challenger lies there under another name."""
+        return self.named.get(dimension, dimension)
+
+    def dimension(self, arm: str) -> str:
+        """The dimension of an ARM of the decoder."""
+        return next((dimension for dimension, name in self.named.items() if name == arm), arm)
 
 
 @dataclass(frozen=True, eq=False)

@@ -39,6 +39,7 @@ class Drawn:
     choice: int
     piece: Piece
     spelling: str
+    tops: tuple[tuple[str, float], ...] = ()  # the likeliest tokens there, spelled, where they are asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,8 +206,10 @@ class Worker:
         job, stream = choice.job, choice.stream
         while stream.ready:
             piece = next(choice.pieces)
-            spelling = job.lineup.decoder.tokenizer.decode([piece.token]) if job.spells else ""
-            self._outbox.append((job, Drawn(choice.index, piece, str(spelling))))
+            tokenizer, top = job.lineup.decoder.tokenizer, piece.rewards.top if piece.rewards else ()
+            spelling = tokenizer.decode([piece.token]) if job.spells else ""
+            tops = tuple((str(tokenizer.decode([token])), value) for token, value in top)
+            self._outbox.append((job, Drawn(choice.index, piece, str(spelling), tops)))
         if not stream.done or choice not in batch.open:
             return
         try:

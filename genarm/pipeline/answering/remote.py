@@ -65,7 +65,7 @@ async def _ask(
         replicas = [await opened.enter_async_context(Replica(url, engine, wanted)) for url in engine.server]
         reader = RemotePrompts(project, await _context(replicas))
         weights = {wanted.dimension: wanted.weight} if wanted.dimension else {}
-        # Of all prompts, also of those that are answered: which of them tell where guidance acted depends on all.
+        # Of all prompts, the answered ones too: which of them tell where guidance acted depends on all.
         both = zip(prompts, requests_to(prompts, reader, weights, sampling, wanted.guidance), strict=True)
         left = [(prompt, request) for prompt, request in both if prompt.id not in journal.responses]
         title = f"respond, {name}, by {counted(len(replicas), 'server')}"

@@ -20,15 +20,20 @@ from genarm.pipeline.project import Project
 from genarm.system.files import read_rows, write_json
 from genarm.types import Response
 
-pytestmark = pytest.mark.slow
+# peft 0.21 asks transformers 5.23 by the old name
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning"),
+]
 PROMPTS, TOKENS, CONCURRENCY = 60, 60, 4
 
 
 @pytest.fixture
-def project(toy, tmp_path) -> Project:
+def project(toy, tmp_path, monkeypatch) -> Project:
     """Its champion is version 1 of a registry, and its challenger version 2, on trial."""
+    for name in ("MLFLOW_TRACKING_URI", "PREFECT_API_URL"):
+        monkeypatch.delenv(name, raising=False)
     project = make_project(toy, tmp_path, PROMPTS, TOKENS)
-    (tmp_path / "mlflow").mkdir(exist_ok=True)
     (tmp_path / "dvc.yaml").write_text("stages: {}\n")
     store = registry.connect(tmp_path)
     for folder, weight, by in (
