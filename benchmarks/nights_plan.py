@@ -72,7 +72,7 @@ PLAN = [
     _night("03-13", "the remote takes it", "E", "same | v5 19/20 | same | v5 | pushed"),
     _night("03-14", "the source is empty", "", FAILED.format("v5")),
     _night("03-15", "the source is gone", 404, FAILED.format("v5")),
-    _night("03-13", "the clock is three days late", "E", "same | v5 19/20 | same | v5 | -"),
+    _night("03-12", "the clock is four days late", "E", "same | v5 19/20 | same | v5 | -"),
     _night("03-17", "the clock is right", "E", "same | v5 19/20 | same | v5 | -"),
     _night("2028-03-18", "the clock is a year ahead", "E", "same | v5 19/20 | same | v5 | -"),
     _night("03-19", "the clock is right", "E", "same | v5 19/20 | same | v5 | -"),

@@ -52,18 +52,17 @@ def project(toy, tmp_path, monkeypatch) -> Project:
 def serving(root: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A server of the project, and its address."""
     words = ["genarm", "serve", "--trial", "--port", "0", "--slots", "4", "--watch", "1"]
-    server = subprocess.Popen(
+    with subprocess.Popen(
         words, cwd=root, env=environment(root), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
-    try:
-        assert server.stderr
-        told = next(line for line in server.stderr if "serving" in line or "error" in line)
-        address = re.search(r"http://\S+", told)
-        assert address, told + server.stderr.read()
-        yield server, address[0]
-    finally:
-        server.kill()
-        server.wait()
+    ) as server:
+        try:
+            assert server.stderr
+            told = next(line for line in server.stderr if "serving" in line or "error" in line)
+            address = re.search(r"http://\S+", told)
+            assert address, told + server.stderr.read()
+            yield server, address[0]
+        finally:
+            server.kill()
 
 
 def stage(root: Path) -> subprocess.Popen[bytes]:
