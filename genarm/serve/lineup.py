@@ -13,6 +13,7 @@ from genarm.types import Champion, Guidance
 
 if TYPE_CHECKING:
     from genarm.decoding.engine.engine import Engine
+    from genarm.pipeline.served import Choosing
 
 BASE, GUIDED = "base", "guided"
 
@@ -60,13 +61,15 @@ class Guide:
 class Lineup:
     """A decoder whose ARMs are named by dimension, those on trial by version too, and what each of them is.
 
-    `identity` is what whoever compares responses must share: base and precision by content.
+    `identity` is what whoever compares responses must share: base and precision by content. `choosing` has
+    the versions that are best of n, by name: they choose among responses of the decoder.
     """
 
     decoder: "Engine"
     base_id: str
     arms: Mapping[str, ServedArm] = field(default_factory=dict)
     identity: Mapping[str, str] = field(default_factory=dict)
+    choosing: "Choosing | None" = None
 
     @property
     def fingerprint(self) -> str:
@@ -83,6 +86,11 @@ class Lineup:
         """The names that a request may ask for."""
         guided = [GUIDED] if self.versions else []
         return [BASE, *guided, *(arm.model for arm in self.arms.values())]
+
+    def chooses(self, guide: Guide) -> bool:
+        """Whether a version that is best of n answers, which knows its response only at the end."""
+        names = self.choosing.choosers if self.choosing else {}
+        return any(weight and guide.arm(d) in names for d, weight in guide.weights.items())
 
     def guide(self, model: str, asked: Mapping[str, float] | None) -> Guide:
         """What guides a request for `model`; `asked` are weights of its own, which replace all others.

@@ -5,10 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from genarm.errors import ConfigError, ModelError
+from genarm.errors import ConfigError
 from genarm.pipeline.answering.identity import identity
 from genarm.pipeline.project import Project
-from genarm.pipeline.served import best_of
 from genarm.registry import Registry, connect
 from genarm.serve.lineup import Lineup, ServedArm
 from genarm.types import Champion
@@ -75,20 +74,14 @@ class Opener:
         return bool(trials)
 
     def fetch(self, arm: ServedArm, store: Registry | None = None) -> Path:
-        """The folder of a version. Raises AdapterError for other bytes, ModelError for best of n."""
+        """The folder of a version. Raises AdapterError for other bytes."""
         folder = self.folder(arm.dimension, arm.champion)
         (store or connect(self.project.root)).fetch(arm.dimension, arm.champion, folder)
-        if (found := best_of(folder)) is not None:
-            raise ModelError(
-                f"version {arm.champion.version} of {arm.dimension} is {found}, and this server streams ARMs "
-                "alone",
-                hint=f"serve an ARM: --pin {arm.dimension}=VERSION; genarm chat answers with {found}",
-            )
         return folder
 
     def open(self, arms: Versions) -> Lineup:
         """Fetch and load these. Raises AdapterError or ModelError for one that does not fit."""
-        from genarm.pipeline.served import open_served
+        from genarm.pipeline.served import Choosing, open_served
 
         project = self.project
         params, sampling = project.params, project.params.respond.sampling
@@ -103,7 +96,9 @@ class Opener:
             compiled=sampling.compiled,
             contrast=any(arm.champion.guidance == "contrast" for arm in arms.values()),
         )
-        return Lineup(cast("Engine", decoder), project.base.id, dict(arms), identity(project))
+        choosing = decoder if isinstance(decoder, Choosing) else None
+        engine = choosing.engine if choosing else cast("Engine", decoder)
+        return Lineup(engine, project.base.id, dict(arms), identity(project), choosing)
 
     def folder(self, dimension: str, champion: Champion) -> Path:
         """Where a version lies; two versions, which may be loaded at a time, lie apart."""

@@ -107,6 +107,11 @@ class Service:
         """Send a body's requests to the worker. Raises ApiError for one that cannot be served."""
         lineup, settings = self.lineup, self.settings
         guide = lineup.guide(body.model, body.guidance)
+        if body.stream and lineup.chooses(guide):
+            raise invalid(
+                f"{body.model!r} chooses among whole responses, so nothing can be streamed: leave stream out",
+                "stream",
+            )
         choices = len(body.prompts) * body.n
         if not choices:
             raise invalid("prompt: it is empty", "prompt")
