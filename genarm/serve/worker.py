@@ -254,13 +254,12 @@ class Worker:
 
 
 def _submitted(session: "EngineSession", job: Job, index: int, request: GuidedRequest) -> _Choice:
-    """A request in a session, or the n that stand for it. Raises what `submit` raises, and nothing is left."""
+    """A request in a session, or the n that stand for it. Raises what `submit` raises."""
     choosing = job.lineup.choosing
     name, request = choosing.parted(request) if choosing else (None, request)
     chooser = choosing.choosers[name] if choosing and name is not None else None
     asked = chooser.asked(request) if chooser else [request]
-    streams = [session.submit(asked[0])]  # the others differ by seed alone
-    streams += [session.submit(one) for one in asked[1:]]
+    streams = [session.submit(one) for one in asked]  # those of one request differ by seed: all or none
     return _Choice(job, index, asked, streams, iter(streams[0]), chooser)
 
 

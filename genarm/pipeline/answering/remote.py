@@ -95,7 +95,9 @@ async def _examined(replica: Replica) -> int | None:
         return None
     await replica.pause()
     try:
-        return (await replica.served()).context
+        context = (await replica.served()).context
     except Passing as failure:
         replica.failed(failure)
         return None
+    replica.recovered()
+    return context

@@ -87,6 +87,10 @@ class Replica:
             backoff = min(LONGEST_WAIT, FIRST_WAIT * 2 ** (self._failures - 1))
             self._resumes = now + (backoff if failure.after is None else failure.after)
 
+    def recovered(self) -> None:
+        """Forget failures: it does what is asked."""
+        self._failures, self.failure = 0, None
+
     async def served(self) -> Served:
         """The model that is wanted. Raises what `find` and `checked` raise, and Passing."""
         async with self._examining:
@@ -133,7 +137,7 @@ class Replica:
                 f"{self.url} answered with {found.genarm.versions}, not {versions}",
                 hint="give each address one server: behind a balancer all must serve the same versions",
             )
-        self._failures, self.failure = 0, None
+        self.recovered()
         return _response(choice, request.return_rewards)
 
     def _body(self, served: Served, request: GuidedRequest) -> dict[str, object]:
