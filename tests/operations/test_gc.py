@@ -195,6 +195,7 @@ def test_files_by_age_and_use(project):
 
 
 def test_a_champion_fetched_for_the_nights_stays_and_an_earlier_one_goes(project):
+    new_data(project, "one")
     watched = project.root / ".cache" / "watch"
     for name, seed in ((DIMENSION, "in-use"), ("gone", "gone"), ("young", "young")):
         shutil.copytree(arm(project, seed), watched / name)

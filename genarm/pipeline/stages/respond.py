@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 
@@ -72,10 +73,11 @@ def _answer(
     batch where further looks may follow.
     """
     base, sampling, engine = project.base, project.params.respond.sampling, project.params.respond.engine
+    hashes = {name: adapter_hash(folder) for name, folder in folders.items()}
     depends_on = {
         "base": [base.weights_sha256, base.tokenizer_sha256, project.params.base],
         "respond": project.params.respond.model_dump(exclude={"prompts", "guidance", "engine"}),
-        "arms": {name: adapter_hash(folder) for name, folder in folders.items()},
+        "arms": hashes,
         "weights": weights,
         "guidance": guidance,
         "code": code(*CODE),
@@ -87,10 +89,11 @@ def _answer(
 
     def answer(prompts: Sequence[Prompt]) -> list[Response]:
         if engine:
-            arms = [(name, depends_on["arms"][name], weights[name]) for name in folders]
-            wanted = Wanted(identity(project), *arms[0], guidance) if arms else Wanted(identity(project))
-            name = "-".join([side, *folders])
-            return answer_remotely(project, prompts, wanted, name, depends_on)
+            wanted = Wanted(identity(project))
+            for name, sha256 in hashes.items():  # at most one
+                wanted = replace(wanted, dimension=name, adapter_sha256=sha256, weight=weights[name])
+            wanted = replace(wanted, guidance=guidance)
+            return answer_remotely(project, prompts, wanted, "-".join([side, *folders]), depends_on)
         title = f"respond, guided by {', '.join(folders)}" if folders else "respond, unguided"
         with counting(title, len(prompts) * sampling.max_new_tokens, "tokens") as on_tokens:
             return answer_prompts(
