@@ -32,6 +32,13 @@ def served(project, toy) -> Lineup:
 
 
 @pytest.fixture(scope="session")
-def two_servers(served) -> Iterator[list[str]]:
-    with running(Service(served)) as one, running(Service(served)) as other:
+def other(project, toy) -> Lineup:
+    """The same on a decoder of its own, as every server has one: two threads must not share it."""
+    return lineup(project, toy)
+
+
+@pytest.fixture(scope="session")
+def two_servers(project, toy) -> Iterator[list[str]]:
+    first, second = (Service(lineup(project, toy)) for _ in range(2))
+    with running(first) as one, running(second) as other:
         yield [f"{one}/v1", f"{other}/v1"]

@@ -33,14 +33,16 @@ def test_a_seed_is_64_bits_wide_on_the_way(project):
     assert any(prompt_seed(2, prompt) >= 2**63 for prompt in project.prompts())
 
 
-def test_one_that_is_busy_is_asked_again_when_it_says(project, toy, served, built_in, tmp_path, monkeypatch):
+def test_one_that_is_busy_is_asked_again_when_it_says(
+    project, toy, served, other, built_in, tmp_path, monkeypatch
+):
     """503 of a server with two places, 429 of a key with two: both name the seconds to wait."""
     key = new_key(tmp_path / "keys.json", "stage")
     keys = [replace(found, open_requests=2) for found in read_keys(tmp_path / "keys.json")]
     monkeypatch.setenv("GUIDED_KEY", key)
     small = Service(served, ServeSettings(max_open=2), Keys(read_keys(tmp_path / "keys.json")))
-    with running(small) as one, running(Service(served, keys=Keys(keys))) as other:
-        engine = {"server": [f"{one}/v1", f"{other}/v1"], "key": "GUIDED_KEY", "concurrency": 5}
+    with running(small) as one, running(Service(other, keys=Keys(keys))) as second:
+        engine = {"server": [f"{one}/v1", f"{second}/v1"], "key": "GUIDED_KEY", "concurrency": 5}
         same(answers(with_engine(project, toy, engine), "base"), built_in["base"])
 
 
