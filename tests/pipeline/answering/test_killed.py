@@ -5,14 +5,13 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 from answering_toys import answers, make_project, same, with_engine
-from served_toys import wait
 from toy_pipeline import environment
 
 from genarm import registry
@@ -63,6 +62,14 @@ def serving(root: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
             yield server, address[0]
         finally:
             server.kill()
+
+
+def wait(until: Callable[[], bool], seconds: float = 600) -> None:
+    """Wait for something that must come, on a machine that may be busy."""
+    end = time.monotonic() + seconds
+    while not until():
+        assert time.monotonic() < end, "it did not come"
+        time.sleep(0.02)
 
 
 def stage(root: Path) -> subprocess.Popen[bytes]:
