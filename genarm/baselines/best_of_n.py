@@ -81,11 +81,7 @@ class BestOfN:
         for number, request in enumerate(requests):
             check_request(request, f"request {number}")
             checking.submit(request).cancel()  # its errors name the request by its place among these
-        asked = [
-            replace(request, seed=candidate_seed(request.seed, number))
-            for request in requests
-            for number in range(self.n)
-        ]
+        asked = [one for request in requests for one in self.asked(request)]
         with self._drawing.running():
             drawn = self.policy.generate(asked, on_tokens)
         candidates = [
@@ -101,6 +97,20 @@ class BestOfN:
             ours = range(self.n)
             groups.append((candidates[first : first + self.n], max(ours, key=lambda k: scores[first + k])))
         return groups
+
+    def asked(self, request: GuidedRequest) -> list[GuidedRequest]:
+        """The n requests whose responses are chosen from."""
+        return [replace(request, seed=candidate_seed(request.seed, number)) for number in range(self.n)]
+
+    def choose(self, asked: Sequence[GuidedRequest], drawn: Sequence[GuidedResponse]) -> int:
+        """Which of the n responses is the best, where somebody else has drawn them.
+
+        Raises JudgeError where a score is no number.
+        """
+        candidates = [Candidate(r, answer, i) for i, (r, answer) in enumerate(zip(asked, drawn, strict=True))]
+        with self._choosing.running():
+            scores = self.selector.scores(candidates, self._conversation)
+        return max(range(len(candidates)), key=lambda i: scores[i])
 
     def _conversation(self, ids: tuple[int, ...]) -> Prompt:
         """The messages that this prompt was made of. Raises RequestError where it was made elsewhere."""

@@ -18,6 +18,9 @@ def serve(
     keys: Annotated[Path | None, typer.Option(help="JSON file of API keys, by hash")] = None,
     new_key: Annotated[str, typer.Option(help="add a key of this name to the file, print it and stop")] = "",
     pin: Annotated[list[str] | None, typer.Option(help="serve this version, such as positive=3")] = None,
+    trial: Annotated[
+        bool, typer.Option("--trial", help="also serve the version on trial on each dimension")
+    ] = False,
     slots: Annotated[int, typer.Option(min=1, help="responses decoded together")] = 32,
     watch: Annotated[
         float, typer.Option(min=0, help="seconds between looks for new champions; 0: none")
@@ -50,6 +53,6 @@ def serve(
         pins=pin or [],
         slots=slots,
         watch=watch,
-        settings=ServeSettings(max_open=max_open, max_body=max_body, answer_seconds=timeout),
+        settings=ServeSettings(trial=trial, max_open=max_open, max_body=max_body, answer_seconds=timeout),
         say=lambda line: err.print(line, markup=False, highlight=False, soft_wrap=True),
     )

@@ -1,10 +1,10 @@
 """The parameters of judges: who rates a response on one dimension."""
 
-import re
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
+from genarm.config.api import Address, KeyName
 from genarm.config.numbers import Section
 
 KINDS = ("scorer", "llm", "reward_model", "trained")
@@ -14,8 +14,8 @@ class LlmJudgeConfig(Section):
     """A language model behind an OpenAI-compatible API that compares two responses, in both orders."""
 
     model: str = Field(description="name of the model, as its server calls it")
-    base_url: str | None = Field(None, description="address of the API; null: OpenAI's own")
-    key: str | None = Field(
+    base_url: Address | None = Field(None, description="address of the API; null: OpenAI's own")
+    key: KeyName | None = Field(
         None,
         description="name of the environment variable that holds the key; null: the server asks for none",
     )
@@ -38,22 +38,6 @@ class LlmJudgeConfig(Section):
     retries: int = Field(6, ge=0, description="times that a request is repeated which may yet succeed")
     price_in: float | None = Field(None, ge=0, description="dollars a million tokens read, for the cost")
     price_out: float | None = Field(None, ge=0, description="dollars a million tokens written")
-
-    @field_validator("key")
-    @classmethod
-    def _is_a_name(cls, key: str | None) -> str | None:
-        if key is not None and not re.match(r"[A-Z_][A-Z0-9_]*$", key):
-            raise ValueError(  # what stands there may be the key itself, and is not shown
-                "the name of an environment variable, in capital letters, and never the key itself"
-            )
-        return key
-
-    @field_validator("base_url")
-    @classmethod
-    def _is_an_address(cls, url: str | None) -> str | None:
-        if url is not None and not re.match(r"https?://[^/\s@]+(/[^\s@?]*)?$", url):
-            raise ValueError("an address is like http://localhost:8000/v1, without login or query")
-        return url
 
     @model_validator(mode="after")
     def _openai_asks_for_a_key(self) -> "LlmJudgeConfig":

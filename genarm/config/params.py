@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from genarm.config.data import DataConfig, SourceConfig
+from genarm.config.engine import EngineConfig
 from genarm.config.explain import nearest
 from genarm.config.judge import JudgeConfig
 from genarm.config.numbers import Section
@@ -102,6 +103,9 @@ class RespondConfig(Section):
         description="add log p_arm, as the paper does, or log p_arm - log p_start, what the ARM learned",
     )
     sampling: SamplingConfig = Field(SamplingConfig(), description="how a response is drawn")
+    engine: EngineConfig | None = Field(
+        None, description="guided servers that answer; null: the stage loads the models and answers itself"
+    )
 
 
 class TuneConfig(Section):

@@ -41,6 +41,8 @@ class GuidedRequest:
     """Whether to go on after an end token of the model; stop strings still end the response."""
     return_rewards: bool = False
     """Whether the response tells the log-probabilities and rewards of every token."""
+    return_top: int = 0
+    """Of how many of the likeliest tokens it tells the log-probabilities too, at every position."""
     guidance: Guidance | Mapping[str, Guidance] = "sum"
     """What a weight multiplies: `sum` log p_arm, `contrast` log p_arm - log p_start, which is what the ARM
     learned. One for all ARMs, or by name; an ARM that is not named has `sum`."""
@@ -58,6 +60,7 @@ class GuidedRequest:
             (self.top_p, "top_p", Real, "a number in (0, 1]"),
             (self.top_k, "top_k", Integral, "a whole number; 0 keeps all tokens"),
             (self.max_new_tokens, "max_new_tokens", Integral, "a whole number"),
+            (self.return_top, "return_top", Integral, "a whole number of tokens"),
             (self.seed, "seed", Integral, "a whole number in [0, 2^64)"),
         ):
             if not isinstance(value, kind):
@@ -76,6 +79,12 @@ class GuidedRequest:
                 not _are_strings(self.stop),
                 f"stop is {self.stop!r}",
                 "it is a tuple of strings, such as ('\\n',)",
+            ),
+            (self.return_top < 0, f"return_top is {self.return_top}", "0 tells none"),
+            (
+                bool(self.return_top) and not self.return_rewards,
+                f"return_top is {self.return_top}, and return_rewards is False",
+                "they are told with the rewards: return_rewards=True",
             ),
             ("" in (self.stop or ()), "a stop string is empty", "leave it out"),
             (not 0 <= self.seed < 2**64, f"seed is {self.seed}", "it lies in [0, 2^64)"),
@@ -107,6 +116,9 @@ class TokenRewards:
     arms: Mapping[str, float]
     """The reward that each ARM with weight gives to the token, by name: log p_arm of it; under contrast
     log p_arm - log p_start."""
+    top: tuple[tuple[int, float], ...] = ()
+    """The likeliest tokens under the guided policy at temperature 1, the likeliest first, with their
+    log-probabilities; as many as the request's `return_top`, but none that is ruled out."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from genarm.pipeline.preflight.place import store_place
 from genarm.pipeline.preflight.pools import pools
 from genarm.pipeline.preflight.publishing import publishing
 from genarm.pipeline.preflight.room import disk_need, memory_need
+from genarm.pipeline.preflight.servers import servers
 from genarm.pipeline.preflight.sources import sources
 from genarm.pipeline.preflight.stages import stages
 from genarm.pipeline.preflight.trained import trained_judges
@@ -22,7 +23,7 @@ from genarm.pipeline.project import Project
 # The base model and git have checks of their own here.
 CHECKS = (
     *(store_place, stages, sources, further_prompts, trained_judges, judges, judge_checks),
-    *(arms, publishing, pools, watching, disk_need, memory_need),
+    *(arms, publishing, pools, servers, watching, disk_need, memory_need),
 )
 
 

@@ -7,17 +7,28 @@ numbers and differ only by their weights.
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from genarm.config import SamplingConfig
 from genarm.decoding import GuidedDecoder, GuidedRequest, GuidedResponse
 from genarm.errors import RequestError
-from genarm.types import Guidance, Prompt, Response
+from genarm.types import Guidance, Message, Prompt, Response
 
 TRACED = 12  # prompts; a token takes 62 microseconds more, on all a per cent or two (2026-11-26)
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+
+class PromptReader(Protocol):
+    """The part of a decoder that prompts need: how they are rendered, and how long they may be."""
+
+    @property
+    def context(self) -> int:
+        """The most tokens that prompt and response may have together."""
+
+    def prompt(self, text: str | Sequence[Message], /) -> tuple[int, ...]:
+        """The token ids of a conversation, up to where the assistant's answer starts."""
 
 
 def respond(
@@ -36,17 +47,29 @@ def respond(
     multiply; `on_tokens` is called with the number of new tokens as they come. Raises RequestError naming a
     prompt that leaves no room for a response.
     """
-    requests = []
-    traced = {p.id for p in sorted(prompts, key=lambda p: p.id)[:TRACED]} if any(weights.values()) else set()
-    for prompt in prompts:
-        ids = prompt_ids(prompt, decoder, sampling)
-        asked = request(ids, weights, sampling, prompt_seed(sampling.seed, prompt), guidance)
-        requests.append(replace(asked, return_rewards=prompt.id in traced))
+    requests = requests_to(prompts, decoder, weights, sampling, guidance)
     answers = decoder.generate(requests, on_tokens)
     return [response_of(p, answer, tokenizer) for p, answer in zip(prompts, answers, strict=True)]
 
 
-def prompt_ids(prompt: Prompt, decoder: GuidedDecoder, sampling: SamplingConfig) -> list[int]:
+def requests_to(
+    prompts: Sequence[Prompt],
+    decoder: PromptReader,
+    weights: Mapping[str, float],
+    sampling: SamplingConfig,
+    guidance: Guidance = "sum",
+) -> list[GuidedRequest]:
+    """The request of each prompt; a few of a guided side tell where guidance acts. Raises as `respond`."""
+    traced = {p.id for p in sorted(prompts, key=lambda p: p.id)[:TRACED]} if any(weights.values()) else set()
+    requests = []
+    for prompt in prompts:
+        ids = prompt_ids(prompt, decoder, sampling)
+        asked = request(ids, weights, sampling, prompt_seed(sampling.seed, prompt), guidance)
+        requests.append(replace(asked, return_rewards=prompt.id in traced))
+    return requests
+
+
+def prompt_ids(prompt: Prompt, decoder: PromptReader, sampling: SamplingConfig) -> list[int]:
     """A prompt as token ids. Raises RequestError naming one that leaves no room for a response."""
     ids = decoder.prompt(prompt.messages)  # not rendered here: a method may have to know its messages
     if len(ids) + sampling.max_new_tokens > decoder.context:

@@ -12,8 +12,10 @@ from filelock import FileLock, Timeout
 
 from genarm.data.change import Change
 from genarm.data.dvc import data_version
+from genarm.errors import GenarmError
 from genarm.intake import held
 from genarm.models import cache_folder
+from genarm.models.arm import read_card
 from genarm.pipeline.project import Project
 
 # Folders of artifacts/ that hold something for each dimension.
@@ -64,6 +66,7 @@ def caches(project: Project, since: float, days: int) -> Iterator[Old]:
         for path in sorted((project.root / ".cache" / folder).glob("*")):
             if _is_old(path, since):
                 yield _old(path, unasked)
+    yield from _measured_champions(project, since)
     for path in sorted((cache_folder() / "tokens").glob("*")):
         lock = path.with_name(
             f"{path.name.removesuffix(NEW)}.lock"
@@ -75,10 +78,29 @@ def caches(project: Project, since: float, days: int) -> Iterator[Old]:
             yield _old(path, unasked)
 
 
+def _measured_champions(project: Project, since: float) -> Iterator[Old]:
+    """The ARMs in `.cache/watch`, a folder a dimension, fetched to be measured again at night.
+
+    One that is in use stays, though its files be old: tomorrow's night reads it.
+    """
+    in_use = project.champions(missing_ok=True)
+    for path in sorted((project.root / ".cache" / "watch").glob("*")):
+        champion = in_use.get(path.name)
+        if not (champion and _holds(path, champion.adapter_sha256)) and _is_old(path, since):
+            yield _old(path, f"fetched to be measured, and not the champion of {path.name} any more")
+
+
+def _holds(folder: Path, adapter: str) -> bool:
+    try:
+        return read_card(folder).adapter_sha256 == adapter
+    except GenarmError:  # cut short: it is fetched again
+        return False
+
+
 def places(project: Project) -> list[Path]:
     """The folders that `caches` looks into."""
     ours, mine = project.root / ".cache", cache_folder()
-    return [ours / "kept", ours / "experiments", mine / "tokens", mine / "start"]
+    return [ours / "kept", ours / "experiments", ours / "watch", mine / "tokens", mine / "start"]
 
 
 def held_data(project: Project) -> Iterator[Old]:

@@ -45,6 +45,7 @@ class Registry(Store):
 
     register = registering.register
     champions = in_use.champions
+    challengers = in_use.challengers
     snapshot = in_use.snapshot
     drift = in_use.drift
     fetch = in_use.fetch

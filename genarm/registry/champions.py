@@ -27,6 +27,18 @@ def champions(store: Store, dimensions: Sequence[str]) -> dict[str, Champion | N
 
 
 @translates_errors
+def challengers(store: Store, dimensions: Sequence[str]) -> dict[str, Champion]:
+    """The version on trial on each dimension that has one, used as it is tried."""
+    result: dict[str, Champion] = {}
+    for dimension in dimensions:
+        for version in versions(store, dimension):
+            if tags.CHALLENGER in version.aliases and version.tried:
+                use, as_served = version.tried, version.champion()
+                result[dimension] = replace(as_served, weight=use.weight, guidance=use.guidance)
+    return result
+
+
+@translates_errors
 def snapshot(store: Store, path: Path, dimensions: Sequence[str]) -> dict[str, Champion | None]:
     """Write the champions to `mlflow/champions.json`, touching the file only where they differ."""
     current = champions(store, dimensions)

@@ -131,7 +131,7 @@ class Form:
         values = [d.piece.rewards.guided if d.piece.rewards else None for d in drawn]
         if self.chat:
             tokens = [
-                {"token": d.spelling, "logprob": value, "bytes": as_bytes(d.spelling), "top_logprobs": []}
+                {**told(d.spelling, value), "top_logprobs": [told(*top) for top in d.tops]}
                 for d, value in zip(drawn, values, strict=True)
             ]
             return {"content": tokens, "refusal": None}
@@ -140,7 +140,30 @@ class Form:
             offsets.append(start)
             start += len(d.piece.text)
         spellings = [d.spelling for d in drawn]
-        return {"tokens": spellings, "token_logprobs": values, "top_logprobs": None, "text_offset": offsets}
+        tops = [by_spelling(d, value) for d, value in zip(drawn, values, strict=True)]
+        return {
+            "tokens": spellings,
+            "token_logprobs": values,
+            "top_logprobs": tops if self.body.tops else None,
+            "text_offset": offsets,
+        }
+
+
+def told(spelling: str, logprob: float | None) -> dict[str, Any]:
+    """A token as chat completions tell it."""
+    return {"token": spelling, "logprob": logprob, "bytes": as_bytes(spelling)}
+
+
+def by_spelling(drawn: Drawn, logprob: float | None) -> dict[str, float | None]:
+    """The likeliest tokens and the drawn one by spelling, as completions tell them.
+
+    Of several that are spelled alike, as parts of characters are, the likeliest counts.
+    """
+    found: dict[str, float | None] = {}
+    for spelling, value in drawn.tops:
+        found.setdefault(spelling, value)
+    found.setdefault(drawn.spelling, logprob)
+    return found
 
 
 def usage(prompts: Sequence[int], choices: Sequence[Choice]) -> dict[str, int]:

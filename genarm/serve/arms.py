@@ -6,24 +6,32 @@ from genarm.serve.service import Service
 
 
 def described_arms(service: Service) -> dict[str, Any]:
-    """The base, each dimension's version and weight, and which champion was refused and why."""
+    """The base by content, each version with its weight and hash, and which was refused and why."""
     lineup, refused, settings = service.lineup, service.refused, service.settings
     data: list[dict[str, Any]] = [
         {
-            "dimension": dimension,
+            "dimension": arm.dimension,
             "version": arm.champion.version,
+            "adapter_sha256": arm.champion.adapter_sha256,
             "weight": arm.champion.weight,
             "guidance": arm.champion.guidance,
             "pinned": arm.pinned,
-            "refused": refused.get(dimension),
+            "trial": arm.trial,
+            "model": arm.model,
+            "refused": refused.get(name),
         }
-        for dimension, arm in lineup.arms.items()
+        for name, arm in lineup.arms.items()
     ]
-    lost = {d: reason for d, reason in refused.items() if d not in lineup.arms}
-    data += [{"dimension": d, "version": None, "refused": reason} for d, reason in lost.items()]
+    lost = {name: reason for name, reason in refused.items() if name not in lineup.arms}
+    data += [
+        {"dimension": name.partition("@")[0], "version": None, "refused": reason}
+        for name, reason in lost.items()
+    ]
     return {
         "object": "list",
         "base": lineup.base_id,
+        "identity": dict(lineup.identity),
+        "trial": settings.trial,
         "data": data,
         "defaults": {"temperature": settings.temperature, "max_tokens": settings.max_tokens},
         "context": lineup.decoder.context,

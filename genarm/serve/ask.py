@@ -51,6 +51,7 @@ def asker(
                         stop=body.stops,
                         seed=(seed + len(requests)) % SEEDS,
                         ignore_eos=body.ignore_eos,
+                        return_top=body.tops,
                         return_rewards=body.tells_logprobs or body.guidance_rewards,
                         guidance={guide.arm(d): how for d, how in guide.guidance.items()},
                     )

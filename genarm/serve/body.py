@@ -24,6 +24,7 @@ def _neutral(*values: object) -> BeforeValidator:
     return BeforeValidator(check)
 
 
+MOST_TOP = 20  # likeliest tokens a position, as OpenAI has it
 Unsupported = Annotated[Any, _neutral(None, [], {}, False)]
 NoPenalty = Annotated[Any, _neutral(None, 0, 0.0)]
 
@@ -116,6 +117,11 @@ class CommonBody(BaseModel):
         raise NotImplementedError
 
     @property
+    def tops(self) -> int:
+        """Of how many of the likeliest tokens it holds them at every position, beside the drawn one's."""
+        raise NotImplementedError
+
+    @property
     def usage_streams(self) -> bool:
         """Whether a stream ends with the usage."""
         return self.stream_options is not None and self.stream_options.include_usage
@@ -127,7 +133,7 @@ class ChatBody(CommonBody):
     messages: list[ChatMessage] = Field(min_length=1, max_length=2000)
     max_completion_tokens: int | None = Field(None, ge=1, le=2**31, strict=True)
     logprobs: bool = False
-    top_logprobs: Annotated[Any, _neutral(None, 0)] = None
+    top_logprobs: int | None = Field(None, ge=0, le=MOST_TOP, strict=True)
     tools: Unsupported = None
     tool_choice: Annotated[Any, _neutral(None, "none", "auto")] = None
     functions: Unsupported = None
@@ -146,6 +152,17 @@ class ChatBody(CommonBody):
         return self.logprobs
 
     @property
+    def tops(self) -> int:
+        """As asked for."""
+        return self.top_logprobs or 0
+
+    @model_validator(mode="after")
+    def _top_goes_with_logprobs(self) -> "ChatBody":
+        if self.top_logprobs and not self.logprobs:
+            raise ValueError("top_logprobs goes with logprobs: true")
+        return self
+
+    @property
     def prompts(self) -> list[tuple[Message, ...]]:
         """The one conversation."""
         return [tuple(message.message() for message in self.messages)]
@@ -155,7 +172,7 @@ class CompletionBody(CommonBody):
     """`POST /v1/completions`."""
 
     prompt: str | list[str] | list[Token] | list[list[Token]]
-    logprobs: Annotated[Any, _neutral(None, 0, False, True)] = None
+    logprobs: bool | Annotated[int, Field(ge=0, le=MOST_TOP, strict=True)] | None = None
     echo: Annotated[Any, _neutral(None, False)] = None
     suffix: Annotated[Any, _neutral(None, "")] = None
     best_of: Annotated[Any, _neutral(None, 1)] = None
@@ -164,6 +181,11 @@ class CompletionBody(CommonBody):
     def tells_logprobs(self) -> bool:
         """Whether the answer holds the log-probability of every token; 0 asks for the drawn one's."""
         return self.logprobs is not None and self.logprobs is not False
+
+    @property
+    def tops(self) -> int:
+        """As asked for; `true` asks for the drawn token's alone."""
+        return 0 if self.logprobs is None else int(self.logprobs) * (not isinstance(self.logprobs, bool))
 
     @property
     def prompts(self) -> list[str | tuple[int, ...]]:

@@ -13,6 +13,7 @@ from genarm.types import Champion, Guidance
 
 if TYPE_CHECKING:
     from genarm.decoding.engine.engine import Engine
+    from genarm.pipeline.served import Choosing
 
 BASE, GUIDED = "base", "guided"
 
@@ -24,6 +25,12 @@ class ServedArm:
     dimension: str
     champion: Champion
     pinned: bool = False
+    trial: bool = False
+
+    @property
+    def name(self) -> str:
+        """What the decoder calls it: its dimension, or `positive@3` beside the version in use."""
+        return f"{self.dimension}@{self.champion.version}" if self.trial else self.dimension
 
     @property
     def model(self) -> str:
@@ -52,11 +59,18 @@ class Guide:
 
 @dataclass(frozen=True, eq=False)
 class Lineup:
-    """A decoder whose ARMs are named by dimension, or as `named` says, and what each of them is."""
+    """A decoder whose ARMs are named by dimension, those on trial by version too, and what each of them is.
+
+    `named` is where a dimension's ARM has another name. `identity` is what whoever compares responses must
+    share: base and precision by content. `choosing` has the versions that are best of n, by name: they choose
+    among responses of the decoder.
+    """
 
     decoder: "Engine"
     base_id: str
     arms: Mapping[str, ServedArm] = field(default_factory=dict)
+    identity: Mapping[str, str] = field(default_factory=dict)
+    choosing: "Choosing | None" = None
     named: Mapping[str, str] = field(default_factory=dict)
 
     def with_challenger(self, arm: ServedArm) -> "Lineup":
@@ -73,13 +87,18 @@ class Lineup:
 
     @property
     def versions(self) -> dict[str, int]:
-        """The version of each dimension."""
-        return {dimension: arm.champion.version for dimension, arm in self.arms.items()}
+        """The version of each dimension that answers to `guided`."""
+        return {name: arm.champion.version for name, arm in self.arms.items() if not arm.trial}
 
     def models(self) -> list[str]:
         """The names that a request may ask for."""
-        guided = [GUIDED, *(arm.model for arm in self.arms.values())] if self.arms else []
-        return [BASE, *guided]
+        guided = [GUIDED] if self.versions else []
+        return [BASE, *guided, *(arm.model for arm in self.arms.values())]
+
+    def chooses(self, guide: Guide) -> bool:
+        """Whether a version that is best of n answers, which knows its response only at the end."""
+        names = self.choosing.choosers if self.choosing else {}
+        return any(weight and guide.arm(d) in names for d, weight in guide.weights.items())
 
     def guide(self, model: str, asked: Mapping[str, float] | None) -> Guide:
         """What guides a request for `model`; `asked` are weights of its own, which replace all others.
@@ -93,9 +112,8 @@ class Lineup:
                 param="model",
                 code="model_not_found",
             )
-        arms = {} if model == BASE else dict(self.arms)
-        if model not in (BASE, GUIDED):
-            arms = {d: arm for d, arm in arms.items() if arm.model == model}
+        found = [a for a in self.arms.values() if a.model == model or (model == GUIDED and not a.trial)]
+        arms = {arm.dimension: arm for arm in found}
         weights = {d: arm.champion.weight for d, arm in arms.items()} if asked is None else dict(asked)
         if unknown := [dimension for dimension in weights if dimension not in arms]:
             raise invalid(
@@ -109,7 +127,7 @@ class Lineup:
             weights,
             {d: champion.guidance for d, champion in used.items()},
             {d: champion.version for d, champion in used.items()},
-            self.named,
+            {d: self.named.get(arm.name, arm.name) for d, arm in arms.items()},
         )
 
 

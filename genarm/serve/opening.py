@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from genarm.errors import ConfigError, ModelError
+from genarm.errors import ConfigError
+from genarm.pipeline.answering.identity import identity
 from genarm.pipeline.project import Project
-from genarm.pipeline.served import best_of
 from genarm.registry import Registry, connect
 from genarm.serve.lineup import Lineup, ServedArm, challenger_name
 from genarm.types import Champion
@@ -35,10 +35,14 @@ def read_pins(texts: list[str], dimensions: list[str]) -> dict[str, int]:
 
 
 class Opener:
-    """Looks up what a project serves, and loads it. `slots` are how many responses are decoded together."""
+    """Looks up what a project serves, and loads it. `slots` are how many responses are decoded together.
 
-    def __init__(self, project: Project, pins: Mapping[str, int], slots: int) -> None:
-        self.project, self.pins, self.slots = project, pins, slots
+    With `trial` the version on trial on each dimension is served beside the one in use.
+    """
+
+    def __init__(self, project: Project, pins: Mapping[str, int], slots: int, *, trial: bool = False) -> None:
+        self.project, self.pins, self.slots, self.trial = project, pins, slots, trial
+        self._left_out: set[ServedArm] = set()
 
     def wanted(self) -> dict[str, ServedArm]:
         """The version of each dimension that is to be served now: as pinned, else the champion.
@@ -54,23 +58,30 @@ class Opener:
         for dimension, number in self.pins.items():
             version = store.version(dimension, number).champion()
             found[dimension] = ServedArm(dimension, version, pinned=True)
-        return {d: found[d] for d in self.project.params.dimensions if d in found}
+        ordered = [found[d] for d in self.project.params.dimensions if d in found]
+        tried = [ServedArm(d, c, trial=True) for d, c in self._tried(store).items()]
+        in_use = {arm.model for arm in ordered}
+        ordered += [arm for arm in tried if arm.model not in in_use and arm not in self._left_out]
+        return {arm.name: arm for arm in ordered}
+
+    def _tried(self, store: Registry) -> dict[str, Champion]:
+        return store.challengers(list(self.project.params.dimensions)) if self.trial else {}
+
+    def leave_out(self, arms: Versions) -> bool:
+        """Look no more for versions on trial among these, which do not fit; whether there were any."""
+        trials = {arm for arm in arms.values() if arm.trial}
+        self._left_out |= trials
+        return bool(trials)
 
     def fetch(self, arm: ServedArm, store: Registry | None = None) -> Path:
-        """The folder of a version. Raises AdapterError for other bytes, ModelError for best of n."""
+        """The folder of a version. Raises AdapterError for other bytes."""
         folder = self.folder(arm.dimension, arm.champion)
         (store or connect(self.project.root)).fetch(arm.dimension, arm.champion, folder)
-        if (found := best_of(folder)) is not None:
-            raise ModelError(
-                f"version {arm.champion.version} of {arm.dimension} is {found}, and this server streams ARMs "
-                "alone",
-                hint=f"serve an ARM: --pin {arm.dimension}=VERSION; genarm chat answers with {found}",
-            )
         return folder
 
     def open(self, arms: Versions, challenger: ServedArm | None = None) -> Lineup:
         """Fetch and load these. Raises AdapterError or ModelError for one that does not fit."""
-        from genarm.pipeline.served import open_served
+        from genarm.pipeline.served import Choosing, open_served
 
         project = self.project
         params, sampling = project.params, project.params.respond.sampling
@@ -86,7 +97,9 @@ class Opener:
             compiled=sampling.compiled,
             contrast=any(arm.champion.guidance == "contrast" for arm in loaded.values()),
         )
-        return Lineup(cast("Engine", decoder), project.base.id, dict(arms))
+        choosing = decoder if isinstance(decoder, Choosing) else None
+        engine = choosing.engine if choosing else cast("Engine", decoder)
+        return Lineup(engine, project.base.id, dict(arms), identity(project), choosing)
 
     def folder(self, dimension: str, champion: Champion) -> Path:
         """Where a version lies; two versions, which may be loaded at a time, lie apart."""
@@ -96,8 +109,7 @@ class Opener:
     def tidy(self, arms: Versions, challenger: ServedArm | None = None) -> None:
         """Remove fetched versions that are not served; a loaded one needs its folder no more."""
         both = [*arms.values(), *([challenger] if challenger else [])]
-        kept = {self.folder(arm.dimension, arm.champion) for arm in both}
-        for dimension in arms:
-            for other in (self.project.root / ".cache" / "serve" / dimension).iterdir():
-                if other not in kept:
-                    shutil.rmtree(other, ignore_errors=True)
+        served = {self.folder(arm.dimension, arm.champion) for arm in both}
+        for parent in {folder.parent for folder in served}:
+            for other in set(parent.iterdir()) - served:
+                shutil.rmtree(other, ignore_errors=True)

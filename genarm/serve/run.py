@@ -71,7 +71,7 @@ def serve(
             "or --host 127.0.0.1",
         )
     dimensions = list(project.params.dimensions)
-    opener = Opener(project, read_pins(pins, dimensions), slots)
+    opener = Opener(project, read_pins(pins, dimensions), slots, trial=settings.trial)
     with listening(host, port) as listener:
         arms = opener.wanted()
         say(f"loading {told(arms)}")

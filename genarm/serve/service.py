@@ -136,6 +136,11 @@ class Service:
         taking = running.taking(body, key) if running else None
         lineup = taking.lineup if taking else self.lineup
         guide = lineup.guide(body.model, body.guidance)
+        if body.stream and lineup.chooses(guide):
+            raise invalid(
+                f"{body.model!r} chooses among whole responses, so nothing can be streamed: leave stream out",
+                "stream",
+            )
         choices = len(body.prompts) * body.n
         if not choices:
             raise invalid("prompt: it is empty", "prompt")

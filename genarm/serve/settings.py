@@ -13,6 +13,8 @@ class ServeSettings:
     """The temperature of a request that names none."""
     top_p: float = 1.0
     """Likewise top-p."""
+    trial: bool = False
+    """Whether the version on trial on each dimension is served, too."""
     max_body: int = 1 << 20
     """The most bytes of a request's body."""
     max_choices: int = 16

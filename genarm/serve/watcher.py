@@ -89,9 +89,9 @@ class Watcher:
             self._refused, service.refused = None, {}
             return found
         except Exception as error:
-            self._refuse(wanted, trial, error)
-            tried = (wanted, trial.canary.trial if trial else None)
-            self._refused = None if getattr(error, "retryable", False) else tried
+            changed = self._refuse(wanted, trial, error)
+            again = getattr(error, "retryable", False) or self.opener.leave_out(changed)
+            self._refused = None if again else (wanted, trial.canary.trial if trial else None)
         if trial is None or (wanted == service.lineup.arms and service.running is None):
             return None
         try:
@@ -106,8 +106,8 @@ class Watcher:
         self.service.metrics.swaps.labels("done").inc()
         return lineup, running
 
-    def _refuse(self, wanted: Versions, trial: ToServe | None, error: Exception) -> None:
-        """Tell what cannot be served, and why."""
+    def _refuse(self, wanted: Versions, trial: ToServe | None, error: Exception) -> dict[str, ServedArm]:
+        """Tell what cannot be served, and why; the versions that are new among what was wanted."""
         service = self.service
         changed = {d: arm for d, arm in wanted.items() if service.lineup.arms.get(d) != arm}
         if trial and not changed:
@@ -122,12 +122,14 @@ class Watcher:
         service.refused = {
             d: {"version": arm.champion.version, "reason": reason} for d, arm in changed.items()
         }
+        return changed
 
 
 def told(arms: "Versions | dict[str, ServedArm]") -> str:
     """Versions in a line: `positive@3 at weight 0.3 by sum, plain@1 at ...`."""
     parts = (
-        f"{d}@{a.champion.version} at weight {a.champion.weight:g} by {a.champion.guidance}"
-        for d, a in arms.items()
+        f"{a.dimension}@{a.champion.version}{' on trial' if a.trial else ''} at weight "
+        f"{a.champion.weight:g} by {a.champion.guidance}"
+        for a in arms.values()
     )
     return ", ".join(parts) or "the base alone"

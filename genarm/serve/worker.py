@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from genarm.decoding.engine.engine import Engine
     from genarm.decoding.engine.session import EngineSession
     from genarm.decoding.engine.stream import EngineStream
+    from genarm.pipeline.served import BestOfN
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +41,7 @@ class Drawn:
     choice: int
     piece: Piece
     spelling: str
+    tops: tuple[tuple[str, float], ...] = ()  # the likeliest tokens there, spelled, where they are asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +78,18 @@ class Job:
 
 @dataclass(eq=False)
 class _Choice:
+    """One response: a stream; or those of n requests of which `chooser` takes one at the end."""
+
     job: Job
     index: int
-    stream: "EngineStream"
+    asked: Sequence[GuidedRequest]
+    streams: "list[EngineStream]"
     pieces: Iterator[Piece]
+    chooser: "BestOfN | None" = None
+
+    def cancel(self) -> None:
+        for stream in self.streams:
+            stream.cancel()
 
 
 @dataclass(eq=False)
@@ -166,11 +176,10 @@ class Worker:
         try:
             requests = job.ask(decoder)
             for index, request in enumerate(requests):
-                stream = batch.session.submit(request)
-                choices.append(_Choice(job, index, stream, iter(stream)))
+                choices.append(_submitted(batch.session, job, index, request))
         except Exception as error:
             for choice in choices:
-                choice.stream.cancel()
+                choice.cancel()
             told = from_decoder(error, rendering=True)
             if told.status >= 500:
                 log.exception("a request could not be read")
@@ -184,7 +193,7 @@ class Worker:
         if (batch := self._batches.get(job.lineup.decoder)) is None:
             return
         for choice in [choice for choice in batch.open if choice.job is job]:
-            choice.stream.cancel()
+            choice.cancel()
             batch.open.remove(choice)
         self._drop_if_done(batch)
 
@@ -203,20 +212,35 @@ class Worker:
 
     def _read(self, batch: _Batch, choice: _Choice) -> None:
         """Pass on what a step drew for a response."""
-        job, stream = choice.job, choice.stream
+        job, stream = choice.job, choice.streams[0]
+        if choice.chooser:
+            if not all(one.done for one in choice.streams) or choice not in batch.open:
+                return
+            try:
+                best = choice.chooser.choose(choice.asked, [one.response() for one in choice.streams])
+            except Exception as error:
+                self._failed(job, error)
+                return
+            stream = choice.streams[best]
+            choice.pieces = iter(stream)
         while stream.ready:
             piece = next(choice.pieces)
-            spelling = job.lineup.decoder.tokenizer.decode([piece.token]) if job.spells else ""
-            self._outbox.append((job, Drawn(choice.index, piece, str(spelling))))
+            tokenizer, top = job.lineup.decoder.tokenizer, piece.rewards.top if piece.rewards else ()
+            spelling = tokenizer.decode([piece.token]) if job.spells else ""
+            tops = tuple((str(tokenizer.decode([token])), value) for token, value in top)
+            self._outbox.append((job, Drawn(choice.index, piece, str(spelling), tops)))
         if not stream.done or choice not in batch.open:
             return
         try:
             self._outbox.append((job, Ended(choice.index, stream.response())))
             batch.open.remove(choice)
         except Exception as error:
-            log.warning("a response failed: %s", error)
-            self._outbox.append((job, Failed(from_decoder(error, rendering=False))))
-            self._end(job)
+            self._failed(job, error)
+
+    def _failed(self, job: Job, error: Exception) -> None:
+        log.warning("a response failed: %s", error)
+        self._outbox.append((job, Failed(from_decoder(error, rendering=False))))
+        self._end(job)
 
     def _drop_if_done(self, batch: _Batch) -> None:
         """A session without responses is given up with its cache; a new one costs nothing."""
@@ -228,6 +252,16 @@ class Worker:
         if events and self._loop:
             with suppress(RuntimeError):  # the loop is closed: nobody listens any more
                 self._loop.call_soon_threadsafe(_pass_on, events)
+
+
+def _submitted(session: "EngineSession", job: Job, index: int, request: GuidedRequest) -> _Choice:
+    """A request in a session, or the n that stand for it. Raises what `submit` raises."""
+    choosing = job.lineup.choosing
+    name, request = choosing.parted(request) if choosing else (None, request)
+    chooser = choosing.choosers[name] if choosing and name is not None else None
+    asked = chooser.asked(request) if chooser else [request]
+    streams = [session.submit(one) for one in asked]  # those of one request differ by seed: all or none
+    return _Choice(job, index, asked, streams, iter(streams[0]), chooser)
 
 
 def _pass_on(events: Sequence[tuple[Job, Event]]) -> None:

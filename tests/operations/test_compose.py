@@ -50,6 +50,14 @@ def test_the_worker_gets_its_own_logins_and_reaches_no_database():
     assert all(service["security_opt"] == ["no-new-privileges:true"] for service in ours)
 
 
+def test_a_worker_does_one_thing_at_a_time_and_keeps_its_clones():
+    worker = SERVICES["worker"]
+    assert "--limit 1" in worker["command"]
+    place = worker["environment"]["GENARM_WORK"]
+    assert f"work:{place}" in worker["volumes"] and f"mkdir --mode=1777 {place}" in TEXT
+    assert worker["environment"]["MLFLOW_TRACKING_URI"] == "http://mlflow:5000"
+
+
 def test_what_runs_is_checked_pinned_and_open_to_this_machine_alone():
     for name, service in RUNNING.items():
         assert {"test", "interval", "retries"} <= set(service["healthcheck"]), name

@@ -1,6 +1,7 @@
 """`genarm gc` on real git, DVC and MLflow: what goes, what never does, and what a kill in between leaves."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -21,13 +22,16 @@ from registry_server import mlflow_server
 from registry_toys import Killed
 
 from genarm.errors import Busy, ConfigError, RegistryError
+from genarm.models.arm import adapter_hash
 from genarm.operations import old_caches
 from genarm.operations.gc import collect
 from genarm.operations.unused_objects import cache_of, dvc_alone, name_of
 from genarm.pipeline.alone import alone
+from genarm.pipeline.project import Project
 from genarm.registry import pruning
 from genarm.registry.needed import Rules
 from genarm.system.files import write_json
+from genarm.types import Champion
 
 RULES = Rules(newest=1, days=30)
 
@@ -188,6 +192,22 @@ def test_files_by_age_and_use(project):
     assert (user / "tokens" / "used").exists() and layout.responses("challenger", DIMENSION).exists()
     assert (layout.judge_replies.parent / "replies").exists()
     assert not collect(project, RULES, only=["responses", "caches", "held"]).items
+
+
+def test_a_champion_fetched_for_the_nights_stays_and_an_earlier_one_goes(project):
+    new_data(project, "one")
+    watched = project.root / ".cache" / "watch"
+    for name, seed in ((DIMENSION, "in-use"), ("gone", "gone"), ("young", "young")):
+        shutil.copytree(arm(project, seed), watched / name)
+        age(watched / name, 1 if name == "young" else 40)
+    sha256 = adapter_hash(watched / DIMENSION)
+    write_json(project.layout.champions, {DIMENSION: Champion(1, "m", sha256, 0.5)})
+    done = collect(project, RULES, only=["caches"], yes=True)
+    assert [Path(item.name).name for item in done.items] == ["gone"]
+    write_json(project.layout.champions, {DIMENSION: Champion(2, "m", "0" * 64, 0.5)})
+    assert [Path(i.name).name for i in collect(Project(project.root), RULES, only=["caches"]).items] == [
+        DIMENSION
+    ]
 
 
 def test_held_data_that_can_be_approved_waits_on(project):

@@ -102,5 +102,14 @@ def test_no_stage_asks_a_server(graph, stage):
     assert not [f for f in closure(graph, stage) if f.startswith("genarm/registry")]
 
 
+@pytest.mark.parametrize("file", ["dvc.yaml", "genarm/operations/templates/project/dvc-stages.yaml"])
+def test_no_stage_runs_again_because_a_server_moved(file):
+    """Where prompts are answered is no part of a result: who answers them is, and that is checked."""
+    stages = YAML(typ="safe").load((ROOT / file).read_text(encoding="utf-8"))["stages"]
+    keys = [key for stage in stages.values() for key in stage.get("do", stage).get("params", ())]
+    named = {key for key in keys if isinstance(key, str) and key.startswith("respond")}
+    assert named == {"respond.guidance", "respond.prompts", "respond.sampling"}
+
+
 def test_templates_are_found(graph):
     assert "genarm/report/templates/report.html" in closure(graph, "report")

@@ -77,13 +77,14 @@ def test_the_page_needs_no_key_but_the_versions_do(lineup):
 
 def test_the_versions_tell_what_the_page_needs(client, lineup, service):
     told = client.get("/v1/arms").json()
-    assert sorted(told) == ["base", "context", "data", "defaults", "object"]
+    assert sorted(told) == ["base", "context", "data", "defaults", "identity", "object", "trial"]
     assert told["defaults"] == {
         "temperature": service.settings.temperature,
         "max_tokens": service.settings.max_tokens,
     }
     assert told["context"] == lineup.decoder.context
-    wanted = ["dimension", "guidance", "pinned", "refused", "version", "weight"]
+    wanted = ["dimension", "guidance", "model", "pinned", "refused", "trial", "version", "weight"]
+    wanted = sorted([*wanted, "adapter_sha256"])  # whoever compares answers knows a version by its hash
     assert [sorted(arm) for arm in told["data"]] == [wanted, wanted]
 
 

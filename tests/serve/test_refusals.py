@@ -45,7 +45,7 @@ def error_of(answer: httpx.Response) -> dict:
         ({"model": "base", "guidance": {"kind": 1}}, "guidance"),
         ({"tools": [{}]}, "tools"),
         ({"frequency_penalty": 1}, "frequency_penalty"),
-        ({"top_logprobs": 5, "logprobs": True}, "top_logprobs"),
+        ({"top_logprobs": 21, "logprobs": True}, "top_logprobs"),
         ({"response_format": {"type": "json_object"}}, "response_format"),
         ({"temprature": 1}, "temprature"),
     ],

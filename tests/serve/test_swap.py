@@ -113,6 +113,41 @@ def test_the_champions_are_followed(project, arms, toy, tmp_path_factory):
     assert pinned["kind"].champion.version == second and pinned["kind"].pinned
 
 
+@pytest.mark.slow
+def test_a_version_on_trial_is_served_beside_the_one_in_use(project, arms, toy, tmp_path_factory):
+    """By its own name and as it is tried; one that does not fit keeps nothing else from being followed."""
+    store = registry.connect(project.root)
+    first = promoted(store, arms["kind"])
+    second = store.register("kind", arms["newer"], weight=0.5, metrics={})
+    opener = Opener(project, {}, slots=4, trial=True)
+    service = Service(opener.open(opener.wanted()))
+    names = [f"guided:kind@{first}", f"guided:kind@{second}"]
+    assert service.lineup.models() == ["base", "guided", *names]
+    assert service.lineup.versions == {"kind": first}
+    with running(service) as address, httpx.Client(base_url=address, timeout=60) as client:
+        texts, told = [], []
+        for model in ("guided", *names):
+            body = ASKED | {"messages": HELLO, "model": model, "guidance_rewards": True}
+            answer = client.post(CHAT, json=body).json()
+            texts.append(answer["choices"][0]["message"]["content"])
+            told.append((answer["genarm"]["versions"], answer["genarm"]["weights"]))
+            assert all(list(r["arms"]) == ["kind"] for r in answer["choices"][0]["guidance_rewards"])
+        assert texts[0] == texts[1] != texts[2]
+        assert told == [({"kind": first}, {"kind": 1.0})] * 2 + [({"kind": second}, {"kind": 0.5})]
+        rows = client.get("/v1/arms").json()["data"]
+        assert [(a["version"], a["trial"], a["weight"]) for a in rows] == [
+            (first, False, 1.0),
+            (second, True, 0.5),
+        ]
+    watcher = Watcher(service, opener, seconds=3600)
+    misfit = make_arm(tmp_path_factory.mktemp("misfit"), resolve(str(toy.folder)), toy.model, seed=9)
+    write_card(misfit, replace(read_card(misfit), dimension="kind", model_weights_sha256="0" * 64))
+    store.register("kind", misfit, metrics={})
+    assert not watcher.look() and service.lineup.models() == ["base", "guided", *names]
+    promoted(store, None, second)
+    assert watcher.look() and service.lineup.models() == ["base", "guided", names[1]]
+
+
 @pytest.mark.parametrize("text", ["kind", "kind=", "kind=x", "kind=0", "kimd=1", "kind=-1"])
 def test_a_pin_that_cannot_be_read_is_named(text):
     with pytest.raises(ConfigError, match=f"cannot pin '{text}'"):

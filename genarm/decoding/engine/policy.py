@@ -116,7 +116,7 @@ def step_output(
     host = all_measured(tokens, scores).cpu().numpy()
     rewards: dict[tuple[int, int], TokenRewards] = {}
     for j, at_position in enumerate(arms):
-        rewards |= token_rewards(slots, tokens, at_position, host[1:3], j)
+        rewards |= token_rewards(slots, tokens, at_position, host[1:3], j, scores[j].total)
     return StepOutput(host[0].astype(np.int64), counts, host[1], host[3], rewards)
 
 
@@ -127,11 +127,17 @@ def all_measured(tokens: Tensor, scores: Sequence[Scores]) -> Tensor:
 
 
 def token_rewards(
-    slots: Slots, tokens: Tensor, arms: Sequence[ArmLogits], logprobs: np.ndarray, column: int
+    slots: Slots,
+    tokens: Tensor,
+    arms: Sequence[ArmLogits],
+    logprobs: np.ndarray,
+    column: int,
+    total: Tensor,
 ) -> dict[tuple[int, int], TokenRewards]:
     """Rewards of the tokens of one position, for the slots whose requests ask for them.
 
-    tokens [n, m], logprobs [2, n, m] under the base and the guided policy; by slot and position.
+    tokens [n, m], logprobs [2, n, m] under the base and the guided policy, whose scores at this position are
+    total [n, v]; by slot and position.
     """
     asking = [i for i in slots.per_token if (s := slots.states[i]) is not None and s.request.return_rewards]
     if not asking:
@@ -147,7 +153,23 @@ def token_rewards(
             if arm.start is not None and k in of_start:
                 reward = learned(reward, arm.start[of_start[k]].float().log_softmax(-1))
             by_slot[i][arm.arm] = float(reward[tokens[i, column]])
+    top = likeliest(slots, total, asking)
     return {
-        (i, column): TokenRewards(float(logprobs[0, i, column]), float(logprobs[1, i, column]), by_slot[i])
+        (i, column): TokenRewards(
+            float(logprobs[0, i, column]), float(logprobs[1, i, column]), by_slot[i], top.get(i, ())
+        )
         for i in asking
+    }
+
+
+def likeliest(slots: Slots, total: Tensor, asking: Sequence[int]) -> dict[int, tuple[tuple[int, float], ...]]:
+    """The likeliest tokens by slot, for those of `asking` whose requests ask for any; total [n, v]."""
+    wanted = {i: s.request.return_top for i in asking if (s := slots.states[i]) and s.request.return_top}
+    if not wanted:
+        return {}
+    logprobs = total[list(wanted)].log_softmax(-1)
+    values, ids = (found.tolist() for found in logprobs.topk(min(max(wanted.values()), total.shape[-1])))
+    return {
+        i: tuple((t, v) for t, v in zip(ids[row][:count], values[row][:count], strict=True) if v > -np.inf)
+        for row, (i, count) in enumerate(wanted.items())
     }

@@ -1,12 +1,12 @@
 """Address and key of an API: the key comes from the environment, and is never shown."""
 
-import os
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from urllib.parse import urlsplit
 
 from genarm.config.judge import LlmJudgeConfig
 from genarm.errors import JudgeError
+from genarm.system.api_key import api_key
 from genarm.system.redact import HIDDEN, redact
 
 OPENAI = "https://api.openai.com/v1"
@@ -57,16 +57,4 @@ def access(config: LlmJudgeConfig) -> Access:
     url = (config.base_url or OPENAI).rstrip("/")
     if config.key is None:
         return Access(url, None, NO_KEY)
-    key = os.environ.get(config.key, "").strip()
-    if not key:
-        state = "is empty" if config.key in os.environ else "is not set"
-        raise JudgeError(
-            f"the environment variable {config.key}, which should hold the key of {url}, {state}",
-            hint=f"export {config.key}=... in the shell that starts the run, not in params.yaml",
-        )
-    if not key.isascii() or not key.isprintable() or " " in key:
-        raise JudgeError(
-            f"the environment variable {config.key} holds what cannot be a key: spaces or special characters",
-            hint=f"export {config.key} anew, with the key alone",
-        )
-    return Access(url, config.key, key)
+    return Access(url, config.key, api_key(config.key, url, JudgeError))

@@ -1,15 +1,13 @@
 """Which failures of a server may pass by themselves, and what to do about the others."""
 
-import math
-from email.utils import parsedate_to_datetime
 from json import JSONDecodeError
-from time import time
 
 import openai
 from pydantic import ValidationError
 
 from genarm.errors import JudgeError
 from genarm.judges.llm.access import Access
+from genarm.system.retry_after import retry_after
 
 LONGEST_WAIT = 300.0  # seconds; a server that asks for more is out of order for this run
 MAY_PASS = (408, 409, 425, 429)
@@ -32,7 +30,7 @@ def pause(error: Exception) -> bool | float:
     if isinstance(error, openai.APIStatusError):
         if not (error.status_code in MAY_PASS or error.status_code >= 500) or _code(error) in _NEVER_PASS:
             return False
-        asked = _retry_after(error)
+        asked = retry_after(error.response.headers.get("retry-after", ""))
         return True if asked is None else (asked if asked <= LONGEST_WAIT else False)
     return isinstance(error, openai.APIConnectionError | TimeoutError)
 
@@ -89,19 +87,6 @@ def _way_out(error: openai.APIStatusError, access: Access) -> str:
         "set `verdict: text` if it gives no log-probabilities; choose a model that takes temperature 0; "
         "shorten the responses if they do not fit"
     )
-
-
-def _retry_after(error: openai.APIStatusError) -> float | None:
-    """Seconds that the server asks to wait: a number, or the time of day (RFC 9110, section 10.2.3)."""
-    text = error.response.headers.get("retry-after", "").strip()
-    try:
-        seconds = float(text)
-    except ValueError:
-        try:
-            seconds = parsedate_to_datetime(text).timestamp() - time()
-        except (ValueError, TypeError):
-            return None
-    return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
 def _code(error: openai.APIStatusError) -> str | None:

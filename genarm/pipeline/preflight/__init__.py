@@ -18,6 +18,7 @@ from genarm.pipeline.preflight.place import store_place
 from genarm.pipeline.preflight.pools import pools
 from genarm.pipeline.preflight.publishing import publishing
 from genarm.pipeline.preflight.room import disk_need, memory_need
+from genarm.pipeline.preflight.servers import servers
 from genarm.pipeline.preflight.sources import sources
 from genarm.pipeline.preflight.stages import stages
 from genarm.pipeline.preflight.trained import trained_judges
@@ -30,7 +31,7 @@ Check = Callable[[Project], list[CheckResult]]
 # `genarm.doctor` has examinations of its own for the base model and for git that say more.
 CHECKS: Sequence[Check] = (
     *(store_place, stages, sources, further_prompts, trained_judges, judges, judge_checks),
-    *(models, origin, publishing, pools, watching, disk_need, memory_need),
+    *(models, origin, publishing, pools, servers, watching, disk_need, memory_need),
 )
 _ahead: dict[Path, list[CheckResult]] = {}  # what a command of this process found, for the run that it starts
 

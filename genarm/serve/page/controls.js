@@ -16,7 +16,7 @@ export class Controls {
 
   // One slider for each version in service; what was set before stays.
   setArms(served) {
-    const arms = served.data.filter((arm) => arm.version !== null);
+    const arms = served.data.filter((arm) => arm.version !== null && !arm.trial);
     const kept = { ...this.weights(), ...this.given.weights };
     const box = byId("weights");
     box.replaceChildren(box.firstElementChild);

@@ -42,7 +42,7 @@ async function load() {
   }
   byId("alert").replaceChildren();
   byId("key").hidden = byId("key-forget").hidden = !key.get();
-  const arms = served.data.filter((arm) => arm.version !== null);
+  const arms = served.data.filter((arm) => arm.version !== null && !arm.trial);
   const versions = arms.map((arm) => `${arm.dimension} version ${arm.version}`);
   const refused = served.data.filter((arm) => arm.refused);
   const lost = refused.map(
