@@ -27,11 +27,12 @@ MAY_IMPORT["baselines"] = EVERYONE | {
 }
 MAY_IMPORT["registry"] = EVERYONE | {"models", "decoding", "baselines"}  # versions that are best of n
 MAY_IMPORT["pipeline"] = set(MAY_IMPORT) - {"synthesis", "baselines"}
-MAY_IMPORT["intake"] = EVERYONE | {"config", "models", "data"}
+MAY_IMPORT["feedback"] = EVERYONE | {"config"}
+MAY_IMPORT["intake"] = EVERYONE | {"config", "models", "data", "feedback"}
 # What people start, which nobody but the command line imports.
 MAY_IMPORT |= {
     "chat": EVERYONE | {"config", "models", "decoding", "evaluation", "pipeline"},
-    "serve": EVERYONE | {"config", "models", "decoding", "registry", "pipeline"},
+    "serve": EVERYONE | {"config", "models", "decoding", "registry", "pipeline", "feedback"},
     "doctor": EVERYONE | {"config", "models", "data", "registry", "pipeline"},
     "operations": EVERYONE
     | {"config", "models", "data", "training", "judges", "evaluation", "report", "registry", "pipeline"}
@@ -52,7 +53,7 @@ MAY_IMPORT["watch"] = EVERYONE | {
 MAY_IMPORT["cli"] = (
     EVERYONE
     | {"chat", "serve", "config", "doctor", "operations", "pipeline", "report", "synthesis"}
-    | {"experiments", "intake", "watch"}
+    | {"experiments", "intake", "watch", "feedback"}
 )
 FLOWS_MAY_IMPORT = EVERYONE | {
     "models",

@@ -42,8 +42,8 @@ class SourceConfig(Section):
     from_: SourceName | tuple[SourceName, ...] | None = Field(
         None,
         alias="from",
-        description="where `genarm refresh` takes them from, one source or several: a path, glob, URL, s3://, "
-        "gs://, hf://owner/name@revision, env://NAME, secret://NAME, or feedback://, what people prefer",
+        description="where `genarm refresh` takes them from, one source or several: a path, glob, URL, "
+        "s3://, gs://, hf://owner/name@revision, env://NAME, secret://NAME, or feedback:// for votes",
     )
     format: Literal["auto", "trl", "hh", "pku", "ultrafeedback"] = Field("auto", description="row format")
     preferred: Literal["better_response_id", "safer_response_id"] | None = Field(

@@ -44,11 +44,13 @@ class FeedbackConfig(Section):
         if store == "":
             raise ValueError("it is empty: name a file such as feedback.db, or leave it at null")
         if separator and scheme not in ("sqlite", "postgresql", "env"):
-            raise ValueError(f"{scheme}:// is no store: a file, sqlite:///PATH, postgresql://HOST/NAME, env://NAME")
+            raise ValueError(
+                f"{scheme}:// is no store: a file, sqlite:///PATH, postgresql://HOST/NAME, env://NAME"
+            )
         if separator and ("@" in rest.split("/")[0] or "?" in rest):
             raise ValueError(
-                "a login or a query may be a secret, and params.yaml is kept in git: set PGUSER and PGPASSWORD, "
-                "or name the environment variable (env://NAME) that holds the address"
+                "a login or a query may be a secret, and params.yaml is kept in git: set PGUSER and "
+                "PGPASSWORD, or name the environment variable (env://NAME) that holds the address"
             )
         return store
 
@@ -80,9 +82,10 @@ def check_feedback(feedback: FeedbackConfig, data: Mapping[str, SourceConfig]) -
                     f"{key}.from is {source}{nearest(of, data)}, which is no dimension: {', '.join(data)}"
                 )
             if not _takes_in(config, feedback_file(of)):
+                glob = PurePosixPath(config.folder, f"{dimension}*.jsonl")
                 raise ValueError(
                     f"{key}.files is {config.files!r}, and takes in no {feedback_file(of)}, the file of "
-                    f"{source}: write a glob such as {PurePosixPath(config.folder, f"{dimension}*.jsonl")}"
+                    f"{source}: write a glob such as {glob}"
                 )
 
 

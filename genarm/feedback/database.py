@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
+from sqlalchemy.exc import DatabaseError, DBAPIError, IntegrityError, OperationalError
 
 from genarm.errors import Busy, ConfigError, DataError, GenarmError, Unreachable
 from genarm.feedback import schema
@@ -62,7 +62,7 @@ class Database:
     def _in_words(self) -> Iterator[None]:
         try:
             yield
-        except GenarmError:
+        except (GenarmError, IntegrityError):  # the latter has a meaning that its caller knows
             raise
         except (DBAPIError, OSError) as error:
             raise _told(error, self.address.shown) from None

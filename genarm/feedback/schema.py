@@ -54,7 +54,11 @@ votes = Table(
     metadata,
     Column("seq", Integer, primary_key=True, autoincrement=True),
     Column(
-        "comparison", String(40), ForeignKey(comparisons.c.id, ondelete="CASCADE"), nullable=False, unique=True
+        "comparison",
+        String(40),
+        ForeignKey(comparisons.c.id, ondelete="CASCADE"),
+        nullable=False,
+        unique=True,
     ),
     Column("dimension", String(40), nullable=False),
     Column("choice", String(3), nullable=False),

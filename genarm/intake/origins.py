@@ -14,7 +14,7 @@ from genarm.config.feedback import SCHEME as FEEDBACK
 from genarm.config.feedback import feedback_source
 from genarm.data.sources import HUB, gather_hub, hub_commit, hub_parts
 from genarm.errors import DataError
-from genarm.intake import local, remote
+from genarm.intake import local, people, remote
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,8 @@ def ask(address: str, root: Path, votes: FeedbackConfig | None = None) -> Listin
         pinned = f"{HUB}{name}@{commit}" + (f"/{inner.rstrip('/')}" if inner else "")
         return Listing(pinned, commit, {})
     if address.startswith(FEEDBACK):
-        return _people(address, root, votes)
+        pinned, files = people.listed(address, root, votes)
+        return Listing(pinned, mark_of(files), files)
     files = remote.listed(address) if "://" in address else local.listed(address, root)
     if not files:
         raise DataError("it holds no data file", hint="check the address; the data in use stays")
@@ -86,7 +87,7 @@ def fetch(listing: Listing, folder: Path, root: Path, votes: FeedbackConfig | No
     if listing.address.startswith(HUB):
         gather_hub(listing.address, folder)
     elif listing.address.startswith(FEEDBACK):
-        _people_in(listing.address, folder, root, votes)
+        people.fetch(listing.address, folder, root, votes)
     elif "://" in listing.address:
         remote.fetch(listing.address, listing.files, folder)
     else:
