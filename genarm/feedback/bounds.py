@@ -21,7 +21,7 @@ CHANCE = 0.001  # of an honest person's votes being called one-sided, by an exac
 ONE_SIDE = "of a person who nearly always chose one side"
 NO_CONSENT = "without consent"
 TIE = "ties"
-SAME = "of two responses that are the same"
+SAME = "of responses that are empty or the same"
 FAST = "faster than they can be read"
 PER_MINUTE, PER_DAY = "beyond the votes of a minute", "beyond the votes of a day"
 DUPLICATE, SPLIT = "near-duplicates of a pair that is taken", "on a pair on which as many prefer the other"
@@ -32,8 +32,9 @@ SHARE = "beyond one person's share"
 class Candidate:
     """A vote without its texts.
 
-    `pair` is the same for near-duplicates, `first` says whether the response that comes first in their order
-    was preferred. `seconds` are from the answers to the vote, `characters` those of both responses.
+    `pair` is the same for near-duplicates; `same` holds where the two responses make no pair, and `first`
+    where the preferred one comes first in their order. `seconds` are from the answers to the vote,
+    `characters` those of both responses.
     """
 
     id: str
@@ -71,7 +72,7 @@ def candidate(vote: Vote) -> Candidate:
         seconds=vote.at - c.created,
         characters=len(c.a.text) + len(c.b.text),
         pair=hashlib.sha256(both).digest(),
-        same=a == b,
+        same=a == b or not (c.a.text.strip() and c.b.text.strip()),
         first=(vote.choice == "a") == (a < b),
     )
 

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from genarm.config import FeedbackConfig
 from genarm.feedback.bounds import SHARE, bounded, candidate
 from genarm.feedback.comparison import Answer, Comparison, Vote
 from genarm.feedback.store import Store
@@ -37,24 +36,22 @@ class Exported:
         return line
 
 
-def export(
-    store: Store, dimension: str, config: FeedbackConfig, path: Path, upto: int | None = None
-) -> Exported:
+def export(store: Store, dimension: str, path: Path, upto: int | None = None) -> Exported:
     """Write the pairs of a dimension to a JSON Lines file in the order of the votes, up to the vote `upto`.
 
     The votes are read twice, so that of those that are left out no text is kept in memory.
     """
     votes = [candidate(vote) for vote in store.votes(dimension, upto)]
-    result = bounded(votes, config)
+    result = bounded(votes, store.config)
     rows = [row(vote) for vote in store.votes(dimension, upto) if vote.comparison.id in result.ids]
     write_rows(path, rows)
     return Exported(dimension, len(votes), len(rows), result.left_out)
 
 
-def mark(store: Store, dimension: str, config: FeedbackConfig, upto: int | None = None) -> tuple[str, int]:
+def mark(store: Store, dimension: str, upto: int | None = None) -> tuple[str, int]:
     """What changes whenever an export would, and the number of the last vote; it reads no vote."""
     count, last = store.mark(dimension, upto)
-    bounds = config.model_dump(mode="json", exclude={"store", "expires", "hash_users"})
+    bounds = store.config.model_dump(mode="json", exclude={"store", "expires", "hash_users"})
     text = json.dumps([FORM, count, last, bounds], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest(), last
 

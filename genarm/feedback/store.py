@@ -39,7 +39,7 @@ class Store:
 
     def __init__(self, config: FeedbackConfig, root: Path, clock: Callable[[], float] = time.time) -> None:
         """Open it. Raises ConfigError, DataError or Unreachable where that cannot be."""
-        self.people, self.clock = People(config.hash_users), clock
+        self.config, self.people, self.clock = config, People(config.hash_users), clock
         self.database = Database(read_address(config.store, root))
         self.people.agree(self.database)
 

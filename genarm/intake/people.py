@@ -23,26 +23,26 @@ def listed(address: str, root: Path, config: FeedbackConfig | None) -> tuple[str
     Raises ConfigError, DataError or Unreachable for a store that cannot be read.
     """
     dimension, upto = _parts(address)
-    with _store(root, config) as (store, settings):
-        found, last = mark(store, dimension, settings, upto)
+    with _store(root, config) as store:
+        found, last = mark(store, dimension, upto)
     return f"{SCHEME}{dimension}@{last}", {feedback_file(dimension): found}
 
 
 def fetch(address: str, folder: Path, root: Path, config: FeedbackConfig | None) -> None:
     """Write the pairs, none where nobody voted yet, and say what was left out. Raises as `listed`."""
     dimension, upto = _parts(address)
-    with _store(root, config) as (store, settings):
-        done = export(store, dimension, settings, folder / feedback_file(dimension), upto)
+    with _store(root, config) as store:
+        done = export(store, dimension, folder / feedback_file(dimension), upto)
     log.info("%s", done.told)
 
 
 @contextmanager
-def _store(root: Path, config: FeedbackConfig | None) -> Iterator[tuple[Store, FeedbackConfig]]:
+def _store(root: Path, config: FeedbackConfig | None) -> Iterator[Store]:
     if config is None:
         raise ConfigError(f"{SCHEME} is read with the parameters of a project", hint="set feedback.store")
     store = Store(config, root)
     try:
-        yield store, config
+        yield store
     finally:
         store.close()
 
