@@ -11,7 +11,7 @@ from sqlalchemy import Row, delete, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from genarm.config import FeedbackConfig
-from genarm.errors import DataError
+from genarm.errors import DataError, GenarmError
 from genarm.feedback.address import read_address
 from genarm.feedback.comparison import Answer, Choice, Comparison, Vote
 from genarm.feedback.database import Database
@@ -41,7 +41,11 @@ class Store:
         """Open it. Raises ConfigError, DataError or Unreachable where that cannot be."""
         self.config, self.people, self.clock = config, People(config.hash_users), clock
         self.database = Database(read_address(config.store, root))
-        self.people.agree(self.database)
+        try:
+            self.people.agree(self.database)
+        except GenarmError:
+            self.close()
+            raise
 
     def ask(self, comparison: Comparison) -> None:
         """Keep a comparison; those that nobody answered in time, and a day more, are deleted."""

@@ -23,7 +23,11 @@ def served(project: Path, log: Path) -> Iterator[str]:
     """The address of `genarm serve` in a process of its own."""
     with log.open("w") as told:
         server = subprocess.Popen(
-            ["genarm", "serve", "--port", "0"], cwd=project, env=environment(project), stdout=told, stderr=told
+            ["genarm", "serve", "--port", "0"],
+            cwd=project,
+            env=environment(project),
+            stdout=told,
+            stderr=told,
         )
     try:
         wait(lambda: "/compare" in log.read_text() or server.poll() is not None)
