@@ -38,7 +38,15 @@ MAY_IMPORT |= {
     | {"config", "models", "data", "training", "judges", "evaluation", "report", "registry", "pipeline"}
     | {"intake"},
 }
-MAY_IMPORT["experiments"] = set(MAY_IMPORT) - {"synthesis", "chat", "serve", "doctor", "operations", "intake"}
+MAY_IMPORT["experiments"] = set(MAY_IMPORT) - {
+    "synthesis",
+    "chat",
+    "serve",
+    "doctor",
+    "operations",
+    "intake",
+    "feedback",
+}
 MAY_IMPORT["watch"] = EVERYONE | {
     "config",
     "models",

@@ -84,7 +84,7 @@ def prepare(connection: Connection, shown: str) -> None:
     if found > VERSION:
         raise DataError(
             f"{shown} has version {found} of the tables, and this genarm knows {VERSION}",
-            hint="use the newer genarm that made it",
+            hint="use the newer version that made it, or another store",
         )
     for version in range(found, VERSION):
         for statement in STEPS[version]:
