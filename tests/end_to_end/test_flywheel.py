@@ -2,6 +2,7 @@
 
 import json
 import re
+import sqlite3
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -66,6 +67,8 @@ def test_votes_become_a_data_version_that_a_challenger_is_trained_on(tmp_path):
         "files": "vowels*.jsonl",
         "from": ["seed/vowels.jsonl", "feedback://"],
     }
+    params["dimensions"]["vowels"]["weight"] = 20.0
+    params["data"] = {"max_drift": 10}  # noise is longer than the seed's "aaaa"
     params["feedback"] = {"store": "votes/feedback.db", "max_speed": 1e9, "max_per_minute": 1000}
     make_project(project, params)
     genarm(project, "refresh")  # nobody voted yet: the seed alone, and the first champions
@@ -92,8 +95,6 @@ def test_votes_become_a_data_version_that_a_challenger_is_trained_on(tmp_path):
 
     assert "nothing new" in genarm(project, "refresh", "--no-run")
     mine = 'select id from feedback_comparisons where "user" = ?'
-    import sqlite3
-
     with sqlite3.connect(project / "votes/feedback.db") as database:
         erased = {id for (id,) in database.execute(mine, (LONELY,))}
     assert len(erased) == EACH
