@@ -12,12 +12,11 @@ from starlette.responses import JSONResponse, Response
 from genarm import __version__
 from genarm.serve.arms import described_arms
 from genarm.serve.body import ChatBody, CompletionBody, read_body
-from genarm.serve.compare_files import add_compare_page
 from genarm.serve.compare_routes import add_comparisons
 from genarm.serve.envelope import Envelope
 from genarm.serve.errors import ApiError
 from genarm.serve.keys import Caller
-from genarm.serve.page_routes import add_page
+from genarm.serve.page_routes import add_compare_page, add_page
 from genarm.serve.reading import read_bytes
 from genarm.serve.schema import publish, takes
 from genarm.serve.service import Service

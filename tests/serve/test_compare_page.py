@@ -9,7 +9,7 @@ from genarm.config import FeedbackConfig
 from genarm.feedback.store import Store
 from genarm.serve.service import Service
 
-FILES = ("compare.js", "compare.css", "icon.svg")
+FILES = ("compare.js", "compare.css")
 
 
 @pytest.fixture(scope="module")

@@ -1,26 +1,17 @@
 // Two answers, a vote, and which was which. Text of models and of the server is only ever set as text.
 
-const byId = (id) => document.getElementById(id);
+import { call, key } from "../page/api.js";
+import { byId } from "../page/dom.js";
+
 const choices = [...document.querySelectorAll("button[data-choice]")];
-const KEY = "genarm.key";
 const USER = "genarm.user";
 let open = null; // the comparison that waits for a vote
 let busy = false;
 
-async function call(path, options = {}) {
-  const headers = { "content-type": "application/json" };
-  const key = sessionStorage.getItem(KEY);
-  if (key) headers.authorization = `Bearer ${key}`;
-  let answer;
-  try {
-    answer = await fetch(path, { ...options, headers, credentials: "omit" });
-  } catch {
-    throw new Error("The server cannot be reached.");
-  }
-  const body = await answer.json().catch(() => ({}));
-  if (answer.ok) return body;
-  if (answer.status === 401) byId("key").hidden = false;
-  throw new Error(body.error?.message ?? `The server answers ${answer.status}.`);
+// The JSON that a path answers; `body` is sent as JSON.
+async function json(path, method = "GET", body = undefined) {
+  const headers = body ? { "content-type": "application/json" } : {};
+  return (await call(path, { method, headers, body: body && JSON.stringify(body) })).json();
 }
 
 // One thing at a time; what goes wrong is told, and the page goes on.
@@ -34,6 +25,7 @@ async function doing(words, work) {
     await work();
   } catch (error) {
     byId("trouble").textContent = error.message;
+    if (error.status === 401) byId("key").hidden = false;
   } finally {
     busy = false;
     byId("status").textContent = "";
@@ -57,7 +49,7 @@ function user() {
 }
 
 async function fetchDimensions() {
-  const served = (await call("v1/arms")).data.filter((arm) => arm.version !== null);
+  const served = (await json("v1/arms")).data.filter((arm) => arm.version !== null);
   byId("dimension").replaceChildren(...served.map((arm) => new Option(arm.dimension, arm.dimension)));
   byId("key").hidden = true;
   if (!served.length) throw new Error("Nothing is promoted yet, so there is nothing to compare.");
@@ -72,7 +64,7 @@ async function ask() {
   };
   open = null;
   byId("answers").hidden = true;
-  open = await call("v1/comparisons", { method: "POST", body: JSON.stringify(body) });
+  open = await json("v1/comparisons", "POST", body);
   for (const side of ["a", "b"]) {
     byId(`text-${side}`).textContent = open[side].text;
     byId(`side-${side}`).textContent = "";
@@ -87,7 +79,7 @@ async function ask() {
 
 async function vote(choice) {
   const body = { choice, user: user(), reason: byId("reason").value };
-  const told = await call(`v1/comparisons/${open.id}`, { method: "POST", body: JSON.stringify(body) });
+  const told = await json(`v1/comparisons/${open.id}`, "POST", body);
   open = null;
   for (const side of ["a", "b"]) {
     byId(`side-${side}`).textContent = named(told[side]);
@@ -123,18 +115,17 @@ document.addEventListener("keydown", (event) => {
 });
 byId("key").addEventListener("submit", (event) => {
   event.preventDefault();
-  sessionStorage.setItem(KEY, byId("key-text").value.trim());
+  key.set(byId("key-text").value.trim());
   byId("key-text").value = "";
   doing("", fetchDimensions);
 });
 byId("erase").addEventListener("click", () => doing("", async () => {
-  const done = await call(`v1/feedback/users/${encodeURIComponent(user())}`, { method: "DELETE" });
+  const done = await json(`v1/feedback/users/${encodeURIComponent(user())}`, "DELETE");
   localStorage.removeItem(USER);
   open = null;
   byId("answers").hidden = true;
   byId("user").textContent = user();
-  byId("status").textContent = "";
-  byId("trouble").textContent = `Deleted: ${done.deleted}. From now on this browser has another name.`;
+  byId("erased").textContent = `Deleted: ${done.deleted}. From now on this browser has another name.`;
 }));
 
 byId("user").textContent = user();
