@@ -27,17 +27,27 @@ MAY_IMPORT["baselines"] = EVERYONE | {
 }
 MAY_IMPORT["registry"] = EVERYONE | {"models", "decoding", "baselines"}  # versions that are best of n
 MAY_IMPORT["pipeline"] = set(MAY_IMPORT) - {"synthesis", "baselines"}
-MAY_IMPORT["intake"] = EVERYONE | {"config", "models", "data"}
+MAY_IMPORT["feedback"] = EVERYONE | {"config"}
+MAY_IMPORT["intake"] = EVERYONE | {"config", "models", "data", "feedback"}
 # What people start, which nobody but the command line imports.
 MAY_IMPORT |= {
     "chat": EVERYONE | {"config", "models", "decoding", "evaluation", "pipeline"},
-    "serve": EVERYONE | {"config", "models", "decoding", "evaluation", "registry", "pipeline", "canary"},
+    "serve": EVERYONE
+    | {"config", "models", "decoding", "evaluation", "registry", "pipeline", "feedback", "canary"},
     "doctor": EVERYONE | {"config", "models", "data", "registry", "pipeline"},
     "operations": EVERYONE
     | {"config", "models", "data", "training", "judges", "evaluation", "report", "registry", "pipeline"}
     | {"intake"},
 }
-MAY_IMPORT["experiments"] = set(MAY_IMPORT) - {"synthesis", "chat", "serve", "doctor", "operations", "intake"}
+MAY_IMPORT["experiments"] = set(MAY_IMPORT) - {
+    "synthesis",
+    "chat",
+    "serve",
+    "doctor",
+    "operations",
+    "intake",
+    "feedback",
+}
 MAY_IMPORT["watch"] = EVERYONE | {
     "config",
     "models",
@@ -53,7 +63,7 @@ MAY_IMPORT["canary"] = EVERYONE | {"config", "judges", "evaluation", "registry",
 MAY_IMPORT["cli"] = (
     EVERYONE
     | {"canary", "chat", "serve", "config", "doctor", "operations", "pipeline", "report", "synthesis"}
-    | {"experiments", "intake", "watch"}
+    | {"experiments", "intake", "watch", "feedback"}
 )
 FLOWS_MAY_IMPORT = EVERYONE | {
     "models",

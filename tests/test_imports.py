@@ -24,7 +24,7 @@ ONLY_HERE = {
         "genarm.baselines.training",
     },
     "trl": {"genarm.training.bradley_terry", "genarm.baselines.training"},
-    "scipy": {"genarm.evaluation", "genarm.synthesis", "genarm.experiments"},
+    "scipy": {"genarm.evaluation", "genarm.synthesis", "genarm.experiments", "genarm.feedback"},
     "moocore": {"genarm.experiments.fronts"},
     "fastapi": {"genarm.serve"},
 }

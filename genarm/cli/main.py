@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from genarm.cli import canary, new_data, registry
+from genarm.cli import canary, feedback, new_data, registry
 from genarm.cli.compare import compare
 from genarm.cli.console import (
     Json,
@@ -58,6 +58,7 @@ app.command()(gc)
 app.command()(lineage)
 app.add_typer(registry.app, name="registry")
 app.add_typer(canary.app, name="canary")
+app.add_typer(feedback.app, name="feedback")
 
 LEVELS = {Verbosity.VERBOSE: {"-v", "--verbose"}, Verbosity.QUIET: {"-q", "--quiet"}}
 GENERAL = {"--debug"}.union(*LEVELS.values())  # options of `genarm` itself

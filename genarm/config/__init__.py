@@ -2,6 +2,7 @@
 
 from genarm.config.data import ColumnsConfig, DataConfig, SourceConfig
 from genarm.config.explain import nearest
+from genarm.config.feedback import FeedbackConfig
 from genarm.config.judge import JudgeConfig, LlmJudgeConfig, RewardModelConfig, TrainedJudgeConfig
 from genarm.config.load import check_params, load_params
 from genarm.config.numbers import Section
@@ -28,6 +29,7 @@ __all__ = [
     "DataConfig",
     "DimensionConfig",
     "EarlyStoppingConfig",
+    "FeedbackConfig",
     "JudgeConfig",
     "LlmJudgeConfig",
     "LoraConfig",

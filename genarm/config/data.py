@@ -1,6 +1,7 @@
 """Where preference data is and comes from, how its rows are read, and when new data waits for a person."""
 
 import re
+from pathlib import PurePosixPath
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -8,7 +9,9 @@ from pydantic import Field, field_validator, model_validator
 from genarm.config.numbers import Section
 
 ColumnName = Annotated[str, Field(min_length=1)]
+SourceName = Annotated[str, Field(min_length=1)]
 HUB = re.compile(r"hf://[^/@]+/[^/@]+@[^/@]+(/(?!.*\.\.)[^@]+)?")
+MAGIC = set("*?[")
 
 
 class ColumnsConfig(Section):
@@ -36,11 +39,11 @@ class SourceConfig(Section):
     """Where the preference pairs of one dimension are, and how to read them; a text alone is `files`."""
 
     files: str = Field(description="glob below data/, such as 'positive.jsonl' or 'helpful/*.jsonl.gz'")
-    from_: str | None = Field(
+    from_: SourceName | tuple[SourceName, ...] | None = Field(
         None,
         alias="from",
-        description="where `genarm refresh` takes them from: a path, glob, URL, s3://, gs://, "
-        "hf://owner/name@revision, env://NAME or secret://NAME",
+        description="where `genarm refresh` takes them from, one source or several: a path, glob, URL, "
+        "s3://, gs://, hf://owner/name@revision, env://NAME, secret://NAME, or feedback:// for votes",
     )
     format: Literal["auto", "trl", "hh", "pku", "ultrafeedback"] = Field("auto", description="row format")
     preferred: Literal["better_response_id", "safer_response_id"] | None = Field(
@@ -50,20 +53,43 @@ class SourceConfig(Section):
         ColumnsConfig(), description="columns of other names, such as {prompt: question, chosen: better}"
     )
 
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The sources, each by its address; none where the files are brought in by hand."""
+        return (self.from_,) if isinstance(self.from_, str) else self.from_ or ()
+
+    @property
+    def folder(self) -> str:
+        """The folder below data/ that the glob begins with: `helpful` of `helpful/*.jsonl`, else empty."""
+        fixed: list[str] = []
+        for part in PurePosixPath(self.files).parts[:-1]:
+            if MAGIC & set(part):
+                break
+            fixed.append(part)
+        return "/".join(fixed)
+
     @field_validator("from_")
     @classmethod
-    def _can_be_kept_in_git(cls, source: str | None) -> str | None:
-        scheme, separator, rest = (source or "").partition("://")
-        if scheme == "hf" and separator and not HUB.fullmatch(source or ""):
-            raise ValueError(
-                "it is not hf://owner/name@revision; the revision is a commit or tag, or main for the newest"
-            )
-        if separator and scheme != "hf" and ("@" in rest.split("/")[0] or ("http" in scheme and "?" in rest)):
-            raise ValueError(
-                "a login or a query may be a secret, and params.yaml is kept in git: name the environment "
-                "variable (env://NAME) or the Secret block of Prefect (secret://NAME) that holds the address"
-            )
-        return source
+    def _can_be_kept_in_git(cls, given: str | tuple[str, ...] | None) -> str | tuple[str, ...] | None:
+        sources = (given,) if isinstance(given, str) else given or ()
+        if given == () or len(set(sources)) < len(sources):
+            raise ValueError("it names a source twice" if given else "it names no source: leave it out")
+        for source in sources:
+            _check_source(source)
+        return given
+
+
+def _check_source(source: str) -> None:
+    scheme, separator, rest = source.partition("://")
+    if scheme == "hf" and separator and not HUB.fullmatch(source):
+        raise ValueError(
+            "it is not hf://owner/name@revision; the revision is a commit or tag, or main for the newest"
+        )
+    if separator and scheme != "hf" and ("@" in rest.split("/")[0] or ("http" in scheme and "?" in rest)):
+        raise ValueError(
+            "a login or a query may be a secret, and params.yaml is kept in git: name the environment "
+            "variable (env://NAME) or the Secret block of Prefect (secret://NAME) that holds the address"
+        )
 
 
 class DataConfig(Section):

@@ -8,6 +8,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 from genarm.config.data import DataConfig, SourceConfig
 from genarm.config.engine import EngineConfig
 from genarm.config.explain import nearest
+from genarm.config.feedback import FeedbackConfig, check_feedback
 from genarm.config.judge import JudgeConfig
 from genarm.config.numbers import Section
 from genarm.config.overlay import TrainOverlay, laid_over
@@ -192,6 +193,7 @@ class Params(Section):
     base: BaseConfig
     dimensions: dict[DimensionName, DimensionConfig] = Field(min_length=1)
     data: DataConfig = DataConfig()
+    feedback: FeedbackConfig = FeedbackConfig()
     pairs: PairsConfig = PairsConfig()
     train: TrainOverlay = TrainOverlay()
     tune: TuneConfig = TuneConfig()
@@ -239,6 +241,12 @@ class Params(Section):
                 f"{nearest(canary.dimension, self.dimensions)}, which is no dimension: "
                 f"{', '.join(self.dimensions)}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _feedback_can_come_in(self) -> "Params":
+        data = {dimension: config.data for dimension, config in self.dimensions.items()}
+        check_feedback(self.feedback, data)
         return self
 
     @model_validator(mode="after")

@@ -11,7 +11,7 @@ from genarm.data.dvc import data_version, pull_data
 from genarm.data.files import find_files
 from genarm.errors import ConfigError, DataError, GenarmError, Unreachable
 from genarm.intake import record
-from genarm.intake.origins import Listing, Origin, ask, fetch
+from genarm.intake.origins import Listing, Origin, ask, fetch, origins
 from genarm.intake.record import Record, Seen
 
 TRIES = 3  # of a source that changes while it is read
@@ -45,7 +45,7 @@ class Asked:
         return self.state not in ("unchanged", "refused")
 
 
-def ask_all(root: Path, origins: Sequence[Origin], whole: Whole = str) -> list[Asked]:
+def ask_all(root: Path, params: Params, whole: Whole = str) -> list[Asked]:
     """What every source holds now, next to what it had. Nothing is fetched; when they were asked is noted.
 
     Raises DataError or Unreachable with all that keeps sources from being asked, each by its parameter.
@@ -53,10 +53,10 @@ def ask_all(root: Path, origins: Sequence[Origin], whole: Whole = str) -> list[A
     records, met = record.read(root), record.seen(root)
     asked: list[Asked] = []
     failed: list[tuple[Origin, GenarmError]] = []
-    for origin in origins:
+    for origin in origins(params):
         before = next((r for r in records if r.is_of(origin)), None)
         try:
-            listing = ask(whole(origin.source), root)
+            listing = ask(whole(origin.source), root, params.feedback)
         except GenarmError as error:
             failed.append((origin, _with_loss(error, before)))
         else:
@@ -92,7 +92,7 @@ def gather(root: Path, params: Params, asked: Sequence[Asked], new: Path) -> lis
             records += [one.before] if one.before else []
             continue
         beside = new.with_name("fetched")
-        listing = _fetch(root, one, beside)
+        listing = _fetch(root, params, one, beside)
         names = sorted(f.relative_to(beside).as_posix() for f in beside.rglob("*") if f.is_file())
         if not names:
             raise _all([(one.origin, _with_loss(DataError("it holds no data file"), one.before))])
@@ -124,7 +124,7 @@ def _kept(data: Path, params: Params, asked: Sequence[Asked], records: Iterable[
     goes = {name for r in records for name in r.files}
     taken = {d for one in asked if one.is_taken for d in one.origin.dimensions}
     for dimension, config in params.dimensions.items():
-        if config.data.from_ is None:
+        if not config.data.sources:
             stays |= _matched(data, config.data.files)
         elif dimension in taken:
             goes |= _matched(data, config.data.files)
@@ -138,14 +138,14 @@ def _matched(data: Path, pattern: str) -> set[str]:
         return set()
 
 
-def _fetch(root: Path, one: Asked, folder: Path) -> Listing:
+def _fetch(root: Path, params: Params, one: Asked, folder: Path) -> Listing:
     """Fetch a source, again where it changed in the meantime; returns what it held."""
     listing = one.listing
     for _ in range(TRIES):
         shutil.rmtree(folder, ignore_errors=True)
         try:
-            fetch(listing, folder, root)
-            after = ask(listing.address, root)
+            fetch(listing, folder, root, params.feedback)
+            after = ask(listing.address, root, params.feedback)
         except GenarmError as error:
             raise _all([(one.origin, _with_loss(error, one.before))]) from None
         if (after.mark, after.files) == (listing.mark, listing.files):

@@ -7,14 +7,14 @@ time. Only the bytes tell whether the data changed; these marks tell when to loo
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from genarm.config import Params
+from genarm.config import FeedbackConfig, Params
+from genarm.config.feedback import SCHEME as FEEDBACK
+from genarm.config.feedback import feedback_source
 from genarm.data.sources import HUB, gather_hub, hub_commit, hub_parts
 from genarm.errors import DataError
-from genarm.intake import local, remote
-
-MAGIC = set("*?[")
+from genarm.intake import local, people, remote
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,19 +48,10 @@ def origins(params: Params) -> list[Origin]:
     """The sources of a project, each once; dimensions that read the same source in one folder share it."""
     readers: dict[tuple[str, str], list[str]] = {}
     for dimension, config in params.dimensions.items():
-        if config.data.from_:
-            readers.setdefault((config.data.from_, folder_of(config.data.files)), []).append(dimension)
+        for source in config.data.sources:
+            asked = feedback_source(source, dimension)
+            readers.setdefault((asked, config.data.folder), []).append(dimension)
     return [Origin(source, folder, tuple(names)) for (source, folder), names in readers.items()]
-
-
-def folder_of(files: str) -> str:
-    """The folder that a glob begins with, empty for data/ itself: `helpful` of `helpful/*.jsonl`."""
-    fixed: list[str] = []
-    for part in PurePosixPath(files).parts[:-1]:
-        if MAGIC & set(part):
-            break
-        fixed.append(part)
-    return "/".join(fixed)
 
 
 def mark_of(files: Mapping[str, str]) -> str:
@@ -71,8 +62,8 @@ def mark_of(files: Mapping[str, str]) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def ask(address: str, root: Path) -> Listing:
-    """What is at an address now; paths are read from the project's folder.
+def ask(address: str, root: Path, votes: FeedbackConfig | None = None) -> Listing:
+    """What is at an address now; paths are read from the project's folder, and votes as `votes` says.
 
     Raises DataError where there is nothing, or no right to read it; Unreachable where nobody answers.
     """
@@ -81,17 +72,22 @@ def ask(address: str, root: Path) -> Listing:
         name, _, inner = hub_parts(address)
         pinned = f"{HUB}{name}@{commit}" + (f"/{inner.rstrip('/')}" if inner else "")
         return Listing(pinned, commit, {})
+    if address.startswith(FEEDBACK):
+        pinned, files = people.listed(address, root, votes)
+        return Listing(pinned, mark_of(files), files)
     files = remote.listed(address) if "://" in address else local.listed(address, root)
     if not files:
         raise DataError("it holds no data file", hint="check the address; the data in use stays")
     return Listing(address, mark_of(files), files)
 
 
-def fetch(listing: Listing, folder: Path, root: Path) -> None:
+def fetch(listing: Listing, folder: Path, root: Path, votes: FeedbackConfig | None = None) -> None:
     """Put all files of a source into an empty folder. Raises as `ask`."""
     folder.mkdir(parents=True, exist_ok=True)
     if listing.address.startswith(HUB):
         gather_hub(listing.address, folder)
+    elif listing.address.startswith(FEEDBACK):
+        people.fetch(listing.address, folder, root, votes)
     elif "://" in listing.address:
         remote.fetch(listing.address, listing.files, folder)
     else:

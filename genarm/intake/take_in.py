@@ -13,7 +13,6 @@ from genarm.intake import compare, held, record
 from genarm.intake.compare import Change
 from genarm.intake.gathering import Asked, Whole, ask_all, gather, is_the_same
 from genarm.intake.held import Held
-from genarm.intake.origins import origins
 from genarm.intake.record import Record, Seen
 from genarm.system.counted import counted
 
@@ -57,7 +56,7 @@ def take_in(
 
     Raises DataError, ConfigError or Unreachable for a source that cannot be read or does not suffice.
     """
-    asked = ask_all(root, origins(params), whole)
+    asked = ask_all(root, params, whole)
     if known := _known(root, asked):
         return known
     sources = [_row(one) for one in asked]
@@ -87,7 +86,7 @@ def take_in(
 
 def ask_only(root: Path, params: Params, whole: Whole = str) -> News | None:
     """What a refresh would find if nothing is to be fetched, else None. Raises as `take_in`."""
-    return _known(root, ask_all(root, origins(params), whole))
+    return _known(root, ask_all(root, params, whole))
 
 
 def _known(root: Path, asked: Sequence[Asked]) -> News | None:

@@ -2,6 +2,7 @@
 
 A reading order: `settings`, `errors`, `lineup` (what answers), `body` and `ask` (what is asked), `worker`
 (the one thread that decodes), `answer` (what is said), `keys`, `metrics`, `service`, `streaming`, `envelope`,
-`arms`, `page_routes` (the page, which lies in `page/`), `app` (HTTP), `opening` (versions are loaded),
-`watcher` (new champions), `canary` and `canary_watch` (a challenger beside the champion), `run`.
+`arms`, `reading`, `schema`, `compare_body`, `comparing`, `compare_routes` (people compare two responses),
+`page_routes` (the pages, which lie in `page/` and `compare_page/`), `app` (HTTP), `opening` (versions are
+loaded), `watcher` (new champions), `canary` and `canary_watch` (a challenger beside the champion), `run`.
 """

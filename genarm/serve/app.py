@@ -6,21 +6,21 @@ from contextlib import ExitStack, asynccontextmanager
 from typing import Any
 
 from fastapi import FastAPI, Request
-from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from genarm import __version__
 from genarm.serve.arms import described_arms
 from genarm.serve.body import ChatBody, CompletionBody, read_body
+from genarm.serve.compare_routes import add_comparisons
 from genarm.serve.envelope import Envelope
 from genarm.serve.errors import ApiError
 from genarm.serve.keys import Caller
-from genarm.serve.page_routes import add_page
+from genarm.serve.page_routes import add_compare_page, add_page
+from genarm.serve.reading import read_bytes
+from genarm.serve.schema import publish, takes
 from genarm.serve.service import Service
-from genarm.serve.streaming import ClientGone, EventStream, unless_gone
-
-SCHEMAS = "#/components/schemas/{model}"
+from genarm.serve.streaming import EventStream, unless_gone
 
 
 def create_app(service: Service) -> FastAPI:
@@ -43,6 +43,10 @@ def create_app(service: Service) -> FastAPI:
     _add_models(app, service)
     _add_completions(app, service)
     add_page(app)
+    publish(app, ChatBody, CompletionBody)
+    if service.store:
+        add_comparisons(app, service, service.store)
+        add_compare_page(app)
     return app
 
 
@@ -107,7 +111,7 @@ def _add_completions(app: FastAPI, service: Service) -> None:
         with ExitStack() as held:
             caller = _caller(service, request)
             held.enter_context(service.keys.admitted(caller))
-            body = read_body(kind, await _read(request, service))
+            body = read_body(kind, await read_bytes(request, service.settings))
             asked = service.begin(body, caller.name)
             held.callback(asked.end)
             versions = ",".join(f"{d}={v}" for d, v in asked.form.guide.versions.items())
@@ -117,52 +121,10 @@ def _add_completions(app: FastAPI, service: Service) -> None:
             await unless_gone(request.receive, asked.start())
             return EventStream(asked, held.pop_all(), headers)
 
-    @app.post("/v1/chat/completions", openapi_extra=_takes(ChatBody))
+    @app.post("/v1/chat/completions", openapi_extra=takes(ChatBody))
     async def chat(request: Request) -> Response:
         return await complete(request, ChatBody)
 
-    @app.post("/v1/completions", openapi_extra=_takes(CompletionBody))
+    @app.post("/v1/completions", openapi_extra=takes(CompletionBody))
     async def completions(request: Request) -> Response:
         return await complete(request, CompletionBody)
-
-    plain = app.openapi
-
-    def openapi() -> dict[str, Any]:
-        schema = plain()
-        both = [(ChatBody, "validation"), (CompletionBody, "validation")]
-        _, found = models_json_schema(both, ref_template=SCHEMAS)  # type: ignore[arg-type]
-        schema.setdefault("components", {}).setdefault("schemas", {}).update(found["$defs"])
-        return schema
-
-    app.openapi = openapi  # type: ignore[method-assign]
-
-
-def _takes(kind: type) -> dict[str, Any]:
-    schema = {"$ref": SCHEMAS.format(model=kind.__name__)}
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
-
-
-async def _read(request: Request, service: Service) -> bytes:
-    """The body. Raises ApiError for one that is too long, or takes too long to come.
-
-    What is too long is read to its end and dropped, or the client would see a reset in place of the answer.
-    """
-    settings, data, length = service.settings, bytearray(), 0
-    try:
-        async with asyncio.timeout(settings.body_seconds):
-            while True:
-                message = await request.receive()
-                if message["type"] == "http.disconnect":
-                    raise ClientGone
-                part = message.get("body", b"")
-                length += len(part)
-                if length <= settings.max_body:
-                    data += part
-                if not message.get("more_body"):
-                    break
-    except TimeoutError:
-        told = f"the body did not arrive within {settings.body_seconds:g} seconds"
-        raise ApiError(408, told, headers={"Connection": "close"}) from None
-    if length > settings.max_body:
-        raise ApiError(413, f"the body has {length} bytes, and {settings.max_body} are the most")
-    return bytes(data)

@@ -198,7 +198,7 @@ class CompletionBody(CommonBody):
         return [part if isinstance(part, str) else tuple(part) for part in given if not isinstance(part, int)]
 
 
-B = TypeVar("B", bound=CommonBody)
+B = TypeVar("B", bound=BaseModel)
 
 
 def read_body(kind: type[B], data: bytes) -> B:

@@ -1,4 +1,4 @@
-"""The page at `/`: the files of the folder `page`, read once, under a policy that allows nothing else."""
+"""The pages: the files of `page` and `compare_page`, read once, under a policy that allows nothing else."""
 
 import hashlib
 from collections.abc import Mapping
@@ -12,6 +12,7 @@ from starlette.responses import Response
 from genarm.serve.errors import ApiError
 
 FOLDER = Path(__file__).with_name("page")
+COMPARE = Path(__file__).with_name("compare_page")
 INDEX = "index.html"
 TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -42,9 +43,9 @@ class PageFile:
     headers: Mapping[str, str]
 
 
-def read_files() -> dict[str, PageFile]:
-    """The files of the page by name. Raises KeyError for a suffix without a content type."""
-    return {path.name: _read(path) for path in sorted(FOLDER.iterdir()) if path.is_file()}
+def read_files(folder: Path) -> dict[str, PageFile]:
+    """The files of a page by name. Raises KeyError for a suffix without a content type."""
+    return {path.name: _read(path) for path in sorted(folder.iterdir()) if path.is_file()}
 
 
 def _read(path: Path) -> PageFile:
@@ -54,8 +55,18 @@ def _read(path: Path) -> PageFile:
 
 
 def add_page(app: FastAPI) -> None:
-    """Serve the page to everybody: all of it is in the package, and it asks for a key itself."""
-    files = read_files()
+    """The page that asks base and guided, at `/`."""
+    _add(app, FOLDER, "/", "/page/{name}")
+
+
+def add_compare_page(app: FastAPI) -> None:
+    """The page on which people compare two responses, at `/compare`; it uses files of the other one."""
+    _add(app, COMPARE, "/compare", "/compare/{name}")
+
+
+def _add(app: FastAPI, folder: Path, at: str, parts: str) -> None:
+    """Serve a page to everybody: all of it is in the package, and it asks for a key itself."""
+    files = read_files(folder)
 
     def send(request: Request, name: str) -> Response:
         if (file := files.get(name)) is None:  # a look-up, so that no path leads out of the folder
@@ -64,10 +75,10 @@ def add_page(app: FastAPI) -> None:
             return Response(status_code=304, headers=dict(file.headers))
         return Response(file.data, headers=dict(file.headers))
 
-    @app.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
+    @app.api_route(at, methods=["GET", "HEAD"], include_in_schema=False)
     async def index(request: Request) -> Response:
         return send(request, INDEX)
 
-    @app.api_route("/page/{name}", methods=["GET", "HEAD"], include_in_schema=False)
+    @app.api_route(parts, methods=["GET", "HEAD"], include_in_schema=False)
     async def part(request: Request, name: str) -> Response:
         return send(request, name)

@@ -4,10 +4,12 @@ import ipaddress
 import logging
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import uvicorn
 
@@ -19,6 +21,9 @@ from genarm.serve.opening import Opener, read_pins
 from genarm.serve.service import Service
 from genarm.serve.settings import ServeSettings
 from genarm.serve.watcher import Watcher, told
+
+if TYPE_CHECKING:
+    from genarm.feedback.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +77,7 @@ def serve(
         )
     dimensions = list(project.params.dimensions)
     opener = Opener(project, read_pins(pins, dimensions), slots, trial=settings.trial)
-    with listening(host, port) as listener:
+    with listening(host, port) as listener, _store(project) as store:
         arms = opener.wanted()
         say(f"loading {told(arms)}")
         lineup = opener.open(arms)
@@ -82,18 +87,36 @@ def serve(
             settings,
             max_tokens=sampling.max_new_tokens, temperature=sampling.temperature, top_p=sampling.top_p,
         )  # fmt: skip
-        service = Service(lineup, settings, Keys(known))
+        service = Service(lineup, settings, Keys(known), store)
         server, watcher = Server(service, host, port), Watcher(service, opener, watch, say)
         if watch:
             watcher.start()
         elif project.params.serve.canary:
             say("no challenger is tried, as --watch 0 looks for none")
-        say(f"serving {', '.join(lineup.models())} at http://{host}:{listener.getsockname()[1]}/v1")
+        at = f"http://{host}:{listener.getsockname()[1]}"
+        say(f"serving {', '.join(lineup.models())} at {at}/v1")
+        if store:
+            say(f"people compare responses at {at}/compare; votes are kept at {store.database.address.shown}")
         try:
             server.run(sockets=[listener])
         finally:
             watcher.stop()
         say("stopped")
+
+
+@contextmanager
+def _store(project: Project) -> Iterator["Store | None"]:
+    """Where votes are kept, if the project asks for them. Raises as `Store`."""
+    if project.params.feedback.store is None:
+        yield None
+        return
+    from genarm.feedback.store import Store
+
+    store = Store(project.params.feedback, project.root)
+    try:
+        yield store
+    finally:
+        store.close()
 
 
 def listening(host: str, port: int) -> socket.socket:

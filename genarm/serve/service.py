@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
 
 from genarm.serve.answer import Choice, Form, usage
 from genarm.serve.ask import asker, seed_of
@@ -15,6 +16,9 @@ from genarm.serve.lineup import Lineup
 from genarm.serve.metrics import Metrics
 from genarm.serve.settings import ServeSettings
 from genarm.serve.worker import Drawn, Ended, Failed, Job, Started, Worker
+
+if TYPE_CHECKING:
+    from genarm.feedback.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -97,8 +101,14 @@ class Service:
     """A lineup in service. All but `swap` is called from the event loop."""
 
     def __init__(
-        self, lineup: Lineup, settings: ServeSettings | None = None, keys: Keys | None = None
+        self,
+        lineup: Lineup,
+        settings: ServeSettings | None = None,
+        keys: Keys | None = None,
+        store: "Store | None" = None,
     ) -> None:
+        """Serve a lineup; with a store, people are asked which of two responses they prefer."""
+        self.store = store
         self.settings, self.keys = settings or ServeSettings(), keys or Keys([])
         self.worker, self.metrics = Worker(), Metrics()
         self.stopping = False

@@ -50,7 +50,7 @@ def rows():
 def params(toy):
     """Parameters of dimensions by name: their files, and the source, if they have one."""
 
-    def made(data=None, **dimensions) -> Params:
+    def made(data=None, feedback=None, **dimensions) -> Params:
         return Params.model_validate(
             {
                 "base": {"model": str(toy.folder), "dtype": "float32"},
@@ -63,6 +63,7 @@ def params(toy):
                     for name, (files, source) in dimensions.items()
                 },
                 "data": data or {},
+                "feedback": feedback or {},
             }
         )
 

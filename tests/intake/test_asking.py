@@ -5,9 +5,10 @@ import os
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
+from genarm.config import SourceConfig
 from genarm.data.sources import hub_commit
 from genarm.errors import DataError, Unreachable
-from genarm.intake.origins import ask, fetch, folder_of
+from genarm.intake.origins import ask, fetch
 
 
 def test_a_page_is_asked_without_its_bytes_and_its_etag_tells(web, tmp_path):
@@ -155,4 +156,4 @@ def test_the_hub_is_asked_for_the_commit_and_read_at_it(tmp_path, monkeypatch):
     ],
 )
 def test_files_of_a_source_lie_where_the_glob_begins(files, folder):
-    assert folder_of(files) == folder
+    assert SourceConfig(files=files).folder == folder

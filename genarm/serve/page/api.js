@@ -31,7 +31,8 @@ function words(status, error, wait) {
   return `The server refuses this request: ${told}.`;
 }
 
-async function call(path, options = {}) {
+// What a path of the server answers. Raises Refusal.
+export async function call(path, options = {}) {
   const headers = { ...options.headers };
   if (key.get()) headers.authorization = `Bearer ${key.get()}`;
   let answer;
