@@ -32,12 +32,15 @@ MAY_IMPORT["intake"] = EVERYONE | {"config", "models", "data"}
 MAY_IMPORT |= {
     "chat": EVERYONE | {"config", "models", "decoding", "evaluation", "pipeline"},
     "serve": EVERYONE | {"config", "models", "decoding", "evaluation", "registry", "pipeline", "canary"},
+    "vllm": EVERYONE | {"models", "decoding"},
     "doctor": EVERYONE | {"config", "models", "data", "registry", "pipeline"},
     "operations": EVERYONE
     | {"config", "models", "data", "training", "judges", "evaluation", "report", "registry", "pipeline"}
     | {"intake"},
 }
-MAY_IMPORT["experiments"] = set(MAY_IMPORT) - {"synthesis", "chat", "serve", "doctor", "operations", "intake"}
+MAY_IMPORT["experiments"] = set(MAY_IMPORT) - {
+    *("synthesis", "chat", "serve", "vllm", "doctor", "operations", "intake")
+}
 MAY_IMPORT["watch"] = EVERYONE | {
     "config",
     "models",
