@@ -13,7 +13,7 @@ from toys import byte_tokenizer
 
 from genarm.decoding import GuidedRequest, load_decoder
 
-pytestmark = [pytest.mark.slow, pytest.mark.vllm]
+pytestmark = [pytest.mark.slow, pytest.mark.vllm, pytest.mark.filterwarnings("default")]  # vLLM warns a lot
 
 SHARED = tuple(range(60, 110))  # longer than a block, so that it is cached
 PROMPTS = [

@@ -18,7 +18,7 @@ from genarm.models import load_model, resolve
 from genarm.models.arm import write_card
 from genarm.vllm.readings import Readings
 
-pytestmark = [pytest.mark.slow, pytest.mark.vllm]
+pytestmark = [pytest.mark.slow, pytest.mark.vllm, pytest.mark.filterwarnings("default")]  # vLLM warns a lot
 PROMPTS = [(1, 2, 3), tuple(range(40, 110)), (9,), (7, 7, 200, 3), tuple(range(100, 111))]
 
 
