@@ -33,6 +33,7 @@ SHAPE = {
     "num_attention_heads": 2,
     "num_key_value_heads": 1,
     "max_position_embeddings": 256,
+    "initializer_range": 0.2,
 }
 
 
