@@ -3,11 +3,11 @@
     python benchmarks/vllm_decode.py --json vllm.json                     SmolLM2 on a CPU
     python benchmarks/vllm_decode.py --shape 8b --batches 1,8,64,256      on a GPU, with graphs
 
-in vLLM's environment, .venv-vllm. On a CPU the seconds are CPU seconds of the process, which other work on the
-machine disturbs less, and the engines run eagerly; on a GPU they are wall seconds. A step is the time of n new
-tokens less that of 1, over n - 1, so that prefill has no part in it; `whole` has it. Engines take turns. ARMs
-are random LoRAs of rank 8 on all linear modules of the top quarter of the layers (`top`) or of all; what they
-say does not change what they cost.
+in vLLM's environment, .venv-vllm. On a CPU the seconds are CPU seconds of the process, which other work on
+the machine disturbs less, and the engines run eagerly; on a GPU they are wall seconds. A step is the time
+of n new tokens less that of 1, over n - 1, so that prefill has no part in it; `whole` has it. Engines take
+turns. ARMs are random LoRAs of rank 8 on all linear modules of the top quarter of the layers (`top`) or of
+all; what they say does not change what they cost.
 """
 
 import argparse

@@ -3,73 +3,19 @@
 vLLM has an environment of its own, so its server is another program, which takes this one's place.
 """
 
-import json
 import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from genarm.errors import AdapterError, ConfigError, ModelError
-from genarm.models import load_tokenizer
-from genarm.models.arm import check_fits, is_full, read_card
+from genarm.errors import ConfigError
 from genarm.pipeline.project import Project
-from genarm.serve.lineup import BASE, GUIDED, ServedArm
 from genarm.serve.opening import Opener, read_pins
 from genarm.serve.run import is_loopback
-from genarm.serve.vllm_body import SERVED, write_served
+from genarm.serve.vllm_command import vllm_command
 from genarm.serve.watcher import told
 
 ENVIRONMENT = ".venv-vllm"
-FAMILIES = {"llama": "Llama", "mistral": "Mistral", "qwen2": "Qwen2", "qwen3": "Qwen3"}
-
-
-def vllm_command(
-    project: Project,
-    arms: Mapping[str, ServedArm],
-    folders: Mapping[str, Path],
-    *,
-    host: str,
-    port: int,
-    slots: int,
-    program: Path,
-    more: Sequence[str] = (),
-) -> tuple[list[str], dict[str, str]]:
-    """The command that starts vLLM's server, and what it needs in the environment.
-
-    Raises AdapterError for a version that is no adapter on the base, ModelError for a family that is not
-    guided in vLLM.
-    """
-    base = project.base
-    for dimension, folder in folders.items():
-        card = read_card(folder)
-        if is_full(folder):
-            raise AdapterError(
-                f"version {arms[dimension].champion.version} of {dimension} is a full model",
-                hint="the built-in engine serves it: genarm serve --engine builtin",
-            )
-        check_fits(card, base, shares_weights=True)
-    kind = json.loads((base.path / "config.json").read_text(encoding="utf-8"))["model_type"]
-    if kind not in FAMILIES:
-        raise ModelError(
-            f"{base.id} is of the family {kind!r}, which is not guided in vLLM",
-            hint=f"families: {', '.join(FAMILIES)}; others: genarm serve --engine builtin",
-        )
-    genarm = {
-        "arms": {dimension: str(folder.resolve()) for dimension, folder in folders.items()},
-        "tokens": 1 + max(load_tokenizer(base).get_vocab().values()),
-    }
-    names = [BASE, *([GUIDED, *(arm.model for arm in arms.values())] if arms else [])]
-    command = [
-        *(str(program), "serve", str(base.path), "--served-model-name", *names),
-        *("--host", host, "--port", str(port), "--max-num-seqs", str(slots)),
-        *("--dtype", project.params.base.dtype, "--logprobs-mode", "processed_logprobs"),
-        *("--hf-overrides", json.dumps({"architectures": [f"Guided{FAMILIES[kind]}ForCausalLM"]})),
-        *("--additional-config", json.dumps({"genarm": genarm})),
-        *("--middleware", "genarm.serve.vllm_body.GuidanceField"),
-        *(("--chat-template", base.chat_template) if base.chat_template else ()),
-        *more,
-    ]
-    return command, {SERVED: write_served(base.id, arms)}
 
 
 def find_program(root: Path) -> Path:
@@ -109,7 +55,8 @@ def serve_by_vllm(
     arms = opener.wanted()
     folders = {dimension: opener.fetch(arm) for dimension, arm in arms.items()}
     command, environment = vllm_command(
-        project, arms, folders, host=host, port=port, slots=slots, program=program, more=more
-    )
+        program, project.base, arms, folders,
+        dtype=project.params.base.dtype, host=host, port=port, slots=slots, more=more,
+    )  # fmt: skip
     say(f"starting vLLM with {told(arms)}")
     os.execve(program, command, os.environ | environment)
