@@ -40,7 +40,8 @@ class Guided(nn.Module):
     def compute_logits(self, hidden_states: Tensor) -> Tensor:
         """The base's logits [rows, v]; the ARMs' wait for the logits processor."""
         rows, readers = hidden_states.shape[0], 1 + len(self.layout.arms)
-        logits = super().compute_logits(hidden_states.view(rows * readers, -1)).view(rows, readers, -1)
+        read = super().compute_logits(hidden_states.view(rows * readers, -1))  # type: ignore[misc]
+        logits = read.view(rows, readers, -1)
         self.readings.rows = logits
         base = logits[:, 0].clone()  # what is masked in the one is read unmasked in the other
         if self.layout.tokens is not None:
@@ -49,7 +50,7 @@ class Guided(nn.Module):
 
     def load_weights(self, weights: Iterable[tuple[str, Tensor]]) -> set[str]:
         """The base's weights as ever, then the ARMs'."""
-        loaded: set[str] = super().load_weights(weights)
+        loaded: set[str] = super().load_weights(weights)  # type: ignore[misc]
         for arm in self.layout.arms:
             self.load_arm(arm.name, arm.folder)
         return loaded

@@ -66,19 +66,19 @@ def _with(rows: type, module: type) -> type:
     return type(f"Guided{module.__name__}", (rows, module), {})
 
 
-def add_rows(layer: nn.Module, index: int, layout: ArmLayout, vllm_config: VllmConfig) -> None:
+def add_rows(layer: Any, index: int, layout: ArmLayout, vllm_config: VllmConfig) -> None:
     """Give a decoder layer the rows of the ARMs that reach it; a layer below all of them stays as it is."""
     arms = layout.arms_at(index)
     if not arms:
         return
     layer.arms = arms
     layer.joining = arms - (layout.arms_at(index - 1) if index else 0)
-    layer.__class__ = _with(LayerRows, type(layer))
+    layer.__class__ = _with(LayerRows, layer.__class__)
     for (block, name), joined in LINEAR.items():
         linear = getattr(getattr(layer, block), name)
         sizes = linear.output_sizes if len(joined) > 1 else [linear.output_size]
         linear.low_rank = LowRank(arms, layout.max_rank, linear.input_size, sizes)
-        linear.__class__ = _with(LinearRows, type(linear))
+        linear.__class__ = _with(LinearRows, linear.__class__)
     base = layer.self_attn.attn
     base.arms = nn.ModuleList(
         Attention(
@@ -92,4 +92,4 @@ def add_rows(layer: nn.Module, index: int, layout: ArmLayout, vllm_config: VllmC
         )
         for arm in range(arms)
     )
-    base.__class__ = _with(AttentionRows, type(base))
+    base.__class__ = _with(AttentionRows, base.__class__)
