@@ -12,7 +12,6 @@ from `tokens` on only pad the vocabulary and are never drawn.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +114,6 @@ def tensor(path: str, factor: str = "A") -> str:
     return f"{PREFIX}{path}.lora_{factor}.weight"
 
 
-@lru_cache(maxsize=64)  # vLLM asks for its configuration several times
 def _needs(name: str, folder: Path) -> tuple[int, int]:
     """First adapted layer and largest rank."""
     factors = read_arm(name, folder).factors

@@ -6,7 +6,7 @@ pytest.importorskip("vllm.sampling_params", reason="vLLM is not installed here: 
 
 import torch
 from safetensors.torch import load_file, save_file
-from toy_arms import card, make_arm
+from toy_arms import TOKENS, card, make_arm
 from toy_vllm import engine, guided_toy, run, sampling, scheduler
 from toys import byte_tokenizer
 from vllm import LLM, SamplingParams
@@ -24,12 +24,19 @@ PROMPTS = [(1, 2, 3), tuple(range(40, 110)), (9,), (7, 7, 200, 3), tuple(range(1
 
 @pytest.fixture(scope="module")
 def toy(tmp_path_factory):
-    return guided_toy("llama", tmp_path_factory.mktemp("toy"), byte_tokenizer())
+    folder = tmp_path_factory.mktemp("toy")
+    return guided_toy("llama", folder, byte_tokenizer(), vocab_size=TOKENS)  # no padding: vLLM would draw it
 
 
 @pytest.fixture(scope="module")
 def llm(toy) -> LLM:
     return engine(toy, "GuidedLlamaForCausalLM", genarm={"max_rank": 8})
+
+
+@pytest.fixture(scope="module")
+def plain(toy) -> LLM:
+    """vLLM's own model; it lives as long as the other engine, since its end closes what both share."""
+    return engine(toy, "LlamaForCausalLM", additional_config={})
 
 
 def asked(weights, **changes):
@@ -46,8 +53,7 @@ def rows_guided(llm) -> int:
     return llm.collective_rpc("guided_rows")[0]
 
 
-def test_without_weights_the_tokens_are_those_of_vllms_own_model(toy, llm):
-    plain = engine(toy, "LlamaForCausalLM", additional_config={})
+def test_without_weights_the_tokens_are_those_of_vllms_own_model(plain, llm):
     own = tokens(plain, asked({}), "own")
     before = rows_guided(llm)
     assert tokens(llm, asked({}), "base") == own
@@ -96,7 +102,7 @@ def test_a_swap_changes_the_arm_and_nothing_else(toy, llm, tmp_path):
     [
         (
             "top",
-            {"layers_to_transform": [2]},
+            {"layers_to_transform": [2], "target_modules": ["q_proj"]},
             r"layers\.2\..*lora_A\.weight is of layer 2, and its rows go .*3",
         ),
         ("all", {"r": 9}, r"lora_A\.weight has rank 9, and there is room for 8"),
