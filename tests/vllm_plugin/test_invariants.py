@@ -106,7 +106,7 @@ def test_a_swap_changes_the_arm_and_nothing_else(toy, llm, tmp_path):
             r"layers\.2\..*lora_A\.weight is of layer 2, and its rows go .*3",
         ),
         ("all", {"r": 9}, r"lora_A\.weight has rank 9, and there is room for 8"),
-        ("all", {"target_modules": ["q_proj", "lm_head"]}, r"lm_head\.lora_A\.weight, which is in no"),
+        ("all", {"target_modules": ["q_proj", "lm_head"]}, r"lm_head\.base_layer\.weight', which is no"),
         ("other", {}, "there is no ARM 'other' to replace; hint: ARMs: all, attention"),
     ],
 )
