@@ -23,7 +23,7 @@ from genarm.models import load_tokenizer, resolve
 
 FAMILIES = {  # heads of 32, the narrowest that vLLM has on a CPU
     "llama": {},
-    "mistral": {"sliding_window": None},
+    "mistral": {"sliding_window": 24},
     "qwen2": {},
     "qwen3": {"head_dim": 32},
 }
