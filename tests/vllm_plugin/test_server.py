@@ -81,14 +81,15 @@ def test_answers_are_those_of_the_built_in_engine(toy, client):
         (wanted,) = decoder.generate(
             [GuidedRequest(prompt, weights, temperature=0.0, max_new_tokens=12, guidance=guidance)]
         )
-        asked = fields | {"temperature": 0, "max_tokens": 12}
+        asked = fields | {"temperature": 0, "max_tokens": 12, "return_token_ids": True}
         answer = client.post("/v1/chat/completions", json=asked | {"messages": TEXT})
         assert answer.status_code == 200, answer.text
-        assert answer.json()["choices"][0]["message"]["content"] == wanted.text
+        assert tuple(answer.json()["choices"][0]["token_ids"]) == wanted.tokens
         assert answer.json()["usage"]["completion_tokens"] == len(wanted.tokens)
         plain = client.post("/v1/completions", json=asked | {"prompt": list(prompt), "stream": True})
         events = [json.loads(line[6:]) for line in plain.text.splitlines() if line.startswith("data: {")]
-        assert "".join(event["choices"][0]["text"] for event in events) == wanted.text
+        chunks = [event["choices"][0].get("token_ids") or [] for event in events if event["choices"]]
+        assert tuple(token for chunk in chunks for token in chunk) == wanted.tokens
 
 
 def test_models_are_listed(client):
