@@ -23,7 +23,7 @@ from typing import Any
 os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")  # CPU seconds are those of this process
 os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
 os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads that wait for each other spin, and CPU seconds count it
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads that wait spin, and CPU seconds count that
 os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
 
 import torch
