@@ -3,6 +3,6 @@
 A reading order: `settings`, `errors`, `lineup` (what answers), `body` and `ask` (what is asked), `worker`
 (the one thread that decodes), `answer` (what is said), `keys`, `metrics`, `service`, `streaming`, `envelope`,
 `arms`, `page_routes` (the page, which lies in `page/`), `app` (HTTP), `opening` (versions are loaded),
-`watcher` (new champions), `canary` and `canary_watch` (a challenger beside the champion), `run`; and for vLLM,
-whose server is another program, `vllm_body`, `vllm_command`, `vllm_engine`.
+`watcher` (new champions), `canary` and `canary_watch` (a challenger beside the champion), `run`; and for
+vLLM, whose server is another program, `vllm_body`, `vllm_command`, `vllm_engine`.
 """
