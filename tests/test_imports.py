@@ -27,6 +27,7 @@ ONLY_HERE = {
     "scipy": {"genarm.evaluation", "genarm.synthesis", "genarm.experiments", "genarm.feedback"},
     "moocore": {"genarm.experiments.fronts"},
     "fastapi": {"genarm.serve"},
+    "vllm": {"genarm.vllm"},
 }
 
 

@@ -2,7 +2,7 @@
 
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -28,6 +28,12 @@ def serve(
     max_open: Annotated[int, typer.Option(min=1, help="most responses decoded or waiting")] = 256,
     max_body: Annotated[int, typer.Option(min=1024, help="most bytes of a request")] = 1 << 20,
     timeout: Annotated[float, typer.Option(min=1, help="most seconds of a request")] = 300,
+    engine: Annotated[
+        Literal["builtin", "vllm"], typer.Option(help="vllm: vLLM's own server, guided; docs/serving.md")
+    ] = "builtin",
+    vllm_option: Annotated[
+        list[str] | None, typer.Option(help="an option for vLLM's server, such as --max-model-len=2048")
+    ] = None,
 ) -> None:
     """Serve base and champions by the OpenAI API, and follow promotions."""
     if missing := [n for n in ("fastapi", "uvicorn", "prometheus_client") if find_spec(n) is None]:
@@ -41,6 +47,16 @@ def serve(
             )
         out.print(make(keys, new_key), soft_wrap=True, highlight=False)
         err.print("shown once and kept nowhere; the file has its hash alone")
+        return
+    if engine == "vllm":
+        from genarm.serve.vllm_engine import serve_by_vllm
+
+        if keys is not None:
+            raise ConfigError("vLLM's server does not read --keys", hint="its key is that of VLLM_API_KEY")
+        serve_by_vllm(
+            project(), host=host, port=port, pins=pin or [], slots=slots, more=vllm_option or [],
+            say=lambda line: err.print(line, markup=False, highlight=False, soft_wrap=True),
+        )  # fmt: skip
         return
     from genarm.serve.run import serve as run
     from genarm.serve.settings import ServeSettings

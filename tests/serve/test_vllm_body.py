@@ -1,0 +1,104 @@
+"""What vLLM is asked: weights by the model's name or the body's own, and refusals in OpenAI's form."""
+
+import json
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from genarm.serve.lineup import ServedArm
+from genarm.serve.vllm_body import SERVED, GuidanceField, read_served, write_served
+from genarm.types import Champion
+
+ARMS = {
+    "kind": ServedArm("kind", Champion(3, "m", "", 0.8, "contrast")),
+    "curt": ServedArm("curt", Champion(1, "m", "", 0.4, "sum")),
+}
+GUIDED = {"guidance.contrast.kind": 0.8, "guidance.sum.curt": 0.4}
+
+
+async def echo(request: Request) -> JSONResponse:
+    body = await request.body()
+    assert int(request.headers["content-length"]) == len(body)
+    return JSONResponse({"body": body.decode()})
+
+
+@pytest.fixture
+def ask(monkeypatch):
+    monkeypatch.setenv(SERVED, write_served("toy", ARMS))
+    routes = [Route(path, echo, methods=["POST"]) for path in ("/v1/chat/completions", "/tokenize")]
+    app = Starlette(routes=routes)
+    app.add_middleware(GuidanceField)
+
+    def post(content: bytes, path: str = "/v1/chat/completions") -> httpx.Response:
+        import anyio
+
+        async def send() -> httpx.Response:
+            transport = httpx.ASGITransport(app=app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://vllm") as client:
+                return await client.post(path, content=content)
+
+        return anyio.run(send)
+
+    return post
+
+
+def test_what_is_served_is_told_by_the_environment():
+    lineup = read_served(write_served("toy", ARMS))
+    assert lineup.models() == ["base", "guided", "guided:kind@3", "guided:curt@1"]
+    assert lineup.arms["kind"].champion.guidance == "contrast"
+
+
+@pytest.mark.parametrize(
+    ("fields", "wanted"),
+    [
+        ({"model": "base"}, {}),
+        ({"model": "guided"}, GUIDED),
+        ({"model": "guided:curt@1"}, {"guidance.sum.curt": 0.4}),
+        ({"model": "guided", "guidance": {"kind": 1}}, {"guidance.contrast.kind": 1.0}),
+        ({"model": "guided", "guidance": {"kind": 0, "curt": 0}}, {}),
+        ({"model": "guided", "guidance": None, "vllm_xargs": {"mine": 1}}, GUIDED | {"mine": 1}),
+    ],
+)
+def test_guidance_becomes_arguments_of_vllm(ask, fields, wanted):
+    answer = ask(json.dumps(fields | {"stream": True, "prompt": "ü"}).encode())
+    assert answer.status_code == 200
+    got = json.loads(answer.json()["body"])
+    assert got == {"model": fields["model"], "stream": True, "prompt": "ü", "vllm_xargs": wanted}
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "says"),
+    [
+        ({"model": "guide"}, 404, "the model 'guide' is not served; these are: base, guided"),
+        (
+            {"model": "base", "guidance": {"kind": 1}},
+            400,
+            "guidance names 'kind', which does not guide 'base'",
+        ),
+        ({"model": "guided", "guidance": {"rude": 1}}, 400, "guidance names 'rude'"),
+        ({"model": "guided", "guidance": {"kind": -1}}, 400, "guidance.kind is no number from 0"),
+        ({"model": "guided", "guidance": {"kind": float("nan")}}, 400, "guidance.kind is no number from 0"),
+        ({"model": "guided", "guidance": {"kind": True}}, 400, "guidance.kind is no number from 0"),
+        ({"model": "guided", "guidance": [1]}, 400, "guidance is no object of weights"),
+        ({"model": "guided", "guidance_rewards": True}, 400, "guidance_rewards is not told by vLLM"),
+        ({"model": "guided", "vllm_xargs": 3}, 400, "vllm_xargs is no object"),
+    ],
+)
+def test_what_cannot_be_served_is_refused_as_openai_does(ask, fields, status, says):
+    answer = ask(json.dumps(fields).encode())
+    assert answer.status_code == status
+    assert says in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b'{"model": 3}', b"[" * 100_000])
+def test_what_is_no_body_is_left_to_vllm(ask, content):
+    assert ask(content).json()["body"].encode() == content
+
+
+def test_other_paths_pass(ask):
+    content = b'{"model": "guided", "guidance": {"kind": 1}}'
+    assert ask(content, "/tokenize").json()["body"].encode() == content

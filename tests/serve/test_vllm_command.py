@@ -1,0 +1,82 @@
+"""The command that starts vLLM's server: what is served, and what is refused before anything starts."""
+
+import itertools
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from toy_arms import card, family_model
+from toys import toy_model
+
+from genarm.errors import AdapterError, ConfigError, ModelError
+from genarm.models import resolve
+from genarm.models.arm import adapter_hash, write_card
+from genarm.serve.lineup import ServedArm
+from genarm.serve.vllm_body import SERVED, read_served
+from genarm.serve.vllm_command import vllm_command
+from genarm.serve.vllm_engine import find_python, serve_by_vllm
+from genarm.types import Champion
+
+
+def served(folder, weight=0.8, guidance="contrast"):
+    return ServedArm("kind", Champion(3, "m", adapter_hash(folder), weight, guidance))
+
+
+def command(base, folders, **options):
+    arms = {name: served(folder) for name, folder in folders.items()}
+    settings = {"dtype": "float32", "host": "127.0.0.1", "port": 8000, "slots": 4}
+    return vllm_command(Path("python"), base, arms, folders, **settings, **options)
+
+
+def test_base_and_versions_are_served_by_the_guided_model_of_the_family(toy, arms):
+    words, environment = command(resolve(str(toy.folder)), {"kind": arms["kind"]}, more=["--seed=1"])
+    said = dict(itertools.pairwise(words))
+    assert said["--model"] == str(toy.folder.resolve())
+    assert json.loads(said["--hf-overrides"]) == {"architectures": ["GuidedLlamaForCausalLM"]}
+    genarm = {"arms": {"kind": str(arms["kind"].resolve())}, "tokens": 261}
+    assert json.loads(said["--additional-config"]) == {"genarm": genarm}
+    names = words.index("--served-model-name")
+    assert words[names + 1 : names + 4] == ["base", "guided", "guided:kind@3"]
+    assert words[-1] == "--seed=1"
+    assert read_served(environment[SERVED]).guide("guided", None).guidance == {"kind": "contrast"}
+
+
+def test_before_the_first_promotion_there_is_the_base(toy):
+    words, environment = command(resolve(str(toy.folder)), {})
+    names = words.index("--served-model-name")
+    assert words[names + 1 : names + 3] == ["base", "--host"]
+    assert read_served(environment[SERVED]).models() == ["base"]
+
+
+def test_what_vllm_cannot_guide_is_refused(toy, arms, tmp_path):
+    full = tmp_path / "full"
+    toy_model(seed=3).save_pretrained(full)
+    toy.tokenizer.save_pretrained(full)
+    source = resolve(str(toy.folder))
+    write_card(full, replace(card(source), dimension="kind"))
+    with pytest.raises(AdapterError, match="version 3 of kind is a full model"):
+        command(source, {"kind": full})
+    toy_model(seed=4).save_pretrained(tmp_path / "other")
+    toy.tokenizer.save_pretrained(tmp_path / "other")
+    with pytest.raises(AdapterError, match="adapts weights"):
+        command(resolve(str(tmp_path / "other")), {"kind": arms["kind"]})
+    family_model("gemma2", tmp_path / "gemma", toy.tokenizer, head_dim=8)
+    with pytest.raises(ModelError, match="of the family 'gemma2', which is not guided in vLLM"):
+        command(resolve(str(tmp_path / "gemma")), {})
+
+
+def test_without_vllm_the_way_to_it_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr("genarm.serve.vllm_engine.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match="make serve-vllm"):
+        find_python(tmp_path)
+    ours = tmp_path / ".venv-vllm" / "bin" / "python"
+    ours.parent.mkdir(parents=True)
+    ours.touch()
+    assert find_python(tmp_path) == ours
+
+
+def test_an_address_that_is_open_to_others_needs_a_key(monkeypatch):
+    monkeypatch.delenv("VLLM_API_KEY", raising=False)
+    with pytest.raises(ConfigError, match=r"without a key anybody who reaches 0\.0\.0\.0"):
+        serve_by_vllm(None, host="0.0.0.0", port=1, pins=[], slots=1, more=[], say=print)

@@ -1,0 +1,85 @@
+"""What an engine is told of its ARMs, and their factors in rows: nothing here needs vLLM."""
+
+import pytest
+import torch
+from toy_arms import save_arms
+
+from genarm.errors import AdapterError, ConfigError
+from genarm.models import resolve
+from genarm.vllm.layout import place_of, read_layout
+from genarm.vllm.low_rank import LowRank
+
+pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+
+
+@pytest.fixture(scope="module")
+def arms(toy, tmp_path_factory):
+    return save_arms(tmp_path_factory.mktemp("arms"), resolve(str(toy.folder)), toy.model)
+
+
+def told(arms, **settings):
+    return {"genarm": {"arms": {name: str(folder) for name, folder in arms.items()}, **settings}}
+
+
+def test_rows_begin_at_the_first_adapted_layer_and_are_only_added(arms):
+    layout = read_layout(told(arms))
+    assert [(arm.name, arm.first_layer) for arm in layout.arms] == [
+        *[("all", 0), ("attention", 1), ("middle", 2), ("top", 3)]
+    ]
+    assert [layout.arms_at(layer) for layer in range(4)] == [1, 2, 3, 4]
+    assert layout.max_rank == 5 and layout.tokens is None
+
+
+def test_room_may_be_left_for_versions_to_come(arms):
+    layout = read_layout(told(arms, max_rank=8, first_layer={"top": 1}, tokens=261))
+    assert layout.max_rank == 8 and layout.tokens == 261
+    assert [layout.arms_at(layer) for layer in range(4)] == [1, 3, 4, 4]
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"rank": 8}, "genarm.rank is no setting; hint: settings are arms, max_rank"),
+        ({"first_layer": {"other": 1}}, "genarm.first_layer names ARM 'other'"),
+    ],
+)
+def test_settings_are_checked(arms, settings, says):
+    with pytest.raises(ConfigError, match=says):
+        read_layout(told(arms, **settings))
+
+
+def test_without_arms_told_the_way_is_shown():
+    with pytest.raises(ConfigError, match="has no 'genarm' with 'arms'"):
+        read_layout({})
+
+
+def test_an_adapter_beyond_the_layers_is_refused_by_the_name_of_its_tensor():
+    assert place_of("kind", "model.layers.3.mlp.up_proj") == (3, "mlp", "up_proj")
+    with pytest.raises(
+        AdapterError, match=r"'kind' has base_model\.model\.lm_head\.lora_A\.weight, which is"
+    ):
+        place_of("kind", "lm_head")
+
+
+def test_low_rank_rows_are_those_of_each_arm_alone():
+    """Two ARMs beside a joined module of three: by hand, with a rank below the room."""
+    torch.manual_seed(0)
+    sizes = (5, 3, 3)
+    beside = LowRank(2, 4, 6, sizes)
+    factors = {
+        arm: {j: (torch.randn(2 + j, 6), torch.randn(sizes[j], 2 + j)) for j in (0, 2)} for arm in (0, 1)
+    }
+    for arm, of_arm in factors.items():
+        beside.write(
+            arm, {0: (torch.randn(4, 6), torch.randn(5, 4)), 1: (torch.randn(4, 6), torch.randn(3, 4))}
+        )
+        beside.write(arm, of_arm)  # what was there before is gone
+    x, y = torch.randn(9, 6), torch.randn(9, 11)
+    wanted = y.clone()
+    for arm, of_arm in factors.items():
+        rows = slice(3 + 3 * arm, 6 + 3 * arm)
+        for j, (down, up) in of_arm.items():
+            columns = slice(sum(sizes[:j]), sum(sizes[: j + 1]))
+            wanted[rows, columns] += x[rows] @ down.T @ up.T
+    torch.testing.assert_close(beside(x, y), wanted, atol=1e-5, rtol=0)
+    assert beside.a.shape == (2, 6, 12)

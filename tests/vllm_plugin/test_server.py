@@ -1,0 +1,112 @@
+"""vLLM's own server by the command of `genarm serve --engine vllm`: guided answers, models, refusals."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+pytest.importorskip("vllm.sampling_params", reason="vLLM is not installed here: make serve-vllm")
+
+from toy_vllm import guided_toy
+from toys import byte_tokenizer
+
+from genarm.decoding import GuidedRequest, load_decoder
+from genarm.models import resolve
+from genarm.models.arm import adapter_hash
+from genarm.serve.lineup import ServedArm
+from genarm.serve.vllm_command import vllm_command
+from genarm.types import Champion, Message
+
+pytestmark = [pytest.mark.slow, pytest.mark.vllm, pytest.mark.filterwarnings("default")]
+TEXT = [{"role": "user", "content": "How was it?"}]
+LOW = ("--enforce-eager", "--max-model-len=256", "--block-size=32")
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory):
+    return guided_toy("llama", tmp_path_factory.mktemp("toy"), byte_tokenizer())
+
+
+@pytest.fixture(scope="module")
+def client(toy, tmp_path_factory):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    folders = {"kind": toy.arms["all"], "curt": toy.arms["top"]}
+    served = {
+        "kind": ServedArm("kind", Champion(3, "m", adapter_hash(folders["kind"]), 0.8, "contrast")),
+        "curt": ServedArm("curt", Champion(1, "m", adapter_hash(folders["curt"]), 0.4, "sum")),
+    }
+    command, environment = vllm_command(
+        Path(sys.executable), resolve(str(toy.folder)), served, folders,
+        dtype="float32", host="127.0.0.1", port=port, slots=4, more=LOW,
+    )  # fmt: skip
+    log = tmp_path_factory.mktemp("log") / "vllm.log"
+    with log.open("w") as file:
+        server = subprocess.Popen(command, env=os.environ | environment, stdout=file, stderr=file)
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120) as made:
+            for _ in range(3000):
+                assert server.poll() is None, log.read_text()[-3000:]
+                try:
+                    made.get("/health")
+                    break
+                except httpx.TransportError:
+                    time.sleep(0.2)
+            yield made
+    finally:
+        server.terminate()
+        server.wait(60)
+
+
+def test_answers_are_those_of_the_built_in_engine(toy, client):
+    decoder = load_decoder(
+        str(toy.folder), {"kind": toy.arms["all"], "curt": toy.arms["top"]}, dtype="float32"
+    )
+    prompt = decoder.prompt([Message("user", TEXT[0]["content"])])
+    both = {"kind": "contrast", "curt": "sum"}
+    for fields, weights in (
+        ({"model": "base"}, {}),
+        ({"model": "guided"}, {"kind": 0.8, "curt": 0.4}),
+        ({"model": "guided:curt@1"}, {"curt": 0.4}),
+        ({"model": "guided", "guidance": {"kind": 1.5}}, {"kind": 1.5}),
+    ):
+        guidance = {dimension: both[dimension] for dimension in weights}
+        (wanted,) = decoder.generate(
+            [GuidedRequest(prompt, weights, temperature=0.0, max_new_tokens=12, guidance=guidance)]
+        )
+        asked = fields | {"temperature": 0, "max_tokens": 12, "return_token_ids": True}
+        answer = client.post("/v1/chat/completions", json=asked | {"messages": TEXT})
+        assert answer.status_code == 200, answer.text
+        assert tuple(answer.json()["choices"][0]["token_ids"]) == wanted.tokens
+        assert answer.json()["usage"]["completion_tokens"] == len(wanted.tokens)
+        plain = client.post("/v1/completions", json=asked | {"prompt": list(prompt), "stream": True})
+        events = [json.loads(line[6:]) for line in plain.text.splitlines() if line.startswith("data: {")]
+        chunks = [event["choices"][0].get("token_ids") or [] for event in events if event["choices"]]
+        assert tuple(token for chunk in chunks for token in chunk) == wanted.tokens
+
+
+def test_models_are_listed(client):
+    listed = [model["id"] for model in client.get("/v1/models").json()["data"]]
+    assert listed == ["base", "guided", "guided:kind@3", "guided:curt@1"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "says"),
+    [
+        ({"model": "guided", "guidance": {"rude": 1}}, 400, "guidance names 'rude'"),
+        ({"model": "nobody"}, 404, "the model 'nobody' is not served"),
+        ({"model": "base", "vllm_xargs": {"guidance.sum.kind": -1}}, 400, "weight of ARM 'kind' is -1"),
+        ({"model": "base", "vllm_xargs": {"guidance.sum.rude": 1}}, 400, "ARM 'rude' is not loaded"),
+    ],
+)
+def test_weights_that_cannot_be_served_are_refused(client, fields, status, says):
+    answer = client.post("/v1/chat/completions", json=fields | {"messages": TEXT, "max_tokens": 1})
+    assert answer.status_code == status, answer.text
+    assert says in answer.json()["error"]["message"]
