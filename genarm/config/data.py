@@ -59,7 +59,7 @@ class SourceConfig(Section):
         return (self.from_,) if isinstance(self.from_, str) else self.from_ or ()
 
     @property
-    def folder(self) -> str:
+    def leading_folder(self) -> str:
         """The folder below data/ that the glob begins with: `helpful` of `helpful/*.jsonl`, else empty."""
         fixed: list[str] = []
         for part in PurePosixPath(self.files).parts[:-1]:

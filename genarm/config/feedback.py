@@ -82,7 +82,7 @@ def check_feedback(feedback: FeedbackConfig, data: Mapping[str, SourceConfig]) -
                     f"{key}.from is {source}{nearest(of, data)}, which is no dimension: {', '.join(data)}"
                 )
             if not _takes_in(config, feedback_file(of)):
-                glob = PurePosixPath(config.folder, f"{dimension}*.jsonl")
+                glob = PurePosixPath(config.leading_folder, f"{dimension}*.jsonl")
                 raise ValueError(
                     f"{key}.files is {config.files!r}, and takes in no {feedback_file(of)}, the file of "
                     f"{source}: write a glob such as {glob}"
@@ -91,5 +91,5 @@ def check_feedback(feedback: FeedbackConfig, data: Mapping[str, SourceConfig]) -
 
 def _takes_in(config: SourceConfig, name: str) -> bool:
     """Whether the glob takes in a file of this name in the folder that it begins with."""
-    *between, last = PurePosixPath(config.files).relative_to(config.folder).parts
+    *between, last = PurePosixPath(config.files).relative_to(config.leading_folder).parts
     return fnmatchcase(name, last) and set(between) <= {"**"}

@@ -50,7 +50,7 @@ def origins(params: Params) -> list[Origin]:
     for dimension, config in params.dimensions.items():
         for source in config.data.sources:
             asked = feedback_source(source, dimension)
-            readers.setdefault((asked, config.data.folder), []).append(dimension)
+            readers.setdefault((asked, config.data.leading_folder), []).append(dimension)
     return [Origin(source, folder, tuple(names)) for (source, folder), names in readers.items()]
 
 

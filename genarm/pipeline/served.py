@@ -1,5 +1,10 @@
 """Versions as what answers, for those who serve them and do not know the registry; no stage imports it."""
 
-from genarm.registry.served import BestOf, BestOfN, Choosing, best_of, open_served
+from typing import TYPE_CHECKING
 
-__all__ = ["BestOf", "BestOfN", "Choosing", "best_of", "open_served"]
+from genarm.registry.served import BestOf, Choosing, best_of, open_served
+
+if TYPE_CHECKING:
+    from genarm.registry.served import BestOfN as BestOfN
+
+__all__ = ["BestOf", "Choosing", "best_of", "open_served"]

@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genarm.baselines.best_of_folder import BestOf, best_of
-from genarm.baselines.best_of_n import BestOfN
 from genarm.baselines.choosing import Choosing, load_served
 from genarm.errors import RegistryError
 from genarm.models import ModelSource
 
 if TYPE_CHECKING:
+    from genarm.baselines.best_of_n import BestOfN as BestOfN
     from genarm.decoding import GuidedDecoder
 
-__all__ = ["BestOf", "BestOfN", "Choosing", "best_of", "open_served", "refuse_best_of"]
+__all__ = ["BestOf", "Choosing", "best_of", "open_served", "refuse_best_of"]
 
 
 def open_served(source: ModelSource, folders: Mapping[str, Path], **options: Any) -> "GuidedDecoder":

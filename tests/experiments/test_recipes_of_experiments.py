@@ -28,7 +28,7 @@ def test_a_recipe_loads_and_tunes_every_rival_as_much_as_the_subject(recipe, tmp
 @pytest.mark.parametrize("name", ["general", "weak-to-strong", "multi-objective"])
 def test_no_rival_of_a_claim_that_comes_with_genarm_tries_fewer_settings(name):
     notes = budget_notes(load_experiment(Project(ROOT), find(ROOT, name)))
-    few = ["transfer-q was tuned on 8 prompts at most, and guided on 24"]
+    few = ["transfer-q was tuned on 4 prompts at most, and guided on 24"]
     assert notes == (few if name == "general" else [])
 
 

@@ -156,4 +156,4 @@ def test_the_hub_is_asked_for_the_commit_and_read_at_it(tmp_path, monkeypatch):
     ],
 )
 def test_files_of_a_source_lie_where_the_glob_begins(files, folder):
-    assert SourceConfig(files=files).folder == folder
+    assert SourceConfig(files=files).leading_folder == folder
