@@ -5,7 +5,6 @@ import json
 import re
 from pathlib import Path
 
-import pytest
 from toy_arms import card, make_arm
 
 from genarm import registry
@@ -17,7 +16,6 @@ from genarm.types import Decision
 PAGE = (Path(__file__).parents[1] / "docs" / "python.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 def test_the_script_of_the_page_runs(toy, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)

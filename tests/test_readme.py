@@ -114,7 +114,6 @@ def test_every_command_of_a_hint_exists():
     assert told > 20
 
 
-@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 def test_the_decoding_example_runs(toy, tmp_path, capsys):
     make_arm(tmp_path / "arm", resolve(str(toy.folder)), toy.model, seed=0)
     [example] = [block for block in blocks("python") if "load_decoder" in block]

@@ -15,7 +15,6 @@ from genarm.errors import ConfigError, RequestError
 from genarm.models import resolve
 
 torch.set_num_threads(1)
-pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,6 @@ from genarm.models import resolve
 from genarm.types import Message, Prompt
 
 torch.set_num_threads(1)
-pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 PROMPTS = ("hi", [Message("user", "one"), Message("assistant", "two"), Message("user", "why?")])
 
 

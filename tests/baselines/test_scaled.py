@@ -11,8 +11,6 @@ from genarm.errors import AdapterError, ConfigError
 from genarm.models import resolve
 from genarm.models.arm import read_card
 
-pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
-
 
 def test_it_is_the_base_and_so_much_of_the_change(toy, tmp_path):
     folder = save_arms(tmp_path, resolve(str(toy.folder)), toy.model)["all"]

@@ -14,7 +14,6 @@ from genarm.decoding import GuidedRequest
 from genarm.errors import ConfigError, ModelError, RequestError, TokenizerMismatch
 from genarm.models import resolve
 
-pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 SETTINGS = {"dtype": "float32", "k": 3, "rollout": 4, "batch_size": 2, "weight": 0.7}
 
 

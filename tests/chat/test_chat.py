@@ -18,7 +18,6 @@ from genarm.models.arm import adapter_hash, read_card, write_card
 from genarm.pipeline.project import Project
 from genarm.types import Message
 
-pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 SAMPLING = SamplingConfig(temperature=1, max_new_tokens=12, seed=5, top_p=1.0)
 PARAMS = """\
 base: {{model: "{base}", dtype: float32}}

@@ -25,7 +25,6 @@ from genarm.models import resolve
 from genarm.models.arm import write_card
 
 torch.set_num_threads(1)
-pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 
 WEIGHTS = [
     {"all": 0.6, "small": 0.3},

@@ -32,7 +32,6 @@ from genarm.models import resolve
 
 torch.set_num_threads(1)
 # peft 0.21 asks transformers for a name that goes away in transformers 6, when it wraps a model.
-pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 
 
 @pytest.fixture(scope="module")

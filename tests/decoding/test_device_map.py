@@ -10,8 +10,6 @@ from genarm.decoding import load_decoder
 from genarm.decoding.runner.forward import WholeForward
 from genarm.models import resolve
 
-pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
-
 
 @pytest.mark.parametrize("strategy", ["shared", "separate"])
 def test_a_base_that_is_partly_on_disk_equals_the_plain_loop(toy, tmp_path, monkeypatch, strategy):

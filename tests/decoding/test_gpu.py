@@ -16,7 +16,6 @@ from genarm.models.arm import write_card
 
 pytestmark = [
     pytest.mark.gpu,
-    pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"),
 ]
 WEIGHTS = {
     "shared": [{"all": 0.6, "top": 0.3}, {}, {"middle": 0.8}],

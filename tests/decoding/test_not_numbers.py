@@ -11,7 +11,6 @@ from genarm.errors import AdapterError, ModelError
 from genarm.models import resolve
 
 torch.set_num_threads(1)
-pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 
 
 def test_a_damaged_base_is_told_at_load_with_its_weight(tmp_path):

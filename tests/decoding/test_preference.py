@@ -25,7 +25,6 @@ from genarm.models import resolve
 from genarm.models.arm import CONFIG, WEIGHTS, write_card
 
 torch.set_num_threads(1)
-pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 
 LAYERS = {"layers_to_transform": [1, 2, 3], "target_modules": LINEAR}
 VECTORS = [{"loud": 1.0}, {"loud": 0.3, "brief": 0.7}, {"brief": 1}, {"loud": 0.5, "brief": 0.5}]

@@ -17,7 +17,6 @@ from genarm.errors import ModelError, RequestError
 from genarm.models import resolve, rotary
 
 torch.set_num_threads(1)
-pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 
 
 def requests(context: int, weights):

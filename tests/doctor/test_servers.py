@@ -120,7 +120,6 @@ def test_a_port_is_free_or_taken_and_by_what(server):
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 def test_a_promotion_left_half_done_is_found_in_the_registry(toy, quiet, tmp_path):
     from toy_arms import make_arm
 

@@ -12,7 +12,6 @@ from genarm.models import resolve
 from genarm.types import Message, Prompt
 
 torch.set_num_threads(1)
-pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 
 PROMPTS = [Prompt((Message("user", text),)) for text in ("hi", "what is a lighthouse for?", "ok")]
 SAMPLING = SamplingConfig(max_new_tokens=12, seed=4, top_p=1.0)

@@ -16,7 +16,6 @@ from genarm.models import resolve
 from genarm.models.arm import read_card
 
 # peft 0.21 asks transformers 5.23 by the old name
-pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")
 
 
 @pytest.fixture

@@ -166,7 +166,6 @@ def content(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")
 def test_saved_lost_and_restored_everything_is_as_it_was(toy: Any, tmp_path, databases, monkeypatch):
     """By `make`, as an operator does: real PostgreSQL, MLflow and Prefect, a champion that was promoted."""
     files, project, arm = tmp_path / "files", tmp_path / "project", tmp_path / "arm"

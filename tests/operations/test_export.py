@@ -21,8 +21,6 @@ from genarm.pipeline.project import Project
 from genarm.system.files import write_json
 from genarm.types import Decision
 
-pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
-
 
 @pytest.fixture(scope="module")
 def made(toy, tmp_path_factory):

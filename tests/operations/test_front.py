@@ -19,7 +19,6 @@ from genarm.system.files import write_json, write_rows
 from genarm.types import Message, PreferencePair, Prompt, Tuned
 
 torch.set_num_threads(1)
-pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 
 
 def test_shares_sum_to_one_and_hold_every_arm_alone():

@@ -9,7 +9,6 @@ from toys import toy_model
 
 from genarm.operations.merged_model import merge, scale_of, temperature_of
 
-pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 PROMPTS = [[1, 2, 3], list(range(40, 60))]
 
 

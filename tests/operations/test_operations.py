@@ -15,8 +15,6 @@ from genarm.operations.accuracy import accuracy
 from genarm.pipeline.project import Project
 from genarm.system.files import write_json
 
-pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
-
 
 @pytest.fixture
 def project(toy, tmp_path, monkeypatch):

@@ -17,7 +17,6 @@ from genarm.pipeline.stages.respond import respond
 from genarm.system.files import write_json, write_rows
 from genarm.types import Champion, Message, Prompt, Tuned
 
-pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 PROMPTS = [Prompt((Message("user", f"question {i}"),)) for i in range(2)]
 
 

@@ -15,7 +15,6 @@ from genarm.pipeline.smoke_test import smoke_test
 
 
 # peft 0.21 asks transformers 5.23 by the old name
-@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")
 def test_a_base_whose_weights_changed_in_place_promotes_nothing(toy: Any, tmp_path: Path) -> None:
     base = tmp_path / "base"
     shutil.copytree(toy.folder, base)

@@ -29,7 +29,6 @@ from genarm.system.files import write_json, write_rows
 from genarm.types import Message, PreferencePair, Prompt
 
 torch.set_num_threads(1)
-pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 
 SAMPLING = {"temperature": 1, "max_new_tokens": 8, "batch_size": 8, "top_p": 1.0}
 

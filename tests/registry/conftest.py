@@ -13,14 +13,6 @@ from genarm.registry import Registry
 from genarm.types import ArmCard
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    # peft 0.21 asks transformers 5.23 by the old name
-    mark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")
-    for item in items:
-        if item.path.parent == Path(__file__).parent:
-            item.add_marker(mark)
-
-
 @pytest.fixture(scope="session")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The folder of each test's store in turn: making one takes seconds, putting it back does not."""

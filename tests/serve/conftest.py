@@ -1,6 +1,5 @@
 """A real server on loopback over toy models."""
 
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +27,6 @@ def arms(toy, tmp_path_factory) -> dict[str, Path]:
     """Two versions of `kind`, one of `curt`."""
     torch.set_num_threads(1)
     source, root = resolve(str(toy.folder)), tmp_path_factory.mktemp("served")
-    warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
     made = {n: make_arm(root / n, source, toy.model, seed=i) for i, n in enumerate(("kind", "curt", "newer"))}
     for name, folder in made.items():
         dimension = "kind" if name == "newer" else name

@@ -18,7 +18,6 @@ from genarm.serve.service import Service
 from genarm.types import Champion, Message
 
 # peft 0.21 asks transformers 5.23 by the old name
-pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")
 CHAT = "/v1/chat/completions"
 GOOD = ASKED | {"messages": HELLO}
 

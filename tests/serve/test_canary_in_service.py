@@ -213,7 +213,6 @@ def test_what_fails_is_stopped_by_the_server_itself_and_people_may_judge(project
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")  # peft asks it
 def test_one_that_does_not_fit_is_told_and_a_new_one_takes_its_place(
     project, arms, toy, versions, tmp_path_factory
 ):

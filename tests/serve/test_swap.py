@@ -74,7 +74,6 @@ def test_a_swap_under_load_fails_no_request(opened):
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 def test_the_champions_are_followed(project, arms, toy, tmp_path_factory):
     """Promotion, a version that does not fit, rollback; an open stream ends with what it began with."""
     store = registry.connect(project.root)

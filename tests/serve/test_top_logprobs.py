@@ -9,7 +9,6 @@ from genarm.decoding import GuidedRequest
 from genarm.errors import RequestError
 
 # peft 0.21 asks transformers 5.23 by the old name
-pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")
 CHAT, TEXT = "/v1/chat/completions", "/v1/completions"
 GOOD = ASKED | {"messages": HELLO, "logprobs": True}
 

@@ -20,7 +20,6 @@ from genarm.training.trainer import ArmTrainer
 
 pytestmark = [
     pytest.mark.usefixtures("cache"),
-    pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"),
 ]
 
 

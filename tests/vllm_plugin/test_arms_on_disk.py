@@ -9,8 +9,6 @@ from genarm.models import resolve
 from genarm.vllm.layout import place_of, read_layout
 from genarm.vllm.low_rank import LowRank
 
-pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
-
 
 @pytest.fixture(scope="module")
 def arms(toy, tmp_path_factory):

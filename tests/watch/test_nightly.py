@@ -139,7 +139,6 @@ def test_a_run_is_refused_at_once_where_its_nights_have_too_few_prompts(tmp_path
 
 
 # peft 0.21 asks transformers 5.23 by the old name
-@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")
 def test_models_answer_and_the_judge_of_the_dimension_compares(toy, tmp_path, monkeypatch, capsys):
     """The longer answer wins: a real base, a real ARM, by the command."""
     for name in ("MLFLOW_TRACKING_URI", "PREFECT_API_URL"):

@@ -19,8 +19,6 @@ from genarm.models import resolve
 from genarm.models.arm import read_card
 from genarm.models.bilinear import Conditioning
 
-pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
-
 VECTORS = [{"loud": 1.0}, {"loud": 0.3, "brief": 0.7}, {"brief": 1.0}]
 IDS = torch.tensor([[5, 9, 200, 3, 77, 21]])
 

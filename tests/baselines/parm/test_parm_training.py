@@ -18,7 +18,6 @@ from genarm.training.tokens import encode
 
 pytestmark = [
     pytest.mark.usefixtures("cache"),
-    pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"),
 ]
 
 

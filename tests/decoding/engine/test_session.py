@@ -20,7 +20,6 @@ from genarm.errors import RequestError
 from genarm.models import resolve
 
 torch.set_num_threads(1)
-pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 
 WEIGHTS = [
     {},

@@ -25,7 +25,6 @@ from genarm.errors import ConfigError
 from genarm.models import resolve
 
 torch.set_num_threads(1)
-pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 
 ROUNDING = 1e-4  # of twelve layers, which are initialised wide
 MIXED = [

@@ -15,7 +15,6 @@ from genarm.models import resolve
 from genarm.types import Message
 
 torch.set_num_threads(1)
-pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 STOPS = {"<|user|>": 259, "<|system|>": 258, "<|assistant|>": 260}
 
 

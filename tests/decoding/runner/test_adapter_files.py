@@ -12,8 +12,6 @@ from genarm.errors import AdapterError
 from genarm.models import resolve
 from genarm.models.arm import write_card
 
-pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
-
 
 @pytest.fixture(scope="module")
 def folder(toy, tmp_path_factory):

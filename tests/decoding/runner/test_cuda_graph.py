@@ -12,7 +12,6 @@ from genarm.decoding.runner.forward import LayerwiseForward
 from genarm.models import resolve
 
 torch.set_num_threads(1)
-pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 
 
 @pytest.fixture

@@ -19,7 +19,6 @@ from genarm.errors import ModelError
 from genarm.models import resolve
 
 torch.set_num_threads(1)
-pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 IDS = torch.tensor([[1, 2, 3], [4, 5, 6]])
 
 

@@ -1,6 +1,5 @@
 """One project, its servers, and the answers of the built-in engine."""
 
-import warnings
 from collections.abc import Iterator
 
 import pytest
@@ -17,7 +16,6 @@ from genarm.types import Response
 @pytest.fixture(scope="session")
 def project(toy, tmp_path_factory) -> Project:
     torch.set_num_threads(1)
-    warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
     return make_project(toy, tmp_path_factory.mktemp("answering"))
 
 

@@ -22,7 +22,6 @@ from genarm.types import Response
 # peft 0.21 asks transformers 5.23 by the old name
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning"),
 ]
 PROMPTS, TOKENS, CONCURRENCY = 60, 60, 4
 
