@@ -28,14 +28,19 @@ class ServedArm:
     trial: bool = False
 
     @property
+    def numbered(self) -> str:
+        """`positive@3`: its name beside the version in use. No dimension has an @ in its name."""
+        return f"{self.dimension}@{self.champion.version}"
+
+    @property
     def name(self) -> str:
-        """What the decoder calls it: its dimension, or `positive@3` beside the version in use."""
-        return f"{self.dimension}@{self.champion.version}" if self.trial else self.dimension
+        """What the decoder calls it: its dimension, or with its number beside the version in use."""
+        return self.numbered if self.trial else self.dimension
 
     @property
     def model(self) -> str:
         """The name under which it guides alone: `guided:positive@3`."""
-        return f"{GUIDED}:{self.dimension}@{self.champion.version}"
+        return f"{GUIDED}:{self.numbered}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +80,7 @@ class Lineup:
 
     def with_challenger(self, arm: ServedArm) -> "Lineup":
         """The same decoder with a challenger in the champion's place, which it has under its own name."""
-        return replace(
-            self, arms={**self.arms, arm.dimension: arm}, named={arm.dimension: challenger_name(arm)}
-        )
+        return replace(self, arms={**self.arms, arm.dimension: arm}, named={arm.dimension: arm.numbered})
 
     @property
     def fingerprint(self) -> str:
@@ -129,8 +132,3 @@ class Lineup:
             {d: champion.version for d, champion in used.items()},
             {d: self.named.get(arm.name, arm.name) for d, arm in arms.items()},
         )
-
-
-def challenger_name(arm: ServedArm) -> str:
-    """What a decoder calls the ARM of a challenger; no dimension has an @ in its name."""
-    return f"{arm.dimension}@{arm.champion.version}"

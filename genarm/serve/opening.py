@@ -9,7 +9,7 @@ from genarm.errors import ConfigError
 from genarm.pipeline.answering.identity import identity
 from genarm.pipeline.project import Project
 from genarm.registry import Registry, connect
-from genarm.serve.lineup import Lineup, ServedArm, challenger_name
+from genarm.serve.lineup import Lineup, ServedArm
 from genarm.types import Champion
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class Opener:
 
         project = self.project
         params, sampling = project.params, project.params.respond.sampling
-        loaded = dict(arms) | ({challenger_name(challenger): challenger} if challenger else {})
+        loaded = dict(arms) | ({challenger.numbered: challenger} if challenger else {})
         decoder = open_served(
             project.base,
             {name: self.fetch(arm) for name, arm in loaded.items()},

@@ -11,7 +11,9 @@ from browser import chromium
 from served_toys import running
 from toy_arms import make_arm
 
+from genarm.config import FeedbackConfig
 from genarm.decoding import load_decoder
+from genarm.feedback.store import Store
 from genarm.models import resolve
 from genarm.models.arm import adapter_hash, read_card, write_card
 from genarm.serve.lineup import Lineup, ServedArm
@@ -20,6 +22,14 @@ from genarm.types import Champion
 
 WEIGHTS = {"kind": 0.8, "curt": 0.4}
 Opened = Callable[..., Lineup]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """Where votes of people are kept."""
+    made = Store(FeedbackConfig(store="f.db"), tmp_path_factory.mktemp("votes"))
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="session")

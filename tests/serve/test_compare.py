@@ -24,13 +24,6 @@ GOOD = {"prompt": "hello", "dimension": "kind", "user": "u", "consent": True, "m
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    made = Store(FeedbackConfig(store="f.db"), tmp_path_factory.mktemp("votes"))
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
 def address(lineup, store):
     with running(Service(lineup, store=store)) as at:
         yield at

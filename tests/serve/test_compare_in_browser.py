@@ -7,19 +7,10 @@ from browser import PHONES, chromium, overflow, violations
 from playwright.sync_api import expect
 from served_toys import running
 
-from genarm.config import FeedbackConfig
-from genarm.feedback.store import Store
 from genarm.serve.service import Service
 
 pytestmark = pytest.mark.slow
 ANSWERED = re.compile("You prefer the (guided|other) answer. Thank you.|A tie. Thank you.")
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    made = Store(FeedbackConfig(store="f.db"), tmp_path_factory.mktemp("votes"))
-    yield made
-    made.close()
 
 
 @pytest.fixture(scope="module")
