@@ -38,12 +38,12 @@ def place(tmp_path_factory):
     git(one, "remote", "set-url", "origin", str(top / "remote.git"))
     git(one, "commit", "--quiet", "-am", "remotes")
     git(one, "push", "--quiet", "-u", "origin", "main")
+    git(top, "clone", "--quiet", "remote.git", "two")
     return top
 
 
 def test_a_second_clone_takes_everything_and_runs_nothing(place):
     one, two = place / "one", place / "two"
-    git(place, "clone", "--quiet", "remote.git", "two")
     log = genarm(one, "run")
     assert "pushed to origin/main" in log and "files pushed" in log
     assert git(one, "status", "--porcelain") == ""
