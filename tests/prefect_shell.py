@@ -68,7 +68,8 @@ def running_server(home: Path, **settings: str) -> Iterator[dict[str, str]]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     environment = os.environ | {"PREFECT_HOME": str(home), "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
-    environment |= settings
+    # its pages ask at this address; the default is port 4200, whatever the server's is
+    environment |= {"PREFECT_UI_API_URL": f"http://127.0.0.1:{port}/api"} | settings
     process = subprocess.Popen(
         [sys.executable, "-m", "prefect", "server", "start", "--port", str(port)],
         env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from browser import chromium
 from dvc_project import dvc, git
 from etag_server import site
 from prefect_shell import ask, running_server, start, until
@@ -99,3 +100,22 @@ def test_held_data_waits_on_the_page_of_its_run_and_at_a_shell(project, tmp_path
         ended(refresh(server, root, 4 / 3600), "waits for a person: kind: 11 of 40 known pairs")
         states = {run["state_type"] for run in ask(server, "flow_runs/filter", {})}
         assert states == {"COMPLETED"} and held.waiting(root)
+
+
+def test_the_form_on_the_page_of_a_run_says_what_came_in_and_takes_it(project, tmp_path):
+    root, web = project
+    with running_server(tmp_path / "home") as server, chromium() as browser:
+        ended(refresh(server, root, 1), "version ")
+        web.files["a.jsonl"] = rows(10)
+        waiting = refresh(server, root, 1)
+        page = browser.new_page()
+        page.set_default_timeout(60_000)
+        address = server["PREFECT_API_URL"].removesuffix("/api")
+        page.goto(f"{address}/runs/flow-run/{paused(server, waiting)}")
+        page.get_by_role("button", name="Resume").first.click()
+        page.get_by_text("10 of 40 known pairs prefer the other response now", exact=False).last.wait_for()
+        page.get_by_role("switch").click()
+        page.locator("textarea").fill("relabelled by hand")
+        page.get_by_role("button", name="Submit").click()
+        ended(waiting, "version ")
+        assert (root / "data" / "a.jsonl").read_bytes() == rows(10) and held.waiting(root) is None
