@@ -75,7 +75,7 @@ def answer(experiment: Experiment, row: str, seed: int, spec: Mapping[str, Any])
             **spec,
             "point": settings,
             "seed": seed,
-            "models": _hashes(experiment, row, seed),
+            "models": model_hashes(experiment, row, seed),
             "validation": sha256(place.validation),  # by which CARDS finds the reward that it aims at
         }
         parts = answered(experiment, row, seed, settings, prompts, depends_on)
@@ -178,7 +178,7 @@ def _added(cost: Cost, parts: Sequence[_Part]) -> Cost:
     )
 
 
-def _hashes(experiment: Experiment, row: str, seed: int) -> dict[str, str]:
+def model_hashes(experiment: Experiment, row: str, seed: int) -> dict[str, str]:
     """What tells the models of a row from earlier ones, so that no kept response is of another model."""
     return {name: _stamp(model_folder(experiment, name, seed)) for name in experiment.models_of(row)}
 

@@ -28,4 +28,4 @@ def budget_notes(experiment: Experiment) -> list[str]:
 def _tried(experiment: Experiment, row: str) -> tuple[int, int]:
     """Settings that are tried for a row, and prompts that they are tried on, at most."""
     most = experiment.config.tuning.prompts
-    return len(experiment.candidates(row)), min(most, experiment.config.methods[row].tune_prompts or most)
+    return experiment.tries(row), min(most, experiment.config.methods[row].tune_prompts or most)

@@ -9,11 +9,9 @@ from genarm.config import BaseConfig, JudgeConfig, PairsConfig, SamplingConfig, 
 from genarm.config.params import DimensionName
 from genarm.experiments.claims_config import ClaimsConfig
 from genarm.experiments.distinct import once
+from genarm.experiments.row_config import RowConfig, SpeedConfig, gathered
 
 RowName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,39}$")]
-Setting = float | str | bool | None
-Values = Annotated[tuple[Any, ...], Field(min_length=1)]  # of one setting
-MOST_TUNED = 4  # settings that any method may try: every method has the same budget
 GOLD, HELD_OUT = "gold", "held_out"
 BASE = "base"  # the row of the base alone, which all others are measured from
 
@@ -65,136 +63,33 @@ class JudgesConfig(Section):
 
 
 class TuningConfig(Section):
-    """How settings are chosen: by the gold judge's win rate over the base on validation prompts."""
+    """How settings are chosen on validation prompts.
+
+    Of a list, the one with the highest win rate over the base by the gold judge; of a range, the one whose KL
+    from the base is nearest to `kl`.
+    """
 
     prompts: int = Field(48, ge=2, description="at most so many validation prompts")
+    tries: int = Field(4, ge=1, description="settings that any row may try: all have the same budget")
     max_health_ratio: float = Field(
         1.2, ge=1, description="most perplexity and repetition of a setting, in times those of the base"
     )
-    max_kl: float | None = Field(
-        None, gt=0, description="most KL from the base, in nats a token, except with `mode: greedy`"
+    kl: float | None = Field(
+        None,
+        gt=0,
+        description=(
+            "the KL from the base at which rows are compared, in nats a token: a range is searched for it, "
+            "and of a list nothing beyond it is taken, except with `mode: greedy`"
+        ),
     )
-
-
-class SpeedConfig(Section):
-    """How the time of a response is measured, in a unit of its own."""
-
-    tokens: int = Field(
-        128,
-        ge=2,
-        description="tokens of the longer of two lengths that are timed; the other one is a quarter of it",
+    tolerance: float = Field(
+        0.05, gt=0, lt=1, description="how far from `kl` a row may stand, as a share of it, to count as there"
     )
-    repeats: int = Field(3, ge=1, description="times that both are timed, in turn with the base")
-    batches: tuple[Annotated[int, Field(ge=1)], ...] = Field(
-        (1, 32), min_length=1, description="requests that are answered together"
-    )
-
-    @field_validator("batches")
-    @classmethod
-    def _each_batch_once(cls, batches: tuple[int, ...]) -> tuple[int, ...]:
-        return once("a batch", batches)
-
-
-class ConstraintConfig(Section):
-    """The least weight or share of one dimension's part at which that dimension reaches a threshold.
-
-    A value meets it where a lower bound, on validation prompts, is at least the threshold.
-    """
-
-    dimension: DimensionName = Field(description="what must reach the threshold; the part of it is varied")
-    at_least: float = Field(description="the threshold: a win rate over the base, or a score")
-    measure: Literal["win_rate", "score"] = Field(
-        "win_rate", description="by the gold judge: the win rate over the base, or the judge's mean score"
-    )
-    weight: tuple[Annotated[float, Field(ge=0)], ...] | None = Field(
-        None, description="weights of the dimension's ARM to try, at most 4"
-    )
-    share: tuple[Annotated[float, Field(ge=0, le=1)], ...] | None = Field(
-        None, description="shares of the dimension to try, at most 4"
-    )
-    confidence: float = Field(
-        0.95,
-        gt=0.5,
-        lt=1,
-        description="chance that what is taken meets the threshold, whatever is tried",
-    )
-    against: str = Field("base", description="the row from which the cost on other dimensions is measured")
-
-    @model_validator(mode="after")
-    def _one_list_of_values(self) -> "ConstraintConfig":
-        if (self.weight is None) == (self.share is None):
-            raise ValueError("constrain tries either weights or shares: name one of weight and share")
-        values = self.values
-        if not 1 <= len(values) <= MOST_TUNED:
-            raise ValueError(f"constrain tries {len(values)} values; every method may try 1 to {MOST_TUNED}")
-        if len(set(values)) < len(values):
-            raise ValueError(f"a value stands twice in {list(values)}")
-        if self.measure == "win_rate" and not 0 < self.at_least < 1:
-            raise ValueError(f"at_least is {self.at_least:g}, and a win rate lies between 0 and 1")
-        return self
 
     @property
-    def varied(self) -> Literal["weight", "share"]:
-        """The setting whose values are tried."""
-        return "share" if self.weight is None else "weight"
-
-    @property
-    def values(self) -> tuple[float, ...]:
-        """What is tried, ascending."""
-        return tuple(sorted((self.share if self.weight is None else self.weight) or ()))
-
-
-class RowConfig(Section):
-    """One row of the table: a method with its settings, which lie beside these keys."""
-
-    method: str = Field(description="what answers: a name of `genarm compare --methods`")
-    tune: dict[str, Values] = Field(
-        {}, description="settings to choose on validation prompts, at most 4 combinations"
-    )
-    front: dict[str, Values] = Field(
-        {}, description="one setting and its values: the points of a front, which are all answered"
-    )
-    constrain: ConstraintConfig | None = Field(
-        None, description="take the least weight or share at which a dimension reaches a threshold"
-    )
-    prompts: int | None = Field(None, ge=2, description="answer only the first so many, where it is slow")
-    tune_prompts: int | None = Field(
-        None, ge=2, description="tune on only the first so many validation prompts, where it is slow"
-    )
-    seeds: Literal["all", "first"] = Field(
-        "all", description="answer with the models of each training seed, or of the first one only"
-    )
-    speed: SpeedConfig | None = Field(None, description="how its time is measured, in place of `speed`")
-    settings: dict[str, Any] = Field({}, description="the settings of its method")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _other_keys_are_settings(cls, value: Any) -> Any:
-        return _gathered(value, {*cls.model_fields})
-
-    @model_validator(mode="after")
-    def _the_budget_is_equal(self) -> "RowConfig":
-        tried = 1
-        for values in self.tune.values():
-            tried *= len(values)
-        if tried > MOST_TUNED:
-            raise ValueError(f"tune tries {tried} settings; every method may try at most {MOST_TUNED}")
-        if len(self.front) > 1:
-            raise ValueError(f"front varies one setting, here are {len(self.front)}")
-        if self.constrain and (self.tune or self.front):
-            raise ValueError("a row with constrain has neither tune nor front: it has one setting, the least")
-        return self
-
-    @model_validator(mode="after")
-    def _each_setting_is_givenonce(self) -> "RowConfig":
-        for key in {**self.tune, **self.front}:
-            places = [name for name in ("settings", "tune", "front") if key in getattr(self, name)]
-            if len(places) > 1:
-                named = " and in ".join("the row itself" if p == "settings" else p for p in places)
-                raise ValueError(f"{key} stands in {named}; keep one of them, the others would not count")
-        for key, values in {**self.tune, **self.front}.items():
-            once(f"the {key}", values)
-        return self
+    def furthest(self) -> float | None:
+        """The most KL that settings of a list may have, in nats a token; None where there is no limit."""
+        return None if self.kl is None else self.kl * (1 + self.tolerance)
 
 
 class ModelConfig(Section):
@@ -209,7 +104,7 @@ class ModelConfig(Section):
     @model_validator(mode="before")
     @classmethod
     def _other_keys_are_settings(cls, value: Any) -> Any:
-        return _gathered(value, {*cls.model_fields})
+        return gathered(value, {*cls.model_fields})
 
 
 class ExperimentConfig(Section):
@@ -250,6 +145,17 @@ class ExperimentConfig(Section):
         -1.0, description="of the hypervolume on every dimension, in standard deviations of the base's scores"
     )
 
+    @model_validator(mode="after")
+    def _the_budget_is_equal(self) -> "ExperimentConfig":
+        for name, row in self.methods.items():
+            if row.combinations > self.tuning.tries:
+                what = "constrain tries {} values" if row.constrain else "tune tries {} settings"
+                raise ValueError(
+                    f"methods.{name}: {what.format(row.combinations)}; every method may try at most "
+                    f"{self.tuning.tries} (tuning.tries)"
+                )
+        return self
+
     @field_validator("data", mode="before")
     @classmethod
     def _a_text_alone(cls, value: Any) -> Any:
@@ -287,11 +193,3 @@ class ExperimentConfig(Section):
             return given
         others = [own.speed.batches for own in self.methods.values() if own.speed]
         return given.model_copy(update={"batches": tuple(sorted({*given.batches}.union(*others)))})
-
-
-def _gathered(value: Any, known: set[str]) -> Any:
-    """The keys that are not `known` moved into `settings`."""
-    if not isinstance(value, Mapping) or "settings" in value:
-        return value
-    kept = {key: entry for key, entry in value.items() if key in known}
-    return kept | {"settings": {key: entry for key, entry in value.items() if key not in known}}

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from genarm.experiments.config import ConstraintConfig, ExperimentConfig, RowConfig
+from genarm.experiments.config import ExperimentConfig
+from genarm.experiments.row_config import ConstraintConfig, RowConfig
 
 # Method -> the setting that names its parts by dimension, and what of a part can be varied.
 PARTS: dict[str, tuple[str, tuple[str, ...]]] = {

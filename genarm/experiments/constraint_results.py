@@ -6,12 +6,13 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from genarm.experiments.claims import Claim, Outcome
-from genarm.experiments.config import GOLD, HELD_OUT, ConstraintConfig
+from genarm.experiments.config import GOLD, HELD_OUT
 from genarm.experiments.least import named
 from genarm.experiments.load import Experiment
 from genarm.experiments.measured import Measured, common
 from genarm.experiments.resampling import Array, mean, rate, sampled
 from genarm.experiments.results import compare, judges, key
+from genarm.experiments.row_config import ConstraintConfig
 from genarm.types import Estimate
 
 KEEPS = "keeps"  # the kind of the claim

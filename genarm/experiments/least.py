@@ -16,8 +16,8 @@ from scipy import stats
 from genarm.errors import DataError
 from genarm.evaluation.condition import MAX_UNREAD, unread_too_often
 from genarm.evaluation.win_rate import wilson
-from genarm.experiments.config import ConstraintConfig
 from genarm.experiments.resampling import RESAMPLES, mean
+from genarm.experiments.row_config import ConstraintConfig
 from genarm.experiments.tuned import Chosen, Tried
 from genarm.judges import Judge
 from genarm.judges.base import ScoreJudge

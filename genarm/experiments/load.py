@@ -96,7 +96,7 @@ class Experiment:
     def models_of(self, row: str) -> list[str]:
         """The models that a row is made of, over all points of its front and all that is tuned."""
         own, keys = self.config.methods[row], self.method(row).models
-        varied = [value for name in keys for value in (own.front.get(name) or own.tune.get(name) or ())]
+        varied = [value for name in keys for value in (own.front.get(name) or own.listed.get(name) or ())]
         settings = self.shown_settings(row)
         return list(dict.fromkeys(named_models([settings.get(key) for key in keys]) + named_models(varied)))
 
@@ -151,9 +151,19 @@ class Experiment:
         return self.row_settings(row, dict(tried) | self.points(row)[self.shown_point(row)])
 
     def candidates(self, row: str) -> list[dict[str, Any]]:
-        """The settings that are tried on validation prompts; none where nothing is tuned."""
+        """The settings that are tried on validation prompts, of a range its ends; none of an untuned row."""
         own = self.config.methods[row]
-        return constrained_settings(own) if own.constrain else combinations(own.tune)
+        if own.constrain:
+            return constrained_settings(own)
+        if own.searched:
+            setting, within = own.searched
+            return [{setting: within.from_}, {setting: within.to}]
+        return combinations(own.listed)
+
+    def tries(self, row: str) -> int:
+        """How many settings may be tried for a row, at most."""
+        own = self.config.methods[row]
+        return self.config.tuning.tries if own.searched else len(self.candidates(row))
 
     def is_tuned(self, row: str) -> bool:
         """Whether settings of a row are chosen on validation prompts."""

@@ -47,6 +47,7 @@ class MethodKind:
     models: tuple[str, ...] = ()  # the settings that name models
     judges: tuple[str, ...] = ()  # the settings that are judges, which are asked while it answers
     code: tuple[str, ...] = DECODING
+    strength: str | None = None  # the setting, one number, with which its KL from the base grows
     needs: tuple[str, ...] = ()  # packages of extras, without which it does not run
 
 
@@ -70,6 +71,7 @@ METHODS: dict[str, MethodKind] = {
         takes.SharpenedSettings,
         make.sharpened,
         lambda s: {"base": 1.0},
+        strength="weight",
     ),
     "guided": MethodKind(
         "GenARM: the base guided by ARMs",
@@ -77,6 +79,7 @@ METHODS: dict[str, MethodKind] = {
         make.guided,
         lambda s: {"base": 1.0, "arm": float(len(s["arms"]))},
         models=("arms",),
+        strength="weight",
     ),
     "parm": MethodKind(
         "the base guided by one ARM that a preference vector conditions",
@@ -85,6 +88,7 @@ METHODS: dict[str, MethodKind] = {
         lambda s: {"base": 1.0, "arm": 1.0},
         models=("parm",),
         code=(*DECODING, "baselines/parm"),
+        strength="weight",
     ),
     "adapter": MethodKind(
         "a trained adapter that answers alone, such as one of DPO, SimPO or RLHF",
@@ -93,6 +97,7 @@ METHODS: dict[str, MethodKind] = {
         lambda s: {"aligned": 1.0},
         models=("adapter",),
         code=ALONE,
+        strength="scale",
     ),
     "soup": MethodKind(
         "Rewarded Soups: the weighted mean of two adapters, which answers alone",
@@ -105,6 +110,7 @@ METHODS: dict[str, MethodKind] = {
             *(f"baselines/training/{name}.py" for name in ("soups", "mean", "policy")),
             *(f"training/{n}.py" for n in ("checkpoints", "lora", "process_group", "transformers_hooks")),
         ),
+        strength="scale",
     ),
     "proxy_tuning": MethodKind(
         "the base moved by what a small model learned",
@@ -112,6 +118,7 @@ METHODS: dict[str, MethodKind] = {
         make.proxy_tuning,
         lambda s: {"base": 1.0, "arm": 2.0},
         models=("arm",),
+        strength="alpha",
     ),
     "best_of_n": MethodKind(
         "the best of n responses of the base, by a reward model, an ARM or a judge",
@@ -133,6 +140,7 @@ METHODS: dict[str, MethodKind] = {
         lambda s: {"base": 1.0, "reward": float(s["k"])},
         models=("reward",),
         code=(*SCORED, *CANDIDATES, "baselines/rollouts.py", "baselines/args.py"),
+        strength="weight",
     ),
     "transfer_q": MethodKind(
         "Transfer Q*: a candidate token is worth the reward of what an aligned model makes of it",
@@ -141,6 +149,7 @@ METHODS: dict[str, MethodKind] = {
         _transfer,
         models=("reward", "aligned", "baseline_reward"),
         code=(*SCORED, *CANDIDATES, "baselines/rollouts.py", "baselines/transfer_q.py"),
+        strength="weight",
     ),
     "cards": MethodKind(
         "CARDS: segments of the base that a reward model accepts or refuses",

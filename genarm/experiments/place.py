@@ -77,6 +77,10 @@ class Place:
         """What a row has answered until its unit is done. `genarm run` forgets what the project keeps."""
         return self.root / ".cache" / "experiments" / self.name / "answers" / f"{row}-{seed}"
 
+    def kept_trials(self, row: str) -> Path:
+        """What a row has answered under settings that were tried, until its tuning is done."""
+        return self.root / ".cache" / "experiments" / self.name / "trials" / row
+
     def answers(self, row: str, seed: int) -> Path:
         """The responses of a row."""
         return self.artifacts / "answers" / f"{row}-{seed}.jsonl"

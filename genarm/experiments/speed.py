@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING
 from genarm.decoding import GuidedRequest
 from genarm.evaluation.respond import prompt_ids, prompt_seed, request
 from genarm.experiments.answer import open_method
-from genarm.experiments.config import BASE, SpeedConfig
+from genarm.experiments.config import BASE
 from genarm.experiments.load import Experiment
 from genarm.experiments.memory import forget_peak, peak
+from genarm.experiments.row_config import SpeedConfig
 from genarm.experiments.tuned import Chosen
 from genarm.system.files import read_json, read_rows, write_json
 from genarm.types import Prompt

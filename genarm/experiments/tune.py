@@ -1,76 +1,87 @@
-"""The unit `tune-*`: settings of a row tried on validation prompts, and the best of them."""
+"""The unit `tune-*`: settings of a row tried on validation prompts, and those that are taken."""
 
 import logging
+import shutil
+from collections.abc import Mapping
+from typing import Any
 
 from genarm.errors import DataError
-from genarm.evaluation.shown_limits import text_faults
-from genarm.evaluation.text_health import text_health
-from genarm.experiments.answer import open_method, responses
-from genarm.experiments.drift import drift_faults
+from genarm.experiments import search
+from genarm.experiments.config import TuningConfig
+from genarm.experiments.drift import is_greedy, stands_at
 from genarm.experiments.least import least, measured
 from genarm.experiments.load import Experiment
+from genarm.experiments.row_config import ConstraintConfig, RangeConfig
+from genarm.experiments.search import Aim, Point
+from genarm.experiments.trial import Trials
 from genarm.experiments.tuned import Chosen, Tried
-from genarm.judges import load_with_origin
-from genarm.pipeline.validation import over_base
-from genarm.system.files import read_rows, write_json
-from genarm.types import Prompt, Response
+from genarm.system.files import write_json
 
 log = logging.getLogger(__name__)
 
 
-def tune(experiment: Experiment, row: str) -> None:
-    """Try every combination of a row's `tune`, and write the one with the highest win rate over the base.
+def tune(experiment: Experiment, row: str, spec: Mapping[str, Any]) -> None:
+    """Try settings of a row, and write those that are taken with all that were tried.
 
-    Of those whose text and KL keep the limits; where none does, the one with the least KL. The gold judge of
-    the first dimension judges, and models of the first training seed are tried. With `constrain`, the least
-    value that meets it is taken, by the gold judge of its dimension.
+    Of lists, every combination is tried and the one with the highest win rate over the base is taken, among
+    those whose text and KL keep the limits; where none does, the one with the least KL. A range is searched
+    for the KL that `tuning.kl` names. With `constrain`, the least value that meets it is taken, by the gold
+    judge of its dimension. The gold judge of the first dimension judges all else, and models of the first
+    training seed are tried. What a killed unit has answered is kept until all is written.
     """
-    config, place = experiment.config, experiment.place
-    constraint = config.methods[row].constrain
-    few = config.methods[row].tune_prompts
-    prompts = read_rows(place.validation, Prompt)[:few]
-    base = read_rows(place.base_on_validation, Response)[:few]
-    dimension = constraint.dimension if constraint else next(iter(config.judges))
-    judge = load_with_origin(config.judges[dimension].gold, place.root).judge
-    curve: list[Tried] = []
-    for varied in experiment.candidates(row):
-        settings = experiment.shown_settings(row, varied)
-        method = open_method(experiment, row, config.seeds[0], settings)
-        found = responses(experiment, method, prompts, f"tune {row}")
-        del method  # two models need not be in memory together
-        (judged,) = over_base(prompts, base, [found], judge)
-        own = text_health("challenger", found)
+    own, tuning = experiment.config.methods[row], experiment.config.tuning
+    trials = Trials.of(experiment, row, spec)
+    if own.constrain:
+        chosen = constrained(trials, own.constrain)
+    elif own.searched:
+        chosen = searched(trials, *own.searched, tuning)
+    else:
+        curve = [trials.make(varied).tried for varied in experiment.candidates(row)]
+        chosen = choose(curve, tuning, greedy=is_greedy(experiment.shown_settings(row)))
+    write_json(experiment.place.tuned(row), chosen)
+    shutil.rmtree(experiment.place.kept_trials(row), ignore_errors=True)
+
+
+def searched(trials: Trials, setting: str, within: RangeConfig, tuning: TuningConfig) -> Chosen:
+    """The strength at which the row stands at the KL, or the nearest tried and why it is not there."""
+    assert tuning.kl is not None  # checked as the file is read
+    aim = Aim(tuning.kl, tuning.tolerance, within.from_, within.to, tuning.tries)
+    points, curve = list[Point](), dict[float, Tried]()
+    while (strength := search.next_strength(aim, points)) is not None:
+        trial = trials.make({setting: strength})
+        curve[strength] = trial.tried
+        points.append(Point(strength, trial.tried.kl, trial.text))
+        log.info("%s: %s %g has KL %.3g of %g", trials.row, setting, strength, trial.tried.kl, aim.kl)
+    taken = curve[search.nearest(aim, points).strength]
+    why = search.missed(aim, points)
+    return Chosen(taken.settings, not taken.faults, list(curve.values()), missed=why)
+
+
+def constrained(trials: Trials, constraint: ConstraintConfig) -> Chosen:
+    """The least value that meets a constraint; where none does, a choice that is refused."""
+    curve = list[Tried]()
+    for number, varied in enumerate(trials.experiment.candidates(trials.row)):
+        made = trials.make(varied)
         curve.append(
-            Tried(
-                settings=varied,
-                win_rate=judged.win_rate,
-                kl=own.kl,
-                perplexity=own.perplexity,
-                repetition=own.repetition,
-                faults=[
-                    *text_faults(base, found, config.tuning.max_health_ratio),
-                    *drift_faults(found, config.tuning.max_kl, settings),
-                ],
-            )
+            measured(made.tried, constraint, number, made.judged, trials.prompts, made.answers, trials.judge)
         )
-        if constraint:
-            curve[-1] = measured(curve[-1], constraint, len(curve) - 1, judged, prompts, found, judge)
-    if constraint is None:
-        write_json(place.tuned(row), choose(curve))
-        return
     try:
-        chosen = least(row, curve, constraint)
+        return least(trials.row, curve, constraint)
     except DataError as error:
         log.warning("%s", error)
-        chosen = Chosen({}, False, curve, refused=str(error))
-    write_json(place.tuned(row), chosen)
+        return Chosen({}, False, curve, refused=str(error))
 
 
-def choose(curve: list[Tried]) -> Chosen:
+def choose(curve: list[Tried], tuning: TuningConfig, *, greedy: bool = False) -> Chosen:
     """The highest win rate among those within the limits; of equal ones, the one with less KL."""
     within = [tried for tried in curve if not tried.faults]
     if within:
         best = max(within, key=lambda tried: (tried.win_rate.value, -tried.kl))
     else:
         best = min(curve, key=lambda tried: tried.kl)
-    return Chosen(best.settings, bool(within), curve)
+    missed = None
+    if tuning.kl is not None and greedy:
+        missed = "it is greedy, so that its KL tells of one text only"
+    elif tuning.kl is not None and not stands_at(best.kl, tuning.kl, tuning.tolerance):
+        missed = f"the {len(curve)} settings that it may try are a list"
+    return Chosen(best.settings, bool(within), curve, missed=missed)

@@ -26,7 +26,8 @@ class Tried:
 class Chosen:
     """The settings that a row answers with, and all that were tried.
 
-    `refused` says why none of them meets the row's constraint: it then answers nothing.
+    `refused` says why none of them meets the row's constraint: it then answers nothing. `missed` says why the
+    row does not stand at the KL that rows are compared at, where one is named.
     """
 
     settings: Mapping[str, Any]
@@ -34,3 +35,9 @@ class Chosen:
     curve: Sequence[Tried]
     value: float | None = None  # of a constraint: the least that meets it
     refused: str | None = None
+    missed: str | None = None
+
+    @property
+    def taken(self) -> Tried | None:
+        """What was measured of the settings that are taken; None where none are."""
+        return next((tried for tried in self.curve if tried.settings == self.settings), None)

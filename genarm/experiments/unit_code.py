@@ -12,7 +12,10 @@ JUDGING = (*JUDGES, "experiments/judge.py", "experiments/judge_content.py")
 ANSWERING = (*DECODING, "evaluation/respond.py", "experiments/answer.py", "experiments/tuned.py")
 TUNING = (
     *(*ANSWERING, *JUDGES, "evaluation", "pipeline/validation.py"),
-    *(f"experiments/{name}.py" for name in ("tune", "constraint", "drift", "least", "resampling")),
+    *(
+        f"experiments/{name}.py"
+        for name in ("tune", "trial", "search", "constraint", "drift", "least", "resampling")
+    ),
 )
 SPEED = (*ANSWERING, "experiments/speed.py", "experiments/memory.py")
 TABLE = ("evaluation", "experiments", "report")  # made in a moment, and no other unit follows it

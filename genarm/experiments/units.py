@@ -227,7 +227,7 @@ class _Units:
         own = self.of.config.methods[row]
         keys = self.of.method(row).judges
         given = [own.settings.get(key) for key in keys]
-        given += [value for key in keys for value in (*own.tune.get(key, ()), *own.front.get(key, ()))]
+        given += [value for key in keys for value in (*own.listed.get(key, ()), *own.front.get(key, ()))]
         return [self._judge(JudgeConfig.model_validate(value)) for value in given if value is not None]
 
     def _predicted(self, row: str) -> list[dict[str, float]]:

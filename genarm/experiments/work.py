@@ -55,10 +55,10 @@ def _validation(experiment: Experiment, _rest: str, _spec: dict[str, Any]) -> No
     answer_validation(experiment)
 
 
-def _tune(experiment: Experiment, row: str, _spec: dict[str, Any]) -> None:
+def _tune(experiment: Experiment, row: str, spec: dict[str, Any]) -> None:
     from genarm.experiments.tune import tune
 
-    tune(experiment, row)
+    tune(experiment, row, spec)
 
 
 def _answer(experiment: Experiment, rest: str, spec: dict[str, Any]) -> None:

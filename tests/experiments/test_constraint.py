@@ -10,9 +10,9 @@ from scipy import stats
 
 from genarm.errors import ConfigError, DataError
 from genarm.evaluation.win_rate import wilson
-from genarm.experiments.config import ConstraintConfig
 from genarm.experiments.constraint_results import holds, paired_difference
 from genarm.experiments.least import bound_of_rate, bound_of_scores, least
+from genarm.experiments.row_config import ConstraintConfig
 from genarm.experiments.stages import write_stages
 from genarm.experiments.tuned import Tried
 from genarm.experiments.work import run_unit

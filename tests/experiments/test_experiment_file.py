@@ -26,6 +26,11 @@ def changed(*path, to):
     return values
 
 
+def tuned(values):
+    """A row whose weight is tuned."""
+    return {"method": "sharpened", "tune": {"weight": values}}
+
+
 @pytest.mark.parametrize(
     ("values", "told"),
     [
@@ -36,7 +41,7 @@ def changed(*path, to):
         (changed("models", "arm", "trainer", to="arms"), r"unknown trainer 'arms' \(did you mean 'arm'"),
         (changed("models", "arm", "dimension", to="vowel"), r"unknown dimension 'vowel' \(.*'vowels'"),
         (changed("models", "arm", "train", "bta", to=1.0), r"models.arm: unknown key 'train.bta'"),
-        (changed("methods", "guided", "tune", to={"weight": [1, 2, 3, 4, 5]}), "may try at most 4"),
+        (changed("methods", "sharpened", to=tuned([1, 2, 3, 4, 5])), "sharpened: tune .* may try at most 4"),
         (changed("methods", "base", to=None), "has no row `base"),
         (changed("over", to=["bas"]), r"over: unknown row 'bas' \(did you mean 'base'"),
         (changed("claims", "equivalent", to={"to": "dpo"}), "equivalence needs the row that it is to"),

@@ -14,10 +14,8 @@ IN_THE_SPEC = {
         for name in ("demanded", "explain", "judge", "judge_training", "load", "numbers", "old_form")
     ),
     *(f"genarm.config.{name}" for name in ("overlay", "params", "train")),
-    *(
-        f"genarm.experiments.{name}"
-        for name in ("config", "load", "method_settings", "methods", "place", "trainers", "units")
-    ),
+    *(f"genarm.experiments.{name}" for name in ("config", "row_config", "load", "place", "units")),
+    *(f"genarm.experiments.{name}" for name in ("method_settings", "methods", "trainers")),
     "genarm.baselines.method",  # a contract, with no code of its own
 }
 NAMED = {  # what is tried when the stages are written, or only read as a record

@@ -8,6 +8,7 @@ from genarm.baselines.parm.settings import ParmConfig
 from genarm.config import SamplingConfig, TrainConfig
 from genarm.errors import ConfigError
 from genarm.experiments.checks.refusal import installed, known, refused, valid
+from genarm.experiments.checks.searched import cannot_be_searched
 from genarm.experiments.config import DataConfig
 from genarm.experiments.constraint import cannot_be_constrained
 from genarm.experiments.load import Experiment
@@ -30,6 +31,8 @@ def check_settings(experiment: Experiment, where: str) -> None:
         kind = METHODS[row.method]
         if wrong := cannot_be_constrained(row, config):
             raise refused(where, f"methods.{name}.constrain: {wrong}")
+        if wrong := cannot_be_searched(experiment, name):
+            raise refused(where, f"methods.{name}.tune: {wrong}")
         for tried, point in product(experiment.candidates(name) or [{}], experiment.points(name)):
             valid(where, f"methods.{name}", kind.settings, row.settings | tried | point)
         installed(where, f"methods.{name}", row.method, kind.needs)
