@@ -4,8 +4,8 @@ A method's KL grows with its strength, and their logarithms lie nearly on a line
 the logarithm: the middle is tried, then the end on whose side the KL lies, and from then on, between the
 nearest two tried of which one is too weak and one too strong, where the line through them has the KL. That
 needs fewer tries than halving alone. What exceeds a limit of the text counts as too strong. A curve that does
-not rise throughout is searched where it first rises through the KL, and where no try was on either side of it,
-in the widest gaps; the nearest of all points is taken.
+not rise throughout is searched where it first passes the KL, and as long as all that was tried is on one side
+of it, at the other end and in the widest gap; the nearest of all points is taken.
 """
 
 import math
@@ -50,12 +50,7 @@ def next_strength(aim: Aim, tried: Sequence[Point]) -> float | None:
         return _between(aim.least, aim.largest, 0.5)
     strong = [_too_strong(aim, point) for point in tried]
     if not any(strong) or all(strong):
-        end = aim.least if any(strong) else aim.largest
-        if end not in (point.strength for point in tried):
-            return end
-        ordered = sorted(tried, key=lambda point: point.strength)
-        rises = all(low.kl <= high.kl for low, high in pairwise(ordered))
-        return None if rises else _widest(aim, ordered)
+        return _on_one_side(aim, tried, all(strong))
     between = _within(aim, *_bracket(aim, tried))
     return None if between in (point.strength for point in tried) else between
 
@@ -102,10 +97,22 @@ def _bracket(aim: Aim, tried: Sequence[Point]) -> tuple[Point, Point]:
     return next((pair for pair in pairs if _too_strong(aim, pair[1])), pairs[0])
 
 
-def _widest(aim: Aim, ordered: Sequence[Point]) -> float:
-    """The middle of the widest part of the range that nothing was tried in."""
-    marks = sorted({aim.least, aim.largest, *(point.strength for point in ordered)})
-    low, high = max(pairwise(marks), key=lambda pair: pair[1] / pair[0])
+def _on_one_side(aim: Aim, tried: Sequence[Point], strong: bool) -> float | None:
+    """The next one where all are too strong, or all too weak: the end of the range on the other side.
+
+    Where that is no help and the curve does not rise, the other end, and then the widest gap.
+    """
+    ordered = sorted(tried, key=lambda point: point.strength)
+    known, ends = [point.strength for point in ordered], [aim.least, aim.largest]
+    if not strong:
+        ends.reverse()
+    if ends[0] not in known:
+        return ends[0]
+    if all(low.kl < high.kl for low, high in pairwise(ordered)):
+        return None
+    if ends[1] not in known:
+        return ends[1]
+    low, high = max(pairwise(known), key=lambda pair: pair[1] / pair[0])
     return _between(low, high, 0.5)
 
 

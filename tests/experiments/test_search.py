@@ -60,20 +60,21 @@ def test_a_curve_that_rises_and_falls_is_searched_where_it_rises():
 
 
 def test_a_curve_that_falls_throughout_is_searched_too():
-    """KL = 0.5 / s is 0.32 at 1.5625. The middle has 0.5, the least 2: it falls, so the widest gap is next."""
+    """KL = 0.5 / s is 0.32 at 1.5625. The middle has 0.5, the least 2: it falls, so the other end is next."""
     tried = search(AIM, lambda s: 0.5 / s)
-    assert strengths(tried) == [1.0, 0.25, 2.0, pytest.approx(1.5625, abs=1e-3)]
+    assert strengths(tried) == [1.0, 0.25, 4.0, pytest.approx(1.5625, abs=1e-3)]
     assert missed(AIM, tried) is None
 
 
-def test_of_a_curve_that_swings_the_nearest_of_all_points_is_taken():
-    """KL = 0.32 + 0.1 sin(pi log2 s) passes 0.32 at 0.5, 1 and 2; the first two tried, 1.1 and 0.3, are above."""
-    aim = Aim(0.32, 0.001, 0.3, 4.0, 4)
-    tried = search(aim, lambda s: 0.32 + 0.1 * math.sin(math.pi * math.log2(s)))
-    assert len(tried) == 4 and [p.kl > 0.32 for p in tried[:2]] == [True, True]
-    below = [point.kl for point in tried if point.kl <= 0.32]
-    assert nearest(aim, tried).kl == max(below), "the nearest at or below, whichever try it was"
-    assert missed(aim, tried) == "not found in 4 tries"
+def test_a_curve_that_swings_is_searched_in_its_widest_gap_and_the_nearest_point_is_taken():
+    """KL = 0.33 + 0.1 cos(pi log2 s) is 0.43 at 1, at 1/4 and at 4, and 0.23 at 1/2 and 2.
+
+    Nothing is below after both ends, so the gap from 1/4 to 1 is halved; 0.23 and 0.43 have a line between.
+    """
+    tried = search(AIM, lambda s: 0.33 + 0.1 * math.cos(math.pi * math.log2(s)))
+    assert strengths(tried)[:4] == [1.0, 0.25, 4.0, 0.5] and len(tried) <= AIM.tries
+    kl = sorted((point.kl for point in tried), key=lambda kl: abs(kl - AIM.kl))
+    assert nearest(AIM, tried).kl == next(kl for kl in kl if kl <= AIM.kl or AIM.reached(kl))
 
 
 def test_where_the_curve_jumps_over_the_kl_the_side_below_is_taken_when_no_try_is_left():
