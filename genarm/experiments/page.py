@@ -16,7 +16,6 @@ from genarm.types import Estimate
 
 if TYPE_CHECKING:
     from genarm.experiments.front_results import Front
-    from genarm.experiments.results import Row
 
 COLOURS = 5  # of fronts, in the template
 TEMPLATES = Path(__file__).parent / "templates"
@@ -40,7 +39,7 @@ def write_page(file: Path, results: Results) -> None:
     view: dict[str, Any] = {
         "r": results,
         "forests": forests,
-        "strength": strength(results.rows),
+        "strength": strength(results),
         "fronts": front_pictures(results),
         "tables": tables(results),
         "model_columns": MODEL_COLUMNS,
@@ -91,10 +90,10 @@ def _mark(found: Estimate, y: int, kind: str, radius: float) -> str:
     )
 
 
-def strength(rows: "list[Row]") -> Markup:
+def strength(results: Results) -> Markup:
     """Win rate over the base by KL for all settings that tuning tried; the chosen ones are ringed."""
     marks, lines = [Mark(0.0, 0.5, "origin", label="base", below=True)], []
-    for row in rows:
+    for row in results.rows:
         if row.tuned is None or any(tried.value is not None for tried in row.tuned.curve):
             continue  # a constraint is about another dimension, perhaps, and about another number
         curve = sorted(row.tuned.curve, key=lambda tried: tried.kl)
@@ -111,8 +110,9 @@ def strength(rows: "list[Row]") -> Markup:
                     ringed=chosen,
                 )
             )
+    wanted = [] if results.kl is None else [(results.kl, f"{results.kl:g}")]
     return (
-        plane(Plane("KL to the base, nats a token", "win rate over the base"), marks, lines)
+        plane(Plane("KL to the base, nats a token", "win rate over the base"), marks, lines, upright=wanted)
         if lines
         else Markup("")
     )

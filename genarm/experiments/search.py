@@ -83,7 +83,7 @@ def missed(aim: Aim, tried: Sequence[Point]) -> str | None:
         return f"{aim.largest:g}, the end of its range, goes no further"
     if stronger and (first := min(stronger, key=lambda point: point.strength)).faults:
         return f"{first.strength:g} exceeds a limit of the text: {first.faults[0]}"
-    return f"not found in {len(tried)} tries"
+    return f"it was not found in {len(tried)} {'try' if len(tried) == 1 else 'tries'}"
 
 
 def _too_strong(aim: Aim, point: Point) -> bool:
@@ -100,7 +100,7 @@ def _bracket(aim: Aim, tried: Sequence[Point]) -> tuple[Point, Point]:
 def _on_one_side(aim: Aim, tried: Sequence[Point], strong: bool) -> float | None:
     """The next one where all are too strong, or all too weak: the end of the range on the other side.
 
-    Where that is no help and the curve does not rise, the other end, and then the widest gap.
+    Where that is no help and the curve falls, by more than the tolerance, the other end and the widest gap.
     """
     ordered = sorted(tried, key=lambda point: point.strength)
     known, ends = [point.strength for point in ordered], [aim.least, aim.largest]
@@ -108,7 +108,7 @@ def _on_one_side(aim: Aim, tried: Sequence[Point], strong: bool) -> float | None
         ends.reverse()
     if ends[0] not in known:
         return ends[0]
-    if all(low.kl < high.kl for low, high in pairwise(ordered)):
+    if not any(low.kl - high.kl > aim.tolerance * aim.kl for low, high in pairwise(ordered)):
         return None
     if ends[1] not in known:
         return ends[1]

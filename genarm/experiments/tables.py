@@ -8,6 +8,7 @@ from genarm.config import JudgeConfig
 from genarm.experiments.budget import budget_notes
 from genarm.experiments.claims import Claim
 from genarm.experiments.constraint_results import KEEPS, Constraint, as_claims, constraints
+from genarm.experiments.distance import distance_notes, tuned_to
 from genarm.experiments.enough import shortfalls
 from genarm.experiments.front_results import Front, compared_fronts, unequal_points
 from genarm.experiments.load import Experiment
@@ -39,6 +40,7 @@ class Results:
     notes: list[str]
     models: list[Model] = field(default_factory=list)
     constraints: list[Constraint] = field(default_factory=list)
+    kl: float | None = None  # at which rows are compared, in nats a token
 
 
 def gathered(experiment: Experiment) -> Results:
@@ -75,6 +77,7 @@ def gathered(experiment: Experiment) -> Results:
         ],
         models=list(trained.values()),
         constraints=limited,
+        kl=config.tuning.kl,
     )
 
 
@@ -167,7 +170,7 @@ def _notes(experiment: Experiment, found: Sequence[Row], marked: Sequence[str]) 
         for over, rate in row.over.items()
         if rate.unread
     ]
-    return notes + budget_notes(experiment)
+    return notes + distance_notes(experiment, found) + budget_notes(experiment)
 
 
 def _of_versions(identities: Mapping[str, Sequence[str]]) -> list[str]:
@@ -183,8 +186,8 @@ def columns(results: Results) -> list[str]:
     rates = [c for o in results.over for c in (f"win rate over {o}", f"adjusted p over {o}", f"LC over {o}")]
     gains = [f"gain, {column}" for column in results.judges]
     return [
-        "method", *rates, *gains, "KL", "perplexity", "distinct-2", "repeated 4-grams", "tokens",
-        "s / 128 tokens", "tokens read a token", "predicted", "extra memory", "training", "verdict",
+        "method", *rates, *gains, "KL", "KL in tuning", "perplexity", "distinct-2", "repeated 4-grams",
+        "tokens", "s / 128 tokens", "tokens read a token", "predicted", "extra memory", "training", "verdict",
     ]  # fmt: skip
 
 
@@ -200,7 +203,8 @@ def cells(results: Results, row: Row) -> list[str]:
             else [""] * 3
         )
     texts += [interval(row.gains.get(column)) if row.name != "base" else "" for column in results.judges]
-    texts += [number(row.kl, 3), number(row.perplexity, 2), number(row.distinct_2, 3)]
+    texts += [number(row.kl, 3), tuned_to(row, results.kl)]
+    texts += [number(row.perplexity, 2), number(row.distinct_2, 3)]
     texts += [number(row.repetition, 4), number(row.tokens, 1)]
     speed = row.speed
     texts.append("; ".join(f"{s:.3g} (batch {b})" for b, s in speed.seconds.items()) if speed else "")

@@ -33,7 +33,7 @@ def test_tuning_takes_no_setting_beyond_the_limit(loaded, toy_project):
     Greedy ARGS keeps the limit whatever its KL.
     """
     values = copy.deepcopy(toy.toy_experiment())
-    values["tuning"] = {"prompts": 12, "max_health_ratio": 1000.0, "max_kl": 1e-6}
+    values["tuning"] = {"prompts": 12, "max_health_ratio": 1000.0, "kl": 1e-6}
     values["models"]["rm"] = {"trainer": "reward", "dimension": "vowels", "train": {"layers": 1, "most": 16}}
     values["methods"] |= {
         "guided": {"method": "guided", "arms": {"vowels": "arm"}, "tune": {"weight": [0.0, 50.0]}},
@@ -47,6 +47,6 @@ def test_tuning_takes_no_setting_beyond_the_limit(loaded, toy_project):
             run_unit(Project(toy_project), "drift", unit.name)
     guided = read_json(experiment.place.tuned("guided"), Chosen)
     assert guided.settings == {"weight": 0.0} and guided.within_limits
-    assert guided.curve[1].faults == [f"KL {guided.curve[1].kl:.3g} > 1e-06 nats a token"]
+    assert guided.curve[1].faults == [f"KL {guided.curve[1].kl:.3g} > 1.05e-06 nats a token"]
     args = read_json(experiment.place.tuned("args"), Chosen)
     assert args.within_limits and all(tried.kl > 1e-6 and not tried.faults for tried in args.curve)

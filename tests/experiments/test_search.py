@@ -67,11 +67,11 @@ def test_a_curve_that_falls_throughout_is_searched_too():
 
 
 def test_a_curve_that_swings_is_searched_in_its_widest_gap_and_the_nearest_point_is_taken():
-    """KL = 0.33 + 0.1 cos(pi log2 s) is 0.43 at 1, at 1/4 and at 4, and 0.23 at 1/2 and 2.
+    """With x = log2 s, KL = 0.33 + 0.1 cos(pi x) - 0.02 x: at 1/4, 1 and 4 it is 0.47, 0.43 and 0.39.
 
-    Nothing is below after both ends, so the gap from 1/4 to 1 is halved; 0.23 and 0.43 have a line between.
+    Nothing is below after both ends, so the gap from 1/4 to 1 is halved: 1/2 has 0.25.
     """
-    tried = search(AIM, lambda s: 0.33 + 0.1 * math.cos(math.pi * math.log2(s)))
+    tried = search(AIM, lambda s: 0.33 + 0.1 * math.cos(math.pi * math.log2(s)) - 0.02 * math.log2(s))
     assert strengths(tried)[:4] == [1.0, 0.25, 4.0, 0.5] and len(tried) <= AIM.tries
     kl = sorted((point.kl for point in tried), key=lambda kl: abs(kl - AIM.kl))
     assert nearest(AIM, tried).kl == next(kl for kl in kl if kl <= AIM.kl or AIM.reached(kl))
@@ -80,7 +80,7 @@ def test_a_curve_that_swings_is_searched_in_its_widest_gap_and_the_nearest_point
 def test_where_the_curve_jumps_over_the_kl_the_side_below_is_taken_when_no_try_is_left():
     tried = search(AIM, lambda s: 0.2 if s < 1.5 else 0.5)
     assert len(tried) == AIM.tries
-    assert nearest(AIM, tried).kl == 0.2 and missed(AIM, tried) == "not found in 6 tries"
+    assert nearest(AIM, tried).kl == 0.2 and missed(AIM, tried) == "it was not found in 6 tries"
 
 
 def test_a_limit_of_the_text_counts_as_too_strong():
@@ -112,7 +112,7 @@ def test_the_nearest_on_either_side_counts_as_reached_else_the_nearest_below():
 
 def test_a_budget_of_one_tries_the_middle_alone():
     tried = search(Aim(0.3, 0.05, 0.25, 4.0, 1), lambda s: 0.1)
-    assert strengths(tried) == [1.0] and missed(AIM, tried) == "not found in 1 tries"
+    assert strengths(tried) == [1.0] and missed(AIM, tried) == "it was not found in 1 try"
 
 
 def test_curves_that_rise_and_level_off_are_found_and_most_of_them_in_four_tries():

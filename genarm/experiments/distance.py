@@ -1,0 +1,33 @@
+"""How far from the base each row stands after tuning: a cell of the table, and notes on who is elsewhere."""
+
+from collections.abc import Sequence
+
+from genarm.experiments.config import BASE
+from genarm.experiments.load import Experiment
+from genarm.experiments.results import Row
+
+
+def tuned_to(row: Row, wanted: float | None) -> str:
+    """`0.298 (4 tries)`: the KL on validation prompts of what was taken; `, not 0.3` where it missed."""
+    if row.tuned is None or (taken := row.tuned.taken) is None:
+        return ""
+    tries = len(row.tuned.curve)
+    told = f"{taken.kl:.3f} ({tries} {'try' if tries == 1 else 'tries'})"
+    return f"{told}, not {wanted:g}" if wanted is not None and row.tuned.missed else told
+
+
+def distance_notes(experiment: Experiment, rows: Sequence[Row]) -> list[str]:
+    """Where rows are compared at one KL: those that stand elsewhere and why, and those that are not tuned."""
+    config = experiment.config
+    if (wanted := config.tuning.kl) is None:
+        return []
+    found = [
+        f"{row.name} stands at KL {taken.kl:.3g} nats a token on validation prompts, not at {wanted:g}: "
+        f"{row.tuned.missed}"
+        for row in rows
+        if row.tuned and row.tuned.missed and (taken := row.tuned.taken)
+    ]
+    untuned = [row.name for row in rows if row.tuned is None and row.name != BASE]
+    if untuned:
+        found.append(f"not tuned, and so at whatever KL they have: {', '.join(untuned)}")
+    return found
