@@ -107,9 +107,9 @@ def test_table_notes_and_picture_say_who_stands_where(loaded):
 def test_rows_of_a_toy_end_at_one_kl_and_a_killed_search_goes_on(loaded, toy_project, monkeypatch):
     rows = {
         "guided": guided(),
-        "adapter": {"method": "adapter", "adapter": "arm", "tune": {"scale": {"from": 1.0, "to": 100.0}}},
+        "contrast": guided(guidance="contrast", tune={"weight": {"from": 1.0, "to": 64.0}}),
         "sharpened": {"method": "sharpened", "tune": WIDE},
-        "weak": {"method": "sharpened", "tune": {"weight": {"from": 0.01, "to": 0.02}}},
+        "adapter": {"method": "adapter", "adapter": "arm", "tune": {"scale": {"from": 1.0, "to": 100.0}}},
     }
     experiment = loaded(values(rows), "distance")
     units = [unit.name for unit in write_stages(experiment)]
@@ -139,14 +139,14 @@ def test_rows_of_a_toy_end_at_one_kl_and_a_killed_search_goes_on(loaded, toy_pro
     assert len(asked) == len(found.curve) > 2, "what was answered before the kill is not answered again"
     assert not experiment.place.kept_trials("guided").exists()
 
-    run("tune-adapter", "tune-sharpened", "tune-weak", "answer-", "judge-", "table")
-    for row in ("guided", "adapter", "sharpened"):
+    run("tune-contrast", "tune-sharpened", "tune-adapter", "answer-", "judge-", "table")
+    for row in ("guided", "contrast", "sharpened"):
         found = read_json(experiment.place.tuned(row), Chosen)
         assert found.missed is None and abs(found.taken.kl - KL) <= 0.05 * KL, [t.kl for t in found.curve]
         assert len(found.curve) <= 6 and found.within_limits
-    weak = read_json(experiment.place.tuned("weak"), Chosen)
-    assert weak.missed == "0.02, the end of its range, goes no further" and len(weak.curve) == 2
+    adapter = read_json(experiment.place.tuned("adapter"), Chosen)  # its KL levels off at 0.014
+    assert adapter.missed == "100, the end of its range, goes no further" and len(adapter.curve) == 2
     results = json.loads((experiment.place.results / "results.json").read_text())
-    assert any(note.startswith("weak stands at KL") for note in results["notes"])
+    assert any(note.startswith("adapter stands at KL") for note in results["notes"])
     row = next(row for row in results["rows"] if row["name"] == "guided")
     assert row["kl"] > 0 and len(row["tuned"]["curve"]) == len(asked)
