@@ -145,7 +145,7 @@ def _compiled(model: PreTrainedModel, forward_pass: ForwardPass, expected: Tenso
     faster = forward_pass
     try:
         if isinstance(forward_pass, LayerwiseForward):
-            layers = compiled_layers(forward_pass.layers, forward_pass.context)
+            layers = compiled_layers(list(model.get_decoder().layers), forward_pass.context)
             faster = replace(forward_pass, layers=layers)
         reason = _misfit(model, faster, expected, StepRecorder(enabled=True))
     except Exception as error:  # a compiler fails in its own ways
