@@ -34,14 +34,16 @@ CPU_ROWS = (
     "hf_base", "hf_processor", "hf_processor4", "base", "shared1", "contrast1", "shared2", "shared4",
     "shared1_all", "shared4_all", "separate1", "strong_base", "guided_strong", "spec_guided",
 )  # fmt: skip
-GPU_ROWS = ("hf_base", "eager", "base", "shared1", "contrast1", "shared4", "eager_shared1")
-OTHER_ROWS = ("hf_static", "compiled", "eager", "eager_shared1")  # for a GPU; the first two compile for long
+SHAPE_ROWS = ("hf_base", "eager", "base", "shared1", "contrast1", "shared4", "eager_shared1")
+GPU_ROWS = (*SHAPE_ROWS, "compiled", "hf_static")  # the last two compile before they run
+OTHER_ROWS = ("hf_static", "compiled", "eager", "eager_shared1")
 VARIED_ROWS = ("hf_base", "base")
 STRONG_ROWS = CPU_ROWS[-3:]  # at batch 1 alone
 SLOW = ("shared4_all",)  # left out of a quick run
 MEMORY_ROWS = ("base", "shared4")
 BF16_FLAGS = {"amx_bf16", "avx512_bf16", "bf16"}  # Intel, Intel and AMD, Arm
 OPERATORS = 20  # of a profile
+COPIED = {"cpu": 2**28, "cuda": 2**30}  # bytes, more than any cache holds, to see how fast memory is
 
 
 def options(arguments: list[str] | None) -> argparse.Namespace:
@@ -69,7 +71,9 @@ def options(arguments: list[str] | None) -> argparse.Namespace:
     chosen.new = chosen.new or (8 if chosen.quick else 64)
     sizes = chosen.batches or ("1,64" if chosen.shape else "1,8,32")
     chosen.batches = sorted(int(size) for size in sizes.split(","))
-    rows: tuple[str, ...] = CPU_ROWS if chosen.shape is None else GPU_ROWS
+    rows: tuple[str, ...] = CPU_ROWS if chosen.shape is None else SHAPE_ROWS
+    if chosen.device.startswith("cuda"):
+        rows = GPU_ROWS
     if chosen.rows:
         rows = tuple(chosen.rows.split(","))
         if unknown := set(rows) - {*CPU_ROWS, *OTHER_ROWS}:
@@ -169,26 +173,23 @@ def measure(
         for size in chosen.batches:
             if f"{name}_b{size}" in figures and f"base_b{size}" in figures:
                 figures[f"limit_{name}_b{size}"] = figures[f"base_b{size}"] * share
-    if chosen.device.startswith("cuda"):
-        for size in chosen.batches:
-            figures[f"limit_weights_b{size}"] = size / weights_read(models)
+    reading = weights_read(models)
+    figures |= {f"limit_weights_b{size}": size / reading for size in chosen.batches}
     spread = {key: (min(values), max(values)) for key, values in speeds.items() if len(values) > 1}
     return figures, spread, rows.note
 
 
 def weights_read(models: "Models") -> float:
-    """Seconds that reading all weights once takes at the speed at which this GPU copies memory."""
+    """Seconds that reading all weights once takes at the speed at which this device copies memory."""
     import torch
+    from train_limits import now
 
-    source = torch.empty(2**30, dtype=torch.uint8, device=models.device)
+    source = torch.empty(COPIED[models.device.type], dtype=torch.uint8, device=models.device)
     target, times = torch.empty_like(source), []
     for _ in range(8):
-        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        begin.record()
+        begun = now(models.device)
         target.copy_(source)
-        end.record()
-        end.synchronize()
-        times.append(begin.elapsed_time(end) / 1000)
+        times.append(now(models.device) - begun)
     unique = {p.data_ptr(): p.numel() * p.element_size() for p in models.original.parameters()}
     return sum(unique.values()) * statistics.median(times) / (2 * source.numel())
 

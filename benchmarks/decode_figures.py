@@ -36,6 +36,16 @@ ROW_TITLES = {
 }
 
 
+WAYS = {
+    "hf_base": "HF eager",
+    "hf_static": "HF static cache",
+    "eager": "eager",
+    "base": "as it is loaded",  # on CUDA recorded as graphs, elsewhere eager
+    "compiled": "compiled",
+    "limit_weights": "weights read once",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """A ratio of two figures and its bound; `most` where it is to be no more than that."""
@@ -79,7 +89,12 @@ def tables(
     figures: Figures, spread: Mapping[str, tuple[float, float]], jobs: Sequence[str], gpu: bool
 ) -> Group:
     """Tokens/s by row and job, slowest and fastest repeat in brackets, and the ratios."""
-    return Group(_speeds(figures, spread, jobs), _others(figures), ratios(figures, GPU if gpu else CPU))
+    return Group(
+        _speeds(figures, spread, jobs),
+        _ways(figures, jobs),
+        _others(figures),
+        ratios(figures, GPU if gpu else CPU),
+    )
 
 
 def show(console: Console, *things: object) -> None:
@@ -102,6 +117,20 @@ def _speeds(figures: Figures, spread: Mapping[str, tuple[float, float]], jobs: S
             cells.append(cell)
         if any(cells):
             table.add_row(title, *cells)
+    return table
+
+
+def _ways(figures: Figures, jobs: Sequence[str]) -> Table:
+    """The base alone, by how its steps are run, beside what reading the weights allows."""
+    table = Table(title="base alone: ms a step of the batch", title_justify="left")
+    table.add_column("batch", justify="right")
+    for title in WAYS.values():
+        table.add_column(title, justify="right")
+    for job in jobs:
+        speeds = [figures.get(f"{row}_{job}") for row in WAYS]
+        if job != "varied" and any(speeds):
+            size = int(job[1:])
+            table.add_row(str(size), *("" if s is None else f"{1000 * size / s:.2f}" for s in speeds))
     return table
 
 

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from genarm.system import metric_names as names
 from genarm.training.collate import PairBatch
-from genarm.training.logps import CHUNK, logits, predicting_states
+from genarm.training.head import chunk_of
+from genarm.training.logps import causal_lm, logits, predicting_states
 
 KL_TOKENS = 1024  # response tokens, about, on which the distance from the base is measured
 EVALUATIONS = 4  # that the warning looks back on
@@ -31,8 +32,8 @@ def kl_to_base(model: Any, batch: PairBatch) -> Tensor:
     arm = predicting_states(model, batch)
     with model.disable_adapter():
         base = predicting_states(model, batch)
-    distances = []
-    for states in zip(arm.split(CHUNK), base.split(CHUNK), strict=True):
+    distances, rows = [], chunk_of(causal_lm(model), arm.device)
+    for states in zip(arm.split(rows), base.split(rows), strict=True):
         p, q = (logits(model, batch, chunk).log_softmax(-1) for chunk in states)
         # A token that the ARM rules out has no part: 0 * -inf is no number.
         distances.append((p.exp() * (p - q)).masked_fill(p == -torch.inf, 0).sum(-1))

@@ -1,23 +1,24 @@
 """Response log-probabilities of preference pairs under a causal LM, from packed rows or from padded ones.
 
-packed  many pairs in one row, each prompt once; logits only where a response token is predicted, a few at a
-        time, and never kept: the gradient of each log-probability is taken while its logits exist
-padded  two padded rows a pair through the model's own forward; for models that packed rows do not fit
+packed  many pairs in one row, each prompt once
+padded  two padded rows a pair; for models that packed rows do not fit
+
+Logits exist only where a response token is predicted, a few at a time, and are never kept: the gradient of
+each log-probability is taken while its logits exist (`head.py`).
 """
 
 import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
-from weakref import WeakSet
 
 import torch
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
 from genarm.models import context_of
 from genarm.models.finite import not_numbers
 from genarm.models.rotary import check_positions
 from genarm.training.collate import PADDING, PairBatch, collate
+from genarm.training.head import TOLERANCE, head_fits, head_logps, head_of
 from genarm.training.loss import response_logps, token_logps
 from genarm.training.packed_attention import BLOCKS, FLEX, FULL, SLIDING, attention_inputs, register
 from genarm.training.tokens import TokenPair
@@ -28,16 +29,6 @@ if TYPE_CHECKING:
 
 BatchFunction = Callable[[Any, PairBatch], Tensor]  # of a model and a batch, such as pair_logps
 
-CHUNK = 128  # predicted tokens whose logits exist at one time, on a CPU
-TRAINED_CHUNK = 512  # the same for a head that trains: each chunk adds to its full gradient
-SPLIT_ON = {"cuda"}  # where padded rows are scored from hidden states if they can be
-GPU_SHARE = 64  # this part of a GPU's memory may be logits of one chunk
-LOGIT_BYTES = 16  # of a logit in a chunk: in the model's precision, in float32, their softmax, its gradient
-TOLERANCE = 0.1  # nats a token; rounding in bfloat16 moves 0.01, a wrong mask or head moves whole nats
-
-# Models on a GPU whose padded rows need not hold [tokens, v] logits: their head alone gives their numbers.
-_split: "WeakSet[PreTrainedModel]" = WeakSet()
-
 log = logging.getLogger(__name__)
 
 
@@ -47,21 +38,21 @@ def pair_logps(model: Any, batch: PairBatch) -> Tensor:
     `model` is a causal LM, or a PEFT model around one.
     """
     states = predicting_states(model, batch)
-    if batch.packed or _split_head(causal_lm(model)):
-        logps = _head_logps(causal_lm(model), states, batch.target)
+    if batch.packed or head_fits(causal_lm(model)):
+        logps = head_logps(causal_lm(model), states, batch.target)
     else:
         logps = token_logps(states, batch.target)
     return response_logps(logps, batch.owner, 2 * len(batch)).view(-1, 2)
 
 
 def predicting_states(model: Any, batch: PairBatch) -> Tensor:
-    """What each response token is predicted from: hidden states [t, d]; of padded rows, logits [t, v].
+    """What each response token is predicted from: hidden states [t, d].
 
-    On a GPU, hidden states of padded rows too, where the model's head makes its logits of them.
+    Logits [t, v] of padded rows where the model's head alone does not make them of its hidden states.
     """
     if not batch.packed:
         attended = (batch.part != PADDING).long()
-        if _split_head(causal_lm(model)):
+        if head_fits(causal_lm(model)):
             states: Tensor = (
                 causal_lm(model)
                 .get_decoder()(input_ids=batch.input_ids, attention_mask=attended, use_cache=False)
@@ -87,8 +78,8 @@ def predicting_states(model: Any, batch: PairBatch) -> Tensor:
 
 def logits(model: Any, batch: PairBatch, states: Tensor) -> Tensor:
     """The logits of some of the `predicting_states` of this batch, in float32 -> [n, v]."""
-    hidden = batch.packed or _split_head(causal_lm(model))
-    return (_head(causal_lm(model))(states) if hidden else states).float()
+    hidden = batch.packed or head_fits(causal_lm(model))
+    return (head_of(causal_lm(model))(states) if hidden else states).float()
 
 
 def causal_lm(model: Any) -> "PreTrainedModel":
@@ -115,8 +106,6 @@ def prepare(model: "PreTrainedModel", pairs: Sequence[TokenPair]) -> bool:
         expected = pair_logps(model, collate(trial, packed=False).to(model.device))
     if not expected.isfinite().all():
         raise not_numbers(f"the log-probabilities of {type(model).__name__}", model)
-    if model.device.type in SPLIT_ON:
-        _try_to_split(model, trial, expected)
     kinds = set(getattr(config, "layer_types", None) or ())
     if kinds <= {FULL, SLIDING} and supports_custom_attention(model):
         for implementation in (fast, dense):
@@ -129,25 +118,6 @@ def prepare(model: "PreTrainedModel", pairs: Sequence[TokenPair]) -> bool:
     log.warning("%s: each response in a padded row of its own, slower", type(model).__name__)
     model.set_attn_implementation(initial)
     return False
-
-
-def _split_head(model: "PreTrainedModel") -> bool:
-    return model in _split
-
-
-def _try_to_split(model: "PreTrainedModel", trial: Sequence[TokenPair], expected: Tensor) -> None:
-    """Score padded rows from hidden states from now on, if that gives the expected numbers [p, 2]."""
-    _split.add(model)
-    try:
-        with torch.no_grad():
-            found = pair_logps(model, collate(trial, packed=False).to(model.device))
-        tokens = torch.tensor([[len(p.chosen), len(p.rejected)] for p in trial], device=found.device)
-        fits = bool(((found - expected).abs() / tokens < TOLERANCE).all())
-    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        log.info("padded rows of %s take its own logits: %s", type(model).__name__, error)
-        fits = False
-    if not fits:
-        _split.discard(model)
 
 
 def _short(pair: TokenPair) -> TokenPair:
@@ -168,64 +138,3 @@ def _reproduces(
         return False
     tokens = torch.tensor([[len(p.chosen), len(p.rejected)] for p in trial], device=packed.device)
     return bool(((packed - expected).abs() / tokens < TOLERANCE).all())
-
-
-def _head(model: "PreTrainedModel") -> Callable[[Tensor], Tensor]:
-    """Hidden states [n, d] -> logits [n, v], as the model's own forward makes them."""
-    project = model.get_output_embeddings()
-    cap = getattr(model.config.get_text_config(), "final_logit_softcapping", None)
-    return project if cap is None else lambda hidden: torch.tanh(project(hidden) / cap) * cap
-
-
-def _head_logps(model: "PreTrainedModel", hidden: Tensor, targets: Tensor) -> Tensor:
-    """token_logps(head(hidden), targets) without ever holding [t, v]; hidden [t, d] -> [t]."""
-    head = _head(model)
-    trains = any(p.requires_grad for p in model.get_output_embeddings().parameters())
-    if not (trains and torch.is_grad_enabled()):
-        return _HeadLogps.apply(hidden, targets, head, chunk_rows(model, hidden.device, CHUNK))
-
-    # A head's own gradient weighs each token by its loss, known only on the way back: computed again there.
-    def logps(part: Tensor, target: Tensor) -> Tensor:
-        return token_logps(head(part), target)
-
-    rows = chunk_rows(model, hidden.device, TRAINED_CHUNK)
-    parts = zip(hidden.split(rows), targets.split(rows), strict=True)
-    return torch.cat([checkpoint(logps, *part, use_reentrant=False) for part in parts])
-
-
-def chunk_rows(model: "PreTrainedModel", device: torch.device, on_cpu: int) -> int:
-    """How many tokens' logits may exist at one time: on a GPU by its memory, the same on every run on it."""
-    if device.type != "cuda":
-        return on_cpu
-    total: int = torch.cuda.get_device_properties(device).total_memory
-    rows = total // GPU_SHARE // (LOGIT_BYTES * model.get_output_embeddings().weight.shape[0])
-    return max(CHUNK, min(rows // CHUNK * CHUNK, 64 * CHUNK))
-
-
-class _HeadLogps(torch.autograd.Function):
-    """The log-probabilities under a frozen head, which gets no gradient.
-
-    A token's logits depend on its own hidden state alone, so d logp_t / d hidden_t is taken chunk by chunk in
-    the forward pass; backward only scales it.
-    """
-
-    @staticmethod
-    def forward(
-        ctx: Any, hidden: Tensor, targets: Tensor, head: Callable[[Tensor], Tensor], chunk: int
-    ) -> Tensor:
-        logps, slopes = [], []
-        for part, target in zip(hidden.split(chunk), targets.split(chunk), strict=True):
-            with torch.set_grad_enabled(ctx.needs_input_grad[0]):
-                part = part.detach().requires_grad_(ctx.needs_input_grad[0])
-                logp = token_logps(head(part), target)
-                if ctx.needs_input_grad[0]:
-                    slopes.append(torch.autograd.grad(logp.sum(), part)[0])
-            logps.append(logp.detach())
-        if slopes:
-            ctx.save_for_backward(torch.cat(slopes))
-        return torch.cat(logps)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
-        (slopes,) = ctx.saved_tensors
-        return (gradient[:, None] * slopes).to(slopes.dtype), None, None, None

@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from torch import nn
+from torch import Tensor, nn
 from transformers import Trainer, TrainingArguments
+from transformers.modeling_outputs import BaseModelOutputWithPast
 from transformers.utils import logging
 
 if TYPE_CHECKING:
@@ -89,6 +90,25 @@ def replace_forward(module: nn.Module, wrap: Callable[[Forward], Forward]) -> No
     The module keeps its class, parameters and hooks, so that transformers, peft and FSDP2 recognise it still.
     """
     module.forward = wrap(module.forward)
+
+
+@contextmanager
+def decoder_returning(model: "PreTrainedModel", hidden: Tensor) -> Iterator[None]:
+    """Inside the block the model's forward pass makes its logits of these hidden states [1, n, d].
+
+    A transformers model has no method of its own from hidden states to logits, and what lies between (a head,
+    scales, a soft cap) differs from one to the next.
+    """
+    decoder: nn.Module = model.get_decoder()
+    before = vars(decoder).get("forward")  # another hook's, such as accelerate's
+    decoder.forward = lambda *_, **__: BaseModelOutputWithPast(last_hidden_state=hidden)
+    try:
+        yield
+    finally:
+        if before is None:
+            del decoder.forward
+        else:
+            decoder.forward = before
 
 
 @contextmanager

@@ -38,7 +38,7 @@ def test_every_figure_of_a_run_is_there_and_positive(toy, tmp_path):
     shown = run(f"--model={toy.folder}", *smallest, f"--json={file}")
     figures = json.loads(file.read_text())
     rows = ALONE | {"separate1", *(f"limit_{row}" for row in (*ALONE, "separate1") if "shared" in row)}
-    rows.add("limit_separate1")
+    rows |= {"limit_separate1", "limit_weights"}
     assert set(figures) == (
         {f"{row}_b{size}" for row in rows for size in (1, 2)}
         | STRONG
@@ -55,7 +55,7 @@ def test_a_shape_of_random_weights_runs(tmp_path):
     run(*arguments, f"--json={file}")
     figures = json.loads(file.read_text())
     rows = ("hf_base", "eager", "eager_shared1", "base", "shared1", "contrast1", "shared4", "limit_shared1")
-    rows = (*rows, "limit_shared4")
+    rows = (*rows, "limit_shared4", "limit_weights")
     assert set(figures) == {f"{row}_b{size}" for row in rows for size in (1, 2)}
     assert all(value > 0 for value in figures.values())
 

@@ -111,10 +111,25 @@ def test_streams_on_a_gpu_and_slots_that_are_cancelled(toy, folders, monkeypatch
 
 
 def test_a_step_is_recorded_once_for_a_number_of_slots(toy, folders, monkeypatch):
-    _, on_gpu = decoders(toy, folders, ["all"], monkeypatch)
+    """Whosever the guided rows are, and on the memory that it was recorded with."""
+    on_cpu, on_gpu = decoders(toy, folders, ["all"], monkeypatch)
     recorder, seen = on_gpu.parts[0].trunk.recorder, []
-    requests = [GuidedRequest((5, 6, 7), {"all": 0.5}, max_new_tokens=20, seed=i) for i in range(3)]
-    for _ in range(3):
-        on_gpu.generate(requests)
-        seen.append(len(recorder._steps))
-    assert seen[0] and seen[0] == seen[1] == seen[2]
+    for guided in ({0, 1}, {1, 2}, {0, 2}, {0, 1}):
+        requests = [
+            GuidedRequest((5, 6, 7 + i), {"all": 0.5} if i in guided else {}, max_new_tokens=20, seed=i)
+            for i in range(3)
+        ]
+        assert_same(on_gpu.generate(requests), on_cpu.generate(requests))
+        seen.append(len(recorder.steps))
+    assert seen[0] and len(set(seen)) == 1
+
+
+@pytest.mark.parametrize("kind", ["shared", "separate"])
+def test_compiled_layers_on_a_gpu(toy, folders, monkeypatch, kind):
+    names = {name for weights in WEIGHTS[kind] for name in weights}
+    on_cpu, _ = decoders(toy, folders, names, monkeypatch)
+    _, on_gpu = decoders(toy, folders, names, monkeypatch, compiled=True)
+    layers = on_gpu.parts[0].trunk.forward_pass.layers
+    assert all(not isinstance(layer, torch.nn.Module) for layer in layers)  # compiled, then
+    requests = requests_of(kind, "sum", top_k=0, top_p=1.0)
+    assert_same(on_gpu.generate(requests), on_cpu.generate(requests))

@@ -157,7 +157,7 @@ def test_what_git_ignores_in_a_folder_of_judges_is_no_difference(root):
 def test_a_need_above_what_is_free_is_told_with_the_parameter_that_lowers_it(root, monkeypatch):
     monkeypatch.setattr(room, "capacity", lambda: room.Capacity("the memory", 2**40, 1000))
     training, answering = preflight.require(Project(root))
-    assert "training preference needs about 0.8 GiB" in training.detail and "batch_tokens" in training.fix
+    assert "training preference needs about 0.9 GiB" in training.detail and "batch_tokens" in training.fix
     assert "batch_size (32)" in answering.fix
     monkeypatch.setattr(room, "capacity", lambda: room.Capacity("the memory", 1000, 1000))
     with pytest.raises(PipelineError, match="the weights of .* the memory has 0.0 GiB"):

@@ -41,7 +41,8 @@ FULL = changed(method="full", learning_rate=0.01)
 @pytest.mark.parametrize("shape", ["llama", "gemma2, window 4, both soft caps"])
 def test_every_weight_gets_the_gradient_of_the_definition(shape, tied, monkeypatch):
     """The head's too, whether it is the embeddings themselves or not, in chunks of three tokens."""
-    monkeypatch.setattr("genarm.training.logps.TRAINED_CHUNK", 3)
+    monkeypatch.setattr("genarm.training.head.LEAST", 3)
+    monkeypatch.setattr("genarm.training.head.CPU_BUDGET", 0)
     torch.manual_seed(0)
     model = toy_model(tie_word_embeddings=tied) if shape == "llama" else SHAPES[shape]().eval()
     pairs = token_pairs()

@@ -15,11 +15,13 @@ from toy_training import (
     token_pairs,
 )
 from toys import toy_model
+from transformers import GraniteConfig, GraniteForCausalLM, LlamaForCausalLM, PreTrainedModel
 
 from genarm.config import LoraConfig
 from genarm.errors import ConfigError
 from genarm.training.collate import collate
-from genarm.training.logps import pair_logps, prepare
+from genarm.training.head import head_fits
+from genarm.training.logps import pair_logps, predicting_states, prepare
 from genarm.training.lora import add_lora, fuse_lora
 from genarm.training.packed_attention import BLOCKS, FLEX
 from genarm.training.tokens import TokenPair
@@ -82,19 +84,40 @@ def test_a_response_attends_neither_to_the_other_one_nor_to_another_pair():
     assert (first[1, 0] - second[1, 0]).abs() > 1
 
 
-def test_a_model_whose_numbers_differ_gets_padded_rows(caplog):
-    """A scale after the head, which packed rows do not know, is noticed before training."""
-    from transformers import GraniteConfig, GraniteForCausalLM
-
+def granite() -> PreTrainedModel:
+    """Its logits are scaled after the head."""
     torch.manual_seed(0)
-    model = GraniteForCausalLM(GraniteConfig(**NO_HEAD_DIM, logits_scaling=3.0)).eval()
+    return GraniteForCausalLM(GraniteConfig(**NO_HEAD_DIM, logits_scaling=3.0)).eval()
+
+
+def test_a_scale_after_the_head_is_the_models_own():
+    model, pairs = granite(), token_pairs()
+    slow = slow_logps(model, pairs)
+    assert prepare(model, pairs) and head_fits(model)
+    assert_close(pair_logps(model, collate(pairs)), slow, rtol=1e-5, atol=1e-4)
+
+
+class ByPosition(LlamaForCausalLM):
+    """Its logits depend on where in the row a token is: they cannot be made of some hidden states alone."""
+
+    def forward(self, *args, **kwargs):
+        out = super().forward(*args, **kwargs)
+        steps = torch.arange(out.logits.shape[1])[None, :, None] if out.logits.ndim == 3 else 0
+        out.logits = out.logits / (1 + steps)
+        return out
+
+
+def test_a_model_whose_numbers_differ_gets_padded_rows(caplog):
+    """Noticed before training; such a pass holds all its logits, which is said."""
+    torch.manual_seed(0)
+    model = ByPosition(toy_model().config).eval()
     pairs, initial = token_pairs(), attention_implementation(model)
-    assert not prepare(model, pairs)
+    assert not head_fits(model) and not prepare(model, pairs)
     assert attention_implementation(model) == initial
     assert "padded row of its own, slower" in caplog.text
-    assert_close(
-        pair_logps(model, collate(pairs, packed=False)), slow_logps(model, pairs), rtol=1e-5, atol=1e-4
-    )
+    assert caplog.text.count("a pass holds 4224 bytes a response token") == 1
+    batch = collate(pairs, packed=False)
+    assert predicting_states(model, batch).shape[-1] == model.config.vocab_size
 
 
 def test_nothing_below_the_lowest_adapted_layer_keeps_a_graph():

@@ -70,7 +70,8 @@ class ModelBatch:
             changed = self.rows.shares.copy()
             changed[list(sequences)] = shares
             self.rows = self.rows.conditioned(changed)
-            self.recorded = None  # a recorded step has the shares that it was recorded with
+            if self.recorded is not None:
+                self.recorded.rows.take_up(self.rows)
 
     # Reading
 

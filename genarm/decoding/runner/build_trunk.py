@@ -5,15 +5,15 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import isfinite
-from typing import cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from genarm.decoding.runner import attention
 from genarm.decoding.runner.adapter_files import Adapter
 from genarm.decoding.runner.batch import ModelBatch
+from genarm.decoding.runner.compiled_layers import compiled_layers
 from genarm.decoding.runner.cuda_graph import StepRecorder
 from genarm.decoding.runner.forward import (
     ForwardPass,
@@ -123,10 +123,13 @@ def _trial_tokens(model: PreTrainedModel) -> tuple[Tensor, Tensor]:
 
 
 @torch.inference_mode()
-def _misfit(model: PreTrainedModel, forward_pass: ForwardPass, expected: Tensor) -> str:
+def _misfit(
+    model: PreTrainedModel, forward_pass: ForwardPass, expected: Tensor, recorder: StepRecorder | None = None
+) -> str:
     """Why a trial in two passes with a cache gives other logits than `expected`; empty where it does not."""
     ids, real = _trial_tokens(model)
-    trunk = Trunk(model, forward_pass, vocab=expected.shape[-1])  # no adapters, and steps are not recorded
+    recorder = recorder or StepRecorder()  # by default steps are not recorded
+    trunk = Trunk(model, forward_pass, vocab=expected.shape[-1], recorder=recorder)  # no adapters
     trial = ModelBatch(trunk, len(ids), {}, TRIAL, bare=True)
     trial.feed(ids[:, :-1], real[:, :-1].sum(-1).cpu().numpy(), head=None)
     logits = trial.feed(ids[:, -1:], head=slice(-1, None))
@@ -139,17 +142,12 @@ def _misfit(model: PreTrainedModel, forward_pass: ForwardPass, expected: Tensor)
 
 def _compiled(model: PreTrainedModel, forward_pass: ForwardPass, expected: Tensor) -> ForwardPass:
     """The same with compiled layers; as it was where compiling fails or gives other logits."""
-    import torch._dynamo  # slow to import, and seldom wanted
-
     faster = forward_pass
     try:
         if isinstance(forward_pass, LayerwiseForward):
-            # Layers differ by their number alone, which counts as a recompilation each.
-            limit = max(torch._dynamo.config.recompile_limit, 4 * forward_pass.depth)
-            torch._dynamo.config.recompile_limit = limit
-            layers = [torch.compile(layer, dynamic=True) for layer in forward_pass.layers]
-            faster = replace(forward_pass, layers=cast("list[nn.Module]", layers))
-        reason = _misfit(model, faster, expected)
+            layers = compiled_layers(list(model.get_decoder().layers), forward_pass.context)
+            faster = replace(forward_pass, layers=layers)
+        reason = _misfit(model, faster, expected, StepRecorder(enabled=True))
     except Exception as error:  # a compiler fails in its own ways
         reason = f"{type(error).__name__}: {error}"
     if reason:

@@ -4,8 +4,10 @@ Keys are written at a column that is data, and all columns there are take part, 
 are no tokens. It is the same arithmetic as the eager step, on more columns; on a small model on a GPU it
 saves the launch of some thousand kernels a token. Without a GPU the step is run again each time instead.
 
-A recorded step is kept with its memory when its batch is gone, and the next batch with the same rows and as
-many columns moves in: a step is recorded once for each number of slots, not at every arrangement of them.
+A recorded step is kept with its memory when its batch is gone, and the next batch with as many rows of each
+adapter and as many columns moves in. Which sequence a row is of, and its shares of preference dimensions, are
+data like its tokens. So a step is recorded once for each number of slots and multiple of columns, and not at
+every arrangement of requests.
 """
 
 import logging
@@ -20,6 +22,7 @@ from torch import Tensor
 from genarm.decoding.runner.forward import Inputs
 from genarm.decoding.runner.kv_cache import KeyValues, hidden_score
 from genarm.decoding.runner.out_of_memory import is_out_of_memory
+from genarm.decoding.runner.recordings import Recordings
 
 NEWEST = slice(-1, None)
 COLUMNS = 256  # on a GPU a cache has a multiple of these: batches of about one length share a recording
@@ -43,7 +46,7 @@ class StepRecorder:
 
     def __init__(self, *, enabled: bool = False) -> None:
         self.enabled = enabled
-        self._steps: list[CudaGraphStep] = []  # those used last come last
+        self.steps: Recordings[CudaGraphStep] = Recordings()
         self._pool: Any = None
 
     def columns(self, capacity: int, device: torch.device) -> int:
@@ -71,25 +74,13 @@ class StepRecorder:
 
     def _step_of(self, batch: Batch) -> "CudaGraphStep":
         """A step for this batch: one that is free and fits, which takes up what it has read, or a new one."""
-        key = batch.rows.key, batch.cache.capacity
-        # What was recorded for this very batch before it got other shares has its memory.
-        self._steps = [step for step in self._steps if step.batch is not batch]
-        found = next((step for step in self._steps if step.free and step.key == key), None)
+        found = self.steps.fitting((batch.rows.key, batch.cache.capacity))
         if found is None:
             found = CudaGraphStep(batch, self.pool(batch.trunk.device))
         else:
-            self._steps.remove(found)
             found.move_in(batch)
-        self._steps.append(found)
-        self._drop_what_is_too_much(batch.trunk.device)
+        self.steps.used(found, bytes_to_keep(batch.trunk.device))
         return found
-
-    def _drop_what_is_too_much(self, device: torch.device) -> None:
-        most = torch.cuda.get_device_properties(device).total_memory // KEPT if device.type == "cuda" else 0
-        for step in [step for step in reversed(self._steps) if step.free]:
-            most -= step.bytes
-            if most < 0:
-                self._steps.remove(step)
 
     def pool(self, device: torch.device) -> Any:
         """The memory that its recordings share for what is in the making: one is replayed at a time."""
@@ -99,7 +90,14 @@ class StepRecorder:
 
     def forget(self) -> None:
         """Drop the recorded steps that no batch has; their memory is free then."""
-        self._steps = [step for step in self._steps if not step.free]
+        self.steps.drop_free()
+
+
+def bytes_to_keep(device: torch.device) -> int:
+    """How much memory recorded steps without a batch may hold; none without a GPU, where none is recorded."""
+    if device.type != "cuda":
+        return 0
+    return int(torch.cuda.get_device_properties(device).total_memory) // KEPT
 
 
 class CudaGraphStep:
@@ -110,7 +108,8 @@ class CudaGraphStep:
 
     def __init__(self, batch: Batch, pool: Any = None) -> None:
         self.pool = pool
-        self.forward_pass, self.rows, self.last = batch.trunk.forward_pass, batch.rows, batch.last
+        self.forward_pass, self.last = batch.trunk.forward_pass, batch.last
+        self.rows = batch.rows.copy()  # batches come and go, and what is recorded reads the memory of these
         self.cache, self.positions_read = batch.cache, batch.positions
         self.key = batch.rows.key, batch.cache.capacity
         self.dtype = batch.trunk.dtype
@@ -138,7 +137,7 @@ class CudaGraphStep:
         return sum(tensor.nbytes for pair in self.cache.layers.values() for tensor in pair)
 
     def move_in(self, batch: Batch) -> None:
-        """Take up what a batch with the same rows has read; from now on its memory is this step's."""
+        """Take up what a batch with as many rows has read; from now on its memory is this step's."""
         assert self.cache.layers.keys() == batch.cache.layers.keys()
         end = batch.cache.end
         for layer, brought in batch.cache.layers.items():
@@ -146,6 +145,7 @@ class CudaGraphStep:
                 stored[:, :, :end] = tensor[:, :, :end]
                 stored[:, :, end:] = 0  # what is hidden must be finite
         self.positions_read.copy_(batch.positions)
+        self.rows.take_up(batch.rows)
         self.cache.first, self.cache.end = batch.cache.first, end
         batch.cache, batch.positions = self.cache, self.positions_read
         self._batch = weakref.ref(batch)

@@ -8,7 +8,7 @@ run whole, through its own forward pass.
 import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -67,7 +67,7 @@ class LayerwiseForward:
     context: RowContext
     embed: nn.Module
     rotary: nn.Module
-    layers: Sequence[nn.Module]
+    layers: Sequence[Callable[..., Any]]  # modules, compiled or not
     windows: Sequence[int | None]  # of each layer: how many tokens back it sees, None for all
     kinds: Sequence[str | None]  # of each layer: the rotary embedding it asks for, None where there is one
     norm: nn.Module

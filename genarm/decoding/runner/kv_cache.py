@@ -28,17 +28,13 @@ class KeyValues:
 
         keys and values [rows, heads, q, width]. Attention modules call this as a transformers cache.
         """
-        stop = self.end + keys.shape[2]
         if layer not in self.layers:
             self.layers[layer] = self.empty(keys), self.empty(values)
-        stored_keys, stored_values = self.layers[layer]
-        if self.column is not None:
-            return stored_keys.index_copy_(2, self.column, keys), stored_values.index_copy_(
-                2, self.column, values
-            )
-        stored_keys[:, :, self.end : stop] = keys
-        stored_values[:, :, self.end : stop] = values
-        return stored_keys[:, :, self.first : stop], stored_values[:, :, self.first : stop]
+        return self.layer(layer).update(keys, values)
+
+    def layer(self, layer: int) -> "LayerKeyValues":
+        """What one layer has, as things are now."""
+        return LayerKeyValues(*self.layers[layer], self.first, self.end, self.column)
 
     def empty(self, like: Tensor, rows: int | None = None) -> Tensor:
         """Empty columns for a layer with keys like these; zeros, as what is hidden must still be finite.
@@ -58,6 +54,24 @@ class KeyValues:
         for layer, (keys, values) in self.layers.items():
             keys[rows[layer]] = 0
             values[rows[layer]] = 0
+
+
+class LayerKeyValues:
+    """Keys and values of one layer, [rows, heads, capacity, width] each, and where its next columns go."""
+
+    def __init__(self, keys: Tensor, values: Tensor, first: int, end: int, column: Tensor | None) -> None:
+        self.keys, self.values, self.first, self.end, self.column = keys, values, first, end, column
+
+    def update(self, keys: Tensor, values: Tensor, *_: object, **__: object) -> tuple[Tensor, Tensor]:
+        """As `KeyValues.update`."""
+        if self.column is not None:
+            return self.keys.index_copy_(2, self.column, keys), self.values.index_copy_(
+                2, self.column, values
+            )
+        stop = self.end + keys.shape[2]
+        self.keys[:, :, self.end : stop] = keys
+        self.values[:, :, self.end : stop] = values
+        return self.keys[:, :, self.first : stop], self.values[:, :, self.first : stop]
 
 
 def hidden_score(dtype: torch.dtype) -> float:

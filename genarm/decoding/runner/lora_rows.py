@@ -44,14 +44,29 @@ class RowAdapters:
         these rows is on this module.
         """
         if linear not in self._masks:
-            mask = None
-            if linear.column_adapter is not None and self.bare < len(self.adapter):
-                belongs = self.adapter[self.bare :, None] == linear.column_adapter
-                mask = belongs.to(linear.dtype) if bool(belongs.any()) else None
-                if mask is not None and linear.column_share is not None and self.shares is not None:
-                    mask = mask * self.shares[self.bare :, linear.column_share].to(linear.dtype)
-            self._masks[linear] = mask
+            self._masks[linear] = self._new_mask(linear)
         return self._masks[linear]
+
+    def _new_mask(self, linear: "JoinedLinear") -> Tensor | None:
+        if linear.column_adapter is None or self.bare == len(self.adapter):
+            return None
+        belongs = self.adapter[self.bare :, None] == linear.column_adapter
+        if not bool(belongs.any()):
+            return None
+        mask = belongs.to(linear.dtype)
+        if linear.column_share is not None and self.shares is not None:
+            mask = mask * self.shares[self.bare :, linear.column_share].to(linear.dtype)
+        return mask
+
+    def condition(self, shares: Tensor) -> None:
+        """Give the rows other shares [r, 1 + dimensions], in the tensors that there are."""
+        assert self.shares is not None
+        self.shares.copy_(shares)
+        for linear, mask in self._masks.items():
+            if mask is not None and linear.column_share is not None:
+                new = self._new_mask(linear)
+                assert new is not None
+                mask.copy_(new)
 
 
 class RowContext:
@@ -95,6 +110,7 @@ class JoinedLinear:
         self.column_adapter: Tensor | None = None  # [ranks] the adapter that each column belongs to
         # [ranks] which of a row's shares multiplies each column; None where none is conditioned
         self.column_share: Tensor | None = None
+        self.mask: Tensor | None = None  # of the rows in scope, for compiled code, which looks nothing up
         self._input: Tensor | None = None
         self._output: Tensor | None = None
 
@@ -144,7 +160,8 @@ class JoinedLinear:
     def _multiply(self, x: Tensor) -> Tensor:
         y = F.linear(x, self.weight, self.bias) if self.module is None else self.module(x)
         rows = self.context.rows
-        mask = None if rows is None else rows.mask(self)
+        compiling = torch.compiler.is_compiling()
+        mask = None if rows is None else self.mask if compiling else rows.mask(self)
         if rows is None or mask is None:
             return y
         assert self.down is not None and self.up is not None

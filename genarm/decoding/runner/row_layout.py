@@ -18,7 +18,7 @@ AdapterRows = Mapping[str, Sequence[int]]  # adapter -> the sequences that have 
 
 
 class RowLayout:
-    """The rows of n sequences in one trunk; nothing of it changes.
+    """The rows of n sequences in one trunk. Nothing of it changes but that of a recorded step, by `take_up`.
 
     `bare` says whether the bare model's own logits are wanted too. `shares` [n, 1 + the trunk's dimensions]
     is how much each preference dimension counts for a sequence, after a 1 for what none is asked of.
@@ -51,9 +51,8 @@ class RowLayout:
 
     @cached_property
     def key(self) -> Hashable:
-        """Equal for two layouts of one trunk in which every row is the same row."""
-        groups = tuple((name, tuple(guided)) for name, guided in self.adapter_rows)
-        return self.n, self.bare, groups, self.shares.tobytes() if self.trunk.conditions else b""
+        """Equal for two layouts of one trunk with as many rows of each adapter, whosever they are."""
+        return self.n, self.bare, tuple((name, len(guided)) for name, guided in self.adapter_rows)
 
     @property
     def top(self) -> int:
@@ -71,11 +70,22 @@ class RowLayout:
             adapter = self.owners.new_full((stop,), -1)
             for name, (first, last) in self.segments.items():
                 adapter[first:last] = self.trunk.index[name]
-            shares = None
-            if self.trunk.conditions:
-                shares = torch.from_numpy(self.shares).to(adapter.device)[self.owners[start:stop]]
+            shares = self._shares_of(span) if self.trunk.conditions else None
             self._row_adapters[span] = RowAdapters(adapter[start:], max(self.n - start, 0), shares)
         return self._row_adapters[span]
+
+    def _shares_of(self, span: tuple[int, int]) -> Tensor:
+        owners = self.owners[span[0] : span[1]]
+        return torch.from_numpy(self.shares).to(owners.device)[owners]
+
+    def take_up(self, other: "RowLayout") -> None:
+        """Become a layout with the same key, in the tensors that there are: a recorded step reads these."""
+        assert self.key == other.key
+        self.adapter_rows, self.shares = other.adapter_rows, other.shares
+        self.owners.copy_(other.owners)
+        for span, adapters in self._row_adapters.items():
+            if adapters.shares is not None:
+                adapters.condition(self._shares_of(span))
 
     def bare_logits(self, logits: Tensor) -> Tensor:
         """The bare model's of the logits of all rows at the head: [n, q, v], a row for each sequence."""
@@ -89,6 +99,10 @@ class RowLayout:
     def conditioned(self, shares: np.ndarray) -> "RowLayout":
         """The same rows with other shares."""
         return RowLayout(self.trunk, self.n, dict(self.adapter_rows), shares, bare=self.bare)
+
+    def copy(self) -> "RowLayout":
+        """The same rows in other memory."""
+        return self.conditioned(self.shares)
 
     def groups(self) -> list[tuple[str | None, list[int], int, int]]:
         """Name, sequences and rows [from, to) of the bare rows and of every adapter's."""

@@ -26,7 +26,7 @@ TRAINED = 16  # bytes: a weight, its gradient and the two moments of AdamW, all 
 # take before any weight: they fit the peaks in benchmarks/README.md, 2.6 GB for all layers, 1.6 for 8 of 30.
 ACTIVATIONS, LIBRARIES = 22, GIB * 4 // 5
 CONTAINER = Path("/sys/fs/cgroup")  # has the limits of this container, if it is one
-CHUNK = 128  # logits that training computes at a time
+LOGITS = GIB * 3 // 32  # that training computes at a time on a CPU; on a GPU they are a share of it
 COPIES = 4  # of an ARM: its folder, DVC's cache, MLflow's store, and one of the champion
 
 
@@ -91,16 +91,15 @@ def _judging(project: Project, answering: int, here: Capacity) -> tuple[int, lis
 
 def training_bytes(config: TrainConfig, shape: ModelShape, width: int) -> int:
     """Weights, what is trained of them with its optimiser, the activations of one pass, and some logits."""
-    logits = 3 * CHUNK * shape.vocabulary * 4
     kept = config.batch_tokens * shape.hidden * width
     layers = shape.layers if config.lora.layers == "all" or config.method == "full" else config.lora.layers
     activations = (
         kept * (ACTIVATIONS + layers) if config.gradient_checkpointing else kept * ACTIVATIONS * layers
     )
     if config.method == "full":
-        return int(shape.parameters * TRAINED + activations + logits) + LIBRARIES
+        return int(shape.parameters * TRAINED + activations + LOGITS) + LIBRARIES
     weights = shape.parameters * (NF4 if config.quantise else width)
-    return int(weights + shape.lora_parameters(config.lora) * TRAINED + activations + logits) + LIBRARIES
+    return int(weights + shape.lora_parameters(config.lora) * TRAINED + activations + LOGITS) + LIBRARIES
 
 
 def answering_bytes(project: Project, shape: ModelShape, width: int) -> int:

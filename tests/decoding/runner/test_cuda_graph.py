@@ -1,14 +1,16 @@
-"""A recorded or compiled step gives what the eager step gives; one that cannot be recorded runs eagerly."""
+"""A recorded step gives what the eager step gives; one that cannot be recorded runs eagerly."""
 
 import logging
+from dataclasses import replace
 
 import pytest
 import torch
 from toy_arms import LINEAR, make_arm, mixed_requests
+from toy_parm import make_parm
 
-from genarm.decoding import load_decoder
+from genarm.decoding import GuidedRequest, load_decoder
+from genarm.decoding.runner import cuda_graph
 from genarm.decoding.runner.cuda_graph import CudaGraphStep
-from genarm.decoding.runner.forward import LayerwiseForward
 from genarm.models import resolve
 
 torch.set_num_threads(1)
@@ -67,13 +69,73 @@ def test_that_steps_cannot_be_recorded_is_found_out_once(decoder, monkeypatch, c
     assert len(tries) == len(caplog.records) == 1
 
 
-@pytest.mark.slow
-def test_compiled_layers_equal_the_eager_ones(toy, decoder, tmp_path):
-    compiled = load_decoder(
-        resolve(str(toy.folder)), {"arm": tmp_path / "arm"}, dtype="float32", batch_size=3, compiled=True
+@pytest.fixture
+def recorded(monkeypatch):
+    """One item for each step that is recorded. Steps without a batch are kept, as they are on a GPU."""
+    record, made = CudaGraphStep.record, []
+    monkeypatch.setattr(CudaGraphStep, "record", lambda self: (made.append(self), record(self))[1])
+    monkeypatch.setattr(cuda_graph, "bytes_to_keep", lambda device: 2**30)
+    return made
+
+
+def requests_at(places, **changes):
+    """Three requests, guided at these places."""
+    prompts = [(5, 6, 7), (8, 9, 10), (11, 12, 13)]
+    return [
+        GuidedRequest(p, {"arm": 0.7} if i in places else {}, max_new_tokens=6, ignore_eos=True, **changes)
+        for i, p in enumerate(prompts)
+    ]
+
+
+def test_one_recording_serves_every_arrangement_of_as_many_rows(decoder, recorded):
+    """Whose the guided rows are is data; another number of them is another step."""
+    arrangements = [requests_at(places, temperature=0.0) for places in ({0, 1}, {1, 2}, {0, 2}, {0, 1})]
+    expected = [decoder.generate(requests) for requests in arrangements]
+    decoder.parts[0].trunk.recorder.enabled = True
+    found = [decoder.generate(requests) for requests in arrangements]
+    assert [[r.tokens for r in f] for f in found] == [[r.tokens for r in e] for e in expected]
+    for ours, theirs in zip(found, expected, strict=True):
+        assert [r.kl for r in ours] == pytest.approx([r.kl for r in theirs], abs=1e-5)
+    assert len(recorded) == 1
+    decoder.generate(requests_at({0}))
+    assert len(recorded) == len(decoder.parts[0].trunk.recorder.steps) == 2
+
+
+def test_shares_of_preference_dimensions_are_data(toy, tmp_path, recorded):
+    source = resolve(str(toy.folder))
+    parm = make_parm(
+        tmp_path / "parm", source, toy.model, seed=1, layers_to_transform=[2, 3], target_modules=LINEAR
     )
-    trunk = compiled.parts[0].trunk
-    assert isinstance(trunk.forward_pass, LayerwiseForward)
-    assert type(trunk.forward_pass.layers[0]).__name__ == "OptimizedModule"
-    requests = mixed_requests([{"arm": 0.7}, {}])
-    assert [r.tokens for r in compiled.generate(requests)] == [r.tokens for r in decoder.generate(requests)]
+    decoder = load_decoder(source, {"arm": parm}, dtype="float32", batch_size=3)
+    recorder = decoder.parts[0].trunk.recorder
+    vectors = [{"loud": 1.0}, {"loud": 0.2, "brief": 0.8}, {"brief": 1.0}]
+    asked = [requests_at({0, 1}, temperature=0.0, preference=vector) for vector in vectors]
+    asked = [[*requests[:2], replace(requests[2], preference={})] for requests in asked]
+    recorder.enabled = False
+    expected = [decoder.generate(requests) for requests in asked]
+    assert len({tuple(r.base_logprob for r in e) for e in expected}) == 3
+    recorder.enabled = True
+    for requests, theirs in zip(asked, expected, strict=True):
+        ours = decoder.generate(requests)
+        assert [r.tokens for r in ours] == [r.tokens for r in theirs]
+        assert [r.kl for r in ours] == pytest.approx([r.kl for r in theirs], abs=1e-5)
+    assert len(recorded) == 1
+
+
+def test_a_recorded_step_takes_up_a_batch_in_the_memory_that_it_was_recorded_with(decoder, recorded):
+    """A graph reads the same addresses each time, so that nothing may be replaced by another tensor."""
+    decoder.parts[0].trunk.recorder.enabled = True
+    decoder.generate(requests_at({0, 1}))
+    (step,) = recorded
+    spans = step.rows._row_adapters.values()
+
+    def tensors():
+        stored = [tensor for pair in step.cache.layers.values() for tensor in pair]
+        masks = [mask for rows in spans for mask in rows._masks.values() if mask is not None]
+        return [step.ids, step.given, step.positions_read, step.rows.owners, *stored, *masks]
+
+    before = [(id(tensor), tensor.data_ptr()) for tensor in tensors()]
+    owners = step.rows.owners.tolist()
+    decoder.generate(requests_at({1, 2}))
+    assert [(id(tensor), tensor.data_ptr()) for tensor in tensors()] == before
+    assert owners == [0, 1, 2, 0, 1] and step.rows.owners.tolist() != owners
