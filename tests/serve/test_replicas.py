@@ -90,7 +90,7 @@ def shared(tmp_path, monkeypatch) -> Iterator[None]:
         engine.dispose()
         votes = make_url(database).set(database="votes").render_as_string(hide_password=False)
         monkeypatch.setenv("VOTES", votes)
-        with mlflow_on(database, tmp_path / "mlflow") as address:
+        with mlflow_on(database, tmp_path / "mlflow", workers=1) as address:
             monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
             yield
 
@@ -162,6 +162,11 @@ def test_replicas_answer_as_one(shared, toy, arms, tmp_path):
         assert said(4) == {(version, after)}
         assert [post(f"comparisons/{id}", vote).status_code for id in asked] == [200, 200]
 
-        # One that is told to end does so in order.
+        # One that is told to end does so in order, and while it loads at once.
         replicas[1].process.terminate()
         assert replicas[1].process.wait(60) == 0, replicas[1].log.read_text()
+        third = Replica(tmp_path / "c", PARAMS.format(base=toy.folder), keys, environment)
+        held.callback(third.process.kill)
+        wait(lambda: "loading" in third.log.read_text())
+        third.process.terminate()
+        assert third.process.wait(60) == 128 + signal.SIGTERM
