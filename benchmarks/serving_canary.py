@@ -4,7 +4,8 @@
 
 One server answers streams of `guided` in three ways that take turns, so that a machine that slows down slows
 all: by the champion alone; with a challenger that answers a tenth of the people; and where both answer a
-quarter of the prompts, too, for the judge. Each round has other prompts and people, the same for every way.
+quarter of the prompts, too, for the judge. Each round has other prompts and people, three for each stream,
+the same for every way. CPU seconds, which a busy machine disturbs less, are those of the server's process.
 ARMs are random LoRAs on the top 8 layers: how fast a model runs does not depend on what its weights are.
 """
 
@@ -21,6 +22,7 @@ import httpx
 from serving import MODEL, ask, body
 
 LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+EACH = 3  # requests of one stream in a round
 WAYS: dict[str, dict[str, float]] = {
     "champion alone": {},
     "challenger, share 0.1": {"share": 0.1, "judged": 0},
@@ -29,14 +31,12 @@ WAYS: dict[str, dict[str, float]] = {
 
 
 def client(address: str, turn: int, streams: int, tokens: int, result: Any) -> None:
-    """As many people as streams ask at once: seconds until all are answered, and to each first text."""
-    people = range(turn * streams, (turn + 1) * streams)
+    """People ask, as many at once as there are streams: seconds to the first text of each."""
+    people = range(turn * streams * EACH, (turn + 1) * streams * EACH)
     asked = [body(i, tokens) | {"model": "guided", "user": f"person {i}"} for i in people]
     with ThreadPoolExecutor(streams) as pool:
         list(pool.map(lambda _: httpx.get(f"{address}/health"), people))
-        began = time.monotonic()
-        firsts = list(pool.map(lambda one: ask(address, one), asked))
-        result.put((time.monotonic() - began, firsts))
+        result.put(list(pool.map(lambda one: ask(address, one), asked)))
 
 
 def make_arm(folder: Path, seed: int) -> Path:
@@ -111,22 +111,24 @@ def main() -> None:
                     Responses(),
                 )
             service.swap(both if trial else alone, trial)
-            result = spawn.Queue()
+            result, began = spawn.Queue(), time.process_time()
             process = spawn.Process(target=client, args=(address, turn + 1, streams, tokens, result))
             process.start()
-            seconds, firsts = result.get()
+            firsts = result.get()
             process.join()
+            while trial and trial.drawing:  # for the judge: it slows no other way's round
+                time.sleep(0.1)
             if turn >= 0:
                 seen[way] += firsts
-                spent[way] += seconds
-            while trial and trial.drawing:  # what is drawn for the judge slows nobody else's round
-                time.sleep(0.1)
-    print(f"{rounds} rounds of {streams} streams, {tokens} tokens each")
+                spent[way] += time.process_time() - began
+    print(f"{streams} streams, {tokens} tokens each, {rounds} rounds")
     for way, firsts in seen.items():
         firsts.sort()
         median, p95 = (firsts[int(part * (len(firsts) - 1))] for part in (0.5, 0.95))
-        rate = rounds * streams * tokens / spent[way]
-        print(f"{way}: first token median {median:.2f} s, p95 {p95:.2f} s; {rate:.1f} tokens/s")
+        print(
+            f"{way}: first token median {median:.2f} s, p95 {p95:.2f} s, n={len(firsts)}; "
+            f"CPU seconds {spent[way]:.1f}"
+        )
     pairs = {
         name: value.get()
         for name in ("kept", "busy", "gave way", "failed")
