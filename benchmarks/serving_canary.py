@@ -66,6 +66,18 @@ def make_arm(folder: Path, seed: int) -> Path:
     return folder
 
 
+def report(head: str, seen: dict[str, list[float]], spent: dict[str, float]) -> None:
+    """Print what all rounds until now have given."""
+    print(head)
+    for way, firsts in seen.items():
+        median, p95 = (sorted(firsts)[int(part * (len(firsts) - 1))] for part in (0.5, 0.95))
+        print(
+            f"  {way}: first token median {median:.2f} s, p95 {p95:.2f} s, n={len(firsts)}; "
+            f"CPU seconds {spent[way]:.1f}",
+            flush=True,
+        )
+
+
 def main() -> None:
     from genarm.config import CanaryConfig
     from genarm.decoding import load_decoder
@@ -121,20 +133,8 @@ def main() -> None:
             if turn >= 0:
                 seen[way] += firsts
                 spent[way] += time.process_time() - began
-    print(f"{streams} streams, {tokens} tokens each, {rounds} rounds")
-    for way, firsts in seen.items():
-        firsts.sort()
-        median, p95 = (firsts[int(part * (len(firsts) - 1))] for part in (0.5, 0.95))
-        print(
-            f"{way}: first token median {median:.2f} s, p95 {p95:.2f} s, n={len(firsts)}; "
-            f"CPU seconds {spent[way]:.1f}"
-        )
-    pairs = {
-        name: value.get()
-        for name in ("kept", "busy", "gave way", "failed")
-        if (value := service.metrics.pairs.labels(name)._value)
-    }
-    print(f"pairs for the judge: {pairs}")
+        if turn >= 0:
+            report(f"{streams} streams, {tokens} tokens each, {turn + 1} rounds", seen, spent)
     server.should_exit = True
     thread.join()
     place.cleanup()
