@@ -26,10 +26,10 @@ def body(i: int, tokens: int) -> dict[str, Any]:
             "temperature": 1, "top_p": 1, "stream": True}  # fmt: skip
 
 
-def ask(address: str, i: int, tokens: int) -> float:
+def ask(address: str, asked: dict[str, Any]) -> float:
     """Seconds to the first text of a stream, which is read to its end."""
     began, first = time.monotonic(), 0.0
-    with httpx.stream("POST", f"{address}/v1/chat/completions", json=body(i, tokens), timeout=600) as stream:
+    with httpx.stream("POST", f"{address}/v1/chat/completions", json=asked, timeout=600) as stream:
         for line in stream.iter_lines():
             if line and not first and line != "data: [DONE]":
                 delta = json.loads(line[6:])["choices"][0]["delta"]
@@ -41,7 +41,7 @@ def client(address: str, streams: int, tokens: int, result: Any) -> None:
     with ThreadPoolExecutor(streams) as pool:
         list(pool.map(lambda i: httpx.get(f"{address}/health"), range(streams)))
         began = time.monotonic()
-        firsts = list(pool.map(lambda i: ask(address, i, tokens), range(streams)))
+        firsts = list(pool.map(lambda i: ask(address, body(i, tokens)), range(streams)))
         result.put((time.monotonic() - began, sorted(firsts)))
 
 

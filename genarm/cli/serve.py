@@ -1,5 +1,7 @@
 """`genarm serve`: the OpenAI API over base and champions."""
 
+import signal
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
@@ -48,6 +50,8 @@ def serve(
         out.print(make(keys, new_key), soft_wrap=True, highlight=False)
         err.print("shown once and kept nowhere; the file has its hash alone")
         return
+    # The first process of a container ignores signals that it does not handle, and loading takes minutes.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     if engine == "vllm":
         from genarm.serve.vllm_engine import serve_by_vllm
 

@@ -46,8 +46,22 @@ def test_the_worker_gets_its_own_logins_and_reaches_no_database():
     assert SERVICES["database"]["networks"] == ["databases"]
     assert "docker.sock" not in TEXT
     ours = [service for service in SERVICES.values() if "build" in service]
-    assert len(ours) == 6 and all(service["cap_drop"] == ["ALL"] for service in ours)
+    assert len(ours) == 7 and all(service["cap_drop"] == ["ALL"] for service in ours)
     assert all(service["security_opt"] == ["no-new-privileges:true"] for service in ours)
+
+
+def test_the_server_reads_what_it_serves_and_writes_votes_alone():
+    serve, example = SERVICES["serve"], SERVICES["worker"]
+    assert secrets_of(serve) == {"MLFLOW_SERVE_PASSWORD"} and "networks" not in serve
+    assert serve["environment"]["MLFLOW_TRACKING_USERNAME"] == "serve" and serve["profiles"] == ["serve"]
+    assert serve["read_only"] and serve["init"] and serve["user"] == example["user"]
+    read, *written = serve["volumes"]
+    assert read.endswith("/params.yaml:/project/params.yaml:ro")
+    assert written == ["serve:/project/.cache", "feedback:/feedback"] and written[1] in example["volumes"]
+    [keys] = serve["secrets"]
+    assert COMPOSE["secrets"] == {keys["source"]: {"file": "./keys.json"}}
+    assert (ROOT / serve["build"]["dockerfile"]).is_file() and keys["target"] == "/etc/genarm/keys.json"
+    assert "/keys.json" in (ROOT / ".gitignore").read_text(encoding="utf-8").split()
 
 
 def test_a_worker_does_one_thing_at_a_time_and_keeps_its_clones():
