@@ -41,8 +41,8 @@ def mlflow_server(folder: Path, workers: int = 2) -> Iterator[str]:
 
 
 @contextmanager
-def mlflow_on(database: str, folder: Path, workers: int = 2) -> Iterator[str]:
-    """The address of a server that keeps runs and versions in a database and files in `folder`."""
+def mlflow_on(database: str, folder: Path, workers: int = 2, files: str = "") -> Iterator[str]:
+    """The address of a server that keeps runs and versions in a database; files in `folder`, or `files`."""
     import requests
 
     with socket.socket() as free:
@@ -50,7 +50,12 @@ def mlflow_on(database: str, folder: Path, workers: int = 2) -> Iterator[str]:
         port = free.getsockname()[1]
         free.close()
         command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", str(workers)]
-        command += ["--backend-store-uri", database, "--artifacts-destination", str(folder / "files")]
+        command += [
+            "--backend-store-uri",
+            database,
+            "--artifacts-destination",
+            files or str(folder / "files"),
+        ]
         environment = {**os.environ, "MLFLOW_TRACKING_URI": "", "MLFLOW_DISABLE_TELEMETRY": "true"}
         environment["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"  # seven processes that nothing here needs
         log = folder / "server.log"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from genarm.cli.console import Json, err, out, project, show
+from genarm.system.counted import byte_size
 
 if TYPE_CHECKING:
     from genarm.operations.gc import Collected
@@ -33,11 +34,14 @@ def gc(
         out.print(line, soft_wrap=True)
     before, after = (sum(getattr(total, of) for total in done.totals) for of in ("before", "after"))
     rows = [
-        {"kind": t.kind, "items": t.items, "before": told(t.before), "after": told(t.after)}
+        {"kind": t.kind, "items": t.items, "before": byte_size(t.before), "after": byte_size(t.after)}
         for t in done.totals
     ]
     count = sum(total.items for total in done.totals)
-    show([*rows, {"kind": "all", "items": count, "before": told(before), "after": told(after)}], False)
+    show(
+        [*rows, {"kind": "all", "items": count, "before": byte_size(before), "after": byte_size(after)}],
+        False,
+    )
     for note in done.notes:
         err.print(f"[yellow]note[/]: {note}", soft_wrap=True)
     if count and not yes:
@@ -49,16 +53,6 @@ def _items(done: "Collected") -> Iterator[str]:
     for total in done.totals:
         of_kind = [item for item in done.items if item.kind == total.kind]
         for item in of_kind[:SHOWN]:
-            yield f"{item.kind}: {item.name}, {told(item.bytes)}: {item.why}"
+            yield f"{item.kind}: {item.name}, {byte_size(item.bytes)}: {item.why}"
         if len(of_kind) > SHOWN:
             yield f"{total.kind}: and {len(of_kind) - SHOWN} more (--json has all)"
-
-
-def told(number: int) -> str:
-    """Bytes as people read them, in powers of 1000: `12.3 MB`."""
-    size, unit = float(number), "B"
-    for larger in ("kB", "MB", "GB", "TB"):
-        if size < 1000:
-            break
-        size, unit = size / 1000, larger
-    return f"{number} B" if unit == "B" else f"{size:.1f} {unit}"

@@ -1,221 +1,116 @@
-"""Backups: what was saved comes back byte by byte, and only into what is empty."""
+"""What a backup refuses, and what it takes over from an earlier one; test_backup_restored has the servers."""
 
 import os
 import re
 import shutil
 import subprocess
-import sys
-import time
-import urllib.request
-from base64 import b64encode
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
-from registry_server import mlflow_on
-from registry_toys import DIMENSION, METRICS, promote
-from ruamel.yaml import YAML
-from toy_arms import card, make_arm
-from whole_postgres import PASSWORD, programs, whole_postgres
+from team_servers import team_settings
+from whole_postgres import programs
 
-from genarm import registry
 from genarm.errors import ConfigError, PipelineError, Unreachable
-from genarm.models import resolve
-from genarm.models.arm import write_card
-from genarm.operations.backup import FILES, SUMS, check, restore, save
-from genarm.system.files import sha256
+from genarm.operations.backup import stores
+from genarm.operations.backup.earlier import REMOTE, link, newest
+from genarm.operations.backup.restoring import restore
+from genarm.operations.backup.saving import FILES, save
+from genarm.operations.backup.sums import SUMS, check, write
 
-ROOT = Path(__file__).parents[2]
-LOGIN = "admin:ofPrefect1"
+OBJECT = "files/md5/1a/b"
 
 
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
     """What a backup looks like."""
-    folder = tmp_path / "backup"
-    for name in ("mlflow.dump", "prefect.dump", f"{FILES}/1/a model/weights", f"{FILES}/1/b"):
+    folder = tmp_path / "2026-11-27T04-50-00Z"
+    for name in ("mlflow.dump", "prefect.dump", f"{FILES}/a model/w", f"{FILES}/b", f"{REMOTE}/{OBJECT}"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(name)
-    names = sorted(f.relative_to(folder).as_posix() for f in folder.rglob("*") if f.is_file())
-    (folder / SUMS).write_text("".join(f"{sha256(folder / name)}  {name}\n" for name in names))
+    write(folder, {})
     return folder
 
 
-def settings(files: Path, socket: Path, **of_roles: str) -> dict[str, str]:
-    """The environment of the servers; roles have the names of their databases."""
-    where = {name: f"://{name}:{word}@/{name}?host={socket}" for name, word in of_roles.items()}
-    return {
-        "MLFLOW_BACKEND_STORE_URI": f"postgresql{where['mlflow']}",
-        "PREFECT_SERVER_DATABASE_CONNECTION_URL": f"postgresql+asyncpg{where['prefect']}",
-        "MLFLOW_ARTIFACTS_DESTINATION": str(files),
-    }
+@pytest.fixture
+def nowhere(tmp_path: Path) -> dict[str, str]:
+    """The settings of servers that are not there."""
+    return team_settings(tmp_path / "no store", tmp_path / "no socket", mlflow="x", prefect="x")
 
 
 @pytest.mark.parametrize(
     ("harm", "told"),
     [
         (lambda f: (f / "mlflow.dump").write_text("mlflow.dumb"), "mlflow.dump was altered or cut short"),
-        (lambda f: (f / FILES / "1/b").unlink(), "1/b is missing"),
+        (lambda f: (f / REMOTE / OBJECT).write_text("short"), f"{OBJECT} was altered or cut short"),
+        (lambda f: (f / FILES / "b").unlink(), "files/b is missing"),
         (lambda f: (f / FILES / "2").write_text(""), f"2 is not in {SUMS}"),
         (lambda f: (f / SUMS).unlink(), f"is no backup: {SUMS} cannot be read"),
     ],
 )
-def test_a_backup_that_is_not_as_it_was_saved_is_refused_before_anything_is_touched(harm, told, saved):
-    assert check(saved) == 4
+def test_a_backup_that_is_not_as_it_was_saved_is_refused_before_anything_is_touched(
+    harm, told, saved, nowhere
+):
+    assert check(saved) == 5
     assert subprocess.run(["sha256sum", "--check", "--quiet", SUMS], cwd=saved).returncode == 0
     harm(saved)
-    nowhere = settings(saved / "no store", saved / "no socket", mlflow="x", prefect="x")
     with pytest.raises(PipelineError, match=re.escape(told)):
         restore(saved, nowhere)
 
 
-def test_what_is_not_set_or_no_postgresql_is_told(tmp_path):
-    whole = settings(tmp_path, tmp_path, mlflow="x", prefect="x")
+def test_what_is_not_set_or_no_postgresql_is_told(tmp_path, saved, nowhere):
+    backups = tmp_path / "backups"
+    whole = nowhere | {"MLFLOW_ARTIFACTS_DESTINATION": str(tmp_path)}
     for name in whole:
         with pytest.raises(ConfigError, match=f"^{name} not set"):
-            save(tmp_path, {k: v for k, v in whole.items() if k != name})
+            save(backups, {k: v for k, v in whole.items() if k != name})
     with pytest.raises(ConfigError, match="only PostgreSQL"):
-        save(tmp_path, whole | {"MLFLOW_BACKEND_STORE_URI": "sqlite:///mlflow.db"})
-    with pytest.raises(ConfigError, match="there is nothing at"):
-        save(tmp_path, whole | {"MLFLOW_ARTIFACTS_DESTINATION": str(tmp_path / "misspelt")})
-    assert not list(tmp_path.iterdir())
+        save(backups, whole | {"MLFLOW_BACKEND_STORE_URI": "sqlite:///mlflow.db"})
+    with pytest.raises(ConfigError, match="^MLFLOW_ARTIFACTS_DESTINATION: there is nothing at"):
+        save(backups, nowhere)
+    with pytest.raises(ConfigError, match="^GENARM_DVC_REMOTE: there is nothing at"):
+        save(backups, whole | {"GENARM_DVC_REMOTE": str(tmp_path / "misspelt")})
+    with pytest.raises(ConfigError, match="holds a DVC remote, and GENARM_DVC_REMOTE is not set"):
+        restore(saved, whole)
+    assert not backups.exists()
 
 
-def test_a_database_that_does_not_answer_leaves_nothing_and_no_password_in_the_error(tmp_path, monkeypatch):
+def test_a_database_that_does_not_answer_leaves_nothing_and_no_password_in_the_error(
+    tmp_path, nowhere, monkeypatch
+):
     monkeypatch.setenv("PATH", str(programs()), prepend=os.pathsep)
+    (tmp_path / "no store").mkdir()
+    wrong = {name: value.replace(":x@", ":hunter22@") for name, value in nowhere.items()}
     with pytest.raises(Unreachable, match="pg_dump failed") as error:
-        save(tmp_path / "backups", settings(tmp_path, tmp_path, mlflow="hunter22", prefect="x"))
+        save(tmp_path / "backups", wrong)
     assert "hunter22" not in str(error.value) and not list((tmp_path / "backups").iterdir())
 
 
-class Databases:
-    """The databases of compose.yaml in a real server, made by its own text."""
-
-    def __init__(self, socket: Path) -> None:
-        self.socket = socket
-        text = YAML(typ="safe").load((ROOT / "compose.yaml").read_text())["configs"]["databases"]["content"]
-        self.made = re.sub(r"\$\{(\w+?)_\w+:[^}]*\}", lambda m: f"of{m[1].lower()}1", text)
-        self.environment = {**os.environ, "PGPASSWORD": PASSWORD, "PGUSER": "postgres", "PGHOST": str(socket)}
-        self.sql("postgres", self.made)
-
-    def sql(self, database: str, text: str) -> str:
-        command = ["psql", "--no-psqlrc", "-qAt", "-v", "ON_ERROR_STOP=1", "-d", database]
-        done = subprocess.run(command, env=self.environment, input=text, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    def lose(self) -> None:
-        self.sql("postgres", "drop database mlflow with (force);\ndrop database prefect with (force);")
-        again = "\n".join(line for line in self.made.splitlines() if not line.startswith("create role"))
-        self.sql("postgres", again)
-
-    def rows(self, database: str) -> dict[str, str]:
-        """A hash of all rows of every table."""
-        tables = "select format('%I', tablename) from pg_tables where schemaname = 'public' order by 1"
-        return {
-            table: self.sql(
-                database, f"select count(*), md5(string_agg(t::text, '|' order by t::text)) from {table} t"
-            )
-            for table in self.sql(database, tables).split()
-        }
+def test_what_the_last_backup_has_whole_is_taken_over_without_a_copy(saved, tmp_path):
+    size = len((saved / REMOTE / OBJECT).read_text())
+    there, new = {OBJECT: size, "files/md5/2c/d": 9}, tmp_path / "new"
+    unfinished = tmp_path / "2026-11-28T04-50-00Z" / REMOTE
+    unfinished.mkdir(parents=True)
+    assert newest(tmp_path) == saved
+    assert set(link(there, saved, new)) == {f"{REMOTE}/{OBJECT}"}
+    assert (new / REMOTE / OBJECT).samefile(saved / REMOTE / OBJECT)
+    shutil.rmtree(new)
+    assert link({OBJECT: size + 1}, saved, new) == {}  # the one at the remote is another
+    (saved / REMOTE / OBJECT).write_bytes(b"x" * size)
+    assert link(there, saved, new) == {}  # the one here is damaged
+    assert not new.exists()
 
 
-@pytest.fixture
-def databases(monkeypatch) -> Iterator[Databases]:
-    monkeypatch.setenv("PATH", str(programs()), prepend=os.pathsep)
-    with whole_postgres() as socket:
-        yield Databases(socket)
-
-
-@contextmanager
-def prefect_server(database: str, folder: Path) -> Iterator[str]:
-    """A server with a login on a database: the address of its API."""
-    port = 4287
-    command = [Path(sys.executable).with_name("prefect"), "server", "start", "--port", str(port)]
-    shell = {"PREFECT_HOME": str(folder / "prefect"), "PREFECT_SERVER_API_AUTH_STRING": LOGIN}
-    shell |= {"PREFECT_SERVER_DATABASE_CONNECTION_URL": database, "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
-    with (folder / "prefect.log").open("w") as log:
-        server = subprocess.Popen(command, env={**os.environ, **shell}, stdout=log, stderr=log)
-    try:
-        for _ in range(240):
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/api/health", timeout=2).close()
-                break
-            except OSError:
-                assert server.poll() is None, (folder / "prefect.log").read_text()
-                time.sleep(1)
-        yield f"http://127.0.0.1:{port}/api"
-    finally:
-        server.terminate()
-        server.wait()
-
-
-def post(address: str, body: str) -> None:
-    login = {
-        "Authorization": f"Basic {b64encode(LOGIN.encode()).decode()}",
-        "Content-Type": "application/json",
-    }
-    urllib.request.urlopen(urllib.request.Request(address, body.encode(), login), timeout=30).close()
-
-
-def content(folder: Path) -> dict[str, bytes]:
-    return {f.relative_to(folder).as_posix(): f.read_bytes() for f in folder.rglob("*") if f.is_file()}
-
-
-@pytest.mark.slow
-def test_saved_lost_and_restored_everything_is_as_it_was(toy: Any, tmp_path, databases, monkeypatch):
-    """By `make`, as an operator does: real PostgreSQL, MLflow and Prefect, a champion that was promoted."""
-    files, project, arm = tmp_path / "files", tmp_path / "project", tmp_path / "arm"
-    project.mkdir()
-    shutil.copy(ROOT / "Makefile", project)
-    env = settings(files, databases.socket, mlflow="ofmlflow1", prefect="ofprefect1")
-    base = resolve(str(toy.folder))
-    make_arm(arm, base, toy.model, seed=0)
-    write_card(arm, replace(card(base), dimension=DIMENSION))
-
-    def make(*words: str) -> "subprocess.CompletedProcess[str]":
-        backup = f"BACKUP={sys.executable} -m genarm.operations.backup"
-        command = ["make", *words, backup]
-        return subprocess.run(command, cwd=project, env={**os.environ, **env}, capture_output=True, text=True)
-
-    def champion(to: Path) -> dict[str, bytes]:
-        store = registry.connect(project)
-        found = store.champions([DIMENSION])[DIMENSION]
-        assert found is not None
-        store.fetch(DIMENSION, found, to)
-        return content(to)
-
-    monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
-    with prefect_server(env["PREFECT_SERVER_DATABASE_CONNECTION_URL"], tmp_path) as prefect:
-        post(f"{prefect}/variables/", '{"name": "kept", "value": "here"}')
-    with mlflow_on(env["MLFLOW_BACKEND_STORE_URI"], tmp_path, workers=1) as mlflow:
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow)
-        store = registry.connect(project)
-        store.register(DIMENSION, arm, metrics=METRICS)
-        promote(store, arm)
-        before = champion(tmp_path / "before")
-        done = make("backup")  # while it serves
-        assert done.returncode == 0, done.stderr
-        rows = {name: databases.rows(name) for name in ("mlflow", "prefect")}
-    stored = content(files)
-    assert before and stored and "kept" in databases.sql("prefect", "select name from variable")
-    (backup,) = (project / "backups").iterdir()
-    assert backup.stat().st_mode & 0o777 == 0o700
-
-    refused = make("restore", f"FROM={backup}")
-    assert refused.returncode and "is not empty: it has" in refused.stderr
-    databases.lose()
-    refused = make("restore", f"FROM={backup}")
-    assert refused.returncode and f"{files} is not empty" in refused.stderr
-    assert not databases.rows("mlflow")
-    shutil.rmtree(files)
-    done = make("restore", f"FROM={backup}")
-    assert done.returncode == 0, done.stderr
-    assert {name: databases.rows(name) for name in ("mlflow", "prefect")} == rows
-    assert content(files) == stored
-    with mlflow_on(env["MLFLOW_BACKEND_STORE_URI"], tmp_path, workers=1) as mlflow:
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", mlflow)
-        assert champion(tmp_path / "after") == before
+def test_a_remote_gets_what_it_lacks_and_keeps_what_it_has(saved, tmp_path):
+    remote = tmp_path / "remote"
+    remote.mkdir()
+    kept = remote / "files" / "md5" / "9e" / "f"
+    assert stores.missing(saved / REMOTE, str(remote)) == [OBJECT]
+    stores.send(saved / REMOTE, [OBJECT], str(remote))
+    kept.parent.mkdir()
+    kept.write_text("newer")
+    assert (remote / OBJECT).read_text() == f"{REMOTE}/{OBJECT}"
+    assert stores.missing(saved / REMOTE, str(remote)) == []
+    assert set(stores.sizes(str(remote))) == {OBJECT, "files/md5/9e/f"}
+    (remote / OBJECT).write_text("cut")
+    with pytest.raises(PipelineError, match=f"{OBJECT} at .* has 3 bytes, and 18 in the backup"):
+        stores.missing(saved / REMOTE, str(remote))
