@@ -20,6 +20,8 @@ EXTRAS = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs"}
 HASHES = ("ETag", "etag", "md5Hash", "md5", "Content-MD5", "crc32c", "Digest", "sha256")
 TIMES = ("LastModified", "Last-Modified", "last_modified", "updated", "mtime", "created")
 CONNECT, SILENCE = 10, 60  # seconds until there is a connection, and between two pieces of a file
+# s3fs waits for six minutes by itself: five tries of its own for each of five tries of botocore, 15 s each.
+S3_SILENCE, S3_TRIES = 10, 2  # seconds, and tries of each of the two
 NOT_ALLOWED, GONE, LATER = (401, 403), (404, 410), (408, 425, 429)
 
 
@@ -57,7 +59,12 @@ def _open(address: str) -> tuple[Any, str]:
             "client_kwargs": {"trust_env": True, "timeout": timeout},
             "headers": {"Accept-Encoding": "identity"},
         }
+    elif _is_s3(address):
+        tries = {"total_max_attempts": S3_TRIES, "mode": "standard"}
+        options["config_kwargs"] = {"connect_timeout": CONNECT, "read_timeout": S3_SILENCE, "retries": tries}
     system, path = url_to_fs(address, **options)
+    if _is_s3(address):
+        system.retries = S3_TRIES
     return system, str(path)
 
 
@@ -103,6 +110,10 @@ def _is_web(address: str) -> bool:
     return address.startswith(("http://", "https://"))
 
 
+def _is_s3(address: str) -> bool:
+    return address.startswith(("s3://", "s3a://"))
+
+
 @contextmanager
 def _in_words(address: str) -> Iterator[None]:
     try:
@@ -114,9 +125,9 @@ def _in_words(address: str) -> Iterator[None]:
 
 
 def _told(address: str, error: Exception) -> GenarmError:
-    """What a client's error means. fsspec's own for the web hides the server's answer as its cause."""
+    """What a client's error means. fsspec's own for web and S3 hide the server's answer as their cause."""
     where, cause = redact(address), error.__cause__ or error
-    status = getattr(cause, "status", None)
+    status = _status(cause)
     scheme = address.partition("://")[0]
     if isinstance(error, ImportError) and scheme in EXTRAS:
         return DataError(f"{where} needs {EXTRAS[scheme]}", hint=f"python -m pip install {EXTRAS[scheme]}")
@@ -126,7 +137,7 @@ def _told(address: str, error: Exception) -> GenarmError:
         )
     if (
         status in NOT_ALLOWED
-        or isinstance(cause, PermissionError)
+        or isinstance(error, PermissionError)
         or re.search("Credential", type(cause).__name__)
     ):
         said = f" (HTTP {status})" if status else f" ({type(cause).__name__})"
@@ -140,3 +151,11 @@ def _told(address: str, error: Exception) -> GenarmError:
         said = f"HTTP {status}" if status else f"{type(cause).__name__}: {redact(str(cause))}"
         return Unreachable(f"{where} cannot be read now: {said}", hint="the data in use stays; try again")
     return DataError(f"{where} refuses: HTTP {status}", hint="check the address")
+
+
+def _status(cause: BaseException) -> int | None:
+    """The HTTP status of an error: of aiohttp, or of botocore, which has the answer as a mapping."""
+    answer = getattr(cause, "response", None)
+    if isinstance(answer, Mapping):
+        return answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    return getattr(cause, "status", None)
