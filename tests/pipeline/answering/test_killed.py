@@ -5,13 +5,13 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 import pytest
 from answering_toys import answers, make_project, same, with_engine
+from serving_process import serving
 from toy_pipeline import environment
 
 from genarm import registry
@@ -44,23 +44,6 @@ def project(toy, tmp_path, monkeypatch) -> Project:
             store.client.delete_registered_model_alias("genarm-kind", "challenger")
     write_json(project.layout.incumbents, store.champions(["kind"]))
     return project
-
-
-@contextmanager
-def serving(root: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """A server of the project, and its address."""
-    words = ["genarm", "serve", "--trial", "--port", "0", "--slots", "4", "--watch", "1"]
-    with subprocess.Popen(
-        words, cwd=root, env=environment(root), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    ) as server:
-        try:
-            assert server.stderr
-            told = next(line for line in server.stderr if "serving" in line or "error" in line)
-            address = re.search(r"http://\S+", told)
-            assert address, told + server.stderr.read()
-            yield server, address[0]
-        finally:
-            server.kill()
 
 
 def wait(until: Callable[[], bool], seconds: float = 600) -> None:
