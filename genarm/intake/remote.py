@@ -155,7 +155,8 @@ def _told(address: str, error: Exception) -> GenarmError:
 
 def _status(cause: BaseException) -> int | None:
     """The HTTP status of an error: of aiohttp, or of botocore, which has the answer as a mapping."""
-    answer = getattr(cause, "response", None)
+    answer: Any = getattr(cause, "response", None)
     if isinstance(answer, Mapping):
-        return answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
+        status: int | None = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
+        return status
     return getattr(cause, "status", None)
