@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -11,7 +12,7 @@ import pytest
 from serving_process import serving
 from toy_pipeline import environment, genarm, make_base, make_project, toy_params, write_params
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("served-answers")]  # one project, one server
 ANSWERS = ["respond-base", "respond@vowels", "respond@digits", "judge@vowels", "judge@digits", "decide"]
 PATIENT = {"PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "600"}  # on a busy machine
 
@@ -46,31 +47,54 @@ def base(tmp_path_factory) -> Path:
     return folder
 
 
-def test_first_run_promotes_second_does_nothing_and_the_built_in_engine_decides_the_same(base, tmp_path):
-    """In the order of docs/operations.md: a server of a project that has no version yet, then the run."""
-    project = tmp_path / "project"
+@pytest.fixture(scope="module")
+def project(base, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("clone") / "project"
+    make_project(folder, toy_params(base))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def address(project, base) -> Iterator[str]:
+    """A server of a project that has no version yet; its parameters name it, as docs/operations.md says."""
     params = toy_params(base)
-    make_project(project, params)
-    with serving(project) as (_, address):
-        engine = {"server": address, "patience": 200}
+    with serving(project) as (_, served):
+        engine = {"server": served, "patience": 200}
         write_params(project, params | {"respond": params["respond"] | {"engine": engine}})
-        log = genarm(project, "run", **PATIENT)
-        asked = 3 * len((project / "artifacts" / "prompts.jsonl").read_text().splitlines())
-        assert answered(address) == asked > 60, log  # of the base and both challengers
-        assert {d: made["outcome"] for d, made in decisions(project).items()} == {
-            "vowels": "promote",
-            "digits": "promote",
-        }
-        champions = json.loads((project / "mlflow" / "champions.json").read_text())
-        assert [champion["version"] for champion in champions.values()] == [1, 1]
-        again = genarm(project, "run", **PATIENT)
-        assert again.count("already") >= 2 and "respond" not in again
-        assert answered(address) == asked
-        served = {m["id"] for m in httpx.get(f"{address}/models").json()["data"]}
-        assert {"guided:vowels@1", "guided:digits@1"} <= served
+        yield served
+
+
+@pytest.fixture(scope="module")
+def first_run(project, address) -> str:
+    return genarm(project, "run", **PATIENT)
+
+
+@pytest.fixture(scope="module")
+def asked(project, first_run) -> int:
+    """How many prompts the base and both challengers had to answer together."""
+    return 3 * len((project / "artifacts" / "prompts.jsonl").read_text().splitlines())
+
+
+def test_what_a_server_answered_is_judged_and_promoted(project, address, first_run, asked):
+    assert answered(address) == asked > 60, first_run
+    outcomes = {dimension: made["outcome"] for dimension, made in decisions(project).items()}
+    assert outcomes == {"vowels": "promote", "digits": "promote"}
+    champions = json.loads((project / "mlflow" / "champions.json").read_text())
+    assert [champion["version"] for champion in champions.values()] == [1, 1]
+
+
+def test_a_second_run_asks_nothing(project, address, first_run, asked):
+    again = genarm(project, "run", **PATIENT)
+    assert again.count("already") >= 2 and "respond" not in again
+    assert answered(address) == asked
+    served = {model["id"] for model in httpx.get(f"{address}/models").json()["data"]}
+    assert {"guided:vowels@1", "guided:digits@1"} <= served
+
+
+def test_the_built_in_engine_gives_the_same_texts_and_decisions(project, base, first_run, tmp_path):
     local = tmp_path / "local"
     shutil.copytree(project, local)
-    write_params(local, params)
+    write_params(local, toy_params(base))
     shutil.rmtree(local / "artifacts" / "responses" / "challenger")
     words = ["dvc", "repro", "--force", "--single-item", *ANSWERS]
     done = subprocess.run(words, cwd=local, env=environment(local), capture_output=True, text=True)
