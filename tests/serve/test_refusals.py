@@ -108,6 +108,16 @@ def test_token_ids_that_are_none_are_refused(client):
         error_of(answer)
 
 
+def test_a_websocket_is_not_spoken_and_keeps_no_connection_open(address):
+    """With bytes after its head, which the library of WebSockets would wait on without an end."""
+    host, port = address.removeprefix("http://").split(":")
+    head = "GET /health HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n"
+    key = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+    with socket.create_connection((host, int(port)), timeout=20) as asked:
+        asked.sendall(f"{head}{key}{{}}".encode())
+        assert asked.recv(1 << 16).startswith(b"HTTP/1.1 200")
+
+
 @pytest.mark.parametrize("stream", [True, False])
 def test_a_client_that_goes_frees_its_slot(client, service, address, stream):
     body = json.dumps(GOOD | LONG | {"n": 8, "stream": stream}).encode()
