@@ -2,9 +2,9 @@
 
     python benchmarks/malformed.py --requests 10000 --json FILE
 
-`genarm serve` runs as a process of its own on toy models, with an API key and a store of votes. Four requests
-of five are of the kinds of `malformed_requests.py`; one of five schemathesis draws from the published schema,
-half of them within it. Beside the status, errors are checked for OpenAI's form. It must not happen: a status
+`genarm serve` runs as a process of its own on toy models, with an API key and a store of votes. One request
+of ten is drawn by schemathesis from the published schema, within it or not; the others are of the kinds of
+`malformed_requests.py`. Beside the status, errors are checked for OpenAI's form. It must not happen: a status
 of 500, a stream that ends with an error of the server, a request without an end, a fault in the log, or
 another answer to a good request afterwards.
 """
@@ -17,7 +17,7 @@ import socket
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -130,16 +130,24 @@ def main() -> int:
         key = new_key(Path(folder) / "keys.json", "benchmark")
         server = ToyServer(project, "--keys", "keys.json", "--max-body", str(MOST_BODY), "--watch", "0")
         try:
-            told, same = besieged(server, chosen.requests, chosen.seed, key)
+            drawn = list(by_schema(server.address, chosen.requests // 10, chosen.seed, key))
+            comparison = asked_comparison(server.address, key)
+            made = requests(chosen.requests - len(drawn), chosen.seed, key, comparison)
+            told, same = besieged(server.address, [*made, *drawn], key)
             alive = server.alive
         finally:
             code, log = server.stop(), server.told
     figures = {
-        "requests": len(told), "status_500": sum(t[2] == "500" for t in told), "crashes": int(not alive),
-        "hung": sum(t[2] == "hung" for t in told), "without_form": sum(not t[3] for t in told),
-        "faults_in_log": len(FAULT.findall(log)), "other_tokens_afterwards": int(not same),
-        "exit_status": code, "seed": chosen.seed,
-    }  # fmt: skip
+        "requests": len(told),
+        "server_errors": sum(t[2].startswith("5") for t in told),
+        "crashes": int(not alive),
+        "hung": sum(t[2] == "hung" for t in told),
+        "without_form": sum(not t[3] for t in told),
+        "faults_in_log": len(FAULT.findall(log)),
+        "other_tokens_afterwards": int(not same),
+        "exit_status": code,
+        "seed": chosen.seed,
+    }
     figures |= {f"status_{status}": count for status, count in Counter(t[2] for t in told).items()}
     print(table(told, 0, "route"), table(told, 1, "kind"), sep="\n")
     print(*(f"{name:<26}{value}" for name, value in figures.items()), sep="\n")
@@ -158,29 +166,32 @@ def main() -> int:
     return int(any(figures[name] for name in bad))
 
 
-def besieged(server: ToyServer, count: int, seed: int, key: str) -> tuple[list[Told], bool]:
+def besieged(address: str, every: Sequence[Sent], key: str) -> tuple[list[Told], bool]:
     """What each request got, and whether good requests get the same answers before and after."""
-    url = httpx.URL(server.address)
-    address = (url.host, url.port or 80)
-    before = good_answers(server.address, key)
-    asked = httpx.post(
-        f"{server.address}/v1/comparisons", json=ROUTES[2].body, headers=_bearer(key), timeout=60
-    )
-    comparison = asked.json()["id"]
-    drawn = list(by_schema(server.address, count // 5, seed, key))
-    every = [*requests(count - len(drawn), seed, key, comparison), *drawn]
+    url, before = httpx.URL(address), good_answers(address, key)
     told: list[Told] = []
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        for i, one in enumerate(pool.map(lambda sent: answered(address, sent), every)):
+        for i, one in enumerate(pool.map(lambda sent: answered((url.host, url.port or 80), sent), every)):
             told.append(one)
-            if one[2] in ("500", "hung") or not one[3]:
+            if is_fault(one):
                 print(*one, every[i][2][:2000], file=sys.stderr, flush=True)
-    return told, server.alive and good_answers(server.address, key) == before
+    return told, good_answers(address, key) == before
+
+
+def is_fault(told: Told) -> bool:
+    """Whether a request got what none may get: an error of the server, no end, or an error without form."""
+    return told[2] == "hung" or told[2].startswith("5") or not told[3]
+
+
+def asked_comparison(address: str, key: str) -> str:
+    """The id of a comparison that waits for a vote."""
+    asked = httpx.post(f"{address}/v1/comparisons", json=ROUTES[2].body, headers=_bearer(key), timeout=60)
+    return str(asked.json()["id"])
 
 
 def good_answers(address: str, key: str) -> list[Any]:
-    """The tokens and texts of good requests."""
-    found = []
+    """The tokens and texts of good requests; nothing where the server is gone."""
+    found: list[Any] = []
     for route in ROUTES[:2]:
         body = dict(route.body or {}) | {"stream": False, "guidance_rewards": True, "max_tokens": 12}
         answer = httpx.post(
