@@ -4,6 +4,7 @@ import json
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import cycle
 from typing import Any
 from urllib.parse import quote
 
@@ -187,12 +188,10 @@ def characters(draw: Draw, route: Route, key: str) -> bytes:
 def duplicates(draw: Draw, route: Route, key: str) -> bytes:
     """A field twice, with another value or the same."""
     body = _body(draw, route)
-    pairs = [f"{json.dumps(k)}: {json.dumps(v)}" for k, v in body.items()]
-    pairs += [
-        f"{json.dumps(draw.choice(list(body)))}: {json.dumps(draw.choice(VALUES[:20]))}" for _ in range(2)
-    ]
+    pairs = [*body.items(), *((draw.choice(list(body)), draw.choice(VALUES[:20])) for _ in range(2))]
     draw.shuffle(pairs)
-    return wire(route, key, ("{" + ", ".join(pairs) + "}").encode())
+    told = ", ".join(f"{json.dumps(field)}: {json.dumps(value)}" for field, value in pairs)
+    return wire(route, key, f"{{{told}}}".encode())
 
 
 CONTENT = [b"text/plain", b"application/x-www-form-urlencoded", b"multipart/form-data; boundary=x", b"",
@@ -288,13 +287,13 @@ OF_ALL: dict[str, Kind] = {
 
 
 def requests(count: int, seed: int, key: str, comparison: str) -> Iterator[tuple[str, Route, bytes]]:
-    """So many requests, every kind to every route that it concerns in turn."""
+    """So many requests, every kind to every route that it concerns in turn; of bodies four times as many."""
+    with_body = [route for route in ROUTES if route.body] * 4
     turns = [
         (name, made, replace(route, path=route.path.replace(COMPARISON, comparison)))
-        for name, made in {**OF_BODIES, **OF_ALL}.items()
-        for route in ROUTES
-        if route.body or name in OF_ALL
+        for routes, kinds in ((with_body, OF_BODIES), (ROUTES, OF_ALL))
+        for route in routes
+        for name, made in kinds.items()
     ]
-    for i in range(count):
-        name, made, route = turns[i % len(turns)]
+    for i, (name, made, route) in zip(range(count), cycle(turns), strict=False):
         yield name, route, made(random.Random(f"{seed} {i}"), route, key)
