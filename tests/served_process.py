@@ -10,6 +10,8 @@ import httpx
 from served_toys import wait
 from toy_pipeline import environment
 
+STARTING = 300  # seconds, on a machine that does other things
+
 
 @contextmanager
 def served(project: Path, log: Path, *options: str) -> Iterator[str]:
@@ -23,10 +25,10 @@ def served(project: Path, log: Path, *options: str) -> Iterator[str]:
             stderr=told,
         )
     try:
-        wait(lambda: "serving " in log.read_text() or server.poll() is not None)
+        wait(lambda: "serving " in log.read_text() or server.poll() is not None, STARTING)
         found = re.search(r"at (http://\S+)/v1", log.read_text())
         assert found, log.read_text()
-        wait(lambda: answers(found[1]))
+        wait(lambda: answers(found[1]), STARTING)
         yield found[1]
     finally:
         server.terminate()
