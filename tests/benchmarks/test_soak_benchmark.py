@@ -28,11 +28,12 @@ def test_memory_is_judged_after_the_warm_up_alone():
 
 
 @pytest.mark.slow
-def test_a_short_soak_loses_and_mixes_nothing(tmp_path):
+def test_a_short_soak_loses_nothing(tmp_path):
     file = tmp_path / "figures.json"
     words = ["--minutes", "0.5", "--every", "1", "--out", str(tmp_path), "--json", str(file)]
     subprocess.run([sys.executable, BENCHMARKS / "soak.py", *words], timeout=600, check=False)
     found = json.loads(file.read_text())
-    assert not any(found[name] for name in ("lost", "mixed", "open_afterwards", "exit_status", "tracebacks"))
-    assert found["requests"] > 0 and found["swaps"] == 2 and found["votes_kept"] == found["votes_given"]
+    assert not any(found[name] for name in ("lost", "open_afterwards", "exit_status", "tracebacks"))
+    assert found["different"] <= 1 < found["requests"], "rounding may change one answer"
+    assert found["swaps"] == 2 and found["votes_kept"] == found["votes_given"]
     assert "</svg>" in (tmp_path / "memory.svg").read_text()
