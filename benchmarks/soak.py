@@ -132,8 +132,8 @@ def main() -> int:
         "requests": load.requests, "lost": _total(load, "lost"), "different": _total(load, "different"),
         "swaps": log.count("now served"), "votes_kept": votes,
         "votes_given": load.counts[COMPARISON, "right"] + load.counts[COMPARISON, "different"],
-        "open_afterwards": after, "exit_status": code, "tracebacks": log.count("Traceback"), "cores": round(cores, 2),
-        "minutes": chosen.minutes, "streams": chosen.streams, "seed": chosen.seed,
+        "open_afterwards": after, "exit_status": code, "tracebacks": log.count("Traceback"),
+        "cores": round(cores, 2), "minutes": chosen.minutes, "streams": chosen.streams, "seed": chosen.seed,
     }  # fmt: skip
     print(
         table(load), *(f"{name:<24}{value:g}" for name, value in figures.items()), *load.faults[:20], sep="\n"
