@@ -53,9 +53,9 @@ def running(service: Service) -> Iterator[str]:
         listener.close()
 
 
-def wait(until: Callable[[], bool]) -> None:
+def wait(until: Callable[[], bool], seconds: int = 60) -> None:
     """Wait for something that must come; an hour would be as good."""
-    for _ in range(6000):
+    for _ in range(100 * seconds):
         if until():
             return
         time.sleep(0.01)

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from filelock import FileLock
+
 from genarm.errors import ConfigError
 from genarm.pipeline.answering.identity import identity
 from genarm.pipeline.project import Project
@@ -81,6 +83,16 @@ class Opener:
 
     def open(self, arms: Versions, challenger: ServedArm | None = None) -> Lineup:
         """Fetch and load these. Raises AdapterError or ModelError for one that does not fit."""
+        with self._alone():
+            return self._open(arms, challenger)
+
+    def _alone(self) -> FileLock:
+        """Keeps other servers of this folder from fetching what is read here, or tidying it away."""
+        folder = self.project.root / ".cache" / "serve"
+        folder.mkdir(parents=True, exist_ok=True)
+        return FileLock(folder / ".lock")
+
+    def _open(self, arms: Versions, challenger: ServedArm | None) -> Lineup:
         from genarm.pipeline.served import Choosing, open_served
 
         project = self.project
@@ -110,6 +122,7 @@ class Opener:
         """Remove fetched versions that are not served; a loaded one needs its folder no more."""
         both = [*arms.values(), *([challenger] if challenger else [])]
         served = {self.folder(arm.dimension, arm.champion) for arm in both}
-        for parent in {folder.parent for folder in served}:
-            for other in set(parent.iterdir()) - served:
-                shutil.rmtree(other, ignore_errors=True)
+        with self._alone():
+            for parent in {folder.parent for folder in served}:
+                for other in set(parent.iterdir()) - served:
+                    shutil.rmtree(other, ignore_errors=True)

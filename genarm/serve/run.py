@@ -36,6 +36,7 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 create_app(service), host=host, port=port, log_config=None, access_log=False, lifespan="on",
+                ws="none",  # its library waits for ever on an upgrade that has a body
                 timeout_graceful_shutdown=int(service.settings.stop_seconds), server_header=False,
                 h11_max_incomplete_event_size=1 << 16,
             )

@@ -3,49 +3,16 @@
 import json
 import re
 import sqlite3
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import httpx
 import pytest
-from served_toys import wait
-from toy_pipeline import environment, genarm, make_base, make_project, toy_params
+from served_process import served
+from toy_pipeline import genarm, make_base, make_project, toy_params
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("pipeline")]
 
 USERS, EACH = 12, 5
 LONELY = "user-3"
-
-
-@contextmanager
-def served(project: Path, log: Path) -> Iterator[str]:
-    """The address of `genarm serve` in a process of its own."""
-    with log.open("w") as told:
-        server = subprocess.Popen(
-            ["genarm", "serve", "--port", "0"],
-            cwd=project,
-            env=environment(project),
-            stdout=told,
-            stderr=told,
-        )
-    try:
-        wait(lambda: "/compare" in log.read_text() or server.poll() is not None)
-        found = re.search(r"at (http://\S+)/v1", log.read_text())
-        assert found, log.read_text()
-        wait(lambda: answers(found[1]))
-        yield found[1]
-    finally:
-        server.terminate()
-        assert server.wait(60) == 0, log.read_text()
-
-
-def answers(address: str) -> bool:
-    try:
-        return httpx.get(f"{address}/ready").status_code == 200
-    except httpx.HTTPError:
-        return False
 
 
 def vote(client: httpx.Client, user: str, number: int) -> str:

@@ -7,6 +7,7 @@ from itertools import count
 
 import httpx
 import pytest
+from canary_project import canary_project, two_versions, verdict
 from scipy import stats
 from served_toys import ASKED, running, wait
 from toy_arms import make_arm
@@ -28,39 +29,19 @@ from genarm.types import CanaryOutcome, Responses
 from genarm.watch.status import status
 
 CHAT = "/v1/chat/completions"
-PARAMS = """\
-base: {{model: "{base}", dtype: float32}}
-dimensions:
-  kind: {{data: k.jsonl, judge: "verdict:ByVersion", weight: 1}}
-  curt: {{data: c.jsonl, judge: brief, weight: 1}}
-respond: {{guidance: sum, sampling: {{temperature: 1, max_new_tokens: 12, seed: 5, top_p: 1.0}}}}
-serve: {{canary: {{dimension: kind, share: 0.4, judged: 1.0, max_kl: 100, max_repetition: 2}}}}
-"""
-# A test says who is better, as the toys' text is noise: 1 the challenger, -1 the champion, 0 neither.
-VERDICT = """\
-class ByVersion:
-    def compare(self, prompt, left, right):
-        return {sign} if int(prompt.id, 16) % 10 else -{sign}
-"""
 
 
 @pytest.fixture
 def project(toy, tmp_path, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
-    (tmp_path / "params.yaml").write_text(PARAMS.format(base=toy.folder))
-    (tmp_path / "mlflow").mkdir()
-    return Project(tmp_path)
+    return canary_project(tmp_path, toy.folder)
 
 
 @pytest.fixture
 def versions(project, arms) -> tuple[int, int]:
     """The champion and the challenger of `kind`."""
-    store = registry.connect(project.root)
-    first = store.register("kind", arms["kind"], weight=1.0, metrics={}, curves=[], lineage={})
-    store.client.set_registered_model_alias("genarm-kind", "champion", str(first))
-    second = store.register("kind", arms["newer"], weight=1.5, metrics={}, curves=[], lineage={})
-    return first, second
+    return two_versions(project, arms["kind"], arms["newer"])
 
 
 def opened(project) -> tuple[Service, Watcher]:
@@ -70,10 +51,6 @@ def opened(project) -> tuple[Service, Watcher]:
     watcher = Watcher(service, opener, seconds=3600)
     watcher.look()
     return service, watcher
-
-
-def verdict(project, sign: int) -> None:
-    (project.root / "verdict.py").write_text(VERDICT.format(sign=sign))
 
 
 class Asking:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import httpx
 import pytest
+from filelock import FileLock
 from served_toys import ASKED, HELLO, own, running, wait
 from toy_arms import make_arm
 
@@ -15,9 +16,11 @@ from genarm.errors import ConfigError
 from genarm.models import resolve
 from genarm.models.arm import read_card, write_card
 from genarm.pipeline.project import Project
+from genarm.serve.lineup import ServedArm
 from genarm.serve.opening import Opener, read_pins
 from genarm.serve.service import Service
 from genarm.serve.watcher import Watcher
+from genarm.types import Champion
 
 CHAT = "/v1/chat/completions"
 PARAMS = """\
@@ -145,6 +148,21 @@ def test_a_version_on_trial_is_served_beside_the_one_in_use(project, arms, toy, 
     assert not watcher.look() and service.lineup.models() == ["base", "guided", *names]
     promoted(store, None, second)
     assert watcher.look() and service.lineup.models() == ["base", "guided", names[1]]
+
+
+def test_nothing_is_tidied_while_another_server_of_the_folder_loads(project):
+    champion = Champion(1, "m", "0" * 64, 1.0)
+    opener = Opener(project, {}, slots=1)
+    mine, other = opener.folder("kind", champion), opener.folder("kind", replace(champion, version=2))
+    mine.mkdir(parents=True)
+    other.mkdir()
+    tidying = threading.Thread(target=opener.tidy, args=({"kind": ServedArm("kind", champion)},))
+    with FileLock(project.root / ".cache/serve/.lock"):
+        tidying.start()
+        tidying.join(0.3)
+        assert tidying.is_alive() and other.exists()
+    tidying.join()
+    assert mine.exists() and not other.exists()
 
 
 @pytest.mark.parametrize("text", ["kind", "kind=", "kind=x", "kind=0", "kimd=1", "kind=-1"])
