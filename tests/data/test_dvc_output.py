@@ -92,8 +92,8 @@ def test_why_a_fetch_failed_is_read_from_its_error(clone, web):
     nothing = lines_of(clone, "get-url", f"{address}/absent.jsonl?signature=s3cr3t", "x")
     error = fetch_failure(f"{address}/absent.jsonl?signature=s3cr3t", nothing)
     assert "nothing there" in error.message and "s3cr3t" not in str(error)
-    extra = fetch_failure("s3://bucket/a", lines_of(clone, "get-url", "s3://bucket/a", "x"))
-    assert extra.hint == "pip install dvc-s3"
+    extra = fetch_failure("gs://bucket/a", lines_of(clone, "get-url", "gs://bucket/a", "x"))
+    assert extra.hint == "pip install dvc-gs"
 
 
 def test_advice_and_notes_of_empty_files_are_not_worth_logging(project):

@@ -40,7 +40,7 @@ def test_the_same_files_are_the_same_version_from_anywhere(clone, source, web):
         ("{address}/absent.jsonl?signature=s3cr3t", DataError, "nothing there"),
         ("http://me:s3cr3t@example.org/a.jsonl", DataError, "carries a user name or password"),
         ("HTTPS://me:s3cr3t@example.org/a.jsonl", DataError, "carries a user name or password"),
-        ("s3://bucket/folder", DataError, "pip install dvc-s3"),
+        ("gs://bucket/folder", DataError, "pip install dvc-gs"),
         ("hf://team/birds", DataError, "names no revision"),
         ("hf://birds@v1", DataError, "names no data set"),
     ],
