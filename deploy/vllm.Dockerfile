@@ -3,7 +3,7 @@
 #   docker build --file deploy/vllm.Dockerfile --tag genarm-vllm .
 #
 # Two environments, as their pins exclude each other: vLLM's, where `make serve-vllm` makes it, too, and genarm's own, which
-# fetches the champions and then becomes vLLM's server. All that they write lies in /project/.cache and /tmp.
+# fetches the champions, starts vLLM's server and tells it of promotions. All that they write lies in /project/.cache and /tmp.
 FROM python:3.11-slim-trixie
 
 # Triton compiles a small program in C when it starts.

@@ -57,11 +57,11 @@ def serve(
 
         if keys is not None:
             raise ConfigError("vLLM's server does not read --keys", hint="its key is that of VLLM_API_KEY")
-        serve_by_vllm(
-            project(), host=host, port=port, pins=pin or [], slots=slots, more=vllm_option or [],
+        status = serve_by_vllm(
+            project(), host=host, port=port, pins=pin or [], slots=slots, watch=watch, more=vllm_option or [],
             say=lambda line: err.print(line, markup=False, highlight=False, soft_wrap=True),
         )  # fmt: skip
-        return
+        raise typer.Exit(status)
     from genarm.serve.run import serve as run
     from genarm.serve.settings import ServeSettings
 

@@ -1,26 +1,20 @@
 """The bodies that this server takes, as vLLM's own server takes them: `guidance` becomes `vllm_xargs`.
 
-Middleware of vLLM's server, which runs in vLLM's environment; what is served is told by the environment
-variable GENARM_SERVED.
+Runs in vLLM's environment; what is served at the start is told by the environment variable GENARM_SERVED.
 """
 
 import json
-import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-from starlette.responses import JSONResponse
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-from genarm.serve.errors import ApiError, invalid
-from genarm.serve.lineup import Lineup, ServedArm
+from genarm.serve.errors import invalid
+from genarm.serve.lineup import Guide, Lineup, ServedArm
 from genarm.types import Champion
 
 if TYPE_CHECKING:
     from genarm.decoding.engine.engine import Engine
 
 SERVED = "GENARM_SERVED"
-PATHS = ("/v1/chat/completions", "/v1/completions")
 
 
 def write_served(base_id: str, arms: Mapping[str, ServedArm]) -> str:
@@ -39,17 +33,18 @@ def read_served(text: str) -> Lineup:
     return Lineup(cast("Engine", None), told["base"], arms)
 
 
-def as_vllm_takes_it(body: bytes, lineup: Lineup) -> bytes:
-    """A body with the weights of its model or its own. Raises ApiError for weights that cannot be served.
+def as_vllm_takes_it(body: bytes, lineup: Lineup) -> tuple[bytes, Guide | None]:
+    """A body with the weights of its model or its own, and what guides it.
 
-    What is no JSON object with a model is left to vLLM, which refuses it.
+    What is no JSON object with a model is left to vLLM, which refuses it. Raises ApiError for weights that
+    cannot be served.
     """
     try:
         fields = json.loads(body)
     except (ValueError, RecursionError):
-        return body
+        return body, None
     if not isinstance(fields, dict) or not isinstance(fields.get("model"), str):
-        return body
+        return body, None
     if fields.pop("guidance_rewards", False):
         raise invalid(
             "guidance_rewards is not told by vLLM; the built-in engine tells them", "guidance_rewards"
@@ -59,7 +54,7 @@ def as_vllm_takes_it(body: bytes, lineup: Lineup) -> bytes:
     if not isinstance(more, dict):
         raise invalid("vllm_xargs is no object", "vllm_xargs")
     weights = {f"guidance.{found.guidance[d]}.{d}": weight for d, weight in found.weights.items() if weight}
-    return json.dumps(fields | {"vllm_xargs": more | weights}).encode()
+    return json.dumps(fields | {"vllm_xargs": more | weights}).encode(), found
 
 
 def _weights(asked: Any) -> dict[str, float] | None:
@@ -72,40 +67,3 @@ def _weights(asked: Any) -> dict[str, float] | None:
         if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight <= 1e6:
             raise invalid(f"guidance.{dimension[:80]} is no number from 0 to 1000000", "guidance")
     return {dimension: float(weight) for dimension, weight in asked.items()}
-
-
-class GuidanceField:
-    """Translates the bodies of completions, and answers those that it refuses."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app, self.lineup = app, read_served(os.environ[SERVED])
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request."""
-        if scope["type"] != "http" or scope["method"] != "POST" or scope["path"] not in PATHS:
-            await self.app(scope, receive, send)
-            return
-        parts, more = [], True
-        while more:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return
-            parts.append(message.get("body", b""))
-            more = message.get("more_body", False)
-        try:
-            body = as_vllm_takes_it(b"".join(parts), self.lineup)
-        except ApiError as error:
-            await JSONResponse(error.body(), error.status)(scope, receive, send)
-            return
-        headers = [(name, value) for name, value in scope["headers"] if name != b"content-length"]
-        scope = {**scope, "headers": [*headers, (b"content-length", str(len(body)).encode())]}
-        sent = False
-
-        async def translated() -> Message:
-            nonlocal sent
-            if sent:  # from now on the client can only go away
-                return await receive()
-            sent = True
-            return {"type": "http.request", "body": body, "more_body": False}
-
-        await self.app(scope, translated, send)

@@ -17,6 +17,16 @@ FAMILIES = {"llama": "Llama", "mistral": "Mistral", "qwen2": "Qwen2", "qwen3": "
 SERVER = ("-m", "vllm.entrypoints.launchers.api_server.entry")
 
 
+def check_version(base: ModelSource, arm: ServedArm, folder: Path) -> None:
+    """Raises AdapterError for a version that is no adapter on the base."""
+    if is_full(folder):
+        raise AdapterError(
+            f"version {arm.champion.version} of {arm.dimension} is a full model",
+            hint="the built-in engine serves it: genarm serve --engine builtin",
+        )
+    check_fits(read_card(folder), base, shares_weights=True)
+
+
 def vllm_command(
     python: Path,
     base: ModelSource,
@@ -37,12 +47,7 @@ def vllm_command(
     is not guided in vLLM.
     """
     for dimension, folder in folders.items():
-        if is_full(folder):
-            raise AdapterError(
-                f"version {arms[dimension].champion.version} of {dimension} is a full model",
-                hint="the built-in engine serves it: genarm serve --engine builtin",
-            )
-        check_fits(read_card(folder), base, shares_weights=True)
+        check_version(base, arms[dimension], folder)
     kind = json.loads((base.path / "config.json").read_text(encoding="utf-8"))["model_type"]
     if kind not in FAMILIES:
         raise ModelError(
@@ -60,7 +65,7 @@ def vllm_command(
         *("--dtype", dtype, "--logprobs-mode", "processed_logprobs"),
         *("--hf-overrides", json.dumps({"architectures": [f"Guided{FAMILIES[kind]}ForCausalLM"]})),
         *("--additional-config", json.dumps({"genarm": genarm})),
-        *("--middleware", "genarm.serve.vllm_body.GuidanceField"),
+        *("--middleware", "genarm.serve.vllm_middleware.GuidanceField"),
         *(("--chat-template", base.chat_template) if base.chat_template else ()),
         *more,
     ]

@@ -1,20 +1,29 @@
 """`genarm serve --engine vllm`: vLLM's own OpenAI server over base and champions, guided by genarm's plugin.
 
-vLLM has an environment of its own, so its server is another program, which takes this one's place.
+vLLM has an environment of its own, so its server is another process. This one starts and ends it, follows the
+champions, and tells it of other versions.
 """
 
 import os
+import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from genarm.errors import ConfigError
 from genarm.pipeline.project import Project
 from genarm.serve.opening import Opener, read_pins
 from genarm.serve.run import is_loopback
 from genarm.serve.vllm_command import vllm_command
+from genarm.serve.vllm_follow import Follower
+from genarm.serve.vllm_swap import SOCKET, order
 from genarm.serve.watcher import told
+from genarm.system.process import ends_with_us
+from genarm.system.signals import on_first_signal
 
 ENVIRONMENT = ".venv-vllm"
 
@@ -39,13 +48,14 @@ def serve_by_vllm(
     port: int,
     pins: list[str],
     slots: int,
+    watch: float,
     more: Sequence[str],
     say: Callable[[str], None],
-) -> None:
-    """Become vLLM's server, with the versions that are in use now.
+) -> int:
+    """Run vLLM's server until it ends or SIGINT or SIGTERM comes, which is passed on; its exit status.
 
-    Raises ConfigError for an address that is open to others, since its keys are not ours, and what
-    `vllm_command` raises.
+    `watch` are the seconds between two looks for other champions, 0 for none. Raises ConfigError for an
+    address that is open to others, since its keys are not ours, and what `vllm_command` raises.
     """
     if not is_loopback(host) and "--api-key" not in more and "VLLM_API_KEY" not in os.environ:
         raise ConfigError(
@@ -61,4 +71,30 @@ def serve_by_vllm(
         dtype=project.params.base.dtype, host=host, port=port, slots=slots, more=more,
     )  # fmt: skip
     say(f"starting vLLM with {told(arms)}")
-    os.execve(python, command, os.environ | environment)
+    with TemporaryDirectory(prefix="genarm-vllm-") as private:  # readable for this user alone
+        socket = Path(private) / "swap"
+        follower = Follower(opener, arms, partial(order, socket), say)
+        child = subprocess.Popen(
+            command, env=os.environ | environment | {SOCKET: str(socket)}, start_new_session=True
+        )
+        stopping = False
+
+        def stop() -> None:
+            nonlocal stopping
+            stopping = True
+            child.terminate()
+
+        with ends_with_us(child), on_first_signal(stop):
+            while child.poll() is None and not socket.exists():
+                time.sleep(0.1)
+            if child.poll() is None:
+                say(f"serving at http://{host}:{port}/v1")
+            while not stopping:
+                try:
+                    child.wait(watch or None)
+                    break
+                except subprocess.TimeoutExpired:
+                    if socket.exists():
+                        follower.look()
+            status = child.wait()
+    return 0 if stopping else status

@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 OnLine = Callable[[str], None]
 GRACE = 10  # seconds between asking a group to stop and stopping it
@@ -36,7 +37,7 @@ def run(
         start_new_session=True,
     )
     assert child.stdout is not None
-    with child.stdout, _ends_with_us(child):
+    with child.stdout, ends_with_us(child):
         for line in child.stdout:
             lines.append(line.rstrip("\n"))
             on_line(lines[-1])
@@ -44,7 +45,11 @@ def run(
 
 
 @contextmanager
-def _ends_with_us(child: "subprocess.Popen[str]") -> Iterator[None]:
+def ends_with_us(child: "subprocess.Popen[Any]") -> Iterator[None]:
+    """End the group of a child when this process ends, however that comes about.
+
+    The child leads a session of its own.
+    """
     # The watch reads from a pipe that this process holds open, so it wakes when this process ends, however.
     watch = subprocess.Popen(
         [
@@ -67,7 +72,7 @@ def _ends_with_us(child: "subprocess.Popen[str]") -> Iterator[None]:
         watch.communicate()
 
 
-def _stop(child: "subprocess.Popen[str]") -> None:
+def _stop(child: "subprocess.Popen[Any]") -> None:
     for number in (signal.SIGINT, signal.SIGKILL):
         try:
             os.killpg(child.pid, number)

@@ -47,6 +47,24 @@ class Worker:
             )
         return cls(folder, process)
 
+    def trainings(self) -> list[psutil.Process]:
+        found = []
+        for process in psutil.Process(self.process.pid).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                if process.cmdline()[-2:-1] == ["train"]:
+                    found.append(process)
+        return found
+
+    def holds_training(self) -> bool:
+        """Whether it trains; the training is stopped."""
+        for process in self.trainings():
+            process.suspend()
+        return bool(self.trainings())
+
+    def go_on(self) -> None:
+        for process in self.trainings():
+            process.resume()
+
     def go_down(self) -> None:
         """SIGKILL for the worker and all that it started, as when a machine goes down."""
         if self.process.poll() is None:
@@ -72,18 +90,19 @@ def runs_of_workers(server: dict[str, str]) -> list[dict]:
     return ask(server, "flow_runs/filter", {"flows": {"name": {"any_": ["work"]}}})
 
 
-def at_work(server: dict[str, str], count: int) -> list[dict]:
-    """The runs of workers in which a training is under way, once there are so many."""
+def held_at_work(server: dict[str, str], workers: list[Worker]) -> list[dict]:
+    """The runs of workers, once each of them trains; the trainings are stopped where they are.
 
-    def found() -> list[dict] | None:
-        lines = ask(
-            server, "logs/filter", {"logs": {"level": {"ge_": 20}}, "sort": "TIMESTAMP_DESC", "limit": 200}
-        )
-        begun = {line["flow_run_id"] for line in lines if line["message"].startswith("Running stage 'train@")}
-        runs = [r for r in runs_of_workers(server) if r["id"] in begun and r["state_type"] == "RUNNING"]
-        return runs if len(runs) == count else None
+    So they are at work at once on any machine, however long one of them takes to begin.
+    """
 
-    return until(found, f"{count} train", 400)
+    def all_held() -> bool:
+        return all([worker.holds_training() for worker in workers])
+
+    until(all_held, f"{len(workers)} train", 900)
+    runs = [r for r in runs_of_workers(server) if r["state_type"] == "RUNNING"]
+    assert len(runs) == len(workers)
+    return runs
 
 
 def begin(folder: Path, server: dict[str, str]) -> subprocess.Popen[str]:
@@ -163,17 +182,20 @@ def test_two_workers_train_at_once_and_a_killed_one_is_replaced(top, server):
     workers = [Worker.start(top / name, server) for name in ("a", "b")]
     run = begin(one, server)
     try:
-        both = at_work(server, 2)
+        both = held_at_work(server, workers)
         assert {r["parameters"]["stage"] for r in both} == {"train@vowels", "train@digits"}
         assert {r["labels"]["genarm.root"] for r in both} == {str(w.folder / "work") for w in workers}
         lost = both[0]
         (machine,) = (w for w in workers if str(w.folder / "work") == lost["labels"]["genarm.root"])
         machine.go_down()
+        workers.remove(machine)
+        workers[0].go_on()
         workers.append(Worker.start(machine.folder, server))
         log, _ = run.communicate(timeout=900)
         assert run.returncode == 0, log[-6000:]
     finally:
         run.kill()
+        run.communicate()
         for worker in workers:
             worker.go_down()
     assert "is gone" in log and "sent again" in log
@@ -203,7 +225,8 @@ def test_a_killed_run_is_gone_on_with_and_an_interrupted_one_cancels(top, server
     first = begin(one, server)
     second = None
     try:
-        (sent,) = at_work(server, 1)
+        (sent,) = held_at_work(server, [worker])
+        worker.go_on()
         os.killpg(first.pid, signal.SIGKILL)
         first.communicate()
         second = begin(one, server)
@@ -223,4 +246,5 @@ def test_a_killed_run_is_gone_on_with_and_an_interrupted_one_cancels(top, server
         for process in filter(None, (first, second)):
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
         worker.go_down()

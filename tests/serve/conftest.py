@@ -16,12 +16,20 @@ from genarm.decoding import load_decoder
 from genarm.feedback.store import Store
 from genarm.models import resolve
 from genarm.models.arm import adapter_hash, read_card, write_card
+from genarm.pipeline.project import Project
 from genarm.serve.lineup import Lineup, ServedArm
 from genarm.serve.service import Service
 from genarm.types import Champion
 
 WEIGHTS = {"kind": 0.8, "curt": 0.4}
 Opened = Callable[..., Lineup]
+PARAMS = """\
+base: {{model: "{base}", dtype: float32}}
+dimensions:
+  kind: {{data: k.jsonl, judge: length, weight: 1}}
+  curt: {{data: c.jsonl, judge: brief, weight: 1}}
+respond: {{guidance: sum, sampling: {{temperature: 1, max_new_tokens: 12, seed: 5, top_p: 1.0}}}}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -115,3 +123,12 @@ def page(context, address):
     opened.wait_for_selector(".slider")
     yield opened
     assert complaints == []
+
+
+@pytest.fixture
+def project(toy, tmp_path, monkeypatch):
+    """Two dimensions, and a registry of its own, empty."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    (tmp_path / "params.yaml").write_text(PARAMS.format(base=toy.folder))
+    (tmp_path / "mlflow").mkdir()
+    return Project(tmp_path)

@@ -8,14 +8,13 @@ from dataclasses import replace
 import httpx
 import pytest
 from filelock import FileLock
-from served_toys import ASKED, HELLO, own, running, wait
+from served_toys import ASKED, HELLO, own, promoted, running, wait
 from toy_arms import make_arm
 
 from genarm import registry
 from genarm.errors import ConfigError
 from genarm.models import resolve
 from genarm.models.arm import read_card, write_card
-from genarm.pipeline.project import Project
 from genarm.serve.lineup import ServedArm
 from genarm.serve.opening import Opener, read_pins
 from genarm.serve.service import Service
@@ -23,28 +22,6 @@ from genarm.serve.watcher import Watcher
 from genarm.types import Champion
 
 CHAT = "/v1/chat/completions"
-PARAMS = """\
-base: {{model: "{base}", dtype: float32}}
-dimensions:
-  kind: {{data: k.jsonl, judge: length, weight: 1}}
-  curt: {{data: c.jsonl, judge: brief, weight: 1}}
-respond: {{guidance: sum, sampling: {{temperature: 1, max_new_tokens: 12, seed: 5, top_p: 1.0}}}}
-"""
-
-
-@pytest.fixture
-def project(toy, tmp_path, monkeypatch):
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    (tmp_path / "params.yaml").write_text(PARAMS.format(base=toy.folder))
-    (tmp_path / "mlflow").mkdir()
-    return Project(tmp_path)
-
-
-def promoted(store, folder, number=None):
-    """The number of a version of `kind` that is the champion from now on."""
-    number = number or store.register("kind", folder, metrics={}, curves=[], lineage={})
-    store.client.set_registered_model_alias("genarm-kind", "champion", str(number))
-    return number
 
 
 def test_a_swap_under_load_fails_no_request(opened):

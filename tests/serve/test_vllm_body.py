@@ -10,7 +10,8 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from genarm.serve.lineup import ServedArm
-from genarm.serve.vllm_body import SERVED, GuidanceField, read_served, write_served
+from genarm.serve.vllm_body import SERVED, read_served, write_served
+from genarm.serve.vllm_middleware import GuidanceField
 from genarm.types import Champion
 
 ARMS = {

@@ -79,4 +79,4 @@ def test_without_vllm_the_way_to_it_is_told(tmp_path, monkeypatch):
 def test_an_address_that_is_open_to_others_needs_a_key(monkeypatch):
     monkeypatch.delenv("VLLM_API_KEY", raising=False)
     with pytest.raises(ConfigError, match=r"without a key anybody who reaches 0\.0\.0\.0"):
-        serve_by_vllm(None, host="0.0.0.0", port=1, pins=[], slots=1, more=[], say=print)
+        serve_by_vllm(None, host="0.0.0.0", port=1, pins=[], slots=1, watch=0, more=[], say=print)

@@ -1,0 +1,168 @@
+"""Champions followed for vLLM: what is ordered, with the orders noted down; and all of it for real."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import pytest
+from served_toys import promoted, wait
+from toy_arms import family_model, make_arm
+
+from genarm import registry
+from genarm.decoding import GuidedRequest, load_decoder
+from genarm.errors import GenarmError
+from genarm.models import resolve
+from genarm.models.arm import read_card, write_card
+from genarm.pipeline.project import Project
+from genarm.serve.opening import Opener
+from genarm.serve.vllm_body import read_served
+from genarm.serve.vllm_follow import Follower
+from genarm.types import Message
+
+ROOT = Path(__file__).parents[2]
+SHAPE = {  # heads of 32, the narrowest that vLLM has on a CPU
+    "hidden_size": 64, "intermediate_size": 96, "num_attention_heads": 2, "num_key_value_heads": 1,
+    "max_position_embeddings": 256, "initializer_range": 0.2,
+}  # fmt: skip
+HELLO = [{"role": "user", "content": "hello"}]
+
+
+class Orders:
+    """Notes what is ordered; refuses or fails as it is told."""
+
+    def __init__(self) -> None:
+        self.given, self.refuses, self.fails = [], {}, False
+
+    def __call__(self, load, served):
+        if self.fails:
+            raise GenarmError("open requests did not end")
+        self.given.append((set(load), read_served(served).versions))
+        return self.refuses
+
+
+@pytest.mark.slow
+def test_what_changed_is_ordered_once_and_what_does_not_fit_stays_out(project, arms, caplog):
+    store, orders = registry.connect(project.root), Orders()
+    first = promoted(store, arms["kind"])
+    opener = Opener(project, {}, slots=4)
+    said: list[str] = []
+    follower = Follower(opener, opener.wanted(), orders, said.append)
+    assert not follower.look() and orders.given == []
+    second = promoted(store, arms["newer"])
+    orders.fails = True
+    assert not follower.look() and "the next look tries again" in caplog.text
+    orders.fails = False
+    assert follower.look() and not follower.look()
+    assert orders.given == [({"kind"}, {"kind": second})] and said[0].startswith(f"now served: kind@{second}")
+    assert [f.name.partition("-")[0] for f in (project.root / ".cache/serve/kind").iterdir()] == [str(second)]
+    orders.refuses = {"kind": "it has rank 64"}
+    promoted(store, None, first)
+    assert not follower.look() and not follower.look() and len(orders.given) == 2
+    assert follower.arms["kind"].champion.version == second
+    assert f"kind@{first} at weight 1 by sum cannot be served: it has rank 64" in caplog.text
+    promoted(store, None, second)
+    assert not follower.look() and len(orders.given) == 2, "back to what is served"
+    store.client.set_registered_model_alias(
+        "genarm-curt",
+        "champion",
+        str(store.register("curt", arms["curt"], metrics={}, curves=[], lineage={})),
+    )
+    assert not follower.look() and "vLLM has no rows for this dimension" in caplog.text
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not (ROOT / ".venv-vllm" / "ready").exists(), reason="make serve-vllm")
+def test_vllm_serves_a_registry_and_follows_its_promotions(toy, tmp_path, monkeypatch, project):
+    """`genarm serve --engine vllm`: each answer is wholly the one version's that it names; none fails."""
+    model = family_model("llama", tmp_path / "base", toy.tokenizer, **SHAPE)
+    source = resolve(str(tmp_path / "base"))
+    made = {}
+    for seed, (name, rank) in enumerate({"one": 4, "two": 4, "wide": 64}.items()):
+        made[name] = make_arm(tmp_path / name, source, model, seed=seed, r=rank)
+        write_card(made[name], replace(read_card(made[name]), dimension="kind"))
+    params = (project.root / "params.yaml").read_text().replace(str(toy.folder), str(tmp_path / "base"))
+    (project.root / "params.yaml").write_text(params)
+    (project.root / ".venv-vllm").symlink_to(ROOT / ".venv-vllm")
+    store = registry.connect(project.root)
+    first = promoted(store, made["one"])
+    wanted = {}
+    for number, name in ((first, "one"), (first + 1, "two")):
+        decoder = load_decoder(source, {"kind": made[name]}, dtype="float32")
+        prompt = decoder.prompt([Message("user", "hello")])
+        ask = GuidedRequest(prompt, {"kind": 1.0}, temperature=0.0, max_new_tokens=24)
+        wanted[f"kind={number}"] = list(decoder.generate([ask])[0].tokens)
+    assert wanted[f"kind={first}"] != wanted[f"kind={first + 1}"]
+    seen: list[str] = []
+
+    def post(client: httpx.Client) -> str:
+        body = {"model": "guided", "temperature": 0, "max_tokens": 24, "return_token_ids": True}
+        answer = client.post("/v1/chat/completions", json=body | {"messages": HELLO})
+        assert answer.status_code == 200, answer.text
+        version = answer.headers["x-genarm-versions"]
+        assert answer.json()["choices"][0]["token_ids"] == wanted[version]
+        seen.append(version)
+        return version
+
+    with VllmServer(project, tmp_path / "log") as (server, client), ThreadPoolExecutor(3) as pool:
+        assert post(client) == f"kind={first}"
+        stop: list[None] = []
+
+        def keep_asking() -> None:
+            while not stop:
+                post(client)
+
+        asking = [pool.submit(keep_asking) for _ in range(3)]
+        second = promoted(store, made["two"])
+        wait(lambda: f"kind={second}" in seen or any(f.done() for f in asking), 120)
+        stop.append(None)
+        for future in asking:
+            future.result()
+        names = [model["id"] for model in client.get("/v1/models").json()["data"]]
+        assert names == ["base", "guided", f"guided:kind@{second}"]
+        promoted(store, made["wide"])
+        wait(lambda: "has rank 64, and there is room for 4" in (tmp_path / "log").read_text(), 120)
+        assert post(client) == f"kind={second}"
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(60) == 0
+
+
+class VllmServer:
+    """`genarm serve --engine vllm` while it runs: the process, and a client of what it serves."""
+
+    def __init__(self, project: Project, log: Path) -> None:
+        self.project, self.log = project, log
+
+    def __enter__(self) -> tuple[subprocess.Popen[bytes], httpx.Client]:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        own = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind", "HF_HUB_OFFLINE": "1"}
+        own |= {"TORCH_COMPILE_DISABLE": "1"}
+        command = [Path(sys.executable).with_name("genarm"), "serve", "--engine", "vllm", "--watch", "0.5"]
+        more = [f"--vllm-option={o}" for o in ("--enforce-eager", "--max-model-len=256", "--block-size=32")]
+        with self.log.open("w") as told:
+            self.server = subprocess.Popen(
+                [*command, "--port", str(port), "--slots", "4", *more],
+                cwd=self.project.root, env=os.environ | own, stdout=told, stderr=told,
+            )  # fmt: skip
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120)
+        wait(self._ready, 600)
+        return self.server, self.client
+
+    def _ready(self) -> bool:
+        assert self.server.poll() is None, self.log.read_text()[-4000:]
+        with suppress(httpx.TransportError):
+            return self.client.get("/health").status_code == 200
+        return False
+
+    def __exit__(self, *_: object) -> None:
+        self.client.close()
+        self.server.kill()
+        self.server.wait()
