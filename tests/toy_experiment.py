@@ -102,6 +102,7 @@ def wide_experiment() -> dict[str, Any]:
             "aligned": "dpo",
             "k": 2,
             "rollout": 2,
+            "close_turn": True,
             "prompts": 6,
         },
         "cards": {"method": "cards", "reward": "rm", "shortest": 2, "longest": 4},

@@ -38,7 +38,10 @@ Predicted = Callable[[Mapping[str, Any]], Mapping[str, float]]
 
 @dataclass(frozen=True, slots=True)
 class MethodKind:
-    """One kind of method. `predicted` gives the tokens that each part reads for one that is drawn."""
+    """One kind of method. `predicted` gives the tokens that each part reads for one that is drawn.
+
+    It is told by the settings, and by `closing` beside them: how many tokens close a turn.
+    """
 
     about: str
     settings: type[Section]
@@ -51,11 +54,16 @@ class MethodKind:
     needs: tuple[str, ...] = ()  # packages of extras, without which it does not run
 
 
+def _scored(settings: Mapping[str, Any], tokens: float) -> float:
+    """What a reward model reads of a candidate: its tokens, and those that close the turn before a score."""
+    return tokens + (float(settings["closing"]) if settings["close_turn"] else 0.0)
+
+
 def _transfer(settings: Mapping[str, Any]) -> dict[str, float]:
     """The aligned model reads k candidates and their rollouts but the last tokens, the reward model all."""
     k, rollout = float(settings["k"]), float(settings["rollout"])
     rewards = 2.0 if settings["baseline_reward"] else 1.0
-    return {"base": 1.0, "aligned": k * rollout, "reward": rewards * k * (rollout + 1)}
+    return {"base": 1.0, "aligned": k * rollout, "reward": rewards * k * _scored(settings, rollout + 1)}
 
 
 def _best_of(settings: Mapping[str, Any]) -> dict[str, float]:
@@ -137,7 +145,7 @@ METHODS: dict[str, MethodKind] = {
         "ARGS: a reward model is asked about each of the base's k best tokens",
         takes.ArgsSettings,
         make.args,
-        lambda s: {"base": 1.0, "reward": float(s["k"])},
+        lambda s: {"base": 1.0, "reward": float(s["k"]) * _scored(s, 1.0)},
         models=("reward",),
         code=(*SCORED, *CANDIDATES, "baselines/rollouts.py", "baselines/args.py"),
         strength="weight",

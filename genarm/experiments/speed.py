@@ -21,6 +21,8 @@ from genarm.experiments.load import Experiment
 from genarm.experiments.memory import forget_peak, peak
 from genarm.experiments.row_config import SpeedConfig
 from genarm.experiments.tuned import Chosen
+from genarm.judges.reward.conversation import ConversationReader
+from genarm.models import load_tokenizer
 from genarm.system.files import read_json, read_rows, write_json
 from genarm.types import Prompt
 
@@ -72,7 +74,9 @@ def speed(experiment: Experiment, row: str) -> None:
         own_times, base_times = timed(method.generate, base.generate, requests[:batch], given.repeats)
         seconds[batch] = round(median(own_times), 4)
         of_base[batch] = [round(t / b, 4) for t, b in zip(own_times, base_times, strict=True)]
-    found = Speed(seconds, of_base, passes, experiment.method(row).predicted(settings), memory)
+    closing = len(ConversationReader(load_tokenizer(experiment.base)).closing)
+    predicted = experiment.method(row).predicted({**settings, "closing": closing})
+    found = Speed(seconds, of_base, passes, predicted, memory)
     write_json(place.speed(row), found)
 
 

@@ -24,7 +24,6 @@ from genarm.serve.vllm_gate import Gate
 
 SOCKET = "GENARM_SWAP"
 DRAIN_SECONDS = 120.0  # in which open requests have to end; the next look tries again
-FAILED = "method failed: "  # what vLLM puts before a worker's error
 
 log = logging.getLogger(__name__)
 
@@ -68,10 +67,9 @@ class Swapper:
                 await engine.pause_generation(mode="wait", clear_cache=True)
                 try:
                     for dimension, folder in load.items():
-                        try:
-                            await engine.collective_rpc("swap_arm", args=(dimension, folder))
-                        except Exception as error:
-                            refused[dimension] = str(error).partition(FAILED)[2] or str(error)
+                        told = await engine.collective_rpc("swap_arm", args=(dimension, folder))
+                        if why := next(filter(None, told), None):  # one of each worker, all the same
+                            refused[dimension] = why
                 finally:
                     await engine.resume_generation()
                 self._serve(wanted, refused)

@@ -50,8 +50,8 @@ def write_arm(layers: Sequence[nn.Module], layout: ArmLayout, name: str, folder:
                 hint="start the server anew, with room for it: genarm.max_rank",
             )
         for factor, actual, wanted in (
-            ("A", down.shape[1], low_rank.size_in),
-            ("B", up.shape[0], low_rank.sizes_out[place]),
+            ("A", down.shape[1], low_rank.inputs.size),
+            ("B", up.shape[0], low_rank.outputs[place].size),
         ):
             if actual != wanted:
                 raise AdapterError(

@@ -24,7 +24,6 @@ class GuidedConfig(VerifyAndUpdateConfig):
         layout = read_layout(vllm_config.additional_config)
         parallel, model = vllm_config.parallel_config, vllm_config.model_config
         for wrong, what in (
-            (parallel.tensor_parallel_size > 1, "tensor parallelism"),
             (parallel.pipeline_parallel_size > 1, "pipeline parallelism"),
             (vllm_config.speculative_config is not None, "speculative decoding"),
             (vllm_config.lora_config is not None, "vLLM's own LoRA"),

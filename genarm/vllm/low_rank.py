@@ -1,9 +1,30 @@
 """The low-rank additions of the ARMs beside one linear layer, on the ARMs' rows alone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """The part of a side of a linear module that one of `count` processes has, under tensor parallelism."""
+
+    size: int  # of the whole side
+    index: int = 0
+    count: int = 1
+
+    @property
+    def part(self) -> slice:
+        """Where this process's part lies."""
+        each = self.size // self.count
+        return slice(self.index * each, (self.index + 1) * each)
+
+    @property
+    def here(self) -> int:
+        """How much of it this process has."""
+        return self.size // self.count
 
 
 class LowRank(nn.Module):
@@ -12,23 +33,35 @@ class LowRank(nn.Module):
     vLLM joins linear modules that read one input (q, k and v; gate and up), and so are the factors: module j
     of them has `rank` columns of its own in A, whose rows in B reach its outputs alone. A smaller rank leaves
     zeros. Buffers, since the loader looks for parameters in the checkpoint.
+
+    Under tensor parallelism each process has a part of the outputs, for which it has those rows of B; or a
+    part of the inputs, whose x A `reduce` adds up over all processes.
     """
 
     a: Tensor  # [m, in, modules * rank]
     b: Tensor  # [m, modules * rank, out]
 
-    def __init__(self, arms: int, rank: int, size_in: int, sizes_out: Sequence[int]) -> None:
+    def __init__(
+        self,
+        arms: int,
+        rank: int,
+        inputs: Shard,
+        outputs: Sequence[Shard],
+        reduce: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:
         super().__init__()
-        self.rank, self.size_in, self.sizes_out = rank, size_in, tuple(sizes_out)
-        columns = rank * len(sizes_out)
-        self.register_buffer("a", torch.zeros(arms, size_in, columns), persistent=False)
-        self.register_buffer("b", torch.zeros(arms, columns, sum(sizes_out)), persistent=False)
+        self.rank, self.inputs, self.outputs, self.reduce = rank, inputs, tuple(outputs), reduce
+        columns = rank * len(outputs)
+        self.register_buffer("a", torch.zeros(arms, inputs.here, columns), persistent=False)
+        self.register_buffer("b", torch.zeros(arms, columns, sum(o.here for o in outputs)), persistent=False)
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
         """Add to y [(1 + m) t, out] what the ARMs make of x [(1 + m) t, in], in place."""
         arms = self.a.shape[0]
         tokens = x.shape[0] // (1 + arms)
         low = torch.bmm(x[tokens:].view(arms, tokens, -1), self.a)
+        if self.reduce is not None and self.inputs.count > 1:
+            low = self.reduce(low)
         y[tokens:].view(arms, tokens, -1).baddbmm_(low, self.b)
         return y
 
@@ -39,7 +72,7 @@ class LowRank(nn.Module):
         self.b[arm].zero_()
         for module, (down, up) in factors.items():
             column = module * self.rank
-            output = sum(self.sizes_out[:module])
+            shard, output = self.outputs[module], sum(o.here for o in self.outputs[:module])
             rank = down.shape[0]
-            self.a[arm, :, column : column + rank].copy_(down.T)
-            self.b[arm, column : column + rank, output : output + up.shape[0]].copy_(up.T)
+            self.a[arm, :, column : column + rank].copy_(down[:, self.inputs.part].T)
+            self.b[arm, column : column + rank, output : output + shard.here].copy_(up[shard.part].T)

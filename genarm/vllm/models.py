@@ -37,10 +37,15 @@ class Guided(nn.Module):
         tokens = hidden.shape[0] // readers
         return hidden.view(readers, tokens, -1).transpose(0, 1).reshape(tokens, -1)
 
-    def compute_logits(self, hidden_states: Tensor) -> Tensor:
-        """The base's logits [rows, v]; the ARMs' wait for the logits processor."""
+    def compute_logits(self, hidden_states: Tensor) -> Tensor | None:
+        """The base's logits [rows, v]; the ARMs' wait for the logits processor.
+
+        None under tensor parallelism, in processes that have no part in drawing.
+        """
         rows, readers = hidden_states.shape[0], 1 + len(self.layout.arms)
         read = super().compute_logits(hidden_states.view(rows * readers, -1))  # type: ignore[misc]
+        if read is None:
+            return None
         logits = read.view(rows, readers, -1)
         self.readings.rows = logits
         base = logits[:, 0].clone()  # what is masked in the one is read unmasked in the other

@@ -5,16 +5,19 @@ that know of the rows, as torch's parametrizations do it. So every family whose 
 modules, with whatever lies between them, can be guided.
 """
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from vllm.config import VllmConfig
+from vllm.distributed import tensor_model_parallel_all_reduce
 from vllm.model_executor.layers.attention import Attention
+from vllm.model_executor.layers.linear import RowParallelLinear
 
 from genarm.vllm.layout import LINEAR, ArmLayout
-from genarm.vllm.low_rank import LowRank
+from genarm.vllm.low_rank import LowRank, Shard
 
 
 class LayerRows:
@@ -66,6 +69,26 @@ def _with(rows: type, module: type) -> type:
     return type(f"Guided{module.__name__}", (rows, module), {})
 
 
+def _inputs(linear: Any) -> Shard:
+    """Row-parallel modules read a part of the inputs, column-parallel ones all."""
+    count = linear.input_size // linear.input_size_per_partition
+    return Shard(linear.input_size, linear.tp_rank if count > 1 else 0, count)
+
+
+def _outputs(linear: Any, joined: Sequence[str]) -> list[Shard]:
+    """Column-parallel modules write a part of each output; where heads of k and v are fewer than processes,
+    several processes have the same part.
+    """
+    if isinstance(linear, RowParallelLinear):
+        return [Shard(linear.output_size)]
+    found = []
+    for name, size in zip(joined, linear.output_partition_sizes, strict=True):
+        copies = linear.num_kv_head_replicas if name in ("k_proj", "v_proj") else 1
+        count = linear.tp_size // copies
+        found.append(Shard(size * count, linear.tp_rank // copies, count))
+    return found
+
+
 def add_rows(layer: Any, index: int, layout: ArmLayout, vllm_config: VllmConfig) -> None:
     """Give a decoder layer the rows of the ARMs that reach it; a layer below all of them stays as it is."""
     arms = layout.arms_at(index)
@@ -76,8 +99,9 @@ def add_rows(layer: Any, index: int, layout: ArmLayout, vllm_config: VllmConfig)
     layer.__class__ = _with(LayerRows, layer.__class__)
     for (block, name), joined in LINEAR.items():
         linear = getattr(getattr(layer, block), name)
-        sizes = linear.output_sizes if len(joined) > 1 else [linear.output_size]
-        linear.low_rank = LowRank(arms, layout.max_rank, linear.input_size, sizes)
+        linear.low_rank = LowRank(
+            arms, layout.max_rank, _inputs(linear), _outputs(linear, joined), tensor_model_parallel_all_reduce
+        )
         linear.__class__ = _with(LinearRows, linear.__class__)
     base = layer.self_attn.attn
     base.arms = nn.ModuleList(

@@ -12,9 +12,17 @@ class GuidedWorker:
 
     model_runner: Any
 
-    def swap_arm(self, name: str, folder: str) -> None:
-        """Replace an ARM in place. Raises AdapterError for one that does not fit; the old one stays then."""
-        self._guided().load_arm(name, Path(folder))
+    def swap_arm(self, name: str, folder: str) -> str | None:
+        """Replace an ARM in place; why not, where it does not fit, and then the old one stays.
+
+        Nothing is raised: with several workers vLLM would read the answers of the others as those of the next
+        call.
+        """
+        try:
+            self._guided().load_arm(name, Path(folder))
+        except Exception as error:
+            return str(error) or type(error).__name__
+        return None
 
     def guided_rows(self) -> int:
         """How many rows of logits were guided so far."""

@@ -51,7 +51,8 @@ class Worker:
         found = []
         for process in psutil.Process(self.process.pid).children(recursive=True):
             with suppress(psutil.NoSuchProcess):
-                if process.cmdline()[-2:-1] == ["train"]:
+                trains = [Path(word).name for word in process.cmdline()[-3:-1]] == ["genarm", "train"]
+                if trains and "--pull" not in process.parent().cmdline():  # that asks what is there already
                     found.append(process)
         return found
 
@@ -234,17 +235,18 @@ def test_a_killed_run_is_gone_on_with_and_an_interrupted_one_cancels(top, server
         assert any("goes on on gpu, where an earlier run" in line for line in second.stdout)
         assert any("> genarm train digits" in line for line in second.stdout), "its log is ours"
         os.kill(second.pid, signal.SIGINT)
-        log, _ = second.communicate(timeout=120)
+        log, _ = second.communicate(timeout=600)
         assert second.returncode == 130, log
 
         def state() -> str:
             return {r["id"]: r["state_type"] for r in runs_of_workers(server)}[sent["id"]]
 
-        assert until(lambda: state() == "CANCELLED", "the training is cancelled", 120)
+        assert until(lambda: state() == "CANCELLED", "the training is cancelled", 600)
         assert until(lambda: not Path(f"/proc/{sent['labels']['genarm.pid']}").exists(), "it has ended")
     finally:
         for process in filter(None, (first, second)):
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
+            process.wait()
+            process.stdout.close()
         worker.go_down()

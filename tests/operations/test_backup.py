@@ -3,7 +3,9 @@
 import os
 import re
 import shutil
+import sqlite3
 import subprocess
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from team_servers import team_settings
 from whole_postgres import programs
 
 from genarm.errors import ConfigError, PipelineError, Unreachable
-from genarm.operations.backup import stores
+from genarm.operations.backup import stores, votes
 from genarm.operations.backup.earlier import REMOTE, link, newest
 from genarm.operations.backup.restoring import restore
 from genarm.operations.backup.saving import FILES, save
@@ -114,3 +116,41 @@ def test_a_remote_gets_what_it_lacks_and_keeps_what_it_has(saved, tmp_path):
     (remote / OBJECT).write_text("cut")
     with pytest.raises(PipelineError, match=f"{OBJECT} at .* has 3 bytes, and 18 in the backup"):
         stores.missing(saved / REMOTE, str(remote))
+
+
+def votes_in(file: Path) -> list[str]:
+    with closing(sqlite3.connect(file)) as database:
+        return [text for (text,) in database.execute("select t from v")]
+
+
+def test_votes_are_copied_while_a_server_writes_and_put_back_where_there_are_none(tmp_path):
+    file, folder = tmp_path / "feedback.db", tmp_path / "backup"
+    folder.mkdir()
+    assert not votes.copy(file, folder), "the first vote makes the file"
+    with closing(sqlite3.connect(file)) as server:
+        server.execute("pragma journal_mode = wal")
+        server.executescript("create table v (t); insert into v values ('yes');")
+        server.execute("insert into v values ('not yet')")  # a transaction under way
+        assert votes.copy(file, folder)
+    assert [path.name for path in folder.iterdir()] == [votes.VOTES]
+    with pytest.raises(PipelineError, match="feedback.db is there already"):
+        votes.refuse_file(file)
+    votes.put_back(folder, tmp_path / "new" / "feedback.db")
+    assert votes_in(tmp_path / "new" / "feedback.db") == ["yes"]
+    file.write_bytes(b"no database at all" * 100)
+    with pytest.raises(Unreachable, match="the votes at .* cannot be read"):
+        votes.copy(file, folder)
+
+
+def test_votes_of_a_backup_are_not_left_out_in_silence(saved, nowhere, tmp_path):
+    (tmp_path / "no store").mkdir()
+    with closing(sqlite3.connect(saved / votes.VOTES)) as database:
+        database.execute("create table v (t)")
+    (saved / SUMS).unlink()
+    write(saved, {})
+    settings = nowhere | {"GENARM_DVC_REMOTE": str(tmp_path)}
+    for address in ("", "postgresql://votes"):
+        with pytest.raises(ConfigError, match="holds votes from an SQLite file, and GENARM_VOTES names none"):
+            restore(saved, settings | {"GENARM_VOTES": address})
+    with pytest.raises(ConfigError, match="GENARM_VOTES is votes.db, which is no database of votes"):
+        restore(saved, settings | {"GENARM_VOTES": "votes.db"})

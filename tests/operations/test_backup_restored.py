@@ -19,6 +19,8 @@ from toy_arms import card, make_arm
 from whole_postgres import programs, whole_postgres
 
 from genarm import registry
+from genarm.config import FeedbackConfig
+from genarm.feedback.store import Store
 from genarm.models import resolve
 from genarm.models.arm import write_card
 
@@ -47,7 +49,7 @@ def team(databases, store, tmp_path, monkeypatch) -> dict[str, str]:
     """The environment of the servers."""
     monkeypatch.setenv("MLFLOW_DISABLE_TELEMETRY", "true")
     env = team_settings("s3://mlflow", databases.socket, mlflow="ofmlflow1", prefect="ofprefect1")
-    return env | {"GENARM_DVC_REMOTE": "s3://dvc"}
+    return env | {"GENARM_DVC_REMOTE": "s3://dvc", "GENARM_VOTES": f"sqlite:///{tmp_path}/votes/feedback.db"}
 
 
 def make(project: Path, env: dict[str, str], *words: str) -> "subprocess.CompletedProcess[str]":
@@ -87,6 +89,8 @@ def test_everything_is_as_it_was(toy: Any, tmp_path, databases, store, team, clo
     project, arm = tmp_path / "project", tmp_path / "arm"
     project.mkdir()
     shutil.copy(ROOT / "Makefile", project)
+    feedback = FeedbackConfig(store=team["GENARM_VOTES"])
+    Store(feedback, project).close()  # its tables
     base = resolve(str(toy.folder))
     make_arm(arm, base, toy.model, seed=0)
     write_card(arm, replace(card(base), dimension=DIMENSION))
@@ -132,12 +136,14 @@ def test_everything_is_as_it_was(toy: Any, tmp_path, databases, store, team, clo
     assert not databases.rows("mlflow")
     store.remove("mlflow", *stored)
     store.remove("dvc", *sorted(objects)[1:])  # one is left, and is not copied again
+    shutil.rmtree(tmp_path / "votes")
     shutil.rmtree(older)  # what the newer one shares with it stays
     done = make(project, team, "restore", f"FROM={backup}")
     assert done.returncode == 0, done.stderr
     assert "DVC remote: 5 objects; copied 4 objects, " in done.stdout
     assert {name: databases.rows(name) for name in ("mlflow", "prefect")} == rows
     assert store.objects("mlflow") == stored and store.objects("dvc") == objects
+    Store(feedback, project).close()  # opens what is whole
     data = {file.name: file.read_bytes() for file in (clone / "data").iterdir()}
     shutil.rmtree(clone / "data")
     shutil.rmtree(clone / ".dvc" / "cache")

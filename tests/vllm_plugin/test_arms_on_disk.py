@@ -7,7 +7,7 @@ from toy_arms import save_arms
 from genarm.errors import AdapterError, ConfigError
 from genarm.models import resolve
 from genarm.vllm.layout import place_of, read_layout
-from genarm.vllm.low_rank import LowRank
+from genarm.vllm.low_rank import LowRank, Shard
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def test_low_rank_rows_are_those_of_each_arm_alone():
     """Two ARMs beside a joined module of three: by hand, with a rank below the room."""
     torch.manual_seed(0)
     sizes = (5, 3, 3)
-    beside = LowRank(2, 4, 6, sizes)
+    beside = LowRank(2, 4, Shard(6), [Shard(size) for size in sizes])
     factors = {
         arm: {j: (torch.randn(2 + j, 6), torch.randn(sizes[j], 2 + j)) for j in (0, 2)} for arm in (0, 1)
     }
@@ -81,3 +81,26 @@ def test_low_rank_rows_are_those_of_each_arm_alone():
             wanted[rows, columns] += x[rows] @ down.T @ up.T
     torch.testing.assert_close(beside(x, y), wanted, atol=1e-5, rtol=0)
     assert beside.a.shape == (2, 6, 12)
+
+
+def test_parts_of_two_processes_make_the_whole():
+    """Outputs spread, but one that both have; inputs spread, what they read summed up."""
+    torch.manual_seed(0)
+    sizes, factors = (8, 4), {j: (torch.randn(3, 6), torch.randn(size, 3)) for j, size in enumerate((8, 4))}
+    x, y = torch.randn(4, 6), torch.zeros(4, 12)
+    whole = LowRank(1, 3, Shard(6), [Shard(size) for size in sizes])
+    whole.write(0, factors)
+    wanted = whole(x, y.clone())[2:]
+    for index in (0, 1):
+        part = LowRank(1, 3, Shard(6), [Shard(8, index, 2), Shard(4)])
+        part.write(0, factors)
+        got = part(x, torch.zeros(4, 8))[2:]
+        torch.testing.assert_close(got, torch.cat((wanted[:, 4 * index : 4 * index + 4], wanted[:, 8:]), 1))
+    lows = []
+    for index in (0, 1):
+        part = LowRank(
+            1, 3, Shard(6, index, 2), [Shard(size) for size in sizes], lambda low: lows.append(low) or low
+        )
+        part.write(0, factors)
+        part(x[:, 3 * index : 3 * index + 3], y.clone())
+    torch.testing.assert_close(torch.bmm(sum(lows), whole.b)[0], wanted)

@@ -1,5 +1,7 @@
 """What must hold of guidance in vLLM whatever the traffic, and what is refused."""
 
+import re
+
 import pytest
 
 pytest.importorskip("vllm.sampling_params", reason="vLLM is not installed here: make serve-vllm")
@@ -13,7 +15,6 @@ from vllm import LLM, SamplingParams
 from vllm.exceptions import VLLMValidationError
 
 from genarm.decoding import GuidedRequest
-from genarm.errors import AdapterError
 from genarm.models import load_model, resolve
 from genarm.models.arm import write_card
 from genarm.vllm.readings import Readings
@@ -90,7 +91,7 @@ def test_a_swap_changes_the_arm_and_nothing_else(toy, llm, tmp_path):
     others = tokens(llm, asked({"top": 1.0}), "s2")
     assert guided != base
     for folder, wanted in ((zeros, base), (toy.arms["all"], guided)):
-        llm.collective_rpc("swap_arm", args=("all", str(folder)))
+        assert llm.collective_rpc("swap_arm", args=("all", str(folder))) == [None]
         assert llm.reset_prefix_cache()
         assert tokens(llm, asked(weights, guidance="contrast"), f"s3{folder.name}") == wanted
         assert tokens(llm, asked({}), f"s4{folder.name}") == base
@@ -114,8 +115,8 @@ def test_an_arm_with_a_tensor_that_has_no_place_is_refused_whole(toy, llm, tmp_p
     source = resolve(str(toy.folder))
     folder = make_arm(tmp_path / "arm", source, load_model(source, "float32"), seed=1, **settings)
     before = tokens(llm, asked({"all": 0.8, "top": 0.5}), "before")
-    with pytest.raises(AdapterError, match=says):
-        llm.collective_rpc("swap_arm", args=(name, str(folder)))
+    [why] = llm.collective_rpc("swap_arm", args=(name, str(folder)))
+    assert re.search(says, why)
     assert llm.reset_prefix_cache()
     assert tokens(llm, asked({"all": 0.8, "top": 0.5}), "after") == before
 
@@ -132,8 +133,8 @@ def test_a_tensor_of_another_size_or_name_is_named(toy, llm, tmp_path):
     ):
         save_file(changed, file)
         write_card(folder, card(source))
-        with pytest.raises(AdapterError, match=says):
-            llm.collective_rpc("swap_arm", args=("all", str(folder)))
+        [why] = llm.collective_rpc("swap_arm", args=("all", str(folder)))
+        assert re.search(says, why)
 
 
 def test_rows_of_another_step_are_refused():
@@ -175,5 +176,5 @@ def test_weights_that_make_no_sense_are_the_clients_error(llm, arguments, says):
 
 
 def test_what_guidance_does_not_work_with_is_refused_at_the_start(toy):
-    with pytest.raises(Exception, match="guidance in vLLM does not work with tensor parallelism"):
-        engine(toy, "GuidedLlamaForCausalLM", tensor_parallel_size=2)
+    with pytest.raises(Exception, match="guidance in vLLM does not work with pipeline parallelism"):
+        engine(toy, "GuidedLlamaForCausalLM", pipeline_parallel_size=2)

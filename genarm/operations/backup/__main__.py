@@ -12,8 +12,9 @@ from genarm.errors import GenarmError
 from genarm.operations.backup.earlier import REMOTE
 from genarm.operations.backup.restoring import restore
 from genarm.operations.backup.saving import FILES, save
-from genarm.operations.backup.settings import DATABASES, REMOTE_AT
+from genarm.operations.backup.settings import REMOTE_AT, VOTES_AT
 from genarm.operations.backup.sums import below
+from genarm.operations.backup.votes import VOTES
 from genarm.system.counted import byte_size, counted
 
 app = typer.Typer(add_completion=False, help="Backups of the team's servers.")
@@ -24,7 +25,10 @@ def _save(above: Annotated[Path, typer.Argument(help="the folder that the new on
     """Save databases, files and the DVC remote."""
     saved = save(above, os.environ)
     folder = saved.folder
-    print(f"databases: {byte_size(_bytes(folder, (f'{name}.dump' for name in DATABASES)))}")
+    dumps = [*(path.name for path in folder.glob("*.dump")), *(path.name for path in folder.glob(VOTES))]
+    print(f"databases: {byte_size(_bytes(folder, dumps))}")
+    if not saved.votes:
+        print(f"votes: not part of it, since {VOTES_AT} is not set or names no file yet")
     print(f"MLflow: {_files(folder / FILES, below(folder / FILES), 'file')}")
     if saved.remote:
         new = _files(folder / REMOTE, saved.new, "object")

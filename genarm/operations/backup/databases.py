@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from genarm.errors import ConfigError, PipelineError, Unreachable
-from genarm.operations.backup.settings import DATABASES
+from genarm.operations.backup.settings import DATABASES, VOTES_AT
 from genarm.system.redact import redact
 
 TABLES = (
@@ -20,7 +20,7 @@ def dump(addresses: Mapping[str, str], folder: Path) -> None:
     """Write a dump of each database. Raises Unreachable where one fails, ConfigError without the programs."""
     for name, address in addresses.items():
         _client(
-            "pg_dump", address, "--format=custom", "--no-owner", "--no-acl", f"--file={_dump(folder, name)}"
+            "pg_dump", address, "--format=custom", "--no-owner", "--no-acl", f"--file={dump_of(folder, name)}"
         )
 
 
@@ -32,7 +32,7 @@ def refuse_tables(addresses: Mapping[str, str]) -> None:
         )
         if tables:
             raise PipelineError(
-                f"the database of {DATABASES[name]} is not empty: it has {tables} tables",
+                f"the database of {DATABASES.get(name, VOTES_AT)} is not empty: it has {tables} tables",
                 hint="stop its server, then drop the database and create it again; a backup never overwrites",
             )
 
@@ -41,10 +41,11 @@ def load(addresses: Mapping[str, str], folder: Path) -> None:
     """Fill empty databases from their dumps. Raises as `dump`."""
     whole = ("--exit-on-error", "--single-transaction", "--no-owner", "--no-acl")
     for name, address in addresses.items():
-        _client("pg_restore", address, *whole, str(_dump(folder, name)))
+        _client("pg_restore", address, *whole, str(dump_of(folder, name)))
 
 
-def _dump(folder: Path, name: str) -> Path:
+def dump_of(folder: Path, name: str) -> Path:
+    """Where the dump of a database lies in a backup."""
     return folder / f"{name}.dump"
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from genarm.operations.backup import databases, stores, sums
+from genarm.operations.backup import databases, stores, sums, votes
 from genarm.operations.backup.earlier import REMOTE, link, newest
 from genarm.operations.backup.settings import FILES_AT, REMOTE_AT, read
 
@@ -17,11 +17,12 @@ FILES = "files"  # the folder of MLflow's files in a backup
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """A backup, the objects of the DVC remote that no earlier one had, and whether there is such a remote."""
+    """A backup, and the objects of the DVC remote that no earlier one had; whether it has remote and votes."""
 
     folder: Path
     new: tuple[str, ...]
     remote: bool
+    votes: bool
 
 
 def save(above: Path, environment: Mapping[str, str]) -> Saved:
@@ -40,6 +41,7 @@ def save(above: Path, environment: Mapping[str, str]) -> Saved:
     unfinished.mkdir(parents=True, mode=0o700)
     try:
         databases.dump(settings.databases, unfinished)
+        voted = settings.votes is not None and votes.copy(settings.votes, unfinished)
         stores.fetch(settings.files, stores.sizes(settings.files), unfinished / FILES)
         new: list[str] = []
         linked: dict[str, str] = {}
@@ -54,4 +56,4 @@ def save(above: Path, environment: Mapping[str, str]) -> Saved:
     except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise
-    return Saved(folder, tuple(new), bool(settings.remote))
+    return Saved(folder, tuple(new), bool(settings.remote), voted or "votes" in settings.databases)
