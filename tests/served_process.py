@@ -4,6 +4,7 @@ import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -13,9 +14,22 @@ from toy_pipeline import environment
 STARTING = 300  # seconds, on a machine that does other things
 
 
+@dataclass(frozen=True)
+class Served:
+    """A server that takes requests."""
+
+    address: str
+    process: subprocess.Popen[bytes]
+
+    @property
+    def api(self) -> str:
+        """The address of the OpenAI API."""
+        return f"{self.address}/v1"
+
+
 @contextmanager
-def served(project: Path, log: Path, *options: str) -> Iterator[str]:
-    """The address of a server of a project, which has to end by SIGTERM without an error."""
+def served(project: Path, log: Path, *options: str) -> Iterator[Served]:
+    """A server of a project, which has to end by SIGTERM without an error, unless the test has killed it."""
     with log.open("w") as told:
         server = subprocess.Popen(
             ["genarm", "serve", "--port", "0", *options],
@@ -29,10 +43,11 @@ def served(project: Path, log: Path, *options: str) -> Iterator[str]:
         found = re.search(r"at (http://\S+)/v1", log.read_text())
         assert found, log.read_text()
         wait(lambda: answers(found[1]), STARTING)
-        yield found[1]
+        yield Served(found[1], server)
     finally:
-        server.terminate()
-        assert server.wait(60) == 0, log.read_text()
+        if server.poll() is None:
+            server.terminate()
+            assert server.wait(60) == 0, log.read_text()
 
 
 def answers(address: str) -> bool:

@@ -1,4 +1,8 @@
-"""The fronts of an experiment: points with intervals, hypervolumes, attainment, and who encloses more."""
+"""The fronts of an experiment: points with intervals, hypervolumes, attainment, and who encloses more.
+
+A point whose text exceeds the limits that tuning has does not count: a judge that counts words rewards
+gibberish for being short. What all points would enclose is told beside.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -6,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from genarm.evaluation.shown_limits import text_faults
 from genarm.experiments import claims as claimed
 from genarm.experiments import fronts
 from genarm.experiments.claims import Claim
@@ -20,17 +25,22 @@ FEWEST = 4  # prompts: two in each half
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One point of a front; `means` by dimension, in standard deviations of the base above its mean."""
+    """One point of a front; `means` by dimension, in standard deviations of the base above its mean.
+
+    `faults` are the limits of the text that its answers exceed.
+    """
 
     settings: Mapping[str, Any]
     means: Mapping[str, Estimate]
+    faults: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Front:
     """One row's front by one judge: its points, its hypervolume by split halves, and attained surfaces.
 
-    `worst` is the largest that the smallest mean of a point is, by the same halves.
+    `worst` is the largest that the smallest mean of a point is, by the same halves; NaN where none counts.
+    `of_all` is the hypervolume with the points that exceed a limit of the text.
     """
 
     row: str
@@ -38,7 +48,14 @@ class Front:
     points: Sequence[Point]
     hypervolume: Estimate
     worst: Estimate
+    of_all: Estimate
     attained: Mapping[str, Sequence[tuple[float, float]]] = field(default_factory=dict)
+
+    @property
+    def counted(self) -> str:
+        """How many points it has: `3 of 5` where two exceed a limit of the text."""
+        within = sum(not point.faults for point in self.points)
+        return str(within) if within == len(self.points) else f"{within} of {len(self.points)}"
 
 
 def has_fronts(experiment: Experiment) -> bool:
@@ -77,23 +94,28 @@ def compared_fronts(experiment: Experiment) -> tuple[list[Front], list[Claim]]:
     samples: dict[str, dict[str, Sampled]] = {}
     n = 0
     reference = np.full(len(config.judges), config.reference_point)
+    faults = {row: _faults(measured, row) for row in rows}
+    kept = {row: [not told for told in of_row] for row, of_row in faults.items()}
     for name, judges in judged_by(experiment).items():
         given = [(measured[row].prompts, _standardised(measured, row, judges)) for row in rows]
         scores = dict(zip(rows, common(given), strict=True))
         n = min(array.shape[-1] for array in scores.values())
         if any(np.isnan(array).any() for array in scores.values()) or n < FEWEST:
             continue  # a judge that only compares has no scores, and so no front
-        samples[name] = fronts.volumes(scores, reference)
-        worst = fronts.split(scores, fronts.split_worst)
+        counted = {row: array[:, kept[row]] for row, array in scores.items()}
+        samples[name] = fronts.volumes(counted, reference)
+        of_all = fronts.volumes(scores, reference)
+        worst = fronts.split(counted, fronts.split_worst)
         for row, array in scores.items():
-            surface = fronts.attainment(array)
+            surface = fronts.attainment(counted[row])
             found.append(
                 Front(
                     row=row,
                     judge=name,
-                    points=_points(experiment, row, list(judges), array),
+                    points=_points(experiment, row, list(judges), array, faults[row]),
                     hypervolume=samples[name][row].estimate(n),
                     worst=worst[row].estimate(n),
+                    of_all=of_all[row].estimate(n),
                     attained={f"{band:g}": points for band, points in surface.items()},
                 )
             )
@@ -110,6 +132,15 @@ def _claims(experiment: Experiment, samples: Mapping[str, Mapping[str, Sampled]]
         points = len(experiment.points(given.subject)), len(experiment.points(other))
         found.append(claimed.front(given.subject, other, differences, points))
     return found
+
+
+def points_beyond(found: Sequence[Front]) -> str:
+    """How many points of each row do not count; empty where all do."""
+    beyond = {front.row: sum(bool(point.faults) for point in front.points) for front in found}
+    if not any(beyond.values()):
+        return ""
+    named = ", ".join(f"{row} {n}" for row, n in beyond.items() if n)
+    return f"points whose text exceeds the limits of tuning count in no front: {named}"
 
 
 def unequal_points(found: Sequence[Front]) -> str:
@@ -136,8 +167,26 @@ def _standardised(measured: Mapping[str, Measured], row: str, judges: Mapping[st
     return np.stack(arrays, axis=2)
 
 
-def _points(experiment: Experiment, row: str, dimensions: Sequence[str], scores: Array) -> list[Point]:
+def _points(
+    experiment: Experiment, row: str, dimensions: Sequence[str], scores: Array, faults: Sequence[list[str]]
+) -> list[Point]:
     return [
-        Point(settings, {d: mean(scores[:, i, j]) for j, d in enumerate(dimensions)})
+        Point(settings, {d: mean(scores[:, i, j]) for j, d in enumerate(dimensions)}, faults[i])
         for i, settings in enumerate(experiment.points(row))
     ]
+
+
+def _faults(measured: Mapping[str, Measured], row: str) -> list[list[str]]:
+    """For each point of a row, the limits of the text that it exceeds with the first seed that does."""
+    own, (base,) = measured[row], list(measured["base"].answers.values())[:1]
+    asked, ratio = set(own.prompts), own.experiment.config.tuning.max_health_ratio
+    theirs = [answer.response for answer in base if answer.response.prompt_id in asked]
+    found = []
+    for point in range(len(own.experiment.points(row))):
+        of_seeds = (
+            [answer.response for answer in answers if answer.point == point]
+            for answers in own.answers.values()
+        )
+        told = (text_faults(theirs, responses, ratio) for responses in of_seeds)
+        found.append(next(filter(None, told), []))
+    return found

@@ -23,6 +23,8 @@ def hypervolume(points: Array, reference: Array) -> float:
     """The volume that points [n, d] dominate above a reference point [d], where more is better (moocore)."""
     import moocore
 
+    if not len(points):
+        return 0.0
     return float(moocore.hypervolume(points, ref=reference, maximise=True))
 
 
@@ -30,6 +32,8 @@ def on_front(points: Array) -> NDArray[np.bool_]:
     """Whether no other point is as good everywhere and better somewhere, for each of [n, d]."""
     import moocore
 
+    if not len(points):
+        return np.zeros(0, dtype=bool)
     return np.asarray(moocore.is_nondominated(points, maximise=True, keep_weakly=True), dtype=bool)
 
 
@@ -46,8 +50,10 @@ def split_hypervolume(choosing: Array, measuring: Array, reference: Array) -> fl
 def split_worst(choosing: Array, measuring: Array) -> float:
     """Half the sum of two smallest means over the dimensions, of means [n, d] on two halves of the prompts.
 
-    The point whose smallest mean is the largest on one half is measured on the other one.
+    The point whose smallest mean is the largest on one half is measured on the other one. NaN without points.
     """
+    if not len(choosing):
+        return float("nan")
     one = measuring[choosing.min(1).argmax()].min()
     two = choosing[measuring.min(1).argmax()].min()
     return float(one + two) / 2
@@ -103,6 +109,8 @@ def attainment(scores: Array, resamples: int = 200, seed: int = 0) -> dict[float
     """
     import moocore
 
+    if not scores.shape[1]:
+        return {band: [] for band in BANDS}
     random = np.random.default_rng(seed)
     points, sets, mean = [], [], scores.mean(0)
     scale = np.sqrt(len(scores) / max(1, len(scores) - 1))

@@ -56,9 +56,9 @@ def markdown(results: Results) -> str:
             "",
         ]
         lines += _table(
-            ["row", "judge", "points", "hypervolume", "best worst dimension"],
+            ["row", "judge", "points", "hypervolume", "of all points", "best worst dimension"],
             [
-                [f.row, f.judge, str(len(f.points)), interval(f.hypervolume), interval(f.worst)]
+                [f.row, f.judge, f.counted, *map(interval, (f.hypervolume, f.of_all, f.worst))]
                 for f in results.fronts
             ],
         )

@@ -147,7 +147,8 @@ def _points(front: "Front", across: str, up: str, kind: str) -> list[Mark]:
     for i, point in enumerate(front.points):
         x, y = point.means[across], point.means[up]
         label = "" if i else front.row
-        found.append(Mark(x.value, y.value, kind, y.interval, x.interval, label=label, right=True))
+        shown = f"{kind} beyond" if point.faults else kind
+        found.append(Mark(x.value, y.value, shown, y.interval, x.interval, label=label, right=True))
     return found
 
 

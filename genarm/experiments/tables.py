@@ -10,7 +10,7 @@ from genarm.experiments.claims import Claim
 from genarm.experiments.constraint_results import KEEPS, Constraint, as_claims, constraints
 from genarm.experiments.distance import distance_notes, tuned_to
 from genarm.experiments.enough import shortfalls
-from genarm.experiments.front_results import Front, compared_fronts, unequal_points
+from genarm.experiments.front_results import Front, compared_fronts, points_beyond, unequal_points
 from genarm.experiments.load import Experiment
 from genarm.experiments.measured import Measured
 from genarm.experiments.model_results import Model, model_notes, models
@@ -54,7 +54,7 @@ def gathered(experiment: Experiment) -> Results:
     made = (*claims(experiment), *about_fronts, *as_claims(limited))
     stated = [_smoke(experiment, claim, trained) for claim in made]
     told = {row.name: [verdict(c) for c in stated if _about(c) == row.name] for row in found}
-    unequal = unequal_points(compared)
+    of_fronts = filter(None, (unequal_points(compared), points_beyond(compared)))
     return Results(
         name=experiment.place.name,
         title=config.title,
@@ -73,7 +73,7 @@ def gathered(experiment: Experiment) -> Results:
             *_notes(experiment, found, marked),
             *_of_versions(identities),
             *model_notes(trained),
-            *([unequal] if unequal else []),
+            *of_fronts,
         ],
         models=list(trained.values()),
         constraints=limited,

@@ -43,7 +43,10 @@ def test_votes_become_a_data_version_that_a_challenger_is_trained_on(tmp_path):
     before = (project / "data.dvc").read_text()
     assert pairs.read_text() == "" and "vowels" in json.loads((project / "mlflow/champions.json").read_text())
 
-    with served(project, tmp_path / "log") as address, httpx.Client(base_url=address, timeout=60) as client:
+    with (
+        served(project, tmp_path / "log") as server,
+        httpx.Client(base_url=server.address, timeout=60) as client,
+    ):
         won = [vote(client, f"user-{i % USERS}", i) for i in range(USERS * EACH)]
     standing = {one["dimension"]: one for one in json.loads(genarm(project, "feedback", "status", "--json"))}
     assert standing["vowels"]["votes"] == len(won) and standing["vowels"]["users"] == USERS

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from serving_process import serving
+from served_process import served
 from toy_pipeline import environment, genarm, make_base, make_project, toy_params, write_params
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("served-answers")]  # one project, one server
@@ -55,13 +55,14 @@ def project(base, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def address(project, base) -> Iterator[str]:
+def address(project, base, tmp_path_factory) -> Iterator[str]:
     """A server of a project that has no version yet; its parameters name it, as docs/operations.md says."""
     params = toy_params(base)
-    with serving(project) as (_, served):
-        engine = {"server": served, "patience": 200}
+    log = tmp_path_factory.mktemp("served") / "log"
+    with served(project, log, "--trial", "--slots", "4", "--watch", "1") as server:
+        engine = {"server": server.api, "patience": 200}
         write_params(project, params | {"respond": params["respond"] | {"engine": engine}})
-        yield served
+        yield server.api
 
 
 @pytest.fixture(scope="module")

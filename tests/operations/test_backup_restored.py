@@ -20,7 +20,7 @@ from whole_postgres import programs, whole_postgres
 
 from genarm import registry
 from genarm.config import FeedbackConfig
-from genarm.feedback.store import Store
+from genarm.feedback import store as votes
 from genarm.models import resolve
 from genarm.models.arm import write_card
 
@@ -90,7 +90,7 @@ def test_everything_is_as_it_was(toy: Any, tmp_path, databases, store, team, clo
     project.mkdir()
     shutil.copy(ROOT / "Makefile", project)
     feedback = FeedbackConfig(store=team["GENARM_VOTES"])
-    Store(feedback, project).close()  # its tables
+    votes.Store(feedback, project).close()  # its tables
     base = resolve(str(toy.folder))
     make_arm(arm, base, toy.model, seed=0)
     write_card(arm, replace(card(base), dimension=DIMENSION))
@@ -132,18 +132,20 @@ def test_everything_is_as_it_was(toy: Any, tmp_path, databases, store, team, clo
     assert refused.returncode and "is not empty: it has" in refused.stderr
     databases.lose()
     refused = make(project, team, "restore", f"FROM={backup}")
+    assert refused.returncode and "feedback.db is there already" in refused.stderr
+    shutil.rmtree(tmp_path / "votes")
+    refused = make(project, team, "restore", f"FROM={backup}")
     assert refused.returncode and "s3://mlflow is not empty" in refused.stderr
     assert not databases.rows("mlflow")
     store.remove("mlflow", *stored)
     store.remove("dvc", *sorted(objects)[1:])  # one is left, and is not copied again
-    shutil.rmtree(tmp_path / "votes")
     shutil.rmtree(older)  # what the newer one shares with it stays
     done = make(project, team, "restore", f"FROM={backup}")
     assert done.returncode == 0, done.stderr
     assert "DVC remote: 5 objects; copied 4 objects, " in done.stdout
     assert {name: databases.rows(name) for name in ("mlflow", "prefect")} == rows
     assert store.objects("mlflow") == stored and store.objects("dvc") == objects
-    Store(feedback, project).close()  # opens what is whole
+    votes.Store(feedback, project).close()  # opens what is whole
     data = {file.name: file.read_bytes() for file in (clone / "data").iterdir()}
     shutil.rmtree(clone / "data")
     shutil.rmtree(clone / ".dvc" / "cache")

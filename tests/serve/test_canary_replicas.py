@@ -47,7 +47,7 @@ def test_two_replicas_agree_on_the_challenger_and_on_its_end(project, arms, tmp_
     with ExitStack() as held:
         starting = [served(project.root, tmp_path / f"{n}.log", "--watch", "0.5") for n in "ab"]
         replicas = [
-            held.enter_context(httpx.Client(base_url=held.enter_context(one), timeout=120))
+            held.enter_context(httpx.Client(base_url=held.enter_context(one).address, timeout=120))
             for one in starting
         ]
         wait(lambda: all(second in row for row in sides(replicas, "before")))

@@ -17,7 +17,7 @@ FILES = "files"  # the folder of MLflow's files in a backup
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """A backup, and the objects of the DVC remote that no earlier one had; whether it has remote and votes."""
+    """A backup, the objects of the DVC remote that are in no earlier one, whether it has remote and votes."""
 
     folder: Path
     new: tuple[str, ...]

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 from answering_toys import answers, make_project, same, with_engine
-from serving_process import serving
+from served_process import served
 from toy_pipeline import environment
 
 from genarm import registry
@@ -74,18 +74,23 @@ def completions(address: str) -> float:
     return sum(float(number) for _, number in found)
 
 
-def test_a_lost_server_and_a_killed_stage_lose_no_more_than_what_is_in_flight(project, toy):
+def test_a_lost_server_and_a_killed_stage_lose_no_more_than_what_is_in_flight(project, toy, tmp_path):
     wanted = answers(project, "challenger")
     output = project.layout.responses("challenger", "kind")
     output.unlink()
-    with serving(project.root) as (lost, first), serving(project.root) as (_, second):
+    trial = ("--trial", "--slots", "4", "--watch", "1")
+    with (
+        served(project.root, tmp_path / "lost.log", *trial) as lost,
+        served(project.root, tmp_path / "other.log", *trial) as other,
+    ):
+        first, second = lost.api, other.api
         engine = {"server": [first, second], "concurrency": CONCURRENCY}
         with_engine(project, toy, engine, PROMPTS, TOKENS)
         models = httpx.get(f"{second}/models").json()["data"]
         assert [m["id"] for m in models] == ["base", "guided", "guided:kind@1", "guided:kind@2"]
         run = stage(project.root)
         wait(lambda: kept(project) >= 5 or run.poll() is not None)
-        lost.kill()  # its answers in flight are asked of the other
+        lost.process.kill()  # its answers in flight are asked of the other
         before = kept(project)
         wait(lambda: kept(project) >= before + 10 or run.poll() is not None)
         assert run.poll() is None, "it ended before it was killed"
