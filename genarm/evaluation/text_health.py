@@ -1,6 +1,7 @@
 """How the text of one side reads, measured without a judge: length, repetition, perplexity and KL."""
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -8,6 +9,7 @@ from genarm.errors import DataError
 from genarm.types import Response, Side, TextHealth
 
 REPETITION_FLOOR = 0.02
+PARTS = re.compile(r"\w+|[^\w\s]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +42,13 @@ def health_limits(base: TextHealth, ratio: float) -> tuple[Limit, Limit]:
 
 
 def repetition(text: str) -> float:
-    """Share of word 4-grams that were seen before in the same text; 0 below four words.
+    """Share of 4-grams that were seen before in the same text; 0 below four parts.
 
-    Words are split at white space and compared in lower case.
+    Parts are words, in lower case, and single symbols: a text that goes round in circles without white space
+    ("so-so-so-so"), as a judge that counts words rewards it, is not one word.
     """
-    words = text.lower().split()
-    grams = [tuple(words[i : i + 4]) for i in range(len(words) - 3)]
+    parts = PARTS.findall(text.lower())
+    grams = [tuple(parts[i : i + 4]) for i in range(len(parts) - 3)]
     return 1 - len(set(grams)) / len(grams) if grams else 0.0
 
 

@@ -17,5 +17,5 @@ TUNING = (
         for name in ("tune", "trial", "search", "constraint", "drift", "least", "resampling")
     ),
 )
-SPEED = (*ANSWERING, "experiments/speed.py", "experiments/memory.py")
+SPEED = (*ANSWERING, "experiments/speed.py", "experiments/memory.py", "judges/reward/conversation.py")
 TABLE = ("evaluation", "experiments", "report")  # made in a moment, and no other unit follows it

@@ -15,6 +15,8 @@ def test_repetition_by_hand():
     assert repetition("A b c d a b  c d") == approx(1 / 5)
     assert repetition("one two three") == 0
     assert repetition("no " * 23) == approx(19 / 20)
+    assert repetition("so-" * 5) == approx(5 / 7), "so - so - so ...: two 4-grams of seven"
+    assert repetition("Well, well, it is: so.") == 0
 
 
 def test_text_health_by_hand():
