@@ -1,22 +1,25 @@
 """The server against its engine: tokens a second of the same requests, streamed over HTTP and by `generate`.
 
-    python benchmarks/serving.py [STREAMS] [TOKENS] [ROUNDS]
+    python benchmarks/serving.py [--streams 32] [--tokens 128] [--rounds 4] [--json FILE]
 
 The client is a process of its own. Rounds alternate, so that a machine that slows down slows both. CPU
 seconds, which a busy machine disturbs less, are those of the process of the server.
 """
 
+import argparse
 import json
 import multiprocessing
-import sys
+import re
+import selectors
+import socket
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from statistics import median
 from typing import Any
 
-import httpx
-
 MODEL = "smollm2-135m-instruct"
+FIRST = re.compile(rb'"content":"[^"]')  # the opening chunk has an empty one
 PROMPT = "Write a few words about the number {}."
 
 
@@ -26,23 +29,31 @@ def body(i: int, tokens: int) -> dict[str, Any]:
             "temperature": 1, "top_p": 1, "stream": True}  # fmt: skip
 
 
-def ask(address: str, asked: dict[str, Any]) -> float:
-    """Seconds to the first text of a stream, which is read to its end."""
-    began, first = time.monotonic(), 0.0
-    with httpx.stream("POST", f"{address}/v1/chat/completions", json=asked, timeout=600) as stream:
-        for line in stream.iter_lines():
-            if line and not first and line != "data: [DONE]":
-                delta = json.loads(line[6:])["choices"][0]["delta"]
-                first = time.monotonic() - began if delta.get("content") else 0.0
-    return first
-
-
 def client(address: str, streams: int, tokens: int, result: Any) -> None:
-    with ThreadPoolExecutor(streams) as pool:
-        list(pool.map(lambda i: httpx.get(f"{address}/health"), range(streams)))
-        began = time.monotonic()
-        firsts = list(pool.map(lambda i: ask(address, body(i, tokens)), range(streams)))
-        result.put((time.monotonic() - began, sorted(firsts)))
+    """All streams at once in one thread that reads bytes and parses nothing, for it shares the cores."""
+    host, port = address.removeprefix("http://").split(":")
+    selector, firsts, tails = selectors.DefaultSelector(), dict[int, float](), dict[int, bytes]()
+    opened = [socket.create_connection((host, int(port))) for _ in range(streams)]
+    began = time.monotonic()
+    for i, connection in enumerate(opened):
+        content = json.dumps(body(i, tokens)).encode()
+        head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
+        connection.sendall(f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content)
+        selector.register(connection, selectors.EVENT_READ, i)
+        tails[i] = b""
+    while tails:
+        for key, _ in selector.select():
+            i, read = key.data, key.fileobj.recv(1 << 16)
+            assert read, "the server closed a stream that had not ended"
+            tails[i] = tails[i][-64:] + read
+            if i not in firsts and FIRST.search(tails[i]):
+                firsts[i] = time.monotonic() - began
+            if b"data: [DONE]" in tails[i]:
+                selector.unregister(key.fileobj)
+                del tails[i]
+    result.put((time.monotonic() - began, sorted(firsts.values())))
+    for connection in opened:
+        connection.close()
 
 
 def main() -> None:
@@ -51,7 +62,13 @@ def main() -> None:
     from genarm.serve.run import Server, listening
     from genarm.serve.service import Service
 
-    streams, tokens, rounds = (int(v) for v in [*sys.argv[1:], *(32, 32, 3)[len(sys.argv) - 1 :]])
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--streams", type=int, default=32)
+    parser.add_argument("--tokens", type=int, default=128, help="of each response")
+    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, one flat object")
+    chosen = parser.parse_args()
+    streams, tokens = chosen.streams, chosen.tokens
     decoder = load_decoder(MODEL, {}, dtype="float32", batch_size=streams)
     requests = [
         GuidedRequest(decoder.prompt(PROMPT.format(i)), max_new_tokens=tokens, seed=i, ignore_eos=True)
@@ -63,7 +80,9 @@ def main() -> None:
     thread.start()
     address, spawn = f"http://127.0.0.1:{listener.getsockname()[1]}", multiprocessing.get_context("spawn")
     decoder.generate(requests[:2])
-    for _ in range(rounds):
+    found: dict[str, list[float]] = {}
+    print(f"{'engine':>10}{'server':>10}{'ratio':>8}{'CPU ratio':>11}{'first token p95':>17}")
+    for _ in range(chosen.rounds):
         began, spent = time.monotonic(), time.process_time()
         decoder.generate(requests)
         alone, result = time.monotonic() - began, spawn.Queue()
@@ -72,14 +91,21 @@ def main() -> None:
         process.start()
         served, firsts = result.get()
         process.join()
-        spent_served = time.process_time() - spent
-        total, p95 = streams * tokens, firsts[int(0.95 * (len(firsts) - 1))]
-        print(
-            f"engine {total / alone:.1f} tokens/s, server {total / served:.1f}, ratio {alone / served:.3f}; "
-            f"CPU seconds {spent_alone:.1f} and {spent_served:.1f}, ratio {spent_alone / spent_served:.3f}; "
-            f"first token p95 {p95:.2f} s",
-            flush=True,
-        )
+        spent_served, total = time.process_time() - spent, streams * tokens
+        row = {
+            "engine_tokens_per_second": total / alone,
+            "server_tokens_per_second": total / served,
+            "ratio": alone / served,
+            "cpu_ratio": spent_alone / spent_served,
+            "first_token_p95_seconds": firsts[int(0.95 * (len(firsts) - 1))],
+        }
+        for name, value in row.items():
+            found.setdefault(name, []).append(value)
+        print("{:10.1f}{:10.1f}{:8.3f}{:11.3f}{:15.2f} s".format(*row.values()), flush=True)
+    medians = {name: round(median(values), 4) for name, values in found.items()}
+    print("{:10.1f}{:10.1f}{:8.3f}{:11.3f}{:15.2f} s  medians".format(*medians.values()))
+    if chosen.json:
+        chosen.json.write_text(json.dumps(medians, indent=1) + "\n", encoding="utf-8")
     server.should_exit = True
     thread.join()
 
