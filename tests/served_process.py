@@ -47,7 +47,10 @@ def served(project: Path, log: Path, *options: str) -> Iterator[Served]:
     finally:
         if server.poll() is None:
             server.terminate()
-            assert server.wait(60) == 0, log.read_text()
+            try:
+                assert server.wait(60) == 0, log.read_text()
+            finally:
+                server.kill()
 
 
 def answers(address: str) -> bool:

@@ -1,7 +1,8 @@
 """How the text of one side reads, measured without a judge: length, repetition, perplexity and KL."""
 
+import itertools
 import math
-import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ from genarm.errors import DataError
 from genarm.types import Response, Side, TextHealth
 
 REPETITION_FLOOR = 0.02
-PARTS = re.compile(r"\w+|[^\w\s]")
+WORD = "word"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +45,20 @@ def health_limits(base: TextHealth, ratio: float) -> tuple[Limit, Limit]:
 def repetition(text: str) -> float:
     """Share of 4-grams that were seen before in the same text; 0 below four parts.
 
-    Parts are words, in lower case, and single symbols: a text that goes round in circles without white space
-    ("so-so-so-so"), as a judge that counts words rewards it, is not one word.
+    Parts are words, in lower case, and symbols, a run of one symbol being one part: a text that goes round in
+    circles without white space ("so-so-so-so"), as a judge that counts words rewards it, is not one word.
     """
-    parts = PARTS.findall(text.lower())
+    runs = itertools.groupby(text.lower(), _kind)
+    parts = [kind if kind != WORD else "".join(run) for kind, run in runs if kind]
     grams = [tuple(parts[i : i + 4]) for i in range(len(parts) - 3)]
     return 1 - len(set(grams)) / len(grams) if grams else 0.0
+
+
+def _kind(character: str) -> str:
+    """Nothing for white space, a symbol for itself; all else, combining marks too, is of a word."""
+    if character.isspace():
+        return ""
+    return character if unicodedata.category(character)[0] in "PS" else WORD
 
 
 def text_health(side: Side, responses: Sequence[Response]) -> TextHealth:

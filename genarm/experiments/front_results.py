@@ -187,6 +187,9 @@ def _faults(measured: Mapping[str, Measured], row: str) -> list[list[str]]:
             [answer.response for answer in answers if answer.point == point]
             for answers in own.answers.values()
         )
-        told = (text_faults(theirs, responses, ratio) for responses in of_seeds)
+        told = (
+            text_faults(theirs, responses, ratio) if any(r.tokens for r in responses) else ["no token at all"]
+            for responses in of_seeds
+        )
         found.append(next(filter(None, told), []))
     return found

@@ -40,7 +40,7 @@ Predicted = Callable[[Mapping[str, Any]], Mapping[str, float]]
 class MethodKind:
     """One kind of method. `predicted` gives the tokens that each part reads for one that is drawn.
 
-    It is told by the settings, and by `closing` beside them: how many tokens close a turn.
+    It is told by the settings, and by `closing` beside them: how many tokens close a scored turn.
     """
 
     about: str
@@ -56,7 +56,7 @@ class MethodKind:
 
 def _scored(settings: Mapping[str, Any], tokens: float) -> float:
     """What a reward model reads of a candidate: its tokens, and those that close the turn before a score."""
-    return tokens + (float(settings["closing"]) if settings["close_turn"] else 0.0)
+    return tokens + float(settings["closing"])
 
 
 def _transfer(settings: Mapping[str, Any]) -> dict[str, float]:

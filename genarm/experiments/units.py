@@ -234,7 +234,8 @@ class _Units:
         """What each part reads by definition, with all settings that may be timed."""
         tried = self.of.candidates(row) or [{}]
         predicted = self.of.method(row).predicted
-        return [dict(predicted({**self.of.shown_settings(row, varied), "closing": 1})) for varied in tried]
+        shown = [self.of.shown_settings(row, varied) for varied in tried]
+        return [dict(predicted({**s, "closing": int(bool(s.get("close_turn")))})) for s in shown]
 
     def _front_packages(self) -> list[str]:
         fronts = any(own.front for own in self.of.config.methods.values())

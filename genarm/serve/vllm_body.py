@@ -53,6 +53,8 @@ def as_vllm_takes_it(body: bytes, lineup: Lineup) -> tuple[bytes, Guide | None]:
     more = fields.get("vllm_xargs") or {}
     if not isinstance(more, dict):
         raise invalid("vllm_xargs is no object", "vllm_xargs")
+    if own := next((name for name in more if str(name).startswith("guidance.")), None):
+        raise invalid(f"vllm_xargs has {own[:80]!r}: name weights in guidance", "vllm_xargs")
     weights = {f"guidance.{found.guidance[d]}.{d}": weight for d, weight in found.weights.items() if weight}
     return json.dumps(fields | {"vllm_xargs": more | weights}).encode(), found
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 
 from genarm.errors import ConfigError
 from genarm.pipeline.project import Project
@@ -71,7 +71,9 @@ def serve_by_vllm(
         dtype=project.params.base.dtype, host=host, port=port, slots=slots, more=more,
     )  # fmt: skip
     say(f"starting vLLM with {told(arms)}")
-    with TemporaryDirectory(prefix="genarm-vllm-") as private:  # readable for this user alone
+    # Readable for this user alone; and near the root, since the name of a socket has 107 bytes at most.
+    above = None if len(os.fsencode(gettempdir())) < 70 else "/tmp"
+    with TemporaryDirectory(prefix="genarm-vllm-", dir=above) as private:
         socket = Path(private) / "swap"
         follower = Follower(opener, arms, partial(order, socket), say)
         child = subprocess.Popen(

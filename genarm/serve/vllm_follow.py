@@ -1,6 +1,7 @@
 """Follows the champions for vLLM's server: fetches and checks what changed, and has it swapped in."""
 
 import logging
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -9,16 +10,19 @@ from genarm.serve.lineup import ServedArm
 from genarm.serve.opening import Opener
 from genarm.serve.vllm_body import write_served
 from genarm.serve.vllm_command import check_version
-from genarm.serve.watcher import told
+from genarm.serve.vllm_swap import kept
+from genarm.serve.watcher import told as told_of
 from genarm.system.redact import redact
 
 log = logging.getLogger(__name__)
 
-Order = Callable[[Mapping[str, Path], str], dict[str, str]]
+REST = 120.0  # seconds after a failure, doubled with each: a swap that fails has kept requests waiting
+LONGEST_REST = 3600.0
+Order = Callable[[Mapping[str, Path], str], dict[str, dict[str, str]]]
 
 
 class Follower:
-    """What is served, and what was refused. `order` has versions swapped, and returns what it refuses."""
+    """What is served, and what was refused. `order` has versions swapped, and says what was not."""
 
     def __init__(
         self, opener: Opener, arms: Mapping[str, ServedArm], order: Order, say: Callable[[str], None]
@@ -27,9 +31,13 @@ class Follower:
         self.arms, self.started = dict(arms), frozenset(arms)
         self._refused: dict[str, ServedArm] | None = None
         self._away = False
+        self._unknown = False  # whether an order may have been carried out without an answer
+        self._failures, self._rests_until = 0, 0.0
 
     def look(self) -> bool:
         """Look once, and swap where something changed; whether it was swapped. Raises nothing."""
+        if time.monotonic() < self._rests_until:
+            return False
         try:
             wanted = self.opener.wanted()
         except Exception as error:
@@ -41,31 +49,43 @@ class Follower:
         self._away = False
         if wanted == self.arms:
             self._refused = None
-        if wanted in (self.arms, self._refused):
+        if not self._unknown and wanted in (self.arms, self._refused):
             return False
         try:
-            return self._swap(wanted)
+            changed = self._swap(wanted)
         except Exception as error:
+            self._rest()
             log.warning(
-                "the versions stay, and the next look tries again: %s", redact(str(error)),
+                "the versions stay, and a later look tries again: %s", redact(str(error)),
                 exc_info=None if isinstance(error, GenarmError) else error,
             )  # fmt: skip
             return False
+        return changed
+
+    def _rest(self) -> None:
+        self._rests_until = time.monotonic() + min(REST * 2**self._failures, LONGEST_REST)
+        self._failures += 1
 
     def _swap(self, wanted: dict[str, ServedArm]) -> bool:
         load, refused = self._fetched(wanted)
-        served = self._kept(wanted, refused)
-        if served != self.arms:
-            late = self.order(load, write_served(self.opener.project.base.id, served))
-            refused |= late
-            served = self._kept(served, late)
-        for dimension, why in refused.items():
-            log.warning("%s cannot be served: %s", told({dimension: wanted[dimension]}), redact(why))
-        self._refused = wanted if refused else None
+        served, failed = kept(wanted, self.arms, refused), dict[str, str]()
+        if served != self.arms or self._unknown:
+            asked, self._unknown = write_served(self.opener.project.base.id, served), True
+            told = self.order(load, asked)
+            self._unknown, failed = False, told["failed"]
+            served = kept(served, self.arms, told["refused"], failed)
+            refused |= told["refused"]
+        for dimension, why in (refused | failed).items():
+            log.warning("%s cannot be served: %s", told_of({dimension: wanted[dimension]}), redact(why))
+        self._refused = wanted if refused and not failed else None
+        if failed:
+            self._rest()
+        else:
+            self._failures = 0
         if served == self.arms:
             return False
         self.arms = served
-        self.say(f"now served: {told(served)}")
+        self.say(f"now served: {told_of(served)}")
         self.opener.tidy(served)
         return True
 
@@ -75,7 +95,8 @@ class Follower:
         refused: dict[str, str] = {}
         for dimension, arm in wanted.items():
             old = self.arms.get(dimension)
-            if old and old.champion.adapter_sha256 == arm.champion.adapter_sha256:
+            same = old and old.champion.adapter_sha256 == arm.champion.adapter_sha256
+            if same and not self._unknown:
                 continue
             try:
                 if dimension not in self.started:
@@ -88,8 +109,3 @@ class Follower:
                     raise
                 refused[dimension] = str(error)
         return load, refused
-
-    def _kept(self, wanted: Mapping[str, ServedArm], refused: Mapping[str, str]) -> dict[str, ServedArm]:
-        """What is wanted, with the old version of a dimension that is refused."""
-        arms = {d: self.arms.get(d) if d in refused else arm for d, arm in wanted.items()}
-        return {dimension: arm for dimension, arm in arms.items() if arm}

@@ -14,10 +14,15 @@ class Gate:
         self._empty.set()
         self._inside = 0
 
+    @property
+    def is_shut(self) -> bool:
+        """Whether new requests wait."""
+        return not self._free.is_set()
+
     @asynccontextmanager
     async def passing(self) -> AsyncIterator[None]:
         """A request, which waits while the gate is shut."""
-        while not self._free.is_set():
+        while self.is_shut:
             await self._free.wait()
         self._inside += 1
         self._empty.clear()
@@ -33,7 +38,10 @@ class Gate:
         """A time in which no request is inside. Raises TimeoutError where one has not ended by then."""
         self._free.clear()
         try:
-            await asyncio.wait_for(self._empty.wait(), seconds)
+            try:
+                await asyncio.wait_for(self._empty.wait(), seconds)
+            except TimeoutError:
+                raise TimeoutError(f"open requests did not end within {seconds:g} s") from None
             yield
         finally:
             self._free.set()

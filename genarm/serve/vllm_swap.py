@@ -1,10 +1,13 @@
 """How vLLM's server is told of other versions: one line of JSON each way, over a socket of this user's alone.
 
     asked      {"load": {dimension: folder}, "served": what `write_served` writes}
-    answered   {"refused": {dimension: why}}, or {"error": why} where nothing was changed
+    answered   {"refused": {dimension: why}, "failed": {dimension: why}}, or {"error": why} where nothing was
+               changed
 
 An ARM's weights are replaced in place, as graphs and compiled code allow, so nothing may be decoding
-meanwhile: requests wait. The prefix cache has what the old weights made of the prompts, and is emptied.
+meanwhile: requests wait. The prefix cache has what the old weights made of the prompts, and is emptied. Of a
+dimension that is refused the old version stays. One that failed may be written in part, on some of several
+workers, and is served no more until a swap succeeds.
 """
 
 import asyncio
@@ -12,18 +15,20 @@ import json
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from genarm.errors import GenarmError
-from genarm.serve.lineup import Lineup
+from genarm.serve.lineup import Lineup, ServedArm
 from genarm.serve.vllm_body import read_served
 from genarm.serve.vllm_gate import Gate
 
 SOCKET = "GENARM_SWAP"
-DRAIN_SECONDS = 120.0  # in which open requests have to end; the next look tries again
+DRAIN_SECONDS = 120.0  # in which open requests have to end
+ENGINE_SECONDS = 60.0  # for each call: an engine that has died answers none
+ANSWER_SECONDS = 600.0  # for whoever asks
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +38,7 @@ class Swapper:
 
     def __init__(self, lineup: Lineup, state: Any) -> None:
         self.lineup, self.state, self.gate = lineup, state, Gate()
+        self._one_at_a_time = asyncio.Lock()
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
@@ -44,9 +50,10 @@ class Swapper:
             yield
 
     async def _ordered(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        told: dict[str, Any]
         try:
             asked = json.loads(await reader.readline())
-            told: dict[str, Any] = {"refused": await self.swap(asked["load"], read_served(asked["served"]))}
+            told = await self.swap(asked["load"], read_served(asked["served"]))
         except Exception as error:
             log.exception("the versions could not be changed")
             told = {"error": str(error) or type(error).__name__}
@@ -55,56 +62,76 @@ class Swapper:
             await writer.drain()
         writer.close()
 
-    async def swap(self, load: Mapping[str, str], wanted: Lineup) -> dict[str, str]:
-        """Serve other versions; of a dimension that is refused the old one stays, and why is returned.
+    async def swap(self, load: Mapping[str, str], wanted: Lineup) -> dict[str, dict[str, str]]:
+        """Serve other versions; what was refused and what failed, and why, by dimension.
 
-        `load` has the folders of those whose weights are others. Raises TimeoutError where open requests
-        did not end, and nothing is changed then.
+        `load` has the folders of those whose weights are others. Raises TimeoutError where open requests do
+        not end or the engine does not pause; nothing is changed then.
         """
-        engine, refused = self.state.engine_client, {}
-        try:
-            async with self.gate.shut(DRAIN_SECONDS):
-                await engine.pause_generation(mode="wait", clear_cache=True)
-                try:
-                    for dimension, folder in load.items():
-                        told = await engine.collective_rpc("swap_arm", args=(dimension, folder))
-                        if why := next(filter(None, told), None):  # one of each worker, all the same
-                            refused[dimension] = why
-                finally:
+        engine = self.state.engine_client
+        told: dict[str, dict[str, str]] = {"refused": {}, "failed": {}}
+        async with self._one_at_a_time, self.gate.shut(DRAIN_SECONDS):
+            try:
+                async with asyncio.timeout(ENGINE_SECONDS):
+                    await engine.pause_generation(mode="wait", clear_cache=True)
+                for dimension, folder in load.items():
+                    outcome, why = await self._loaded(dimension, folder)
+                    if outcome != "done":
+                        told[outcome][dimension] = why
+                self._serve(wanted, told["refused"], told["failed"])
+            finally:
+                async with asyncio.timeout(ENGINE_SECONDS):
                     await engine.resume_generation()
-                self._serve(wanted, refused)
-        except TimeoutError:
-            raise TimeoutError(f"open requests did not end within {DRAIN_SECONDS:g} s") from None
-        return refused
+        return told
 
-    def _serve(self, wanted: Lineup, refused: Mapping[str, str]) -> None:
-        arms = {
-            dimension: self.lineup.arms.get(dimension) if dimension in refused else arm
-            for dimension, arm in wanted.arms.items()
-        }
-        served = {dimension: arm for dimension, arm in arms.items() if arm}
-        self.lineup = Lineup(wanted.decoder, wanted.base_id, served)
+    async def _loaded(self, dimension: str, folder: str) -> tuple[str, str]:
+        """What all workers say together: what some did and others did not has failed."""
+        try:
+            async with asyncio.timeout(ENGINE_SECONDS):
+                answers = await self.state.engine_client.collective_rpc("swap_arm", args=(dimension, folder))
+        except Exception as error:
+            return "failed", str(error) or type(error).__name__
+        outcomes = {outcome for outcome, _ in answers}
+        why = next((why for _, why in answers if why), "")
+        return (outcomes.pop(), why) if len(outcomes) == 1 else ("failed", why)
+
+    def _serve(self, wanted: Lineup, refused: Collection[str], failed: Collection[str]) -> None:
+        arms = kept(wanted.arms, self.lineup.arms, refused, failed)
+        self.lineup = Lineup(wanted.decoder, wanted.base_id, arms)
         paths = self.state.openai_serving_models.base_model_paths  # the one list that it looks names up in
         first = paths[0]
         paths[:] = [type(first)(name=n, model_path=first.model_path) for n in self.lineup.models()]
 
 
-def order(path: Path, load: Mapping[str, Path], served: str) -> dict[str, str]:
-    """Ask the server at a socket for a swap; what it refuses, and why. Raises GenarmError where it failed."""
+def kept(
+    wanted: Mapping[str, ServedArm],
+    old: Mapping[str, ServedArm],
+    refused: Collection[str],
+    failed: Collection[str] = (),
+) -> dict[str, ServedArm]:
+    """What is wanted, with the old version of a dimension that is refused, and without one that failed."""
+    arms = {d: old.get(d) if d in refused else arm for d, arm in wanted.items() if d not in failed}
+    return {dimension: arm for dimension, arm in arms.items() if arm}
+
+
+def order(path: Path, load: Mapping[str, Path], served: str) -> dict[str, dict[str, str]]:
+    """Ask the server at a socket for a swap; what is refused and what failed, and why.
+
+    Raises GenarmError where it is not known whether anything was changed.
+    """
     asked = {
         "load": {dimension: str(folder.resolve()) for dimension, folder in load.items()},
         "served": served,
     }
     try:
         with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(2 * DRAIN_SECONDS)
+            connection.settimeout(ANSWER_SECONDS)
             connection.connect(str(path))
             connection.sendall(json.dumps(asked).encode() + b"\n")
             with connection.makefile("rb") as answer:
-                told = json.loads(answer.readline() or b'{"error": "it is gone"}')
+                told: dict[str, Any] = json.loads(answer.readline() or b'{"error": "it is gone"}')
     except (OSError, ValueError) as error:
         told = {"error": str(error)}
     if "error" in told:
         raise GenarmError(f"vLLM's server did not take other versions: {told['error']}")
-    refused: dict[str, str] = told["refused"]
-    return refused
+    return told

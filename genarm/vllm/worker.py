@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from genarm.errors import AdapterError
+
 if TYPE_CHECKING:
     from genarm.vllm.models import Guided
 
@@ -12,17 +14,19 @@ class GuidedWorker:
 
     model_runner: Any
 
-    def swap_arm(self, name: str, folder: str) -> str | None:
-        """Replace an ARM in place; why not, where it does not fit, and then the old one stays.
+    def swap_arm(self, name: str, folder: str) -> tuple[str, str]:
+        """Replace an ARM in place: `done`; `refused` and why, with nothing changed; or `failed` and why.
 
         Nothing is raised: with several workers vLLM would read the answers of the others as those of the next
         call.
         """
         try:
             self._guided().load_arm(name, Path(folder))
+        except AdapterError as error:
+            return "refused", str(error)
         except Exception as error:
-            return str(error) or type(error).__name__
-        return None
+            return "failed", f"{type(error).__name__}: {error}"
+        return "done", ""
 
     def guided_rows(self) -> int:
         """How many rows of logits were guided so far."""

@@ -17,6 +17,8 @@ def test_repetition_by_hand():
     assert repetition("no " * 23) == approx(19 / 20)
     assert repetition("so-" * 5) == approx(5 / 7), "so - so - so ...: two 4-grams of seven"
     assert repetition("Well, well, it is: so.") == 0
+    assert repetition("| word | kind |\n|------|------|\n| a | b |\n| c | d |") == 0, "a table"
+    assert repetition("नमस्ते दुनिया " * 2) == 0, "four words, whatever marks they have: one 4-gram"
 
 
 def test_text_health_by_hand():

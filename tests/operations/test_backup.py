@@ -137,6 +137,7 @@ def test_votes_are_copied_while_a_server_writes_and_put_back_where_there_are_non
         votes.refuse_file(file)
     votes.put_back(folder, tmp_path / "new" / "feedback.db")
     assert votes_in(tmp_path / "new" / "feedback.db") == ["yes"]
+    assert (tmp_path / "new" / "feedback.db").stat().st_mode & 0o777 == 0o600
     file.write_bytes(b"no database at all" * 100)
     with pytest.raises(Unreachable, match="the votes at .* cannot be read"):
         votes.copy(file, folder)

@@ -87,6 +87,11 @@ def test_guidance_becomes_arguments_of_vllm(ask, fields, wanted):
         ({"model": "guided", "guidance": [1]}, 400, "guidance is no object of weights"),
         ({"model": "guided", "guidance_rewards": True}, 400, "guidance_rewards is not told by vLLM"),
         ({"model": "guided", "vllm_xargs": 3}, 400, "vllm_xargs is no object"),
+        (
+            {"model": "base", "vllm_xargs": {"guidance.sum.kind": 1}},
+            400,
+            "vllm_xargs has 'guidance.sum.kind': name weights in guidance",
+        ),
     ],
 )
 def test_what_cannot_be_served_is_refused_as_openai_does(ask, fields, status, says):

@@ -38,17 +38,17 @@ class Orders:
     """Notes what is ordered; refuses or fails as it is told."""
 
     def __init__(self) -> None:
-        self.given, self.refuses, self.fails = [], {}, False
+        self.given, self.says, self.fails = [], {"refused": {}, "failed": {}}, False
 
     def __call__(self, load, served):
         if self.fails:
             raise GenarmError("open requests did not end")
         self.given.append((set(load), read_served(served).versions))
-        return self.refuses
+        return self.says
 
 
 @pytest.mark.slow
-def test_what_changed_is_ordered_once_and_what_does_not_fit_stays_out(project, arms, caplog):
+def test_what_changed_is_ordered_once_and_what_does_not_fit_stays_out(project, arms, caplog, monkeypatch):
     store, orders = registry.connect(project.root), Orders()
     first = promoted(store, arms["kind"])
     opener = Opener(project, {}, slots=4)
@@ -57,12 +57,14 @@ def test_what_changed_is_ordered_once_and_what_does_not_fit_stays_out(project, a
     assert not follower.look() and orders.given == []
     second = promoted(store, arms["newer"])
     orders.fails = True
-    assert not follower.look() and "the next look tries again" in caplog.text
+    assert not follower.look() and "a later look tries again" in caplog.text
     orders.fails = False
+    assert not follower.look() and orders.given == [], "it rests after a failure"
+    monkeypatch.setattr(follower, "_rests_until", 0.0)
     assert follower.look() and not follower.look()
     assert orders.given == [({"kind"}, {"kind": second})] and said[0].startswith(f"now served: kind@{second}")
     assert [f.name.partition("-")[0] for f in (project.root / ".cache/serve/kind").iterdir()] == [str(second)]
-    orders.refuses = {"kind": "it has rank 64"}
+    orders.says["refused"] = {"kind": "it has rank 64"}
     promoted(store, None, first)
     assert not follower.look() and not follower.look() and len(orders.given) == 2
     assert follower.arms["kind"].champion.version == second
@@ -75,6 +77,27 @@ def test_what_changed_is_ordered_once_and_what_does_not_fit_stays_out(project, a
         str(store.register("curt", arms["curt"], metrics={}, curves=[], lineage={})),
     )
     assert not follower.look() and "vLLM has no rows for this dimension" in caplog.text
+
+
+@pytest.mark.slow
+def test_an_order_without_an_answer_is_given_anew_and_what_failed_is_not_served(project, arms, monkeypatch):
+    """The champion may be back at what was served before, and the server not: all is loaded again."""
+    store, orders = registry.connect(project.root), Orders()
+    first = promoted(store, arms["kind"])
+    opener = Opener(project, {}, slots=4)
+    follower = Follower(opener, opener.wanted(), orders, print)
+    monkeypatch.setattr("genarm.serve.vllm_follow.REST", 0.0)
+    second = promoted(store, arms["newer"])
+    orders.fails = True
+    assert not follower.look()
+    orders.fails = False
+    promoted(store, None, first)
+    assert not follower.look() and orders.given == [({"kind"}, {"kind": first})]
+    orders.says["failed"] = {"kind": "no memory"}
+    promoted(store, None, second)
+    assert follower.look() and follower.arms == {}
+    orders.says["failed"] = {}
+    assert follower.look() and follower.arms["kind"].champion.version == second
 
 
 @pytest.mark.slow
@@ -119,9 +142,11 @@ def test_vllm_serves_a_registry_and_follows_its_promotions(toy, tmp_path, monkey
                 post(client)
 
         asking = [pool.submit(keep_asking) for _ in range(3)]
-        second = promoted(store, made["two"])
-        wait(lambda: f"kind={second}" in seen or any(f.done() for f in asking), 120)
-        stop.append(None)
+        try:
+            second = promoted(store, made["two"])
+            wait(lambda: f"kind={second}" in seen or any(f.done() for f in asking), 120)
+        finally:
+            stop.append(None)
         for future in asking:
             future.result()
         names = [model["id"] for model in client.get("/v1/models").json()["data"]]
@@ -153,7 +178,11 @@ class VllmServer:
                 cwd=self.project.root, env=os.environ | own, stdout=told, stderr=told,
             )  # fmt: skip
         self.client = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120)
-        wait(self._ready, 600)
+        try:
+            wait(self._ready, 600)
+        except BaseException:
+            self.__exit__()
+            raise
         return self.server, self.client
 
     def _ready(self) -> bool:

@@ -4,7 +4,7 @@ import asyncio
 import json
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 import pytest
@@ -39,20 +39,38 @@ class Models:
 
 
 class Engine:
-    """Notes what it is asked; two workers refuse the folder `bad`."""
+    """Notes what it is asked; what two workers say of a folder is in its name."""
 
     def __init__(self) -> None:
         self.calls: list[Any] = []
+        self.pauses = True
 
     async def pause_generation(self, *, mode: str, clear_cache: bool) -> None:
         self.calls.append(("pause", mode, clear_cache))
+        if not self.pauses:
+            raise RuntimeError("the cache is in use")
 
     async def resume_generation(self) -> None:
         self.calls.append("resume")
 
-    async def collective_rpc(self, method: str, args: tuple[str, str]) -> list[str | None]:
+    async def collective_rpc(self, method: str, args: tuple[str, str]) -> list[tuple[str, str]]:
         self.calls.append((method, *args))
-        return ["it has rank 64" if args[1].endswith("bad") else None] * 2
+        await asyncio.sleep(0.01)
+        said = {
+            "refused": [("refused", "it has rank 64")] * 2,
+            "failed": [("done", ""), ("failed", "no memory")],
+        }
+        return said.get(args[1].rpartition("/")[2], [("done", "")] * 2)
+
+
+class Seen(GuidanceField):
+    """The middleware, kept where a test finds it."""
+
+    made: ClassVar[list["Seen"]] = []
+
+    def __init__(self, app: Any) -> None:
+        super().__init__(app)
+        self.made.append(self)
 
 
 class Server:
@@ -62,7 +80,7 @@ class Server:
         self.app = Starlette(
             routes=[Route("/v1/completions", self.answer, methods=["POST"])], lifespan=self.lifespan
         )
-        self.app.add_middleware(GuidanceField)
+        self.app.add_middleware(Seen)
         self.app.state.engine_client, self.app.state.openai_serving_models = Engine(), Models()
         self.go, self.begun = asyncio.Event(), 0
 
@@ -122,13 +140,13 @@ def test_a_swap_waits_for_open_requests_and_new_ones_wait_for_it(socket, tmp_pat
             first = ask(client)
             await until(lambda: server.begun == 1)
             swapping = asyncio.create_task(swap(socket, tmp_path, "new", 4, 0.5))
-            await asyncio.sleep(0.2)
+            await until(lambda: Seen.made[-1].swapper.gate.is_shut)
             second = ask(client)
             await asyncio.sleep(0.1)
             engine = server.app.state.engine_client
             assert engine.calls == [] and server.begun == 1 and not swapping.done()
             server.go.set()
-            assert await swapping == {}
+            assert await swapping == {"refused": {}, "failed": {}}
             old, new = await first, await second
         assert (old.headers["x-genarm-versions"], new.headers["x-genarm-versions"]) == ("kind=3", "kind=4")
         assert (old.json(), new.json()) == ({"guidance.contrast.kind": 0.8}, {"guidance.contrast.kind": 0.5})
@@ -140,15 +158,46 @@ def test_a_swap_waits_for_open_requests_and_new_ones_wait_for_it(socket, tmp_pat
     asyncio.run(asyncio.wait_for(play(), 60))
 
 
-def test_a_version_that_the_engine_refuses_is_told_and_the_old_one_stays(socket, tmp_path):
+def test_a_version_that_is_refused_leaves_the_old_one_and_one_that_failed_leaves_none(socket, tmp_path):
+    """What one of two workers did and the other did not is no version: it is served no more, until it is."""
+
     async def play() -> None:
         server = Server()
         server.go.set()
         async with server.running() as client:
-            assert await swap(socket, tmp_path, "bad", 4) == {"kind": "it has rank 64"}
-            answer = await ask(client)
-        assert answer.headers["x-genarm-versions"] == "kind=3"
+            assert (await swap(socket, tmp_path, "refused", 4))["refused"] == {"kind": "it has rank 64"}
+            assert (await ask(client)).headers["x-genarm-versions"] == "kind=3"
+            assert (await swap(socket, tmp_path, "failed", 4))["failed"] == {"kind": "no memory"}
+            assert (await ask(client)).status_code == 404, "nothing guides"
+            await swap(socket, tmp_path, "new", 4)
+            assert (await ask(client)).headers["x-genarm-versions"] == "kind=4"
         assert server.app.state.engine_client.calls[-1] == "resume"
+
+    asyncio.run(asyncio.wait_for(play(), 60))
+
+
+def test_an_engine_that_does_not_pause_is_let_go_on(socket, tmp_path):
+    async def play() -> None:
+        server = Server()
+        server.go.set()
+        engine = server.app.state.engine_client
+        async with server.running() as client:
+            engine.pauses = False
+            with pytest.raises(GenarmError, match="the cache is in use"):
+                await swap(socket, tmp_path, "new", 4)
+            assert engine.calls == [("pause", "wait", True), "resume"]
+            assert (await ask(client)).headers["x-genarm-versions"] == "kind=3"
+
+    asyncio.run(asyncio.wait_for(play(), 60))
+
+
+def test_two_orders_are_carried_out_one_after_the_other(socket, tmp_path):
+    async def play() -> None:
+        server = Server()
+        async with server.running():
+            await asyncio.gather(*(swap(socket, tmp_path, "new", number) for number in (4, 5)))
+        calls = [call if isinstance(call, str) else call[0] for call in server.app.state.engine_client.calls]
+        assert calls == ["pause", "swap_arm", "resume"] * 2
 
     asyncio.run(asyncio.wait_for(play(), 60))
 

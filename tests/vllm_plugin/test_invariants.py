@@ -91,7 +91,7 @@ def test_a_swap_changes_the_arm_and_nothing_else(toy, llm, tmp_path):
     others = tokens(llm, asked({"top": 1.0}), "s2")
     assert guided != base
     for folder, wanted in ((zeros, base), (toy.arms["all"], guided)):
-        assert llm.collective_rpc("swap_arm", args=("all", str(folder))) == [None]
+        assert llm.collective_rpc("swap_arm", args=("all", str(folder))) == [("done", "")]
         assert llm.reset_prefix_cache()
         assert tokens(llm, asked(weights, guidance="contrast"), f"s3{folder.name}") == wanted
         assert tokens(llm, asked({}), f"s4{folder.name}") == base
@@ -115,8 +115,8 @@ def test_an_arm_with_a_tensor_that_has_no_place_is_refused_whole(toy, llm, tmp_p
     source = resolve(str(toy.folder))
     folder = make_arm(tmp_path / "arm", source, load_model(source, "float32"), seed=1, **settings)
     before = tokens(llm, asked({"all": 0.8, "top": 0.5}), "before")
-    [why] = llm.collective_rpc("swap_arm", args=(name, str(folder)))
-    assert re.search(says, why)
+    [(outcome, why)] = llm.collective_rpc("swap_arm", args=(name, str(folder)))
+    assert outcome == "refused" and re.search(says, why)
     assert llm.reset_prefix_cache()
     assert tokens(llm, asked({"all": 0.8, "top": 0.5}), "after") == before
 
@@ -133,8 +133,8 @@ def test_a_tensor_of_another_size_or_name_is_named(toy, llm, tmp_path):
     ):
         save_file(changed, file)
         write_card(folder, card(source))
-        [why] = llm.collective_rpc("swap_arm", args=("all", str(folder)))
-        assert re.search(says, why)
+        [(outcome, why)] = llm.collective_rpc("swap_arm", args=("all", str(folder)))
+        assert outcome == "refused" and re.search(says, why)
 
 
 def test_rows_of_another_step_are_refused():

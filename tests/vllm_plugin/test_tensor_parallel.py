@@ -45,8 +45,9 @@ def test_two_processes_have_the_tokens_of_one(heads, tmp_path):
         print(f"{len(apart)} tokens, worst {max(apart):.1e}")
         assert max(apart) < 5e-4
         told = llm.collective_rpc("swap_arm", args=("rude", str(other["all"])))
-        assert len(told) == 2 and all("there is no ARM 'rude' to replace" in why for why in told)
-        assert llm.collective_rpc("swap_arm", args=("all", str(other["all"]))) == [None, None]
+        assert [outcome for outcome, _ in told] == ["refused"] * 2
+        assert all("there is no ARM 'rude' to replace" in why for _, why in told)
+        assert llm.collective_rpc("swap_arm", args=("all", str(other["all"]))) == [("done", "")] * 2
         llm.reset_prefix_cache()
         swapped = load_decoder(str(toy.folder), toy.arms | {"all": other["all"]}, dtype="float32")
         for output, answer in zip(run(llm, requests), swapped.generate(requests), strict=True):

@@ -1,5 +1,6 @@
 """People's votes in an SQLite file: copied while servers write to it, put back where there is none."""
 
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -40,14 +41,19 @@ def refuse_file(file: Path) -> None:
 
 
 def put_back(folder: Path, file: Path) -> None:
-    """Write the votes of a backup to their place. Raises Unreachable where that fails."""
+    """Write the votes of a backup to their place, which only their owner may read.
+
+    Raises Unreachable where that fails; nothing is left then.
+    """
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with (
-            closing(sqlite3.connect(folder / VOTES)) as here,
-            closing(sqlite3.connect(file)) as there,
-        ):
-            here.backup(there)
+        os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        try:
+            with closing(sqlite3.connect(folder / VOTES)) as here, closing(sqlite3.connect(file)) as there:
+                here.backup(there)
+        except BaseException:
+            file.unlink()
+            raise
     except (OSError, sqlite3.Error) as error:
         raise Unreachable(
             f"the votes cannot be written to {file}: {error}", hint="see that its folder may be written to"
