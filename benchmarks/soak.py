@@ -58,7 +58,7 @@ class Load:
                     )
                 except (httpx.HTTPError, ValueError, KeyError) as error:
                     told = "lost"
-                    self.faults.append(f"{kind} {seed}: {type(error).__name__}: {error}"[:500])
+                    self.faults.append(f"{kind} {seed}: {type(error).__name__}: {error}")
                 self.counts[kind, told] += 1
                 while self._over() and not self.stop.wait(0.05):
                     pass
@@ -97,7 +97,7 @@ class Load:
 
     def _judged(self, right: bool, fault: str) -> str:
         if not right:
-            self.faults.append(fault[:500])
+            self.faults.append(fault)
         return "right" if right else "different"
 
     @property
@@ -110,7 +110,12 @@ def main() -> int:
     """Run it; 1 where something was lost or different, or memory is not flat."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--minutes", type=float, default=60)
-    parser.add_argument("--out", type=Path, default=Path("soak"), help="folder for memory.csv and memory.svg")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("soak"),
+        help="folder for memory.csv, memory.svg and faults.txt, where all that was wrong stands in full",
+    )
     parser.add_argument("--streams", type=int, default=6)
     parser.add_argument("--cores", type=float, default=0.5)
     parser.add_argument("--every", type=float, default=10, help="seconds between two looks at memory")
@@ -136,8 +141,12 @@ def main() -> int:
         "cores": round(cores, 2), "minutes": chosen.minutes, "streams": chosen.streams, "seed": chosen.seed,
     }  # fmt: skip
     print(
-        table(load), *(f"{name:<24}{value:g}" for name, value in figures.items()), *load.faults[:20], sep="\n"
+        table(load),
+        *(f"{name:<24}{value:g}" for name, value in figures.items()),
+        *(fault[:500] for fault in load.faults[:20]),
+        sep="\n",
     )
+    (chosen.out / "faults.txt").write_text("".join(f"{fault}\n" for fault in load.faults), encoding="utf-8")
     draw(rows, figures, chosen.out / "memory.svg")
     if chosen.json:
         chosen.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
