@@ -149,7 +149,8 @@ def responses(
 ) -> list[Response]:
     """One response to each prompt, drawn as the experiment says: all rows draw the same random numbers."""
     sampling, tokenizer = experiment.config.sampling, load_tokenizer(experiment.base)
-    with counting(title, len(prompts) * sampling.max_new_tokens, "tokens") as on_tokens:
+    most = len(prompts) * sampling.max_new_tokens * getattr(method, "n", 1)  # best of n draws n times as many
+    with counting(title, most, "tokens") as on_tokens:
         answers = method.generate([_request(experiment, method, p) for p in prompts], on_tokens)
     return [response_of(p, answer, tokenizer) for p, answer in zip(prompts, answers, strict=True)]
 
