@@ -149,10 +149,13 @@ def _notes(experiment: Experiment, found: Sequence[Row], marked: Sequence[str]) 
         f"{row} chooses its responses by {column}, so that what {column} says of it is no second opinion"
         for row, column in chosen_by_judge(experiment)
     ]
+    fewer: dict[int, list[str]] = {}
+    for row in found:
+        if 0 < row.prompts < max(r.prompts for r in found):
+            fewer.setdefault(row.prompts, []).append(row.name)
     notes += [
-        f"{row.name} answered {row.prompts} prompts only, and is compared on those"
-        for row in found
-        if 0 < row.prompts < max(r.prompts for r in found)
+        f"{prompts} prompts only were answered by {', '.join(names)}, compared on those"
+        for prompts, names in fewer.items()
     ]
     notes += [
         f"no setting of {row.name} kept the limits of tuning; the one with the least KL was taken"
