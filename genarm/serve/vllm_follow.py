@@ -100,7 +100,7 @@ class Follower:
                 continue
             try:
                 if dimension not in self.started:
-                    raise AdapterError("vLLM has no rows for this dimension: start the server anew")
+                    raise AdapterError("vLLM has no rows for this dimension", hint="start the server anew")
                 folder = self.opener.fetch(arm)
                 check_version(self.opener.project.base, arm, folder)
                 load[dimension] = folder

@@ -133,5 +133,8 @@ def order(path: Path, load: Mapping[str, Path], served: str) -> dict[str, dict[s
     except (OSError, ValueError) as error:
         told = {"error": str(error)}
     if "error" in told:
-        raise GenarmError(f"vLLM's server did not take other versions: {told['error']}")
+        raise GenarmError(
+            f"vLLM's server did not take other versions: {told['error']}",
+            hint="its log says more; it is asked again by itself",
+        )
     return told
