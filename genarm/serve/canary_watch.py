@@ -1,6 +1,7 @@
 """What the registry says of the trial, and what it is told: asked by the watcher, while no request waits."""
 
 import logging
+import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from dataclasses import dataclass
 from genarm.canary import spool
 from genarm.canary.ending import end
 from genarm.config import CanaryConfig
-from genarm.errors import GenarmError
+from genarm.errors import GenarmError, RegistryError
 from genarm.evaluation.canary import standing
 from genarm.pipeline.project import Project
 from genarm.registry import connect
@@ -19,6 +20,8 @@ from genarm.system.redact import redact
 from genarm.types import Responses
 
 log = logging.getLogger(__name__)
+
+AGAIN = 1.0  # seconds until a registry that was met in the middle of a change is asked again
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,7 @@ class CanaryWatch:
         try:
             if running:
                 self._report(running)
-            self._last = self._to_serve(arms)
+            self._last = self._looked_up(arms)
             if self._last is None:  # what people wrote is of no more use
                 spool.forget_others(self.project.layout.canary, "")
             return self._last
@@ -62,6 +65,14 @@ class CanaryWatch:
         last = self._last
         same = last and arms.get(last.challenger.dimension)
         return last if last and same and same.champion == last.canary.trial.champion else None
+
+    def _looked_up(self, arms: Mapping[str, ServedArm]) -> ToServe | None:
+        """As `_to_serve`, which a promotion may meet between two of its writes: then once more."""
+        try:
+            return self._to_serve(arms)
+        except RegistryError:
+            time.sleep(AGAIN)
+            return self._to_serve(arms)
 
     def _to_serve(self, arms: Mapping[str, ServedArm]) -> ToServe | None:
         if self.config is None:
