@@ -69,16 +69,18 @@ class Follower:
     def _swap(self, wanted: dict[str, ServedArm]) -> bool:
         load, refused = self._fetched(wanted)
         served, failed = kept(wanted, self.arms, refused), dict[str, str]()
-        if served != self.arms or self._unknown:
+        unknown = self._unknown
+        if served != self.arms or unknown:
             asked, self._unknown = write_served(self.opener.project.base.id, served), True
             told = self.order(load, asked)
-            self._unknown, failed = False, told["failed"]
+            failed = told["failed"]
             served = kept(served, self.arms, told["refused"], failed)
             refused |= told["refused"]
+            self._unknown = unknown and bool(refused)  # which version stayed there is not known either
         for dimension, why in (refused | failed).items():
             log.warning("%s cannot be served: %s", told_of({dimension: wanted[dimension]}), redact(why))
         self._refused = wanted if refused and not failed else None
-        if failed:
+        if failed or self._unknown:
             self._rest()
         else:
             self._failures = 0

@@ -1,8 +1,7 @@
 """How vLLM's server is told of other versions: one line of JSON each way, over a socket of this user's alone.
 
     asked      {"load": {dimension: folder}, "served": what `write_served` writes}
-    answered   {"refused": {dimension: why}, "failed": {dimension: why}}, or {"error": why} where nothing was
-               changed
+    answered   {"refused": {dimension: why}, "failed": {dimension: why}}, or {"error": why}
 
 An ARM's weights are replaced in place, as graphs and compiled code allow, so nothing may be decoding
 meanwhile: requests wait. The prefix cache has what the old weights made of the prompts, and is emptied. Of a

@@ -90,9 +90,12 @@ def test_an_order_without_an_answer_is_given_anew_and_what_failed_is_not_served(
     second = promoted(store, arms["newer"])
     orders.fails = True
     assert not follower.look()
-    orders.fails = False
+    orders.fails, orders.says["refused"] = False, {"kind": "it has rank 64"}
     promoted(store, None, first)
-    assert not follower.look() and orders.given == [({"kind"}, {"kind": first})]
+    assert not follower.look() and not follower.look(), "which version stayed is not known"
+    orders.says["refused"] = {}
+    assert not follower.look() and not follower.look()
+    assert orders.given == [({"kind"}, {"kind": first})] * 3
     orders.says["failed"] = {"kind": "no memory"}
     promoted(store, None, second)
     assert follower.look() and follower.arms == {}
