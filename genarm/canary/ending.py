@@ -1,6 +1,7 @@
 """How a trial in service ends: by the registry's own promotion, or with the challenger blocked, on record."""
 
 import logging
+from collections.abc import Mapping
 from functools import partial
 
 from genarm.errors import RegistryError, StaleDecision
@@ -8,7 +9,7 @@ from genarm.evaluation.canary import CanaryStanding
 from genarm.pipeline.in_step import keep_in_step
 from genarm.pipeline.project import Project
 from genarm.registry import Registry, connect
-from genarm.registry.canaries import Canary, canaries, end_canary
+from genarm.registry.canaries import Canary, Ending, canaries, end_canary, settle
 from genarm.system import metric_names as names
 from genarm.types import Decision, Trial
 from genarm.watch import events
@@ -32,34 +33,41 @@ def metrics_of(standing: CanaryStanding) -> dict[str, float]:
 def end(project: Project, store: Registry, canary: Canary, standing: CanaryStanding) -> str:
     """Carry out what was found, and tell it as an event; what was done, in a sentence.
 
-    Two processes may do so at once: the registry promotes and records once. Raises what is worth another try,
-    such as a server that does not answer.
+    Two processes may do so at once: what the first of them found is decided, promoted and recorded once.
+    Raises what is worth another try, such as a server that does not answer.
     """
-    trial, outcome, reason = canary.trial, standing.outcome, standing.reason
-    assert outcome is not None, "a trial that goes on is not ended"
-    decision = Decision(
+    trial = canary.trial
+    found = Ending(_decision(trial, standing), metrics_of(standing))
+    settled, tried = settle(store, canary, found), f"{trial.dimension}: version {trial.challenger.version}"
+    if settled is None:
+        return f"{tried}: another process has ended the trial"
+    decision, metrics = settled.decision, settled.metrics
+    store.record_decision(decision, actor=ACTOR, lineage={"canary run": canary.run}, metrics=metrics)
+    ended, reason = str(decision.outcome), decision.reasons[0].removeprefix(f"{trial.dimension}: ")
+    if ended == "promote":
+        ended, reason = _promote(project, store, decision, metrics, reason)
+    first = end_canary(store, canary, ended, reason)
+    event = events.decided(project.root, decision, carried_out=ended == "promote") if first else None
+    if event and (why := events.send(event)):
+        log.warning("the event was not sent: %s", why)
+    return f"{tried}, {ended}: {reason}"
+
+
+def _decision(trial: Trial, standing: CanaryStanding) -> Decision:
+    assert standing.outcome is not None, "a trial that goes on is not ended"
+    return Decision(
         dimension=trial.dimension,
-        outcome=outcome,
-        reasons=[f"{trial.dimension}: {reason}"],
+        outcome=standing.outcome,
+        reasons=[f"{trial.dimension}: {standing.reason}"],
         challenger_sha256=trial.challenger.adapter_sha256,
         champion=trial.champion,
         weight=trial.challenger.weight,
         guidance=trial.challenger.guidance,
     )
-    metrics = metrics_of(standing)
-    store.record_decision(decision, actor=ACTOR, lineage={"canary run": canary.run}, metrics=metrics)
-    ended = str(outcome)
-    if outcome == "promote":
-        ended, reason = _promote(project, store, decision, metrics, reason)
-    end_canary(store, canary, ended, reason)
-    event = events.decided(project.root, decision, carried_out=ended == "promote")
-    if event and (why := events.send(event)):
-        log.warning("the event was not sent: %s", why)
-    return f"{trial.dimension}: version {trial.challenger.version}, {ended}: {reason}"
 
 
 def _promote(
-    project: Project, store: Registry, decision: Decision, metrics: dict[str, float], reason: str
+    project: Project, store: Registry, decision: Decision, metrics: Mapping[str, float], reason: str
 ) -> tuple[str, str]:
     """How it ended, and why: promoted, or not in spite of the decision."""
     from genarm.pipeline.smoke_test import smoke_test

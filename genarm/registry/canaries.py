@@ -19,8 +19,8 @@ from genarm.registry import tags
 from genarm.registry.record import decision_note
 from genarm.registry.store import Store, translates_errors
 from genarm.registry.versions import Version, aliases, iso, point, set_tag, versions
-from genarm.system.files import read_rows, read_value
-from genarm.types import CanaryOutcome, Champion, Responses, Trial
+from genarm.system.files import read_rows, read_value, to_json
+from genarm.types import CanaryOutcome, Champion, Decision, Responses, Trial
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -39,6 +39,14 @@ class Canary:
     since: str
     outcome: str = ""
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """The decision that ends a trial, and what was measured for it."""
+
+    decision: Decision
+    metrics: Mapping[str, float]
 
 
 @translates_errors
@@ -165,15 +173,32 @@ def responses(store: Store, canary: Canary, but: str = "") -> Responses:
 
 
 @translates_errors
-def end_canary(store: Store, canary: Canary, outcome: str, reason: str) -> None:
-    """Note how a trial ended, unless it has ended already; where it did harm, the version is blocked.
+def settle(store: Store, canary: Canary, ending: Ending) -> Ending | None:
+    """The ending of a trial, which is the first that was settled; None where it has ended already.
+
+    Two processes that find an ending at once, after different numbers of outcomes, so carry out one, and so
+    does whoever comes after one that was killed meanwhile.
+    """
+    with store.lock() as held:
+        known = held.client.get_run(canary.run).data.tags
+        if known.get(tags.OUTCOME):
+            return None
+        if text := known.get(tags.CANARY_ENDING):
+            return read_value(json.loads(text), Ending, tags.CANARY_ENDING)
+        held.client.set_tag(canary.run, tags.CANARY_ENDING, to_json(ending))
+    return ending
+
+
+@translates_errors
+def end_canary(store: Store, canary: Canary, outcome: str, reason: str) -> bool:
+    """Note how a trial ended; False where it has ended already. Where it did harm, the version is blocked.
 
     A version that is blocked is promoted by nobody but a person who says why, and is no longer on trial.
     """
     with store.lock() as held:
         run = held.client.get_run(canary.run)
         if run.data.tags.get(tags.OUTCOME):
-            return
+            return False
         trial = canary.trial
         if outcome == "reject":
             number, numbers = trial.challenger.version, aliases(held, trial.dimension)
@@ -185,3 +210,4 @@ def end_canary(store: Store, canary: Canary, outcome: str, reason: str) -> None:
         held.client.set_tag(canary.run, tags.REASON, reason)
         held.client.set_tag(canary.run, tags.OUTCOME, outcome)
         held.client.set_terminated(canary.run, ENDED)
+    return True

@@ -132,6 +132,7 @@ USE = "genarm.use"  # what was measured: its adapter, weight and guidance
 CANARY = "genarm.canary"  # identifies the run: a hash of both sides
 CANARY_TRIAL = "genarm.canary_trial"  # JSON of both sides
 CANARY_RULE = "genarm.canary_rule"  # JSON of the rule that it is ended by
+CANARY_ENDING = "genarm.canary_ending"  # JSON of the decision that ends it, with its metrics
 CANARY_RUN = "genarm.canary_run"  # on the run of the decision that it led to
 REASON = "genarm.reason"  # why it ended
 RESPONSES = "genarm.responses"  # with .ID, of each server: JSON of what it saw of the challenger's

@@ -83,11 +83,11 @@ class Opener:
 
     def open(self, arms: Versions, challenger: ServedArm | None = None) -> Lineup:
         """Fetch and load these. Raises AdapterError or ModelError for one that does not fit."""
-        with self._alone():
+        with self.alone():
             return self._open(arms, challenger)
 
-    def _alone(self) -> FileLock:
-        """Keeps other servers of this folder from fetching what is read here, or tidying it away."""
+    def alone(self) -> FileLock:
+        """Held from fetching to loading: other servers of this folder then tidy nothing of it away."""
         folder = self.project.root / ".cache" / "serve"
         folder.mkdir(parents=True, exist_ok=True)
         return FileLock(folder / ".lock")
@@ -122,7 +122,7 @@ class Opener:
         """Remove fetched versions that are not served; a loaded one needs its folder no more."""
         both = [*arms.values(), *([challenger] if challenger else [])]
         served = {self.folder(arm.dimension, arm.champion) for arm in both}
-        with self._alone():
+        with self.alone():
             for parent in {folder.parent for folder in served}:
                 for other in set(parent.iterdir()) - served:
                     shutil.rmtree(other, ignore_errors=True)

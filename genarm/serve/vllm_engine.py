@@ -65,15 +65,15 @@ def serve_by_vllm(
     python = find_python(project.root)
     opener = Opener(project, read_pins(pins, list(project.params.dimensions)), slots)
     arms = opener.wanted()
-    folders = {dimension: opener.fetch(arm) for dimension, arm in arms.items()}
-    command, environment = vllm_command(
-        python, project.base, arms, folders,
-        dtype=project.params.base.dtype, host=host, port=port, slots=slots, more=more,
-    )  # fmt: skip
-    say(f"starting vLLM with {told(arms)}")
     # Readable for this user alone; and near the root, since the name of a socket has 107 bytes at most.
     above = None if len(os.fsencode(gettempdir())) < 70 else "/tmp"
-    with TemporaryDirectory(prefix="genarm-vllm-", dir=above) as private:
+    with TemporaryDirectory(prefix="genarm-vllm-", dir=above) as private, opener.alone() as loading:
+        folders = {dimension: opener.fetch(arm) for dimension, arm in arms.items()}
+        command, environment = vllm_command(
+            python, project.base, arms, folders,
+            dtype=project.params.base.dtype, host=host, port=port, slots=slots, more=more,
+        )  # fmt: skip
+        say(f"starting vLLM with {told(arms)}")
         socket = Path(private) / "swap"
         follower = Follower(opener, arms, partial(order, socket), say)
         child = subprocess.Popen(
@@ -89,6 +89,7 @@ def serve_by_vllm(
         with ends_with_us(child), on_first_signal(stop):
             while child.poll() is None and not socket.exists():
                 time.sleep(0.1)
+            loading.release()
             if child.poll() is None:
                 say(f"serving at http://{host}:{port}/v1")
             while not stopping:

@@ -67,16 +67,17 @@ class Follower:
         self._failures += 1
 
     def _swap(self, wanted: dict[str, ServedArm]) -> bool:
-        load, refused = self._fetched(wanted)
-        served, failed = kept(wanted, self.arms, refused), dict[str, str]()
-        unknown = self._unknown
-        if served != self.arms or unknown:
-            asked, self._unknown = write_served(self.opener.project.base.id, served), True
-            told = self.order(load, asked)
-            failed = told["failed"]
-            served = kept(served, self.arms, told["refused"], failed)
-            refused |= told["refused"]
-            self._unknown = unknown and bool(refused)  # which version stayed there is not known either
+        with self.opener.alone():
+            load, refused = self._fetched(wanted)
+            served, failed = kept(wanted, self.arms, refused), dict[str, str]()
+            unknown = self._unknown
+            if served != self.arms or unknown:
+                asked, self._unknown = write_served(self.opener.project.base.id, served), True
+                told = self.order(load, asked)
+                failed = told["failed"]
+                served = kept(served, self.arms, told["refused"], failed)
+                refused |= told["refused"]
+                self._unknown = unknown and bool(refused)  # which version stayed there is not known either
         for dimension, why in (refused | failed).items():
             log.warning("%s cannot be served: %s", told_of({dimension: wanted[dimension]}), redact(why))
         self._refused = wanted if refused and not failed else None

@@ -14,13 +14,15 @@ from toy_arms import make_arm
 from typer.testing import CliRunner
 
 from genarm import registry
+from genarm.canary.ending import end
 from genarm.canary.judging import CanaryJudge
 from genarm.cli.main import app
 from genarm.errors import DataError
+from genarm.evaluation.canary import standing
 from genarm.models import resolve
 from genarm.models.arm import read_card, write_card
 from genarm.pipeline.project import Project
-from genarm.registry.canaries import canaries, outcomes, to_try
+from genarm.registry.canaries import canaries, open_canary, outcomes, to_try
 from genarm.serve.opening import Opener
 from genarm.serve.service import Service
 from genarm.serve.watcher import Watcher
@@ -230,3 +232,29 @@ def test_the_judge_by_its_command_with_verdicts_of_people_and_the_end_by_hand(pr
     assert watcher.look() and service.running is None
     assert "version 2, hold: stopped by hand: holiday" in said("judge", "--once")
     assert not registry.connect(project.root).version("kind", 2).tags.get("genarm.blocked")
+
+
+@pytest.mark.slow
+def test_two_that_end_a_trial_at_once_record_one_decision_and_tell_it_once(project, versions, monkeypatch):
+    """Both have read the trial as open, and counted differently; the second was killed before its end."""
+    _, second = versions
+    store = registry.connect(project.root)
+    canary = open_canary(store, to_try(store, "kind"), CanaryJudge(project).config.model_dump_json())
+    told = []
+    monkeypatch.setattr("genarm.canary.ending.events.decided", lambda *_, **__: told.append(1))
+    failing = [standing({}, Responses(n, n, 0), CanaryJudge(project).config) for n in (4, 3)]
+    assert failing[0].reason != failing[1].reason
+    with monkeypatch.context() as killed:
+        killed.setattr("genarm.canary.ending.end_canary", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            end(project, store, canary, failing[0])
+    told.clear()
+    with ThreadPoolExecutor(2) as pool:
+        said = list(pool.map(lambda found: end(project, store, canary, found), failing))
+    assert any(f"version {second}, reject: {failing[0].reason}" in line for line in said), said
+    experiment = store.client.get_experiment_by_name("genarm/decisions").experiment_id
+    [run] = store.client.search_runs([experiment])
+    assert run.data.tags["genarm.canary_run"] == canary.run and told == [1]
+    [ended] = canaries(store, "kind")
+    assert (ended.outcome, ended.reason) == ("reject", failing[0].reason)
+    assert "has ended the trial" in end(project, store, canary, failing[1])
