@@ -8,7 +8,9 @@ from typing import Any
 
 import httpx
 from toy_server import DEFAULTS, ToyProject
+from transformers import PreTrainedTokenizerBase
 
+from genarm.decoding import GuidedRequest
 from genarm.serve.ask import asker
 from genarm.serve.body import ChatBody, CompletionBody
 from genarm.serve.compare_body import CompareBody
@@ -37,6 +39,20 @@ class Told:
     text: str = ""
     ids: list[int] = field(default_factory=list)
     end: str | None = None
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the decoder answers to a request alone."""
+
+    request: GuidedRequest
+    told: Told
+
+    def equals(self, got: Told, *, left: bool = False) -> bool:
+        """Whether a client has got it, or its beginning where the stream was `left`."""
+        if left:
+            return self.told.text.startswith(got.text)
+        return (got.text, got.end) == (self.told.text, self.told.end) and got.ids in ([], self.told.ids)
 
 
 @dataclass(frozen=True)
@@ -118,9 +134,9 @@ class Expected:
     def __init__(self, project: ToyProject) -> None:
         self._lineups = {number: project.lineup(number) for number in (1, 2)}
         self._lock = threading.Lock()
-        self._known: dict[tuple[str, int, int], list[Told]] = {}
+        self._known: dict[tuple[str, int, int], list[Wanted]] = {}
 
-    def of(self, kind: str, seed: int, versions: Mapping[str, int]) -> list[Told]:
+    def of(self, kind: str, seed: int, versions: Mapping[str, int]) -> list[Wanted]:
         """What a request of a kind must get, where these versions answer."""
         number = versions.get("kind", 1)
         with self._lock:
@@ -130,16 +146,22 @@ class Expected:
                 self._known[kind, seed, number] = self._drawn(body, number)
             return self._known[kind, seed, number]
 
-    def side(self, body: dict[str, Any], told: dict[str, Any]) -> str:
-        """The text that one side of a comparison must have, by what was told of it after the vote."""
+    def side(self, body: dict[str, Any], told: dict[str, Any]) -> Wanted:
+        """What one side of a comparison must be, by what was told of it after the vote."""
         chat = CompareBody.model_validate(body).chat(told["weights"], told["seed"])
         with self._lock:
-            return self._drawn(chat, told["versions"].get("kind", 1))[0].text
+            return self._drawn(chat, told["versions"].get("kind", 1))[0]
 
-    def _drawn(self, body: ChatBody | CompletionBody, number: int) -> list[Told]:
+    def _drawn(self, body: ChatBody | CompletionBody, number: int) -> list[Wanted]:
         lineup = self._lineups[number]
         requests = asker(body, lineup.guide(body.model, body.guidance), body.seed or 0, DEFAULTS)(
             lineup.decoder
         )
         alone = [lineup.decoder.generate([request])[0] for request in requests]
-        return [Told(r.text, list(r.tokens), r.finish_reason) for r in alone]
+        told = [Told(r.text, list(r.tokens), r.finish_reason) for r in alone]
+        return [Wanted(request, one) for request, one in zip(requests, told, strict=True)]
+
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """That of the toys."""
+        return self._lineups[1].decoder.tokenizer

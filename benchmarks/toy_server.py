@@ -49,8 +49,10 @@ class ToyProject:
         (root / "params.yaml").write_text(PARAMS.format(base=base), encoding="utf-8")
         self.project, source = Project(root), resolve(str(base))
         self.store = registry.connect(root)
-        for seed, (dimension, weight) in enumerate((("kind", 0.8), ("curt", 0.4), ("kind", 0.8))):
-            folder = make_arm(root / "arms" / str(seed), source, model, seed=seed)
+        self.folders: dict[str, Path] = {}
+        arms = (("kind@1", "kind", 0.8), ("curt", "curt", 0.4), ("kind@2", "kind", 0.8))
+        for seed, (name, dimension, weight) in enumerate(arms):
+            self.folders[name] = folder = make_arm(root / "arms" / name, source, model, seed=seed)
             write_card(folder, replace(read_card(folder), dimension=dimension))
             self.store.register(dimension, folder, weight=weight, metrics={}, curves=[], lineage={})
         self.promote("kind", 1)
