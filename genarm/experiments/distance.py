@@ -21,11 +21,13 @@ def distance_notes(experiment: Experiment, rows: Sequence[Row]) -> list[str]:
     config = experiment.config
     if (wanted := config.tuning.kl) is None:
         return []
+    elsewhere: dict[str, list[str]] = {}
+    for row in rows:
+        if row.tuned and row.tuned.missed and (taken := row.tuned.taken):
+            elsewhere.setdefault(row.tuned.missed, []).append(f"{row.name} ({taken.kl:.3g})")
     found = [
-        f"{row.name} stands at KL {taken.kl:.3g} nats a token on validation prompts, not at {wanted:g}: "
-        f"{row.tuned.missed}"
-        for row in rows
-        if row.tuned and row.tuned.missed and (taken := row.tuned.taken)
+        f"at another KL than {wanted:g} nats a token on validation prompts: {', '.join(who)}: {why}"
+        for why, who in elsewhere.items()
     ]
     untuned = [row.name for row in rows if row.tuned is None and row.name != BASE]
     if untuned:

@@ -95,7 +95,7 @@ def test_table_notes_and_picture_say_who_stands_where(loaded):
     assert told["guided"] == "0.050 (2 tries)" and told["sharpened"] == "0.050 (2 tries), not 0.4"
     assert told["base"] == told["fixed"] == ""
     assert distance_notes(experiment, results.rows) == [
-        "sharpened stands at KL 0.05 nats a token on validation prompts, not at 0.4: "
+        "at another KL than 0.4 nats a token on validation prompts: sharpened (0.05): "
         "10, the end of its range, goes no further",
         "not tuned, and so at whatever KL they have: fixed",
     ]
@@ -147,6 +147,6 @@ def test_rows_of_a_toy_end_at_one_kl_and_a_killed_search_goes_on(loaded, toy_pro
     adapter = read_json(experiment.place.tuned("adapter"), Chosen)  # its KL levels off at 0.014
     assert adapter.missed == "100, the end of its range, goes no further" and len(adapter.curve) == 2
     results = json.loads((experiment.place.results / "results.json").read_text())
-    assert any(note.startswith("adapter stands at KL") for note in results["notes"])
+    assert any(": adapter (0.01" in note for note in results["notes"])
     row = next(row for row in results["rows"] if row["name"] == "guided")
     assert row["kl"] > 0 and len(row["tuned"]["curve"]) == len(asked)
