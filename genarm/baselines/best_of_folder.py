@@ -20,6 +20,7 @@ from typing import Any, Literal, get_args
 from genarm.errors import AdapterError
 from genarm.models import ModelSource
 from genarm.models.arm import CONFIG, FULL, files, is_full, read_card, write_card
+from genarm.models.arm_card import card_of
 from genarm.models.judge_folder import CARD as JUDGE_CARD
 from genarm.models.judge_folder import CONVERSATIONS
 from genarm.system.files import write_json
@@ -88,22 +89,13 @@ def write_best_of(
     if n < 2:
         raise AdapterError(f"the best of {n} is the base itself", hint="draw at least two responses")
     out.mkdir(parents=True)
-    own = ArmCard(
-        dimension=dimension,
-        model_id=base.id,
-        model_revision=base.revision,
-        model_weights_sha256=base.weights_sha256,
-        guides_id=base.id,
-        guides_revision=base.revision,
-        tokenizer_sha256=base.tokenizer_sha256,
-        adapter_sha256="",
+    own = card_of(
+        dimension,
+        base,
+        replace(provenance, weight=1.0, guidance="sum", warm_start=None),
         beta=0.0,
-        weight=1.0,
         pairs_sha256="",
-        data_md5=provenance.data_md5,
-        git_commit=provenance.git_commit,
         dtype=dtype,
-        chat_template=base.chat_template,
     )
     if by == "reward":
         judge = _judge(scorer)

@@ -17,7 +17,7 @@ from genarm.config import TrainConfig
 from genarm.errors import DataError
 from genarm.models import ModelSource, context_of, load_tokenizer
 from genarm.models.arm import adapter_hash, write_card
-from genarm.models.template_date import pinned_date
+from genarm.models.arm_card import card_of
 from genarm.system import metric_names as names
 from genarm.system.files import sha256
 from genarm.training.callbacks import Journal, quiet
@@ -146,28 +146,17 @@ def train_arm(
     trainer.gather_weights()
 
     # The ARM: a folder and its card.
-    card = ArmCard(
-        dimension=dimension,
-        model_id=arm_model.id,
-        model_revision=arm_model.revision,
-        model_weights_sha256=arm_model.weights_sha256,
-        guides_id=base.id,
-        guides_revision=base.revision,
-        tokenizer_sha256=base.tokenizer_sha256,
-        adapter_sha256="",
+    card = card_of(
+        dimension,
+        base,
+        provenance,
+        sits_on=arm_model,
         beta=config.beta,
-        weight=provenance.weight,
         pairs_sha256=sha256(train),
-        data_md5=provenance.data_md5,
-        git_commit=provenance.git_commit,
         params=settings,
-        metrics={k: v for k, v in metrics.items() if "second" not in k},
+        metrics=metrics,
         dtype=dtype,
         quantise=config.quantise,
-        warm_start=provenance.warm_start,
-        chat_template=base.chat_template,
-        template_date=pinned_date(tokenizer.chat_template),
-        guidance=provenance.guidance,
     )
     if is_main_process():
         with disk_errors_named(out):

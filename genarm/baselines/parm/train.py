@@ -18,8 +18,8 @@ from genarm.baselines.parm.settings import ParmConfig
 from genarm.baselines.parm.trainer import ParmTrainer, dimension_name
 from genarm.config import TrainConfig
 from genarm.models import ModelSource, context_of, load_tokenizer
+from genarm.models.arm_card import card_of
 from genarm.models.bilinear import Conditioning
-from genarm.models.template_date import pinned_date
 from genarm.system import metric_names as names
 from genarm.system.files import sha256
 from genarm.training.callbacks import Journal, quiet
@@ -128,26 +128,16 @@ def train_parm(
 
     # The PARM: a folder and its card.
     digest = hashlib.sha256("".join(sha256(file) for file in train.values()).encode())
-    card = ArmCard(
-        dimension=name,
-        model_id=arm_model.id,
-        model_revision=arm_model.revision,
-        model_weights_sha256=arm_model.weights_sha256,
-        guides_id=base.id,
-        guides_revision=base.revision,
-        tokenizer_sha256=base.tokenizer_sha256,
-        adapter_sha256="",
+    card = card_of(
+        name,
+        base,
+        provenance,
+        sits_on=arm_model,
         beta=config.beta,
-        weight=provenance.weight,
         pairs_sha256=digest.hexdigest(),
-        data_md5=provenance.data_md5,
-        git_commit=provenance.git_commit,
         params=settings,
-        metrics={key: value for key, value in metrics.items() if "second" not in key},
+        metrics=metrics,
         dtype=dtype,
-        chat_template=base.chat_template,
-        template_date=pinned_date(tokenizer.chat_template),
-        guidance=provenance.guidance,
     )
     if is_main_process():
         with disk_errors_named(out):

@@ -28,7 +28,7 @@ from statistics import fmean
 from typing import Any, cast
 
 from genarm.baselines.training.mean import check_mean
-from genarm.baselines.training.policy import EXTRA, POLICY, Trained, curves_of, policy_card, replacing
+from genarm.baselines.training.policy import EXTRA, POLICY, Trained, curves_of, replacing
 from genarm.baselines.training.reward import Given, Reward, Scale, prompt_of
 from genarm.baselines.training.settings import RlooTraining
 from genarm.config import SamplingConfig
@@ -36,6 +36,8 @@ from genarm.decoding import load_decoder
 from genarm.errors import DataError
 from genarm.evaluation.respond import respond
 from genarm.models import ModelSource, context_of, load_model, load_tokenizer, render
+from genarm.models.arm import write_card
+from genarm.models.arm_card import card_of
 from genarm.models.chat_template import end_tokens
 from genarm.system import metric_names as names
 from genarm.system.files import read_json, write_json
@@ -155,16 +157,18 @@ def train(
             )
     with replacing(out) as written:
         save_adapter(adapted, written, base.id, base.revision)
-        policy_card(
+        write_card(
             written,
-            name=name,
-            base=base,
-            beta=config.beta,
-            inputs_sha256=asked,
-            params=settings | {"rewards": scored},
-            metrics=metrics,
-            dtype=dtype,
-            provenance=provenance,
+            card_of(
+                name,
+                base,
+                provenance,
+                beta=config.beta,
+                pairs_sha256=asked,
+                params=settings | {"rewards": scored},
+                metrics=metrics,
+                dtype=dtype,
+            ),
         )
     clear(work)
     return Trained(metrics, curves)

@@ -15,10 +15,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from genarm.baselines.training.policy import EXTRA, POLICY, Trained, curves_of, policy_card, replacing
+from genarm.baselines.training.policy import EXTRA, POLICY, Trained, curves_of, replacing
 from genarm.baselines.training.settings import SimpoTraining
 from genarm.errors import DataError
 from genarm.models import ModelSource, context_of, load_model, load_tokenizer
+from genarm.models.arm import write_card
+from genarm.models.arm_card import card_of
 from genarm.system import metric_names as names
 from genarm.system.files import sha256
 from genarm.system.progress import ProgressDisplay
@@ -111,16 +113,18 @@ def train(
     }
     with replacing(out) as folder:
         save_adapter(adapted, folder, base.id, base.revision)
-        policy_card(
+        write_card(
             folder,
-            name=name,
-            base=base,
-            beta=config.beta,
-            inputs_sha256=sha256(pairs),
-            params=settings,
-            metrics=metrics,
-            dtype=dtype,
-            provenance=provenance,
+            card_of(
+                name,
+                base,
+                provenance,
+                beta=config.beta,
+                pairs_sha256=sha256(pairs),
+                params=settings,
+                metrics=metrics,
+                dtype=dtype,
+            ),
         )
     clear(work)
     return Trained(metrics, curves)

@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genarm.baselines.training.mean import check_mean
-from genarm.baselines.training.policy import POLICY, policy_card, replacing
+from genarm.baselines.training.policy import POLICY, replacing
 from genarm.errors import AdapterError
 from genarm.models import ModelSource, load_model
-from genarm.models.arm import CONFIG, WEIGHTS, check_fits, is_full, read_card
+from genarm.models.arm import CONFIG, WEIGHTS, check_fits, is_full, read_card, write_card
+from genarm.models.arm_card import card_of
 from genarm.system.files import write_json
 from genarm.training.lora import check_tensors
 from genarm.training.transformers_hooks import peft_warnings_ignored
@@ -56,20 +57,21 @@ def make_soup(
         with replacing(out) as folder:
             _save(adapted, folder, base)
             eaten = "".join(cards[of].adapter_sha256 for of in sorted(cards))
-            return policy_card(
+            return write_card(
                 folder,
-                name=name,
-                base=base,
-                beta=cards[next(iter(cards))].beta,
-                inputs_sha256=hashlib.sha256(eaten.encode()).hexdigest(),
-                params={
-                    "method": "soup",
-                    "weights": dict(weights),
-                    "adapters": {of: card.adapter_sha256 for of, card in cards.items()},
-                },
-                metrics={},
-                dtype=dtype,
-                provenance=provenance,
+                card_of(
+                    name,
+                    base,
+                    provenance,
+                    beta=cards[next(iter(cards))].beta,
+                    pairs_sha256=hashlib.sha256(eaten.encode()).hexdigest(),
+                    params={
+                        "method": "soup",
+                        "weights": dict(weights),
+                        "adapters": {of: card.adapter_sha256 for of, card in cards.items()},
+                    },
+                    dtype=dtype,
+                ),
             )
 
 
