@@ -73,7 +73,9 @@ class CommonBody(BaseModel):
     top_p: float | None = Field(None, gt=0, le=1, allow_inf_nan=False)
     max_tokens: int | None = Field(None, ge=1, le=2**31, strict=True)
     # Of genarm.
-    top_k: int = Field(0, ge=0, le=2**31, strict=True, description="draw among so many tokens; 0: all")
+    top_k: int | None = Field(
+        None, ge=0, le=2**31, strict=True, description="draw among so many tokens; 0: all"
+    )
     ignore_eos: bool = Field(False, description="go on after an end token")
     guidance: dict[str, Weight] | None = Field(
         None, max_length=64, description="weight by dimension, in place of the model's own weights"

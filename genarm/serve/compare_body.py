@@ -29,7 +29,7 @@ class CompareBody(BaseModel):
     )
     temperature: float | None = Field(None, ge=0, le=2, allow_inf_nan=False)
     top_p: float | None = Field(None, gt=0, le=1, allow_inf_nan=False)
-    top_k: int = Field(0, ge=0, le=2**31, strict=True)
+    top_k: int | None = Field(None, ge=0, le=2**31, strict=True)
     max_tokens: int | None = Field(None, ge=1, le=2**31, strict=True)
 
     @model_validator(mode="after")

@@ -102,6 +102,6 @@ def _sampling(service: Service, body: CompareBody) -> Mapping[str, Any]:
     return {
         "temperature": settings.temperature if body.temperature is None else body.temperature,
         "top_p": settings.top_p if body.top_p is None else body.top_p,
-        "top_k": body.top_k,
+        "top_k": settings.top_k if body.top_k is None else body.top_k,
         "max_tokens": settings.max_tokens if body.max_tokens is None else body.max_tokens,
     }

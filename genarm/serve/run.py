@@ -86,7 +86,8 @@ def serve(
         sampling = project.params.respond.sampling
         settings = replace(
             settings,
-            max_tokens=sampling.max_new_tokens, temperature=sampling.temperature, top_p=sampling.top_p,
+            max_tokens=sampling.max_new_tokens, temperature=sampling.temperature,
+            top_p=sampling.top_p, top_k=sampling.top_k, stop=sampling.stop,
         )  # fmt: skip
         service = Service(lineup, settings, Keys(known), store)
         server, watcher = Server(service, host, port), Watcher(service, opener, watch, say)

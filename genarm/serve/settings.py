@@ -13,6 +13,10 @@ class ServeSettings:
     """The temperature of a request that names none."""
     top_p: float = 1.0
     """Likewise top-p."""
+    top_k: int = 0
+    """Likewise top-k."""
+    stop: tuple[str, ...] = ()
+    """Likewise the strings that end a response."""
     trial: bool = False
     """Whether the version on trial on each dimension is served, too."""
     max_body: int = 1 << 20

@@ -2,11 +2,14 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
+import httpx
 import pytest
 from openai import NotFoundError, OpenAI
-from served_toys import ASKED, HELLO, own, streamed
+from served_toys import ASKED, HELLO, own, running, streamed
 
 from genarm.decoding import GuidedRequest
+from genarm.serve.service import Service
+from genarm.serve.settings import ServeSettings
 
 
 @pytest.fixture
@@ -55,6 +58,23 @@ def test_a_stream_says_the_same_and_ends_with_its_usage(client, lineup):
     assert [part["finish_reason"] for part in parts] == [None] * len(want.tokens) + [want.finish_reason]
     told = [token for part in parts if part["logprobs"] for token in part["logprobs"]["content"]]
     assert [t["logprob"] for t in told] == pytest.approx([r.guided for r in want.rewards], abs=1e-4)
+
+
+def test_what_a_request_leaves_out_is_as_the_server_is_set(lineup):
+    """Sampling is part of what the champions were decided under, cuts and stop strings too."""
+    free = own(lineup, temperature=0.5).text
+    set_so = {"temperature": 0.5, "top_p": 0.9, "top_k": 40, "stop": (free[2],)}
+    service = Service(lineup, ServeSettings(max_tokens=12, **set_so))
+    plain = {name: value for name, value in ASKED.items() if name not in set_so}
+    with running(service) as address, httpx.Client(base_url=address, timeout=60) as client:
+
+        def text(**more) -> str:
+            body = plain | {"messages": HELLO} | more
+            [choice] = client.post("/v1/chat/completions", json=body).json()["choices"]
+            return choice["message"]["content"]
+
+        assert text() == own(lineup, **set_so).text
+        assert text(stop=[], top_k=0, top_p=1) == free and free != text()
 
 
 def test_n_responses_have_seeds_in_a_row(client, lineup):

@@ -51,6 +51,5 @@ def test_no_request_is_a_fault_and_good_ones_get_the_same_tokens_as_before(addre
 
 @pytest.mark.slow
 def test_what_the_schema_allows_and_what_it_does_not(address, key):
-    pytest.importorskip("schemathesis", reason="pip install genarm[bench]")
     told, same = besieged(address, list(by_schema(address, 400, 0, key[0])), key[0])
     assert same and not [one for one in told if is_fault(one)] and len(told) > 200
