@@ -32,7 +32,8 @@ def markdown(results: Results) -> str:
         f"{results.base}, {results.prompts} prompts, training seeds {', '.join(map(str, results.seeds))}. "
         "Intervals are 95%, over prompts and training seeds; LC: if both were equally long; gain: score "
         "above the base's on the same prompts, in standard deviations of the base's scores; adjusted p: by "
-        "Holm over all rows that are compared with the same one."
+        "Holm over all rows that are compared with the same one; predicted: tokens read a token by the "
+        "method's definition, without prompts."
     )
     judged = "; ".join(
         f"{column}: {who}" + (" (made the labels)" if column in results.marked else "")

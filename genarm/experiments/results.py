@@ -17,6 +17,7 @@ from genarm.experiments.load import Experiment
 from genarm.experiments.measured import Measured, common, distinct_2
 from genarm.experiments.model_results import Model
 from genarm.experiments.open_claims import answered
+from genarm.experiments.passes import predicted
 from genarm.experiments.resampling import Array, mean, p_value, rate
 from genarm.experiments.speed import Speed
 from genarm.experiments.tuned import Chosen
@@ -62,6 +63,7 @@ class Row:
     tuned: Chosen | None
     verdicts: Sequence[str] = field(default_factory=list)
     training_responses: float = 0.0  # that were drawn to be rewarded
+    predicted: Mapping[str, float] = field(default_factory=dict)  # the same by definition, without prompts
 
 
 def rows(experiment: Experiment, models: Mapping[str, Model]) -> list[Row]:
@@ -213,6 +215,7 @@ def _row(
         training_pairs=pairs,
         training_responses=drawn,
         tuned=own.chosen,
+        predicted=predicted(experiment, name, settings),
     )
 
 
@@ -220,10 +223,11 @@ def _unanswered(experiment: Experiment, own: Measured, models: Mapping[str, Mode
     """A row whose constraint nothing meets: what it was made of, and nothing that was measured."""
     nothing = math.nan
     seconds, pairs, responses = _training(experiment, own.row, models)
+    settings = experiment.shown_settings(own.row)
     return Row(
         name=own.row,
         method=experiment.config.methods[own.row].method,
-        settings=experiment.shown_settings(own.row),
+        settings=settings,
         seeds=len(own.seeds),
         prompts=0,
         over={},
@@ -241,6 +245,7 @@ def _unanswered(experiment: Experiment, own: Measured, models: Mapping[str, Mode
         training_pairs=pairs,
         training_responses=responses,
         tuned=own.chosen,
+        predicted=predicted(experiment, own.row, settings),
     )
 
 

@@ -184,6 +184,9 @@ def _of_versions(identities: Mapping[str, Sequence[str]]) -> list[str]:
     ]
 
 
+WITH_PROMPTS = " (with prompts)"
+
+
 def columns(results: Results) -> list[str]:
     """The names of the columns."""
     rates = [c for o in results.over for c in (f"win rate over {o}", f"adjusted p over {o}", f"LC over {o}")]
@@ -211,8 +214,7 @@ def cells(results: Results, row: Row) -> list[str]:
     texts += [number(row.repetition, 4), number(row.tokens, 1)]
     speed = row.speed
     texts.append("; ".join(f"{s:.3g} (batch {b})" for b, s in speed.seconds.items()) if speed else "")
-    texts.append(_parts(speed.passes) if speed else "")
-    texts.append(_parts(speed.predicted) if speed else "")
+    texts += [_counted(row), _parts(row.predicted)]
     texts.append(f"{row.extra_memory / 2**20:.0f} MiB" if row.extra_memory is not None else "")
     texts += [_training(row), "; ".join(row.verdicts)]
     return texts
@@ -263,6 +265,12 @@ def number(value: float, digits: int) -> str:
     return "" if math.isnan(value) else f"{value:.{digits}f}"
 
 
-def _parts(passes: object) -> str:
-    assert isinstance(passes, dict)
+def _counted(row: Row) -> str:
+    """Tokens that each part read for one: where it was timed those of the responses alone."""
+    if row.speed and row.speed.passes:
+        return _parts(row.speed.passes)
+    return f"{_parts(row.passes)}{WITH_PROMPTS}" if row.passes else ""
+
+
+def _parts(passes: Mapping[str, float]) -> str:
     return ", ".join(f"{part} {read:.3g}" for part, read in passes.items())

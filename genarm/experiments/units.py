@@ -194,6 +194,7 @@ class _Units:
             reads += [path(row, seed) for seed in self.of.seeds(row) for path in (place.answers, place.cost)]
             reads += [place.tuned(row)] if self.of.is_tuned(row) else []
             reads += [place.speed(row)] if own.speed or config.speed else []
+            reads += self._closing(row)
             reads += [
                 place.training(model, seed)
                 for model in self.of.all_models(row)
@@ -236,6 +237,12 @@ class _Units:
         predicted = self.of.method(row).predicted
         shown = [self.of.shown_settings(row, varied) for varied in tried]
         return [dict(predicted({**s, "closing": int(bool(s.get("close_turn")))})) for s in shown]
+
+    def _closing(self, row: str) -> list[Path]:
+        """The reward models whose tokenizer says how many tokens close a turn, of all that may be shown."""
+        shown = [self.of.shown_settings(row, varied) for varied in self.of.candidates(row) or [{}]]
+        closed = [settings["reward"] for settings in shown if settings.get("close_turn")]
+        return self._folders(closed, self.of.config.seeds[0])
 
     def _front_packages(self) -> list[str]:
         fronts = any(own.front for own in self.of.config.methods.values())

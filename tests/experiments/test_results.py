@@ -8,7 +8,11 @@ from written_units import write_units
 
 from genarm.experiments.model_results import models
 from genarm.experiments.output import write_results
+from genarm.experiments.passes import predicted
 from genarm.experiments.tables import cells, columns, gathered
+from genarm.experiments.units import units
+from genarm.judges.reward.conversation import ConversationReader
+from genarm.models import load_tokenizer, resolve
 from genarm.types import Estimate
 
 SHARES = {"guided": 0.6, "dpo": 0.58, "both": 0.6, "soup": 0.4}
@@ -94,6 +98,34 @@ def test_the_table_says_what_claims_rest_on(made):
     assert base.over["dpo"].by["vowels by gold"].value == pytest.approx(
         1 - dpo.over["base"].by["vowels by gold"].value
     )
+
+
+def test_tokens_read_a_token_stand_there_of_every_row_and_so_does_their_prediction(loaded):
+    """Without `speed` they are counted over all answers: write_units has two of the base for each drawn."""
+    values = experiment_of_all() | {"speed": None, "claims": None, "over": ["base"]}
+    values["methods"]["timed"] = {**values["methods"]["args"], "speed": {"tokens": 4, "batches": [1]}}
+    experiment = loaded(values, "untimed")
+    write_units(experiment, SHARES, training=TRAINING)
+    results = gathered(experiment)
+    shown = {row.name: dict(zip(columns(results), cells(results, row), strict=True)) for row in results.rows}
+    read = {name: (row["tokens read a token"], row["predicted"]) for name, row in shown.items()}
+    assert read["base"] == ("base 2 (with prompts)", "base 1")
+    assert read["both"] == ("base 2 (with prompts)", "base 1, arm 2")
+    assert read["args"] == ("base 2 (with prompts)", "base 1, reward 3")
+    assert read["timed"] == ("base 1", "base 1, reward 3"), "timed without the prompt"
+
+
+def test_the_prediction_counts_the_tokens_that_close_a_turn(loaded):
+    experiment = loaded(toy.wide_experiment(), "closing")
+    folder, base = experiment.place.model("rm", 0), experiment.base.path
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.symlink_to(base)  # whose tokenizer a reward model has
+    closing = len(ConversationReader(load_tokenizer(resolve(str(base)))).closing)
+    assert closing > 0
+    for row, reads in (("args", 3), ("transfer", 2 * (2 + 1 + closing))):
+        assert predicted(experiment, row, experiment.shown_settings(row))["reward"] == reads, row
+    (table,) = (unit for unit in units(experiment) if unit.name == "table")
+    assert folder in table.reads
 
 
 def test_page_table_and_numbers_are_written_alike_twice(made):

@@ -87,6 +87,7 @@ def test_every_method_and_trainer_ends_in_the_table(loaded, toy_project):
     exact = [name for name in rows if name not in ("cards", "best")]  # data-dependent; read as text
     for name in exact:
         assert rows[name]["speed"]["passes"] == rows[name]["speed"]["predicted"], name
+        assert rows[name]["predicted"] == rows[name]["speed"]["predicted"], name
     assert results["marked"] == ["other by gold"]
     assert {front["row"] for front in results["fronts"]} == {"both", "parm", "soup"}
     assert {claim["kind"] for claim in results["claims"]} == {"beats", "equivalent", "faster", "recovers"}
