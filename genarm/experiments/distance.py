@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from genarm.experiments.best_of import distance
 from genarm.experiments.config import BASE
 from genarm.experiments.load import Experiment
 from genarm.experiments.results import Row
@@ -12,7 +13,7 @@ def tuned_to(row: Row, wanted: float | None) -> str:
     if row.tuned is None or (taken := row.tuned.taken) is None:
         return ""
     tries = len(row.tuned.curve)
-    told = f"{taken.kl:.3f} ({tries} {'try' if tries == 1 else 'tries'})"
+    told = f"{distance(taken.kl, row.kl_bound)} ({tries} {'try' if tries == 1 else 'tries'})"
     return f"{told}, not {wanted:g}" if wanted is not None and row.tuned.missed else told
 
 
@@ -24,7 +25,8 @@ def distance_notes(experiment: Experiment, rows: Sequence[Row]) -> list[str]:
     elsewhere: dict[str, list[str]] = {}
     for row in rows:
         if row.tuned and row.tuned.missed and (taken := row.tuned.taken):
-            elsewhere.setdefault(row.tuned.missed, []).append(f"{row.name} ({taken.kl:.3g})")
+            at = distance(taken.kl, row.kl_bound) if row.kl_bound else f"{taken.kl:.3g}"
+            elsewhere.setdefault(row.tuned.missed, []).append(f"{row.name} ({at})")
     found = [
         f"at another KL than {wanted:g} nats a token on validation prompts: {', '.join(who)}: {why}"
         for why, who in elsewhere.items()

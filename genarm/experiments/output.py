@@ -33,7 +33,8 @@ def markdown(results: Results) -> str:
         "Intervals are 95%, over prompts and training seeds; LC: if both were equally long; gain: score "
         "above the base's on the same prompts, in standard deviations of the base's scores; adjusted p: by "
         "Holm over all rows that are compared with the same one; predicted: tokens read a token by the "
-        "method's definition, without prompts."
+        "method's definition, without prompts; KL: to the base, in nats a token, of the best of n a bound a "
+        "response."
     )
     judged = "; ".join(
         f"{column}: {who}" + (" (made the labels)" if column in results.marked else "")

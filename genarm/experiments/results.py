@@ -10,6 +10,7 @@ import numpy as np
 from genarm.evaluation.rule import holm
 from genarm.evaluation.text_health import text_health
 from genarm.experiments import claims as claimed
+from genarm.experiments.best_of import kl_bound
 from genarm.experiments.claims import Claim
 from genarm.experiments.config import GOLD, HELD_OUT
 from genarm.experiments.controlled import controlled
@@ -64,6 +65,7 @@ class Row:
     verdicts: Sequence[str] = field(default_factory=list)
     training_responses: float = 0.0  # that were drawn to be rewarded
     predicted: Mapping[str, float] = field(default_factory=dict)  # the same by definition, without prompts
+    kl_bound: float | None = None  # nats a response that choosing the best of n adds to `kl` at most
 
 
 def rows(experiment: Experiment, models: Mapping[str, Model]) -> list[Row]:
@@ -216,6 +218,7 @@ def _row(
         training_responses=drawn,
         tuned=own.chosen,
         predicted=predicted(experiment, name, settings),
+        kl_bound=kl_bound(config.methods[name].method, settings),
     )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from genarm.config import JudgeConfig
+from genarm.experiments.best_of import distance
 from genarm.experiments.budget import budget_notes
 from genarm.experiments.claims import Claim
 from genarm.experiments.constraint_results import KEEPS, Constraint, as_claims, constraints
@@ -209,7 +210,7 @@ def cells(results: Results, row: Row) -> list[str]:
             else [""] * 3
         )
     texts += [interval(row.gains.get(column)) if row.name != "base" else "" for column in results.judges]
-    texts += [number(row.kl, 3), tuned_to(row, results.kl)]
+    texts += [distance(row.kl, row.kl_bound), tuned_to(row, results.kl)]
     texts += [number(row.perplexity, 2), number(row.distinct_2, 3)]
     texts += [number(row.repetition, 4), number(row.tokens, 1)]
     speed = row.speed

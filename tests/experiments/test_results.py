@@ -6,6 +6,8 @@ import pytest
 import toy_experiment as toy
 from written_units import write_units
 
+from genarm.baselines.best_of_n import BestOfN
+from genarm.experiments.best_of import distance
 from genarm.experiments.model_results import models
 from genarm.experiments.output import write_results
 from genarm.experiments.passes import predicted
@@ -113,6 +115,34 @@ def test_tokens_read_a_token_stand_there_of_every_row_and_so_does_their_predicti
     assert read["both"] == ("base 2 (with prompts)", "base 1, arm 2")
     assert read["args"] == ("base 2 (with prompts)", "base 1, reward 3")
     assert read["timed"] == ("base 1", "base 1, reward 3"), "timed without the prompt"
+
+
+def test_the_best_of_n_has_a_bound_a_response_and_no_kl_a_token(loaded):
+    values = experiment_of_all() | {"claims": None, "over": ["base"], "tuning": {"kl": 0.3}}
+    values["methods"] |= {
+        "best": {"method": "best_of_n", "n": 16, "reward": "rm"},
+        "tuned": {"method": "best_of_n", "reward": "rm", "tune": {"n": [2, 4]}},
+        "single": {"method": "best_of_n", "n": 1, "reward": "rm"},
+    }
+    experiment = loaded(values, "bounds")
+    write_units(experiment, SHARES, training=TRAINING)
+    results = gathered(experiment)
+    rows = {row.name: row for row in results.rows}
+    shown = {
+        name: dict(zip(columns(results), cells(results, row), strict=True)) for name, row in rows.items()
+    }
+    method = BestOfN(None, None, 16)
+    assert rows["best"].kl_bound == method.kl_bound == pytest.approx(1.8351, abs=1e-4)
+    assert rows["single"].kl_bound is None and shown["single"]["KL"] == f"{rows['single'].kl:.3f}"
+    # The made-up answers have a KL a token, as if the policy that drew them were a guided one.
+    assert shown["best"]["KL"] == f"{rows['best'].kl:.3f}, and at most 1.84 a response from that"
+    assert shown["tuned"]["KL in tuning"] == "0.050, and at most 0.64 a response from that (2 tries)"
+    assert distance(0.0, rows["best"].kl_bound) == "at most 1.84 a response"
+    assert distance(float("nan"), None) == ""
+    write_results(experiment)
+    found = json.loads((experiment.place.results / "results.json").read_text())
+    (best,) = (row for row in found["rows"] if row["name"] == "best")
+    assert best["kl_bound"] == rows["best"].kl_bound and best["kl"] == rows["best"].kl
 
 
 def test_the_prediction_counts_the_tokens_that_close_a_turn(loaded):
