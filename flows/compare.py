@@ -1,7 +1,5 @@
 """The flow that runs an experiment: its units by DVC, then its results to MLflow."""
 
-from pathlib import Path
-
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
@@ -69,5 +67,5 @@ def units(experiment: Experiment) -> StageOutcome:
 
 @task(task_run_name="to MLflow", **ASKS_A_SERVER)
 def to_mlflow(project: Project, experiment: Experiment) -> None:
-    """One run for the experiment and one below it for each method; the same results once."""
-    record(registry.connect(project.root), Path(experiment.place.results))
+    """One run for the experiment, below it one for each method and training; the same results once."""
+    record(registry.connect(project.root), experiment)

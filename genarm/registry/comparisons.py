@@ -1,11 +1,12 @@
-"""Experiments of `genarm compare` on record: one run for the results, and one below it for each method.
+"""Experiments of `genarm compare` on record: a run for the results, below it one a method and one a training.
 
 A record is identified by the hash of its results, so recording the same ones again adds nothing, and one that
 was cut short is completed.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from genarm.registry import tags
@@ -18,6 +19,16 @@ from genarm.system.files import sha256
 METRICS_AT_ONCE = 500  # MLflow takes 1000 in a batch
 
 
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """One training of a model of an experiment."""
+
+    model: str
+    seed: int
+    metrics: Mapping[str, float]
+    params: Mapping[str, object]
+
+
 @translates_errors
 def record_comparison(
     store: Store,
@@ -26,12 +37,13 @@ def record_comparison(
     *,
     metrics: Mapping[str, Mapping[str, float]],
     params: Mapping[str, Mapping[str, object]],
+    trained: Sequence[Trained] = (),
     note: str = "",
 ) -> str:
     """Log the results of an experiment; the id of the parent run.
 
     `results` is the folder with `results.json`; `metrics` and `params` are by method, each of which becomes a
-    run below the parent's.
+    run below the parent's, and so does each training, which is tagged with its model.
     """
     client, experiment = store.client, store.experiment(tags.COMPARE_EXPERIMENT)
     digest = sha256(results / "results.json")
@@ -48,12 +60,30 @@ def record_comparison(
     parent = client.create_run(experiment, run_name=name, tags={k: v for k, v in own.items() if v})
     parent_id = str(parent.info.run_id)
     for method, numbers in metrics.items():
-        child = client.create_run(experiment, run_name=method, tags={tags.PARENT_RUN: parent_id})
-        _log(store, child.info.run_id, numbers, params.get(method, {}))
-        client.set_terminated(child.info.run_id, "FINISHED")
+        _child(store, parent_id, method, numbers, params.get(method, {}))
+    for training in trained:
+        settings = {"model": training.model, "seed": training.seed, **training.params}
+        name = f"{training.model}-{training.seed}"
+        _child(store, parent_id, name, training.metrics, settings, {tags.TRAINED_MODEL: training.model})
     client.log_artifacts(parent_id, str(results), "results")
     client.set_terminated(parent_id, "FINISHED")
     return parent_id
+
+
+def _child(
+    store: Store,
+    parent: str,
+    name: str,
+    metrics: Mapping[str, float],
+    params: Mapping[str, object],
+    more: Mapping[str, str] | None = None,
+) -> None:
+    """A finished run below the parent's."""
+    experiment = store.experiment(tags.COMPARE_EXPERIMENT)
+    own = {tags.PARENT_RUN: parent, **(more or {})}
+    child = store.client.create_run(experiment, run_name=name, tags=own)
+    _log(store, child.info.run_id, metrics, params)
+    store.client.set_terminated(child.info.run_id, "FINISHED")
 
 
 def _log(store: Store, run_id: str, metrics: Mapping[str, float], params: Mapping[str, object]) -> None:

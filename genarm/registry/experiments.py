@@ -58,7 +58,8 @@ DESCRIPTIONS = {
         ),
     ),
     tags.COMPARE_EXPERIMENT: Description(
-        "Each row is an experiment of `genarm compare`, and below it each method that it compared. "
+        "Each row is an experiment of `genarm compare`, and below it each method that it compared and each "
+        "training of its models, which ends with its seed. "
         f"`{names.WIN_RATE}` is the method's share of wins over the base, with its 95% interval over prompts "
         f"and training seeds; `{names.P_ADJUSTED}` is adjusted over the methods. The table and the page are "
         "among the artifacts of the experiment's run.",

@@ -52,7 +52,7 @@ LEASE_RELEASED = "genarm.lease_released"
 TRAIN_EXPERIMENT = "genarm/train"  # one run for each training, and so for each ARM: how it was made
 JUDGES_EXPERIMENT = "genarm/judges"  # one run for each judge that was trained
 DECISIONS_EXPERIMENT = "genarm/decisions"  # one run for each decision and each rollback
-COMPARE_EXPERIMENT = "genarm/compare"  # one run for the results of an experiment, one below it a method
+COMPARE_EXPERIMENT = "genarm/compare"  # a run for an experiment, below it one a method and one a training
 WATCH_EXPERIMENT = "genarm/watch"  # one run for each night that a champion was measured again
 
 CANARY_EXPERIMENT = "genarm/canary"  # one run for each challenger that stood in service beside a champion
@@ -141,6 +141,7 @@ RESPONSES = "genarm.responses"  # with .ID, of each server: JSON of what it saw 
 COMPARISON_SHA256 = "genarm.comparison_sha256"  # identifies the run: the hash of results.json
 EXPERIMENT = "genarm.experiment"  # its name
 ROW = "genarm.row"  # the row of its table that a version is
+TRAINED_MODEL = "genarm.trained_model"  # on the run of a training of an experiment: the model's name in it
 METHOD = "genarm.method"  # what a version is where it is no ARM that was trained: soup, best_of_n, adapter
 
 # What `genarm gc` took

@@ -64,7 +64,7 @@ def test_a_toy_runs_whole_resumes_after_a_kill_and_runs_nothing_twice(tmp_path):
     parents = [run for run in runs if tags.PARENT_RUN not in run.data.tags]
     assert len(parents) == 2  # one for each table
     names = {run.info.run_name for run in runs if run not in parents}
-    assert names == {"base", "guided", "sharpened", "sharper"}
+    assert names == {"base", "guided", "sharpened", "sharper", "arm-0", "arm-1"}
 
     registered = json.loads(genarm(project, "compare", "toy", "--register", "guided", "--json"))
     assert registered["version"] == 1 and registered["method"] == "guided"
