@@ -1,5 +1,7 @@
 """The flow that runs an experiment: its units by DVC, then its results to MLflow."""
 
+from collections.abc import Sequence
+
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
@@ -8,9 +10,9 @@ from genarm.data import dvc
 from genarm.data.dvc_output import StageOutcome
 from genarm.experiments.load import Experiment
 from genarm.experiments.place import find
+from genarm.experiments.plan import PlannedUnit, plan, warnings
 from genarm.experiments.read import load_experiment
 from genarm.experiments.record import record
-from genarm.experiments.stages import write_stages
 from genarm.experiments.tables import Results
 from genarm.pipeline.project import Project
 from genarm.system.files import read_json
@@ -31,7 +33,7 @@ def compare(name: str, root: str | None = None) -> str:
     with failure_in_name(f"compare {name}"), alone(project):
         experiment = load_experiment(project, find(project.root, name))
         mend(project)
-        outcome = units(experiment)
+        outcome = units(experiment, planned(experiment))
         to_mlflow(project, experiment)
     results = read_json(experiment.place.results / "results.json", Results)
     for claim in results.claims:
@@ -49,11 +51,21 @@ def mend(project: Project) -> None:
         get_run_logger().warning("data: %s", line, **told())
 
 
+@task(cache_policy=NO_CACHE, task_run_name="plan")
+def planned(experiment: Experiment) -> list[PlannedUnit]:
+    """Write the stages and find what would run; what speaks against hours of it is said before."""
+    found = plan(experiment)
+    if any(unit.runs for unit in found):
+        for line in warnings(experiment, found):
+            get_run_logger().warning("%s", line, **told())
+    return found
+
+
 @task(cache_policy=NO_CACHE, task_run_name="units")
-def units(experiment: Experiment) -> StageOutcome:
-    """Write the stages, and let DVC run those that changed and what follows from them."""
-    made, place = write_stages(experiment), experiment.place
-    get_run_logger().info("%d units", len(made), **told("units"))
+def units(experiment: Experiment, found: Sequence[PlannedUnit]) -> StageOutcome:
+    """Let DVC run the units that changed and what follows from them."""
+    place, run = experiment.place, sum(unit.runs for unit in found)
+    get_run_logger().info("%d units, of which %d run", len(found), run, **told("units"))
     with following(f"compare {place.name}") as output:
 
         def line(text: str) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from genarm.experiments.load import Experiment
 from genarm.experiments.page import write_page
 from genarm.experiments.tables import (
+    MARKED,
     MODEL_COLUMNS,
     Results,
     cells,
@@ -42,6 +43,7 @@ def markdown(results: Results) -> str:
     )
     lines += ["", f"Judges: {judged}.", ""]
     lines += _table(names, [cells(results, row) for row in results.rows])
+    lines += ["", MARKED] if results.marked else []
     if results.claims:
         claims = [[f"{c.subject} {c.kind} {c.other}", c.verdict, c.why] for c in results.claims]
         lines += ["", *_table(["claim", "verdict", "why"], claims)]

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from genarm.experiments.tables import MODEL_COLUMNS, Results, cells, columns, interval, model_cells
+from genarm.experiments.tables import (
+    MARKED,
+    MODEL_COLUMNS,
+    Results,
+    cells,
+    columns,
+    interval,
+    model_cells,
+    signed,
+)
 from genarm.report.build import TEMPLATES as REPORT_TEMPLATES
 from genarm.report.plane import Mark, Plane, plane
 from genarm.system.files import write_text
@@ -45,7 +54,9 @@ def write_page(file: Path, results: Results) -> None:
         "model_columns": MODEL_COLUMNS,
         "models": [model_cells(model) for model in results.models],
         "interval": interval,
-        "first": first,
+        "judges": {signed(results, column, column): who for column, who in results.judges.items()},
+        "first": signed(results, first, first),
+        "marked": MARKED if results.marked else "",
     }
     write_text(file, _environment().get_template("experiment.html").render(view))
 

@@ -8,6 +8,7 @@ from rich.text import Text
 
 from genarm.data import dvc
 from genarm.experiments.expected import expected
+from genarm.experiments.expected_labels import label_warnings
 from genarm.experiments.load import Experiment
 from genarm.experiments.place import Place
 from genarm.experiments.stages import stage_name, write_stages
@@ -44,8 +45,10 @@ def plan(experiment: Experiment) -> list[PlannedUnit]:
 
 
 def warnings(experiment: Experiment, planned: Sequence[PlannedUnit]) -> list[str]:
-    """What a run would find too few of, and what it could not confirm."""
-    found = expected(experiment, [unit.unit for unit in planned if unit.runs])
+    """What a run would find too few of, what it could not confirm, and which judges made the labels."""
+    waiting = [unit.unit for unit in planned if unit.runs]
+    found = expected(experiment, waiting)
+    found += label_warnings(experiment, waiting)
     if experiment.config.claims and experiment.config.claims.front_over:
         given = experiment.config.judges
         without = [d for d, j in given.items() if j.held_out is None]

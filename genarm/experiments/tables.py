@@ -12,12 +12,13 @@ from genarm.experiments.constraint_results import KEEPS, Constraint, as_claims, 
 from genarm.experiments.distance import distance_notes, tuned_to
 from genarm.experiments.enough import shortfalls
 from genarm.experiments.front_results import Front, compared_fronts, points_beyond, unequal_points
+from genarm.experiments.labels import made_labels
 from genarm.experiments.load import Experiment
 from genarm.experiments.measured import Measured
 from genarm.experiments.model_results import Model, model_notes, models
 from genarm.experiments.results import Row, claims, judges, key, rows
 from genarm.judges.apart import shared
-from genarm.system.files import read_json, read_rows
+from genarm.system.files import read_rows
 from genarm.types import Estimate, Prompt
 
 
@@ -101,17 +102,6 @@ def _smoke(experiment: Experiment, claim: Claim, trained: Mapping[str, Model]) -
     return replace(claim, why=f"{claim.why}; a smoke test, for {', '.join(weak)}") if weak else claim
 
 
-def made_labels(experiment: Experiment, dimension: str, judge: str) -> bool:
-    """Whether a judge made labels of any pairs, so that it says nothing of what people prefer."""
-    given = getattr(experiment.config.judges[dimension], judge)
-    labelled: list[object] = []
-    for named in experiment.config.data:  # the judge of one dimension may have labelled another one's pairs
-        stats = experiment.place.pairs(named) / "stats.json"
-        who = read_json(stats, dict[str, object]).get("labelled_by") if stats.is_file() else None
-        labelled += who if isinstance(who, list) else []
-    return any(str(who).split(",")[0].strip() == given.name for who in labelled)
-
-
 def chosen_by_judge(experiment: Experiment) -> list[tuple[str, str]]:
     """Rows that choose the best response by a judge of the table, with the column of that judge."""
     found = []
@@ -186,12 +176,27 @@ def _of_versions(identities: Mapping[str, Sequence[str]]) -> list[str]:
 
 
 WITH_PROMPTS = " (with prompts)"
+MADE_LABELS = "*"
+MARKED = (
+    f"Columns with {MADE_LABELS} are by a judge that made the labels: they show whether a method does what "
+    "it was told, not whether people would agree."
+)
+
+
+def signed(results: Results, judge: str, column: str) -> str:
+    """The name of a column, with a sign where its judge made the labels."""
+    return f"{column}{MADE_LABELS}" if judge in results.marked else column
 
 
 def columns(results: Results) -> list[str]:
-    """The names of the columns."""
-    rates = [c for o in results.over for c in (f"win rate over {o}", f"adjusted p over {o}", f"LC over {o}")]
-    gains = [f"gain, {column}" for column in results.judges]
+    """The names of the columns; those of judges that made the labels have a sign."""
+    first = next(iter(results.judges))
+    rates = [
+        signed(results, first, f"{what} over {over}")
+        for over in results.over
+        for what in ("win rate", "adjusted p", "LC")
+    ]
+    gains = [signed(results, column, f"gain, {column}") for column in results.judges]
     return [
         "method", *rates, *gains, "KL", "KL in tuning", "perplexity", "distinct-2", "repeated 4-grams",
         "tokens", "s / 128 tokens", "tokens read a token", "predicted", "extra memory", "training", "verdict",

@@ -24,6 +24,7 @@ def ran(output: str) -> list[str]:
 def test_a_toy_runs_whole_resumes_after_a_kill_and_runs_nothing_twice(tmp_path):
     project = tmp_path / "project"
     toy.make_project(project, tmp_path / "base")
+    (project / "data" / "labels.yaml").write_text("vowels.jsonl: toy_scorers:vowels, a toy\n")
     values = toy.toy_experiment()
     toy.write_experiment(project, values)
     # Killed in the middle, with all that it started.
@@ -42,7 +43,9 @@ def test_a_toy_runs_whole_resumes_after_a_kill_and_runs_nothing_twice(tmp_path):
     os.killpg(killed.pid, signal.SIGKILL)
     killed.wait()
 
-    first = ran(genarm(project, "compare", "toy"))
+    output = genarm(project, "compare", "toy")
+    assert output.index("vowels by gold made the labels") < output.index(" runs"), "before hours of work"
+    first = ran(output)
     assert "train-arm-0" not in first
     assert first[-1] == "table"
     results = project / "experiments" / "toy" / "results"
@@ -52,7 +55,8 @@ def test_a_toy_runs_whole_resumes_after_a_kill_and_runs_nothing_twice(tmp_path):
     assert [claim["verdict"] for claim in found["claims"]] == ["confirms"]
     written = (results / "index.html").read_bytes()
 
-    assert ran(genarm(project, "compare", "toy")) == []
+    again = genarm(project, "compare", "toy")
+    assert ran(again) == [] and "made the labels" not in again
     assert (results / "index.html").read_bytes() == written
 
     values["methods"]["sharper"] = {"method": "sharpened", "weight": 3.0}

@@ -1,6 +1,7 @@
 """Too few prompts are said with what they mean for a claim; the numbers are computed."""
 
 import copy
+import shutil
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import toy_experiment as toy
 
 from genarm.experiments.claims import equivalent
 from genarm.experiments.enough import shortfalls
-from genarm.experiments.plan import plan, warnings
+from genarm.experiments.plan import PlannedUnit, plan, warnings
 from genarm.experiments.sizes import power_of_equivalence
 
 
@@ -30,3 +31,17 @@ def test_what_is_lacking_is_said_by_the_plan(loaded):
     assert told[0].startswith("prompts.n asks for 300 prompts, and ")
     assert "equivalence within 0.1 needs 215 prompts" in told[-1]
     assert shortfalls(experiment, 300, 48) == []
+
+
+def test_a_judge_that_made_the_labels_is_warned_of_before_any_pair_is_made(loaded, toy_project):
+    """By what relabels the pairs, and by `labels.yaml` beside the data."""
+    folder = toy_project / "labelled"
+    folder.mkdir(exist_ok=True)
+    shutil.copyfile(toy_project / "data" / "vowels.jsonl", folder / "vowels.jsonl")
+    (folder / "labels.yaml").write_text("vowels.jsonl: toy_scorers:vowels, a toy\n")
+    values = toy.wide_experiment()
+    values["data"]["vowels"] = {"files": "vowels.jsonl", "folder": "labelled"}
+    experiment = loaded(values, "labels")
+    waiting = [PlannedUnit(name, True, "") for name in ("pairs-vowels", "pairs-other", "prompts")]
+    told = [line.split(" made the labels")[0] for line in warnings(experiment, waiting) if "labels" in line]
+    assert told == ["vowels by gold", "other by gold"]

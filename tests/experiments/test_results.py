@@ -15,6 +15,7 @@ from genarm.experiments.tables import cells, columns, gathered
 from genarm.experiments.units import units
 from genarm.judges.reward.conversation import ConversationReader
 from genarm.models import load_tokenizer, resolve
+from genarm.system.files import write_json
 from genarm.types import Estimate
 
 SHARES = {"guided": 0.6, "dpo": 0.58, "both": 0.6, "soup": 0.4}
@@ -100,6 +101,22 @@ def test_the_table_says_what_claims_rest_on(made):
     assert base.over["dpo"].by["vowels by gold"].value == pytest.approx(
         1 - dpo.over["base"].by["vowels by gold"].value
     )
+
+
+def test_columns_of_a_judge_that_made_the_labels_have_a_sign_and_a_line_that_says_it(loaded):
+    experiment = loaded(experiment_of_all(), "marked")
+    write_units(experiment, SHARES, training=TRAINING)
+    names = columns(gathered(experiment))
+    assert "win rate over base" in names and "gain, vowels by gold" in names
+    write_json(experiment.place.pairs("other") / "stats.json", {"labelled_by": ["toy_scorers:vowels, a toy"]})
+    names = columns(gathered(experiment))
+    signs = {"win rate over base*", "adjusted p over dpo*", "LC over dpo*", "gain, vowels by gold*"}
+    assert signs <= set(names) and {n for n in names if "held out" in n} == {"gain, vowels by held out"}
+    write_results(experiment)
+    for file in ("table.md", "index.html"):
+        text = (experiment.place.results / file).read_text()
+        assert "Columns with * are by a judge that made the labels" in text, file
+        assert "win rate over base*" in text and "gain, vowels by held out*" not in text, file
 
 
 def test_tokens_read_a_token_stand_there_of_every_row_and_so_does_their_prediction(loaded):
