@@ -5,6 +5,7 @@ import json
 
 import pytest
 import toy_experiment as toy
+from toy_pipeline import make_base
 
 from genarm.errors import ConfigError, DataError
 from genarm.experiments import pairs
@@ -101,6 +102,48 @@ def test_no_stage_is_written_of_what_this_machine_cannot_do(loaded, toy_project,
     with pytest.raises(ConfigError, match=told):
         write_stages(experiment)
     assert not experiment.place.stages.exists()
+
+
+@pytest.mark.parametrize(
+    ("row", "setting", "model"),
+    [("transfer", "aligned", "dpo"), ("args", "reward", "rm"), ("proxy", "arm", "weak-arm")],
+)
+def test_a_model_with_another_tokenizer_is_refused_before_anything_is_trained(
+    loaded, toy_project, row, setting, model
+):
+    """A whole model by its files: `a` and `b` change their ids, which the base does not know of."""
+    folder = toy_project / "foreign"
+    if not folder.is_dir():
+        make_base(folder)
+        written = json.loads((folder / "tokenizer.json").read_text())
+        vocabulary = written["model"]["vocab"]
+        vocabulary["a"], vocabulary["b"] = vocabulary["b"], vocabulary["a"]
+        (folder / "tokenizer.json").write_text(json.dumps(written))
+    config = json.loads((folder / "config.json").read_text())
+    kind = "LlamaForSequenceClassification" if setting == "reward" else "LlamaForCausalLM"
+    (folder / "config.json").write_text(json.dumps(config | {"architectures": [kind]}))
+    values = wide("methods", row, setting, to="foreign")
+    values["models"]["foreign"] = {"trainer": "folder", "path": "foreign"}
+    experiment = loaded(values, "tokens")
+    told = r"models.foreign: foreign has another tokenizer than the base base, .*: token \d+: '[ab]' ag"
+    with pytest.raises(ConfigError, match=told) as error:
+        write_stages(experiment)
+    assert "train one here" in error.value.hint and not experiment.place.stages.exists()
+
+
+def test_an_adapter_of_another_tokenizer_is_refused_by_its_card(loaded, toy_project):
+    folder = toy_project / "adapted"
+    folder.mkdir()
+    (folder / "adapter_config.json").write_text('{"peft_type": "LORA"}')
+    (folder / "arm.json").write_text(json.dumps({"tokenizer_sha256": "f" * 64}))
+    values = wide("methods", "dpo", "adapter", to="adapted")
+    values["models"]["adapted"] = {"trainer": "folder", "path": "adapted"}
+    experiment = loaded(values, "card")
+    with pytest.raises(ConfigError, match="models.adapted: adapted has another tokenizer .* ffffffffff by"):
+        write_stages(experiment)
+    fits = {"tokenizer_sha256": experiment.base.tokenizer_sha256}
+    (folder / "arm.json").write_text(json.dumps(fits))
+    write_stages(experiment)
 
 
 def test_every_setting_that_names_models_says_what_may_stand_there():

@@ -9,6 +9,7 @@ from genarm.config import JudgeConfig
 from genarm.errors import DataError, JudgeError
 from genarm.experiments.checks.names import what_it_is
 from genarm.experiments.checks.refusal import refused
+from genarm.experiments.checks.tokenizers import check_tokenizers
 from genarm.experiments.load import Experiment
 from genarm.experiments.pairs import prompts_of_file
 from genarm.judges.apart import shared
@@ -16,7 +17,7 @@ from genarm.judges.check import check, own_files
 
 
 def check_needs(experiment: Experiment) -> None:
-    """Folders of models, judges, a file of prompts and the base's shape are as the experiment needs them.
+    """Folders of models and their tokenizers, judges, prompts and the base's shape are as they are needed.
 
     No judge behind an API is asked: what it said may all be there. Raises ConfigError with the first that is
     not so, ModelError where there is no base.
@@ -24,6 +25,7 @@ def check_needs(experiment: Experiment) -> None:
     where = experiment.place.relative(experiment.place.file)
     for model in experiment.config.models:
         _folder(experiment, where, model)
+    check_tokenizers(experiment, where)
     _prompts(experiment, where)
     _judges(experiment, where)
     _shape(experiment, where)
