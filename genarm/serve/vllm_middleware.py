@@ -10,11 +10,18 @@ from genarm.serve.lineup import Guide
 from genarm.serve.vllm_body import SERVED, as_vllm_takes_it, read_served
 from genarm.serve.vllm_swap import Swapper
 
-PATHS = ("/v1/chat/completions", "/v1/completions")
+COMPLETIONS = ("/v1/chat/completions", "/v1/completions")
+TOKENS = ("/tokenize", "/detokenize")
+NOT_GUIDED = ApiError(404, f"nothing is guided at this address; ask {' or '.join(COMPLETIONS)}")
+READS = ("GET", "HEAD", "OPTIONS")  # what draws nothing, whatever the address
 
 
 class GuidanceField:
-    """Translates the bodies of completions, and answers those that it refuses."""
+    """Translates the bodies of completions, and answers those that it refuses.
+
+    vLLM draws responses at other addresses, too, where a body would not be translated and `guided` would be
+    the base alone. So there is nothing at any address that is not named here, in this version or a later one.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -27,8 +34,12 @@ class GuidanceField:
             async with swapper.listening():
                 await self.app(scope, receive, send)
             return
-        if scope["type"] != "http" or scope["method"] != "POST" or scope["path"] not in PATHS:
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        if scope["type"] != "http" or scope["method"] in READS or path in TOKENS:
             await self.app(scope, receive, send)
+            return
+        if path not in COMPLETIONS:
+            await _told(NOT_GUIDED, scope, receive, send)
             return
         parts, more = [], True
         while more:
@@ -41,7 +52,7 @@ class GuidanceField:
             try:
                 body, guide = as_vllm_takes_it(b"".join(parts), swapper.lineup)
             except ApiError as error:
-                await JSONResponse(error.body(), error.status)(scope, receive, send)
+                await _told(error, scope, receive, send)
                 return
             await self._pass_on(scope, receive, send, body, guide)
 
@@ -72,3 +83,7 @@ class GuidanceField:
             await send(message)
 
         await self.app(scope, translated, named)
+
+
+async def _told(error: ApiError, scope: Scope, receive: Receive, send: Send) -> None:
+    await JSONResponse(error.body(), error.status, headers=error.headers)(scope, receive, send)
