@@ -7,6 +7,9 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
+from pydantic import BaseModel, Field
+
+from genarm.serve.body import read_body
 from genarm.serve.errors import invalid
 from genarm.serve.lineup import Guide, Lineup, ServedArm
 from genarm.types import Champion
@@ -15,6 +18,12 @@ if TYPE_CHECKING:
     from genarm.decoding.engine.engine import Engine
 
 SERVED = "GENARM_SERVED"
+
+
+class NamedBody(BaseModel):
+    """What this server must know of a body; of the rest vLLM says what it takes."""
+
+    model: str = Field(max_length=200)
 
 
 def write_served(base_id: str, arms: Mapping[str, ServedArm]) -> str:
@@ -36,20 +45,16 @@ def read_served(text: str) -> Lineup:
 def as_vllm_takes_it(body: bytes, lineup: Lineup) -> tuple[bytes, Guide | None]:
     """A body with the weights of its model or its own, and what guides it.
 
-    What is no JSON object with a model is left to vLLM, which refuses it. Raises ApiError for weights that
-    cannot be served.
+    Raises ApiError for a body without a model, which vLLM would take for one that asks the base, and for
+    weights that cannot be served.
     """
-    try:
-        fields = json.loads(body)
-    except (ValueError, RecursionError):
-        return body, None
-    if not isinstance(fields, dict) or not isinstance(fields.get("model"), str):
-        return body, None
+    model = read_body(NamedBody, body).model
+    fields: dict[str, Any] = json.loads(body) | {"model": model}
     if fields.pop("guidance_rewards", False):
         raise invalid(
             "guidance_rewards is not told by vLLM; the built-in engine tells them", "guidance_rewards"
         )
-    found = lineup.guide(fields["model"], _weights(fields.pop("guidance", None)))
+    found = lineup.guide(model, _weights(fields.pop("guidance", None)))
     more = fields.get("vllm_xargs") or {}
     if not isinstance(more, dict):
         raise invalid("vllm_xargs is no object", "vllm_xargs")

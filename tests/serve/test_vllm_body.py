@@ -10,6 +10,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from genarm.serve.body import CompletionBody, read_body
+from genarm.serve.errors import ApiError
 from genarm.serve.lineup import ServedArm
 from genarm.serve.vllm_body import SERVED, read_served, write_served
 from genarm.serve.vllm_middleware import GuidanceField
@@ -111,9 +113,31 @@ def test_what_cannot_be_served_is_refused_as_openai_does(ask, fields, status, sa
     assert says in answer.json()["error"]["message"]
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b'{"model": 3}', b"[" * 100_000])
-def test_what_is_no_body_is_left_to_vllm(ask, content):
-    assert ask(content).json()["body"].encode() == content
+@pytest.mark.parametrize(
+    ("content", "says", "param"),
+    [
+        (b'{"guidance": {"kind": 1}}', "model: Field required", "model"),
+        (b'{"model": null}', "model: Input should be a valid string", "model"),
+        (b'{"model": 3}', "model: Input should be a valid string", "model"),
+        (b'{"model": "guided", "model": null}', "model: Input should be a valid string", "model"),
+        (b"[1]", "Input should be an object", None),
+        (b"", "Invalid JSON", None),
+        (b"{", "Invalid JSON", None),
+        (b"[" * 100_000, "Invalid JSON", None),
+        ('{"model": "guided"}'.encode("utf-16"), "Invalid JSON", None),
+        (b'{"model": "guided", "seed": 1' + b"0" * 5000 + b"}", "Invalid JSON", None),
+    ],
+)
+def test_a_body_without_a_model_is_refused_as_the_built_in_engine_does(ask, content, says, param):
+    answer = ask(content)
+    assert answer.status_code == 400
+    error = answer.json()["error"]
+    assert says in error["message"] and (error["param"], error["type"]) == (param, "invalid_request_error")
+    with pytest.raises(ApiError) as refused:
+        read_body(CompletionBody, content)
+    assert refused.value.status == 400
+    if param:
+        assert (refused.value.message, refused.value.param) == (error["message"], param)
 
 
 def test_token_ids_and_what_draws_nothing_pass(ask):
