@@ -58,7 +58,8 @@ def serve(
         if keys is not None:
             raise ConfigError("vLLM's server does not read --keys", hint="its key is that of VLLM_API_KEY")
         status = serve_by_vllm(
-            project(), host=host, port=port, pins=pin or [], slots=slots, watch=watch, more=vllm_option or [],
+            project(), host=host, port=port, pins=pin or [], slots=slots, watch=watch, max_body=max_body,
+            more=vllm_option or [],
             say=lambda line: err.print(line, markup=False, highlight=False, soft_wrap=True),
         )  # fmt: skip
         raise typer.Exit(status)

@@ -7,9 +7,8 @@ import uuid
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from genarm.serve.errors import failed
+from genarm.serve.errors import ClientGone, failed
 from genarm.serve.metrics import Metrics
-from genarm.serve.streaming import ClientGone
 
 log = logging.getLogger(__name__)
 

@@ -18,8 +18,9 @@ from genarm.errors import ConfigError
 from genarm.pipeline.project import Project
 from genarm.serve.opening import Opener, read_pins
 from genarm.serve.run import is_loopback
-from genarm.serve.vllm_command import vllm_command
+from genarm.serve.vllm_command import check_options, vllm_command
 from genarm.serve.vllm_follow import Follower
+from genarm.serve.vllm_middleware import KEY, MAX_BODY
 from genarm.serve.vllm_swap import SOCKET, order
 from genarm.serve.watcher import told
 from genarm.system.process import ends_with_us
@@ -49,18 +50,20 @@ def serve_by_vllm(
     pins: list[str],
     slots: int,
     watch: float,
+    max_body: int,
     more: Sequence[str],
     say: Callable[[str], None],
 ) -> int:
     """Run vLLM's server until it ends or SIGINT or SIGTERM comes, which is passed on; its exit status.
 
     `watch` are the seconds between two looks for other champions, 0 for none. Raises ConfigError for an
-    address that is open to others, since its keys are not ours, and what `vllm_command` raises.
+    address that is open to others without a key, and what `check_options` and `vllm_command` raise.
     """
-    if not is_loopback(host) and "--api-key" not in more and "VLLM_API_KEY" not in os.environ:
+    check_options(more)
+    if not is_loopback(host) and not os.environ.get(KEY):
         raise ConfigError(
             f"without a key anybody who reaches {host} could use the server",
-            hint="set VLLM_API_KEY, or --host 127.0.0.1",
+            hint=f"export {KEY}=..., or --host 127.0.0.1",
         )
     python = find_python(project.root)
     opener = Opener(project, read_pins(pins, list(project.params.dimensions)), slots)
@@ -77,7 +80,9 @@ def serve_by_vllm(
         socket = Path(private) / "swap"
         follower = Follower(opener, arms, partial(order, socket), say)
         child = subprocess.Popen(
-            command, env=os.environ | environment | {SOCKET: str(socket)}, start_new_session=True
+            command,
+            env=os.environ | environment | {SOCKET: str(socket), MAX_BODY: str(max_body)},
+            start_new_session=True,
         )
         stopping = False
 

@@ -1,15 +1,22 @@
 """Middleware of vLLM's server: it translates bodies, and answers name their versions, which may change."""
 
+import hmac
 import os
 
+from starlette.datastructures import Headers
+from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from genarm.serve.errors import ApiError
+from genarm.serve.errors import ApiError, ClientGone
 from genarm.serve.lineup import Guide
+from genarm.serve.reading import read_bytes
+from genarm.serve.settings import ServeSettings
 from genarm.serve.vllm_body import SERVED, as_vllm_takes_it, read_served
 from genarm.serve.vllm_swap import Swapper
 
+KEY = "VLLM_API_KEY"
+MAX_BODY = "GENARM_MAX_BODY"
 COMPLETIONS = ("/v1/chat/completions", "/v1/completions")
 TOKENS = ("/tokenize", "/detokenize")
 NOT_GUIDED = ApiError(404, f"nothing is guided at this address; ask {' or '.join(COMPLETIONS)}")
@@ -21,39 +28,45 @@ class GuidanceField:
 
     vLLM draws responses at other addresses, too, where a body would not be translated and `guided` would be
     the base alone. So there is nothing at any address that is not named here, in this version or a later one.
+    vLLM looks at the key after this; so a request without it is passed on unread, and vLLM says 401.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
         self.swapper: Swapper | None = None
+        self.key = os.environ.get(KEY, "")
+        self.limits = ServeSettings(max_body=int(os.environ.get(MAX_BODY, ServeSettings().max_body)))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
-        swapper = self._of(scope)
         if scope["type"] == "lifespan":
-            async with swapper.listening():
+            async with self._of(scope).listening():
                 await self.app(scope, receive, send)
             return
         path = scope["path"].removeprefix(scope.get("root_path", ""))
-        if scope["type"] != "http" or scope["method"] in READS or path in TOKENS:
+        reads = scope["type"] != "http" or scope["method"] in READS
+        if reads or (path in COMPLETIONS and not self._knows(scope)):
             await self.app(scope, receive, send)
-            return
-        if path not in COMPLETIONS:
-            await _told(NOT_GUIDED, scope, receive, send)
-            return
-        parts, more = [], True
-        while more:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return
-            parts.append(message.get("body", b""))
-            more = message.get("more_body", False)
-        async with swapper.gate.passing():
+        else:
             try:
-                body, guide = as_vllm_takes_it(b"".join(parts), swapper.lineup)
-            except ApiError as error:
-                await _told(error, scope, receive, send)
+                await self._answer(path, scope, receive, send)
+            except ClientGone:
                 return
+            except ApiError as error:
+                told = JSONResponse(error.body(), error.status, headers=error.headers)
+                await told(scope, receive, send)
+
+    async def _answer(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a body on. Raises ApiError for what is not served, ClientGone where it does not come."""
+        if path not in COMPLETIONS + TOKENS:
+            raise NOT_GUIDED
+        data = await read_bytes(Request(scope, receive), self.limits)
+        if path in TOKENS:
+            await self._pass_on(scope, receive, send, data)
+            return
+        swapper = self._of(scope)
+        async with swapper.gate.passing():
+            body, guide = as_vllm_takes_it(data, swapper.lineup)
             await self._pass_on(scope, receive, send, body, guide)
 
     def _of(self, scope: Scope) -> Swapper:
@@ -61,8 +74,14 @@ class GuidanceField:
             self.swapper = Swapper(read_served(os.environ[SERVED]), scope["app"].state)
         return self.swapper
 
+    def _knows(self, scope: Scope) -> bool:
+        """Whether a request has the key, where there is one."""
+        scheme, _, given = Headers(scope=scope).get("authorization", "").partition(" ")
+        same = hmac.compare_digest(given.encode(), self.key.encode())
+        return not self.key or (scheme.lower() == "bearer" and same)
+
     async def _pass_on(
-        self, scope: Scope, receive: Receive, send: Send, body: bytes, guide: Guide | None
+        self, scope: Scope, receive: Receive, send: Send, body: bytes, guide: Guide | None = None
     ) -> None:
         headers = [(name, value) for name, value in scope["headers"] if name != b"content-length"]
         scope = {**scope, "headers": [*headers, (b"content-length", str(len(body)).encode())]}
@@ -83,7 +102,3 @@ class GuidanceField:
             await send(message)
 
         await self.app(scope, translated, named)
-
-
-async def _told(error: ApiError, scope: Scope, receive: Receive, send: Send) -> None:
-    await JSONResponse(error.body(), error.status, headers=error.headers)(scope, receive, send)
