@@ -6,16 +6,15 @@ champions, and tells it of other versions.
 
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 
 from genarm.errors import ConfigError
 from genarm.pipeline.project import Project
+from genarm.serve.engine_choice import find_python, not_by_vllm
 from genarm.serve.opening import Opener, read_pins
 from genarm.serve.run import is_loopback
 from genarm.serve.vllm_command import check_options, vllm_command
@@ -25,21 +24,6 @@ from genarm.serve.vllm_swap import SOCKET, order
 from genarm.serve.watcher import told
 from genarm.system.process import ends_with_us
 from genarm.system.signals import on_first_signal
-
-ENVIRONMENT = ".venv-vllm"
-
-
-def find_python(root: Path) -> Path:
-    """The Python that has vLLM: that of `make serve-vllm`, else this one. Raises ConfigError."""
-    ours = root / ENVIRONMENT / "bin" / "python"
-    if ours.is_file():
-        return ours
-    if find_spec("vllm") is None:
-        raise ConfigError(
-            f"vLLM is neither in {ours.parent.parent} nor here",
-            hint="make serve-vllm, or genarm serve --engine builtin",
-        )
-    return Path(sys.executable)
 
 
 def serve_by_vllm(
@@ -66,6 +50,8 @@ def serve_by_vllm(
             hint=f"export {KEY}=..., or --host 127.0.0.1",
         )
     python = find_python(project.root)
+    if without := not_by_vllm(project.params):
+        say(f"not served by vLLM: {', '.join(without)}; genarm serve --engine builtin serves them")
     opener = Opener(project, read_pins(pins, list(project.params.dimensions)), slots)
     arms = opener.wanted()
     # Readable for this user alone; and near the root, since the name of a socket has 107 bytes at most.

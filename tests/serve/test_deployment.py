@@ -82,7 +82,7 @@ def test_an_image_is_pinned_has_no_secret_and_does_not_run_as_root(image):
 
 
 def test_vllm_is_that_of_make_and_lies_where_it_is_looked_for():
-    from genarm.serve.vllm_engine import ENVIRONMENT
+    from genarm.serve.engine_choice import ENVIRONMENT
 
     steps = " ".join(argument for instruction, argument in instructions("vllm") if instruction == "RUN")
     [version] = re.findall(r" vllm(==\S+)", steps)

@@ -15,7 +15,7 @@ from genarm.models.arm import adapter_hash, write_card
 from genarm.serve.lineup import ServedArm
 from genarm.serve.vllm_body import SERVED, read_served
 from genarm.serve.vllm_command import check_options, vllm_command
-from genarm.serve.vllm_engine import find_python, serve_by_vllm
+from genarm.serve.vllm_engine import serve_by_vllm
 from genarm.types import Champion
 
 ADDRESS = {"host": "127.0.0.1", "port": 1, "pins": [], "slots": 1, "watch": 0, "max_body": 1024}
@@ -66,16 +66,6 @@ def test_what_vllm_cannot_guide_is_refused(toy, arms, tmp_path):
     family_model("gemma2", tmp_path / "gemma", toy.tokenizer, head_dim=8)
     with pytest.raises(ModelError, match="of the family 'gemma2', which is not guided in vLLM"):
         command(resolve(str(tmp_path / "gemma")), {})
-
-
-def test_without_vllm_the_way_to_it_is_told(tmp_path, monkeypatch):
-    monkeypatch.setattr("genarm.serve.vllm_engine.find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match="make serve-vllm"):
-        find_python(tmp_path)
-    ours = tmp_path / ".venv-vllm" / "bin" / "python"
-    ours.parent.mkdir(parents=True)
-    ours.touch()
-    assert find_python(tmp_path) == ours
 
 
 @pytest.mark.parametrize("key", ["", None])
