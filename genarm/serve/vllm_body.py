@@ -5,6 +5,7 @@ Runs in vLLM's environment; what is served at the start is told by the environme
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import BaseModel, Field
@@ -28,7 +29,7 @@ class NamedBody(BaseModel):
 
 def write_served(base_id: str, arms: Mapping[str, ServedArm]) -> str:
     """What is served, for the environment of vLLM's server."""
-    told = {d: [arm.champion.version, arm.champion.weight, arm.champion.guidance] for d, arm in arms.items()}
+    told = {d: {"champion": asdict(arm.champion), "pinned": arm.pinned} for d, arm in arms.items()}
     return json.dumps({"base": base_id, "arms": told})
 
 
@@ -36,14 +37,23 @@ def read_served(text: str) -> Lineup:
     """What `write_served` wrote; vLLM decodes, and the lineup says what guides."""
     told = json.loads(text)
     arms = {
-        dimension: ServedArm(dimension, Champion(version, told["base"], "", weight, guidance))
-        for dimension, (version, weight, guidance) in told["arms"].items()
+        dimension: ServedArm(dimension, Champion(**arm["champion"]), pinned=arm["pinned"])
+        for dimension, arm in told["arms"].items()
     }
-    return Lineup(cast("Engine", None), told["base"], arms)
+    return Lineup(cast("Engine", None), told["base"], arms, {"engine": "vllm"})
 
 
-def as_vllm_takes_it(body: bytes, lineup: Lineup) -> tuple[bytes, Guide | None]:
-    """A body with the weights of its model or its own, and what guides it.
+@dataclass(frozen=True, slots=True)
+class VllmBody:
+    """A body as vLLM takes it, what guides it, and for how many responses it asks."""
+
+    content: bytes
+    guide: Guide
+    responses: int
+
+
+def as_vllm_takes_it(body: bytes, lineup: Lineup) -> VllmBody:
+    """A body with the weights of its model or its own.
 
     Raises ApiError for a body without a model, which vLLM would take for one that asks the base, and for
     weights that cannot be served.
@@ -61,7 +71,15 @@ def as_vllm_takes_it(body: bytes, lineup: Lineup) -> tuple[bytes, Guide | None]:
     if own := next((name for name in more if str(name).startswith("guidance.")), None):
         raise invalid(f"vllm_xargs has {own[:80]!r}: name weights in guidance", "vllm_xargs")
     weights = {f"guidance.{found.guidance[d]}.{d}": weight for d, weight in found.weights.items() if weight}
-    return json.dumps(fields | {"vllm_xargs": more | weights}).encode(), found
+    content = json.dumps(fields | {"vllm_xargs": more | weights}).encode()
+    return VllmBody(content, found, _responses(fields))
+
+
+def _responses(fields: dict[str, Any]) -> int:
+    """`n` times the prompts, of a body that vLLM has taken."""
+    prompt, n = fields.get("prompt"), fields.get("n")
+    several = isinstance(prompt, list) and not all(isinstance(part, int) for part in prompt)
+    return (n if isinstance(n, int) else 1) * (len(prompt) if isinstance(prompt, list) and several else 1)
 
 
 def _weights(asked: Any) -> dict[str, float] | None:

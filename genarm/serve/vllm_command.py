@@ -82,6 +82,7 @@ def vllm_command(
         *("--dtype", dtype, "--logprobs-mode", "processed_logprobs"),
         *("--hf-overrides", json.dumps({"architectures": [f"Guided{FAMILIES[kind]}ForCausalLM"]})),
         *("--additional-config", json.dumps({"genarm": genarm})),
+        "--enable-request-id-headers",
         *("--middleware", "genarm.serve.vllm_middleware.GuidanceField"),
         *(("--chat-template", base.chat_template) if base.chat_template else ()),
         *more,

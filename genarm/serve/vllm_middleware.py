@@ -8,11 +8,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from genarm.serve.envelope import request_id
 from genarm.serve.errors import ApiError, ClientGone
-from genarm.serve.lineup import Guide
 from genarm.serve.reading import read_bytes
 from genarm.serve.settings import ServeSettings
 from genarm.serve.vllm_body import SERVED, as_vllm_takes_it, read_served
+from genarm.serve.vllm_routes import ARMS, READY, told
 from genarm.serve.vllm_swap import Swapper
 
 KEY = "VLLM_API_KEY"
@@ -20,7 +21,7 @@ MAX_BODY = "GENARM_MAX_BODY"
 COMPLETIONS = ("/v1/chat/completions", "/v1/completions")
 TOKENS = ("/tokenize", "/detokenize")
 NOT_GUIDED = ApiError(404, f"nothing is guided at this address; ask {' or '.join(COMPLETIONS)}")
-READS = ("GET", "HEAD", "OPTIONS")  # what draws nothing, whatever the address
+READS = ("GET", "HEAD", "OPTIONS")  # what draws nothing, at whatever address
 
 
 class GuidanceField:
@@ -43,18 +44,27 @@ class GuidanceField:
             async with self._of(scope).listening():
                 await self.app(scope, receive, send)
             return
-        path = scope["path"].removeprefix(scope.get("root_path", ""))
-        reads = scope["type"] != "http" or scope["method"] in READS
-        if reads or (path in COMPLETIONS and not self._knows(scope)):
+        if scope["type"] != "http":
             await self.app(scope, receive, send)
-        else:
-            try:
+            return
+        path = scope["path"].removeprefix(scope.get("root_path", ""))
+        reads = scope["method"] in READS
+        ours = reads and scope["method"] != "OPTIONS" and path in (READY, ARMS)
+        keyed = path in COMPLETIONS or (ours and path == ARMS)
+        if (reads and not ours) or (keyed and not self._knows(scope)):
+            await self.app(scope, receive, send)
+            return
+        try:
+            if not ours:
                 await self._answer(path, scope, receive, send)
-            except ClientGone:
                 return
-            except ApiError as error:
-                told = JSONResponse(error.body(), error.status, headers=error.headers)
-                await told(scope, receive, send)
+            answer = await told(path, self._of(scope))
+        except ClientGone:
+            return
+        except ApiError as error:
+            answer = JSONResponse(error.body(), error.status, headers=error.headers)
+        answer.headers["x-request-id"] = request_id(Headers(scope=scope).get("x-request-id", ""))
+        await answer(scope, receive, send)
 
     async def _answer(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a body on. Raises ApiError for what is not served, ClientGone where it does not come."""
@@ -62,12 +72,23 @@ class GuidanceField:
             raise NOT_GUIDED
         data = await read_bytes(Request(scope, receive), self.limits)
         if path in TOKENS:
-            await self._pass_on(scope, receive, send, data)
+            await self.app(*_with_body(data, scope, receive), send)
             return
         swapper = self._of(scope)
         async with swapper.gate.passing():
-            body, guide = as_vllm_takes_it(data, swapper.lineup)
-            await self._pass_on(scope, receive, send, body, guide)
+            body = as_vllm_takes_it(data, swapper.lineup)
+            guided = "yes" if body.guide.versions else "no"
+            versions = ",".join(f"{d}={v}" for d, v in body.guide.versions.items())
+
+            async def named(message: Message) -> None:
+                if message["type"] == "http.response.start":
+                    if message["status"] == 200:
+                        swapper.metrics.answers.labels(guided).inc(body.responses)
+                    headers = [*message.get("headers", ()), (b"x-genarm-versions", versions.encode())]
+                    message = {**message, "headers": headers}
+                await send(message)
+
+            await self.app(*_with_body(body.content, scope, receive), named)
 
     def _of(self, scope: Scope) -> Swapper:
         if self.swapper is None:
@@ -80,25 +101,17 @@ class GuidanceField:
         same = hmac.compare_digest(given.encode(), self.key.encode())
         return not self.key or (scheme.lower() == "bearer" and same)
 
-    async def _pass_on(
-        self, scope: Scope, receive: Receive, send: Send, body: bytes, guide: Guide | None = None
-    ) -> None:
-        headers = [(name, value) for name, value in scope["headers"] if name != b"content-length"]
-        scope = {**scope, "headers": [*headers, (b"content-length", str(len(body)).encode())]}
-        sent = False
 
-        async def translated() -> Message:
-            nonlocal sent
-            if sent:  # from now on the client can only go away
-                return await receive()
-            sent = True
-            return {"type": "http.request", "body": body, "more_body": False}
+def _with_body(body: bytes, scope: Scope, receive: Receive) -> tuple[Scope, Receive]:
+    """A request that has this body in place of its own, which is read."""
+    headers = [(name, value) for name, value in scope["headers"] if name != b"content-length"]
+    sent = False
 
-        async def named(message: Message) -> None:
-            if guide and message["type"] == "http.response.start":
-                versions = ",".join(f"{d}={v}" for d, v in guide.versions.items())
-                told = (b"x-genarm-versions", versions.encode())
-                message = {**message, "headers": [*message.get("headers", ()), told]}
-            await send(message)
+    async def translated() -> Message:
+        nonlocal sent
+        if sent:  # from now on the client can only go away
+            return await receive()
+        sent = True
+        return {"type": "http.request", "body": body, "more_body": False}
 
-        await self.app(scope, translated, named)
+    return {**scope, "headers": [*headers, (b"content-length", str(len(body)).encode())]}, translated
