@@ -44,20 +44,16 @@ class GuidanceField:
             async with self._of(scope).listening():
                 await self.app(scope, receive, send)
             return
-        if scope["type"] != "http":
-            await self.app(scope, receive, send)
-            return
         path = scope["path"].removeprefix(scope.get("root_path", ""))
-        reads = scope["method"] in READS
-        ours = reads and scope["method"] != "OPTIONS" and path in (READY, ARMS)
-        keyed = path in COMPLETIONS or (ours and path == ARMS)
-        if (reads and not ours) or (keyed and not self._knows(scope)):
+        if scope["type"] != "http" or self._is_vllms(scope, path):
             await self.app(scope, receive, send)
             return
         try:
-            if not ours:
-                await self._answer(path, scope, receive, send)
+            if path in COMPLETIONS + TOKENS:
+                await self._pass_on(path, scope, receive, send)
                 return
+            if scope["method"] not in READS:
+                raise NOT_GUIDED
             answer = await told(path, self._of(scope))
         except ClientGone:
             return
@@ -66,10 +62,13 @@ class GuidanceField:
         answer.headers["x-request-id"] = request_id(Headers(scope=scope).get("x-request-id", ""))
         await answer(scope, receive, send)
 
-    async def _answer(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a body on. Raises ApiError for what is not served, ClientGone where it does not come."""
-        if path not in COMPLETIONS + TOKENS:
-            raise NOT_GUIDED
+    def _is_vllms(self, scope: Scope, path: str) -> bool:
+        """Whether vLLM answers a request as it came: what reads, and what has not the key that it needs."""
+        reads = scope["method"] in READS and (path not in (READY, ARMS) or scope["method"] == "OPTIONS")
+        return reads or (path in (ARMS, *COMPLETIONS) and not self._knows(scope))
+
+    async def _pass_on(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a body on. Raises ApiError for one that is not served, ClientGone where it does not come."""
         data = await read_bytes(Request(scope, receive), self.limits)
         if path in TOKENS:
             await self.app(*_with_body(data, scope, receive), send)
