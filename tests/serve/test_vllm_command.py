@@ -6,12 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from cli_toys import PARAMS
 from toy_arms import card, family_model
 from toys import toy_model
 
 from genarm.errors import AdapterError, ConfigError, ModelError
 from genarm.models import resolve
 from genarm.models.arm import adapter_hash, write_card
+from genarm.pipeline.project import Project
 from genarm.serve.lineup import ServedArm
 from genarm.serve.vllm_body import SERVED, read_served
 from genarm.serve.vllm_command import check_options, vllm_command
@@ -88,3 +90,21 @@ def test_what_is_told_to_genarm_is_not_told_to_vllm_past_it():
         with pytest.raises(ConfigError, match=hint):
             check_options([option])
     check_options(["--api-server-count=1", "--config-format=hf", "--max-model-len", "2048", "-O1", ""])
+
+
+def test_what_of_a_project_vllm_does_not_serve_is_told_at_the_start(tmp_path, monkeypatch):
+    (tmp_path / "params.yaml").write_text(
+        PARAMS + "\nserve: {canary: {dimension: length}}\nfeedback: {store: a.db}\n"
+    )
+    monkeypatch.setattr("genarm.serve.vllm_engine.find_python", lambda root: Path("python"))
+
+    def stop(*_: object) -> None:
+        raise ConfigError("enough")
+
+    monkeypatch.setattr("genarm.serve.vllm_engine.Opener", stop)
+    said: list[str] = []
+    with pytest.raises(ConfigError, match="enough"):
+        serve_by_vllm(Project(tmp_path), **ADDRESS, more=[], say=said.append)
+    assert said == [
+        "not served by vLLM: serve.canary, feedback.store; genarm serve --engine builtin serves them"
+    ]
