@@ -76,7 +76,8 @@ class ToyServer:
         self.log = project.project.root / "server.log"
         with self.log.open("wb") as file:
             self.process = subprocess.Popen(
-                [Path(sys.executable).with_name("genarm"), "serve", "--port", "0", *options],
+                [Path(sys.executable).with_name("genarm"), "serve", "--engine", "builtin",
+                 "--port", "0", *options],
                 cwd=project.project.root, stdin=subprocess.DEVNULL, stdout=file, stderr=file,
                 env=os.environ | {"OMP_NUM_THREADS": "1"},
             )  # fmt: skip

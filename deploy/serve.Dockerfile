@@ -28,4 +28,4 @@ EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=5s --retries=3 --start-period=10m \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/health')"]
 # The program itself is the container's first process, so SIGTERM reaches it.
-ENTRYPOINT ["genarm", "serve", "--host", "0.0.0.0", "--keys", "/etc/genarm/keys.json"]
+ENTRYPOINT ["genarm", "serve", "--engine", "builtin", "--host", "0.0.0.0", "--keys", "/etc/genarm/keys.json"]

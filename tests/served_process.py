@@ -32,7 +32,7 @@ def served(project: Path, log: Path, *options: str) -> Iterator[Served]:
     """A server of a project, which has to end by SIGTERM without an error, unless the test has killed it."""
     with log.open("w") as told:
         server = subprocess.Popen(
-            ["genarm", "serve", "--port", "0", *options],
+            ["genarm", "serve", "--engine", "builtin", "--port", "0", *options],
             cwd=project,
             env=environment(project),
             stdout=told,

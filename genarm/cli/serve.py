@@ -13,6 +13,7 @@ from genarm.errors import ConfigError
 
 
 def serve(
+    context: typer.Context,
     host: Annotated[str, typer.Option(help="address to listen at; others than this machine's need keys")] = (
         "127.0.0.1"
     ),
@@ -31,8 +32,12 @@ def serve(
     max_body: Annotated[int, typer.Option(min=1024, help="most bytes of a request")] = 1 << 20,
     timeout: Annotated[float, typer.Option(min=1, help="most seconds of a request")] = 300,
     engine: Annotated[
-        Literal["builtin", "vllm"], typer.Option(help="vllm: vLLM's own server, guided; docs/serving.md")
-    ] = "builtin",
+        Literal["builtin", "vllm"] | None,
+        typer.Option(
+            help="vllm: vLLM's own server, guided; docs/serving.md. Default: vllm where there is a GPU, vLLM "
+            "is installed and nothing is set that only builtin has"
+        ),
+    ] = None,
     vllm_option: Annotated[
         list[str] | None, typer.Option(help="an option for vLLM's server, such as --max-model-len=2048")
     ] = None,
@@ -52,21 +57,31 @@ def serve(
         return
     # The first process of a container ignores signals that it does not handle, and loading takes minutes.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    if engine == "vllm":
+
+    def say(line: str) -> None:
+        err.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    from genarm.serve.engine_choice import choose
+
+    served = project()
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    given = {f"--{n.replace('_', '-')}" for n, s in sources.items() if s and not s.name.startswith("DEFAULT")}
+    chosen, why = choose(engine, given, served.params, served.root)
+    if why:
+        say(f"engine: {chosen}, as {why}")
+    if chosen == "vllm":
         from genarm.serve.vllm_engine import serve_by_vllm
 
-        if keys is not None:
-            raise ConfigError("vLLM's server does not read --keys", hint="its key is that of VLLM_API_KEY")
         status = serve_by_vllm(
-            project(), host=host, port=port, pins=pin or [], slots=slots, watch=watch, more=vllm_option or [],
-            say=lambda line: err.print(line, markup=False, highlight=False, soft_wrap=True),
+            served, host=host, port=port, pins=pin or [], slots=slots, watch=watch, max_body=max_body,
+            more=vllm_option or [], say=say,
         )  # fmt: skip
         raise typer.Exit(status)
     from genarm.serve.run import serve as run
     from genarm.serve.settings import ServeSettings
 
     run(
-        project(),
+        served,
         host=host,
         port=port,
         keys=keys,
@@ -74,5 +89,5 @@ def serve(
         slots=slots,
         watch=watch,
         settings=ServeSettings(trial=trial, max_open=max_open, max_body=max_body, answer_seconds=timeout),
-        say=lambda line: err.print(line, markup=False, highlight=False, soft_wrap=True),
+        say=say,
     )

@@ -32,9 +32,9 @@ SHARE = "beyond one person's share"
 class Candidate:
     """A vote without its texts.
 
-    `pair` is the same for near-duplicates; `same` holds where the two responses make no pair, and `first`
-    where the preferred one comes first in their order. `seconds` are from the answers to the vote,
-    `characters` those of both responses.
+    `pair` is the same for near-duplicates, whose texts are equal once `normalised`; `same` holds where the
+    two responses make no pair, and `first` where the preferred one comes first in their order. `seconds` are
+    from the answers to the vote, `characters` those of both responses.
     """
 
     id: str

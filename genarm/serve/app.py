@@ -101,7 +101,12 @@ def _add_models(app: FastAPI, service: Service) -> None:
     @app.get("/v1/arms")
     async def arms(request: Request) -> Response:
         _caller(service, request)
-        return JSONResponse(described_arms(service))
+        lineup, settings = service.lineup, service.settings
+        defaults = {"temperature": settings.temperature, "max_tokens": settings.max_tokens}
+        told = described_arms(
+            lineup, service.refused, trial=settings.trial, context=lineup.decoder.context, defaults=defaults
+        )
+        return JSONResponse(told)
 
 
 def _add_completions(app: FastAPI, service: Service) -> None:

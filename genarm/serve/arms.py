@@ -1,13 +1,20 @@
 """What `GET /v1/arms` tells: the versions in service, and what a request gets that does not say it."""
 
+from collections.abc import Mapping
 from typing import Any
 
-from genarm.serve.service import Service
+from genarm.serve.lineup import Lineup
+
+Refused = Mapping[str, Mapping[str, object]]
 
 
-def described_arms(service: Service) -> dict[str, Any]:
-    """The base by content, each version with its weight and hash, and which was refused and why."""
-    lineup, refused, settings = service.lineup, service.refused, service.settings
+def described_arms(
+    lineup: Lineup, refused: Refused, *, trial: bool, context: int, defaults: Mapping[str, float | None]
+) -> dict[str, Any]:
+    """The base by content, each version with its weight and hash, and which was refused and why.
+
+    `defaults` is what a request gets that does not say it, `context` the most tokens of prompt and response.
+    """
     data: list[dict[str, Any]] = [
         {
             "dimension": arm.dimension,
@@ -31,8 +38,8 @@ def described_arms(service: Service) -> dict[str, Any]:
         "object": "list",
         "base": lineup.base_id,
         "identity": dict(lineup.identity),
-        "trial": settings.trial,
+        "trial": trial,
         "data": data,
-        "defaults": {"temperature": settings.temperature, "max_tokens": settings.max_tokens},
-        "context": lineup.decoder.context,
+        "defaults": dict(defaults),
+        "context": context,
     }

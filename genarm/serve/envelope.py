@@ -5,16 +5,21 @@ import re
 import time
 import uuid
 
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from genarm.serve.errors import failed
+from genarm.serve.errors import ClientGone, failed
 from genarm.serve.metrics import Metrics
-from genarm.serve.streaming import ClientGone
 
 log = logging.getLogger(__name__)
 
 ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 GONE = 499  # in log and metrics, as nginx has it: the client closed the connection
+
+
+def request_id(given: str) -> str:
+    """The id of a request: the client's own where it sent one that a log can take, else a new one."""
+    return given if ID.fullmatch(given) else f"req_{uuid.uuid4().hex}"
 
 
 class Envelope:
@@ -29,14 +34,13 @@ class Envelope:
             await self.app(scope, receive, send)
             return
         began, status = time.monotonic(), 0
-        given = dict(scope["headers"]).get(b"x-request-id", b"").decode("latin-1")
-        request_id = given if ID.fullmatch(given) else f"req_{uuid.uuid4().hex}"
+        own_id = request_id(Headers(scope=scope).get("x-request-id", ""))
 
         async def sending(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", []), (b"x-request-id", request_id.encode())]
+                message["headers"] = [*message.get("headers", []), (b"x-request-id", own_id.encode())]
             await send(message)
 
         try:
@@ -44,7 +48,7 @@ class Envelope:
         except ClientGone:
             status = GONE
         except Exception:
-            log.exception("request %s failed", request_id)
+            log.exception("request %s failed", own_id)
             if status:  # a part of the answer is sent: the connection ends without the rest
                 raise
             await _tell_failure(sending)
@@ -52,7 +56,7 @@ class Envelope:
             route = getattr(scope.get("route"), "path", "other")
             self.metrics.requests.labels(route, str(status or GONE)).inc()
             seconds = time.monotonic() - began
-            log.info("%s %s %s %d %.3fs", request_id, scope["method"], route, status or GONE, seconds)
+            log.info("%s %s %s %d %.3fs", own_id, scope["method"], route, status or GONE, seconds)
 
 
 async def _tell_failure(send: Send) -> None:

@@ -41,6 +41,10 @@ class ApiError(Exception):
         return {"error": error}
 
 
+class ClientGone(Exception):
+    """The connection was closed before the answer was whole."""
+
+
 def invalid(message: str, param: str | None = None) -> ApiError:
     """A request that cannot be served as it is."""
     return ApiError(400, message, param=param)

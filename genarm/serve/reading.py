@@ -4,9 +4,8 @@ import asyncio
 
 from fastapi import Request
 
-from genarm.serve.errors import ApiError
+from genarm.serve.errors import ApiError, ClientGone
 from genarm.serve.settings import ServeSettings
-from genarm.serve.streaming import ClientGone
 
 
 async def read_bytes(request: Request, settings: ServeSettings) -> bytes:

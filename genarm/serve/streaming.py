@@ -9,15 +9,11 @@ from typing import Any, TypeVar
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from genarm.serve.errors import ApiError
+from genarm.serve.errors import ApiError, ClientGone
 from genarm.serve.service import Asked
 from genarm.serve.worker import Drawn
 
 T = TypeVar("T")
-
-
-class ClientGone(Exception):
-    """The connection was closed before the answer was whole."""
 
 
 async def unless_gone(receive: Receive, work: Coroutine[Any, Any, T]) -> T:

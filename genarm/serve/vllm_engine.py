@@ -6,39 +6,24 @@ champions, and tells it of other versions.
 
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
 
 from genarm.errors import ConfigError
 from genarm.pipeline.project import Project
+from genarm.serve.engine_choice import find_python, not_by_vllm
 from genarm.serve.opening import Opener, read_pins
 from genarm.serve.run import is_loopback
-from genarm.serve.vllm_command import vllm_command
+from genarm.serve.vllm_command import check_options, vllm_command
 from genarm.serve.vllm_follow import Follower
+from genarm.serve.vllm_middleware import KEY, MAX_BODY
 from genarm.serve.vllm_swap import SOCKET, order
 from genarm.serve.watcher import told
 from genarm.system.process import ends_with_us
 from genarm.system.signals import on_first_signal
-
-ENVIRONMENT = ".venv-vllm"
-
-
-def find_python(root: Path) -> Path:
-    """The Python that has vLLM: that of `make serve-vllm`, else this one. Raises ConfigError."""
-    ours = root / ENVIRONMENT / "bin" / "python"
-    if ours.is_file():
-        return ours
-    if find_spec("vllm") is None:
-        raise ConfigError(
-            f"vLLM is neither in {ours.parent.parent} nor here",
-            hint="make serve-vllm, or genarm serve --engine builtin",
-        )
-    return Path(sys.executable)
 
 
 def serve_by_vllm(
@@ -49,20 +34,24 @@ def serve_by_vllm(
     pins: list[str],
     slots: int,
     watch: float,
+    max_body: int,
     more: Sequence[str],
     say: Callable[[str], None],
 ) -> int:
     """Run vLLM's server until it ends or SIGINT or SIGTERM comes, which is passed on; its exit status.
 
     `watch` are the seconds between two looks for other champions, 0 for none. Raises ConfigError for an
-    address that is open to others, since its keys are not ours, and what `vllm_command` raises.
+    address that is open to others without a key, and what `check_options` and `vllm_command` raise.
     """
-    if not is_loopback(host) and "--api-key" not in more and "VLLM_API_KEY" not in os.environ:
+    check_options(more)
+    if not is_loopback(host) and not os.environ.get(KEY):
         raise ConfigError(
             f"without a key anybody who reaches {host} could use the server",
-            hint="set VLLM_API_KEY, or --host 127.0.0.1",
+            hint=f"export {KEY}=..., or --host 127.0.0.1",
         )
     python = find_python(project.root)
+    if without := not_by_vllm(project.params):
+        say(f"not served by vLLM: {', '.join(without)}; genarm serve --engine builtin serves them")
     opener = Opener(project, read_pins(pins, list(project.params.dimensions)), slots)
     arms = opener.wanted()
     # Readable for this user alone; and near the root, since the name of a socket has 107 bytes at most.
@@ -77,7 +66,9 @@ def serve_by_vllm(
         socket = Path(private) / "swap"
         follower = Follower(opener, arms, partial(order, socket), say)
         child = subprocess.Popen(
-            command, env=os.environ | environment | {SOCKET: str(socket)}, start_new_session=True
+            command,
+            env=os.environ | environment | {SOCKET: str(socket), MAX_BODY: str(max_body)},
+            start_new_session=True,
         )
         stopping = False
 

@@ -16,6 +16,7 @@ import os
 import socket
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ from genarm.errors import GenarmError
 from genarm.serve.lineup import Lineup, ServedArm
 from genarm.serve.vllm_body import read_served
 from genarm.serve.vllm_gate import Gate
+from genarm.serve.vllm_metrics import vllm_metrics
+from genarm.system.redact import redact
 
 SOCKET = "GENARM_SWAP"
 DRAIN_SECONDS = 120.0  # in which open requests have to end
@@ -37,6 +40,9 @@ class Swapper:
 
     def __init__(self, lineup: Lineup, state: Any) -> None:
         self.lineup, self.state, self.gate = lineup, state, Gate()
+        self.refused: dict[str, dict[str, object]] = {}  # by dimension, what the last swap did not serve
+        self.metrics = vllm_metrics()
+        self.metrics.serves(lineup.versions)
         self._one_at_a_time = asyncio.Lock()
 
     @asynccontextmanager
@@ -94,9 +100,15 @@ class Swapper:
         why = next((why for _, why in answers if why), "")
         return (outcomes.pop(), why) if len(outcomes) == 1 else ("failed", why)
 
-    def _serve(self, wanted: Lineup, refused: Collection[str], failed: Collection[str]) -> None:
+    def _serve(self, wanted: Lineup, refused: Mapping[str, str], failed: Mapping[str, str]) -> None:
         arms = kept(wanted.arms, self.lineup.arms, refused, failed)
-        self.lineup = Lineup(wanted.decoder, wanted.base_id, arms)
+        self.lineup = replace(wanted, arms=arms)
+        self.refused = {
+            d: {"version": wanted.arms[d].champion.version, "reason": redact(why)}
+            for d, why in {**refused, **failed}.items()
+        }
+        self.metrics.swaps.labels("refused" if self.refused else "done").inc()
+        self.metrics.serves(self.lineup.versions)
         paths = self.state.openai_serving_models.base_model_paths  # the one list that it looks names up in
         first = paths[0]
         paths[:] = [type(first)(name=n, model_path=first.model_path) for n in self.lineup.models()]

@@ -82,7 +82,7 @@ def test_an_image_is_pinned_has_no_secret_and_does_not_run_as_root(image):
 
 
 def test_vllm_is_that_of_make_and_lies_where_it_is_looked_for():
-    from genarm.serve.vllm_engine import ENVIRONMENT
+    from genarm.serve.engine_choice import ENVIRONMENT
 
     steps = " ".join(argument for instruction, argument in instructions("vllm") if instruction == "RUN")
     [version] = re.findall(r" vllm(==\S+)", steps)
@@ -155,10 +155,9 @@ def test_replicas_come_and_go_without_a_request_that_fails(manifest):
 def test_probes_ask_what_the_server_has(service):
     routes = {route.path for route in create_app(service).routes}
     for probe, path in (("startup", "/ready"), ("readiness", "/ready"), ("liveness", "/health")):
-        asked = pod("kubernetes")[1][f"{probe}Probe"]["httpGet"]
-        assert asked == {"path": path, "port": "http"} and path in routes
-        # vLLM's own server has no /ready.
-        assert pod("kubernetes-vllm")[1][f"{probe}Probe"]["httpGet"] == {"path": "/health", "port": "http"}
+        for manifest in KINDS:
+            asked = pod(manifest)[1][f"{probe}Probe"]["httpGet"]
+            assert asked == {"path": path, "port": "http"} and path in routes
 
 
 def test_processors_and_gpus_are_those_that_are_asked_for():

@@ -1,5 +1,6 @@
 """What vLLM is asked: weights by the model's name or the body's own, and refusals in OpenAI's form."""
 
+import asyncio
 import json
 
 import httpx
@@ -9,6 +10,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from genarm.serve.body import CompletionBody, read_body
+from genarm.serve.errors import ApiError
 from genarm.serve.lineup import ServedArm
 from genarm.serve.vllm_body import SERVED, read_served, write_served
 from genarm.serve.vllm_middleware import GuidanceField
@@ -19,6 +22,13 @@ ARMS = {
     "curt": ServedArm("curt", Champion(1, "m", "", 0.4, "sum")),
 }
 GUIDED = {"guidance.contrast.kind": 0.8, "guidance.sum.curt": 0.4}
+OTHERS = (
+    "/v1/responses",
+    "/v1/messages",
+    "/v1/chat/completions/batch",
+    "/inference/v1/generate",
+    "/invocations",
+)
 
 
 async def echo(request: Request) -> JSONResponse:
@@ -27,24 +37,27 @@ async def echo(request: Request) -> JSONResponse:
     return JSONResponse({"body": body.decode()})
 
 
+def sent(app, method: str, path: str, content: bytes, below: str = "") -> httpx.Response:
+    async def send() -> httpx.Response:
+        transport = httpx.ASGITransport(app=app, root_path=below)
+        async with httpx.AsyncClient(transport=transport, base_url="http://vllm") as client:
+            return await client.request(method, path, content=content)
+
+    return asyncio.run(send())
+
+
 @pytest.fixture
 def ask(monkeypatch):
     monkeypatch.setenv(SERVED, write_served("toy", ARMS))
-    routes = [Route(path, echo, methods=["POST"]) for path in ("/v1/chat/completions", "/tokenize")]
+    paths = ("/v1/chat/completions", "/tokenize", *OTHERS)
+    routes = [Route(path, echo, methods=["POST", "PUT", "GET"]) for path in paths]
     app = Starlette(routes=routes)
     app.add_middleware(GuidanceField)
 
-    def post(content: bytes, path: str = "/v1/chat/completions") -> httpx.Response:
-        import anyio
+    def ask(content: bytes, path: str = "/v1/chat/completions", method: str = "POST") -> httpx.Response:
+        return sent(app, method, path, content)
 
-        async def send() -> httpx.Response:
-            transport = httpx.ASGITransport(app=app)
-            async with httpx.AsyncClient(transport=transport, base_url="http://vllm") as client:
-                return await client.post(path, content=content)
-
-        return anyio.run(send)
-
-    return post
+    return ask
 
 
 def test_what_is_served_is_told_by_the_environment():
@@ -100,11 +113,59 @@ def test_what_cannot_be_served_is_refused_as_openai_does(ask, fields, status, sa
     assert says in answer.json()["error"]["message"]
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b'{"model": 3}', b"[" * 100_000])
-def test_what_is_no_body_is_left_to_vllm(ask, content):
-    assert ask(content).json()["body"].encode() == content
+@pytest.mark.parametrize(
+    ("content", "says", "param"),
+    [
+        (b'{"guidance": {"kind": 1}}', "model: Field required", "model"),
+        (b'{"model": null}', "model: Input should be a valid string", "model"),
+        (b'{"model": 3}', "model: Input should be a valid string", "model"),
+        (b'{"model": "guided", "model": null}', "model: Input should be a valid string", "model"),
+        (b"[1]", "Input should be an object", None),
+        (b"", "Invalid JSON", None),
+        (b"{", "Invalid JSON", None),
+        (b"[" * 100_000, "Invalid JSON", None),
+        ('{"model": "guided"}'.encode("utf-16"), "Invalid JSON", None),
+        (b'{"model": "guided", "seed": 1' + b"0" * 5000 + b"}", "Invalid JSON", None),
+    ],
+)
+def test_a_body_without_a_model_is_refused_as_the_built_in_engine_does(ask, content, says, param):
+    answer = ask(content)
+    assert answer.status_code == 400
+    error = answer.json()["error"]
+    assert says in error["message"] and (error["param"], error["type"]) == (param, "invalid_request_error")
+    with pytest.raises(ApiError) as refused:
+        read_body(CompletionBody, content)
+    assert refused.value.status == 400
+    if param:
+        assert (refused.value.message, refused.value.param) == (error["message"], param)
 
 
-def test_other_paths_pass(ask):
+def test_token_ids_and_what_draws_nothing_pass(ask):
     content = b'{"model": "guided", "guidance": {"kind": 1}}'
     assert ask(content, "/tokenize").json()["body"].encode() == content
+    assert ask(b"{}", "/v1/responses", "GET").status_code == 200
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+@pytest.mark.parametrize("path", [*OTHERS, "/v1/chat/completions/", "/nothing"])
+def test_where_vllm_would_draw_without_guidance_there_is_nothing(ask, path, method):
+    answer = ask(b'{"model": "guided"}', path, method)
+    assert answer.status_code == 404
+    assert answer.json()["error"] == {
+        "message": "nothing is guided at this address; ask /v1/chat/completions or /v1/completions",
+        "type": "not_found_error",
+        "param": None,
+        "code": None,
+    }
+
+
+def test_a_path_below_which_a_proxy_has_the_server_is_no_part_of_the_address(monkeypatch):
+    monkeypatch.setenv(SERVED, write_served("toy", ARMS))
+    app = Starlette(routes=[Route("/v1/completions", echo, methods=["POST"])])
+    app.add_middleware(GuidanceField)
+    answers = [
+        sent(app, "POST", path, b'{"model": "guided"}', "/llm")
+        for path in ("/llm/v1/completions", "/v1/completions", "/llm/v1/responses")
+    ]
+    assert [answer.status_code for answer in answers] == [200, 200, 404]
+    assert all(json.loads(a.json()["body"])["vllm_xargs"] == GUIDED for a in answers[:2])

@@ -6,17 +6,21 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from cli_toys import PARAMS
 from toy_arms import card, family_model
 from toys import toy_model
 
 from genarm.errors import AdapterError, ConfigError, ModelError
 from genarm.models import resolve
 from genarm.models.arm import adapter_hash, write_card
+from genarm.pipeline.project import Project
 from genarm.serve.lineup import ServedArm
 from genarm.serve.vllm_body import SERVED, read_served
-from genarm.serve.vllm_command import vllm_command
-from genarm.serve.vllm_engine import find_python, serve_by_vllm
+from genarm.serve.vllm_command import check_options, vllm_command
+from genarm.serve.vllm_engine import serve_by_vllm
 from genarm.types import Champion
+
+ADDRESS = {"host": "127.0.0.1", "port": 1, "pins": [], "slots": 1, "watch": 0, "max_body": 1024}
 
 
 def served(folder, weight=0.8, guidance="contrast"):
@@ -66,17 +70,41 @@ def test_what_vllm_cannot_guide_is_refused(toy, arms, tmp_path):
         command(resolve(str(tmp_path / "gemma")), {})
 
 
-def test_without_vllm_the_way_to_it_is_told(tmp_path, monkeypatch):
-    monkeypatch.setattr("genarm.serve.vllm_engine.find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match="make serve-vllm"):
-        find_python(tmp_path)
-    ours = tmp_path / ".venv-vllm" / "bin" / "python"
-    ours.parent.mkdir(parents=True)
-    ours.touch()
-    assert find_python(tmp_path) == ours
-
-
-def test_an_address_that_is_open_to_others_needs_a_key(monkeypatch):
-    monkeypatch.delenv("VLLM_API_KEY", raising=False)
+@pytest.mark.parametrize("key", ["", None])
+def test_an_address_that_is_open_to_others_needs_a_key(monkeypatch, key):
+    monkeypatch.setenv("VLLM_API_KEY", key) if key is not None else monkeypatch.delenv("VLLM_API_KEY", False)
     with pytest.raises(ConfigError, match=r"without a key anybody who reaches 0\.0\.0\.0"):
-        serve_by_vllm(None, host="0.0.0.0", port=1, pins=[], slots=1, watch=0, more=[], say=print)
+        serve_by_vllm(None, **ADDRESS | {"host": "0.0.0.0"}, more=[], say=print)
+
+
+@pytest.mark.parametrize("option", ["--api-key=secret", "--api_key=secret", "--api-k=secret", "--api-key"])
+def test_a_key_is_not_told_by_an_argument_and_not_repeated(monkeypatch, option):
+    monkeypatch.setenv("VLLM_API_KEY", "other")
+    with pytest.raises(ConfigError, match=r"does not take --api-key; .*export VLLM_API_KEY=") as refused:
+        serve_by_vllm(None, **ADDRESS, more=["--seed=1", option, "secret"], say=print)
+    assert "secret" not in str(refused.value)
+
+
+def test_what_is_told_to_genarm_is_not_told_to_vllm_past_it():
+    for option, hint in {"--host=0.0.0.0": "genarm serve --host", "--config": "one by one"}.items():
+        with pytest.raises(ConfigError, match=hint):
+            check_options([option])
+    check_options(["--api-server-count=1", "--config-format=hf", "--max-model-len", "2048", "-O1", ""])
+
+
+def test_what_of_a_project_vllm_does_not_serve_is_told_at_the_start(tmp_path, monkeypatch):
+    (tmp_path / "params.yaml").write_text(
+        PARAMS + "\nserve: {canary: {dimension: length}}\nfeedback: {store: a.db}\n"
+    )
+    monkeypatch.setattr("genarm.serve.vllm_engine.find_python", lambda root: Path("python"))
+
+    def stop(*_: object) -> None:
+        raise ConfigError("enough")
+
+    monkeypatch.setattr("genarm.serve.vllm_engine.Opener", stop)
+    said: list[str] = []
+    with pytest.raises(ConfigError, match="enough"):
+        serve_by_vllm(Project(tmp_path), **ADDRESS, more=[], say=said.append)
+    assert said == [
+        "not served by vLLM: serve.canary, feedback.store; genarm serve --engine builtin serves them"
+    ]

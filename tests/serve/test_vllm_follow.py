@@ -19,7 +19,7 @@ from genarm import registry
 from genarm.decoding import GuidedRequest, load_decoder
 from genarm.errors import GenarmError
 from genarm.models import resolve
-from genarm.models.arm import read_card, write_card
+from genarm.models.arm import adapter_hash, read_card, write_card
 from genarm.pipeline.project import Project
 from genarm.serve.opening import Opener
 from genarm.serve.vllm_body import read_served
@@ -138,6 +138,9 @@ def test_vllm_serves_a_registry_and_follows_its_promotions(toy, tmp_path, monkey
 
     with VllmServer(project, tmp_path / "log") as (server, client), ThreadPoolExecutor(3) as pool:
         assert post(client) == f"kind={first}"
+        assert client.post("/v1/completions", content=b" " * 70_000).status_code == 413
+        [arm] = client.get("/v1/arms").json()["data"]
+        assert arm["adapter_sha256"] == adapter_hash(made["one"])
         stop: list[None] = []
 
         def keep_asking() -> None:
@@ -174,6 +177,7 @@ class VllmServer:
         own = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind", "HF_HUB_OFFLINE": "1"}
         own |= {"TORCH_COMPILE_DISABLE": "1"}
         command = [Path(sys.executable).with_name("genarm"), "serve", "--engine", "vllm", "--watch", "0.5"]
+        command += ["--max-body", "65536"]
         more = [f"--vllm-option={o}" for o in ("--enforce-eager", "--max-model-len=256", "--block-size=32")]
         with self.log.open("w") as told:
             self.server = subprocess.Popen(

@@ -109,3 +109,30 @@ def test_weights_that_cannot_be_served_are_refused(client, fields, status, says)
     answer = client.post("/v1/chat/completions", json=fields | {"messages": TEXT, "max_tokens": 1})
     assert answer.status_code == status, answer.text
     assert says in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    ("/v1/responses", "/v1/messages", "/v1/chat/completions/batch", "/inference/v1/generate", "/invocations"),
+)
+def test_nothing_is_drawn_where_it_would_not_be_guided(client, path):
+    answer = client.post(path, json={"model": "guided", "messages": TEXT, "input": "hello", "max_tokens": 1})
+    assert answer.status_code == 404 and "nothing is guided at this address" in answer.text
+
+
+def test_arms_readiness_ids_and_metrics_are_told(client):
+    arms = client.get("/v1/arms").json()
+    assert [(a["dimension"], a["version"], a["weight"]) for a in arms["data"]] == [
+        ("kind", 3, 0.8),
+        ("curt", 1, 0.4),
+    ]
+    assert (arms["context"], arms["defaults"]["temperature"]) == (256, 1.0)
+    assert client.get("/ready").json() == {"status": "ready"}
+    asked = {"model": "guided", "messages": TEXT, "max_tokens": 1, "n": 2}
+    answer = client.post("/v1/chat/completions", json=asked, headers={"x-request-id": "mine-1"})
+    assert answer.status_code == 200 and answer.headers.get_list("x-request-id") == ["mine-1"]
+    metrics = client.get("/metrics").text
+    assert 'genarm_responses_total{guided="yes"}' in metrics and "vllm:" in metrics
+    assert 'genarm_arm_version{dimension="kind"} 3.0' in metrics
+    tokens = client.post("/tokenize", json={"model": "guided", "prompt": "hello"})
+    assert tokens.status_code == 200 and tokens.json()["count"] > 0
