@@ -100,7 +100,7 @@ def test_both_sides_answer_from_one_batch_as_the_decoder_does_and_blindly(both, 
     assert want[3].text != want[4].text
     seen = set()
     with running(service) as address, httpx.Client(base_url=address, timeout=60) as client:
-        for who in map(str, range(8)):
+        for who in map(str, range(16)):
             asked = ASKED | {"messages": HELLO, "user": who, "guidance_rewards": True}
             got = client.post(CHAT, json=asked).json()
             version = got["genarm"]["versions"]["kind"]
@@ -114,7 +114,7 @@ def test_both_sides_answer_from_one_batch_as_the_decoder_does_and_blindly(both, 
         assert client.get("/v1/models").json()["data"][2]["id"] == "guided:kind@3"
     assert seen == {3, 4}
     assert 'genarm_canary_responses_total{end="ok",side="challenger"}' in metrics
-    assert going.own.given + _count(metrics, "champion") == 8 and going.own.failed == 0
+    assert going.own.given + _count(metrics, "champion") == 16 and going.own.failed == 0
     assert trial.key != replace(trial, champion=replace(trial.champion, weight=0.7)).key
 
 
