@@ -50,7 +50,9 @@ def drawn(toy):
     """How often each token was drawn, by setting."""
     # whole prompts: on a CPU, vLLM 0.32 cannot put off the draw of a request with a seed
     llm = engine(toy, "GuidedLlamaForCausalLM", max_num_batched_tokens=192)
-    params = [sampling(request(s), n=DRAWS, seed=DRAWS * i) for i, s in enumerate(SETTINGS)]  # seed + 0 to n-1
+    params = [
+        sampling(request(s), n=DRAWS, seed=DRAWS * i) for i, s in enumerate(SETTINGS)
+    ]  # to seed + n - 1
     outputs = llm.generate([{"prompt_token_ids": list(PROMPT)}] * len(params), params, use_tqdm=False)
     return [Counter(one.token_ids[0] for one in output.outputs) for output in outputs]
 
@@ -68,7 +70,7 @@ def reads(toy):
 
 
 def p_value(counts: Counter[int], chances: list[float]) -> float:
-    """Of Pearson's chi-square test, tokens expected less than 5 times in one cell; 0 for an impossible draw."""
+    """Of Pearson's chi-square test; 0 for an impossible draw. Tokens that are rare share a cell."""
     scale = counts.total() / sum(chances)
     if not all(chances[token] for token in counts):
         return 0.0
