@@ -16,6 +16,7 @@ pytest.importorskip("vllm.sampling_params", reason="vLLM is not installed here: 
 from toy_vllm import guided_toy
 from toys import byte_tokenizer
 
+from genarm.config import TrainConfig
 from genarm.decoding import GuidedRequest, load_decoder
 from genarm.models import resolve
 from genarm.models.arm import adapter_hash
@@ -45,6 +46,7 @@ def client(toy, tmp_path_factory):
     }
     command, environment = vllm_command(
         Path(sys.executable), resolve(str(toy.folder)), served, folders,
+        {dimension: TrainConfig() for dimension in folders},
         dtype="float32", host="127.0.0.1", port=port, slots=4, more=LOW,
     )  # fmt: skip
     log = tmp_path_factory.mktemp("log") / "vllm.log"
