@@ -136,7 +136,7 @@ def test_a_larger_rank_and_lower_layers_go_into_the_room_that_was_left(toy, llm,
         ),
         ("all", {"r": 9}, r"lora_A\.weight has rank 9, and there is room for 8"),
         ("all", {"target_modules": ["q_proj", "lm_head"]}, r"lm_head\.base_layer\.weight', which is no"),
-        ("other", {}, "there is no ARM 'other' to replace; hint: ARMs: all, attention"),
+        ("other", {}, "there is no ARM 'other' to replace; hint: ARMs: all, middle"),
     ],
 )
 def test_an_arm_with_a_tensor_that_has_no_place_is_refused_whole(toy, llm, tmp_path, name, settings, says):
