@@ -3,14 +3,17 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from genarm.config import TrainConfig
 from genarm.errors import AdapterError, ModelError
 from genarm.models import ModelSource, load_tokenizer
 from genarm.models.arm import check_fits, is_full, read_card
 from genarm.serve.lineup import BASE, GUIDED, ServedArm
 from genarm.serve.vllm_body import SERVED, write_served
 from genarm.serve.vllm_room import room_for
+
+if TYPE_CHECKING:
+    from genarm.config import TrainConfig
 
 FAMILIES = {"llama": "Llama", "mistral": "Mistral", "qwen2": "Qwen2", "qwen3": "Qwen3"}
 
@@ -34,7 +37,7 @@ def vllm_command(
     base: ModelSource,
     arms: Mapping[str, ServedArm],
     folders: Mapping[str, Path],
-    trainings: Mapping[str, TrainConfig],
+    trainings: Mapping[str, "TrainConfig"],
     *,
     dtype: str,
     host: str,
@@ -63,7 +66,7 @@ def vllm_command(
         "arms": {dimension: str(folder.resolve()) for dimension, folder in folders.items()},
         "tokens": 1 + max(load_tokenizer(base).get_vocab().values()),
         # of the dimensions served now: no other can be until the next start
-        **room_for(base, config["num_hidden_layers"], {d: trainings[d] for d in folders}),
+        **room_for(base, config["num_hidden_layers"], {d: t for d, t in trainings.items() if d in folders}),
     }
     names = [BASE, *([GUIDED, *(arm.model for arm in arms.values())] if arms else [])]
     command = [

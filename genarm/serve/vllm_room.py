@@ -12,13 +12,15 @@ hidden states, queries, keys and the MLP. A layer costs an ARM what it costs the
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from genarm.config import TrainConfig
 from genarm.models import ModelSource
 
+if TYPE_CHECKING:  # vLLM's environment lacks what reads params.yaml
+    from genarm.config import TrainConfig
 
-def room_for(base: ModelSource, layers: int, trainings: Mapping[str, TrainConfig]) -> dict[str, Any]:
+
+def room_for(base: ModelSource, layers: int, trainings: Mapping[str, "TrainConfig"]) -> dict[str, Any]:
     """`max_rank` over these dimensions, and the `first_layer` of each, of a base with so many layers.
 
     A training that ends in no LoRA on the base needs none: what it makes is not served by vLLM.

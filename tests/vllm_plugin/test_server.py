@@ -16,7 +16,6 @@ pytest.importorskip("vllm.sampling_params", reason="vLLM is not installed here: 
 from toy_vllm import guided_toy
 from toys import byte_tokenizer
 
-from genarm.config import TrainConfig
 from genarm.decoding import GuidedRequest, load_decoder
 from genarm.models import resolve
 from genarm.models.arm import adapter_hash
@@ -45,8 +44,7 @@ def client(toy, tmp_path_factory):
         "curt": ServedArm("curt", Champion(1, "m", adapter_hash(folders["curt"]), 0.4, "sum")),
     }
     command, environment = vllm_command(
-        Path(sys.executable), resolve(str(toy.folder)), served, folders,
-        {dimension: TrainConfig() for dimension in folders},
+        Path(sys.executable), resolve(str(toy.folder)), served, folders, {},
         dtype="float32", host="127.0.0.1", port=port, slots=4, more=LOW,
     )  # fmt: skip
     log = tmp_path_factory.mktemp("log") / "vllm.log"
