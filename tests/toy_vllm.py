@@ -81,17 +81,21 @@ def engine(toy: GuidedToy, architecture: str, **settings: Any) -> LLM:
     return LLM(str(toy.folder), **options | settings)
 
 
-def sampling(request: GuidedRequest) -> SamplingParams:
-    """The same request as vLLM takes it."""
+def sampling(request: GuidedRequest, **more: Any) -> SamplingParams:
+    """The same request as vLLM takes it, with settings that are vLLM's alone."""
     guidance = {
         f"guidance.{'contrast' if name in request.contrasted else 'sum'}.{name}": weight
         for name, weight in request.weights.items()
     }
     return SamplingParams(
         temperature=request.temperature,
+        top_k=request.top_k,
+        top_p=request.top_p,
         max_tokens=request.max_new_tokens,
+        stop=list(request.stop),
         logprobs=0,
         extra_args=guidance,
+        **more,
     )
 
 

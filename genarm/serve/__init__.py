@@ -6,5 +6,5 @@ A reading order: `settings`, `errors`, `lineup` (what answers), `body` and `ask`
 `page_routes` (the pages, which lie in `page/` and `compare_page/`), `app` (HTTP), `opening` (versions are
 loaded), `watcher` (new champions), `canary` and `canary_watch` (a challenger beside the champion), `run`; and
 for vLLM, whose server is another process, `vllm_body`, `vllm_gate`, `vllm_swap`, `vllm_middleware`,
-`vllm_command`, `vllm_follow`, `vllm_engine`.
+`vllm_room`, `vllm_command`, `vllm_follow`, `vllm_engine`.
 """

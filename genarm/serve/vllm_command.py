@@ -3,12 +3,17 @@
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from genarm.errors import AdapterError, ConfigError, ModelError
 from genarm.models import ModelSource, load_tokenizer
 from genarm.models.arm import check_fits, is_full, read_card
 from genarm.serve.lineup import BASE, GUIDED, ServedArm
 from genarm.serve.vllm_body import SERVED, write_served
+from genarm.serve.vllm_room import room_for
+
+if TYPE_CHECKING:
+    from genarm.config import TrainConfig
 
 FAMILIES = {"llama": "Llama", "mistral": "Mistral", "qwen2": "Qwen2", "qwen3": "Qwen3"}
 
@@ -49,6 +54,7 @@ def vllm_command(
     base: ModelSource,
     arms: Mapping[str, ServedArm],
     folders: Mapping[str, Path],
+    trainings: Mapping[str, "TrainConfig"],
     *,
     dtype: str,
     host: str,
@@ -58,14 +64,16 @@ def vllm_command(
 ) -> tuple[list[str], dict[str, str]]:
     """The command for the Python of vLLM's environment, and what that needs in the process environment.
 
-    `more` are options of vLLM's own.
+    `trainings` are how the next version of each dimension is made, for which room is left; `more` are options
+    of vLLM's own.
 
     Raises AdapterError for a version that is no adapter on the base, ModelError for a base of a family that
     is not guided in vLLM.
     """
     for dimension, folder in folders.items():
         check_version(base, arms[dimension], folder)
-    kind = json.loads((base.path / "config.json").read_text(encoding="utf-8"))["model_type"]
+    config = json.loads((base.path / "config.json").read_text(encoding="utf-8"))
+    kind = config["model_type"]
     if kind not in FAMILIES:
         raise ModelError(
             f"{base.id} is of the family {kind!r}, which is not guided in vLLM",
@@ -74,6 +82,8 @@ def vllm_command(
     genarm = {
         "arms": {dimension: str(folder.resolve()) for dimension, folder in folders.items()},
         "tokens": 1 + max(load_tokenizer(base).get_vocab().values()),
+        # of the dimensions served now: no other can be until the next start
+        **room_for(base, config["num_hidden_layers"], {d: t for d, t in trainings.items() if d in folders}),
     }
     names = [BASE, *([GUIDED, *(arm.model for arm in arms.values())] if arms else [])]
     command = [

@@ -60,6 +60,7 @@ def serve_by_vllm(
         folders = {dimension: opener.fetch(arm) for dimension, arm in arms.items()}
         command, environment = vllm_command(
             python, project.base, arms, folders,
+            {dimension: project.params.train_config(dimension) for dimension in arms},
             dtype=project.params.base.dtype, host=host, port=port, slots=slots, more=more,
         )  # fmt: skip
         say(f"starting vLLM with {told(arms)}")

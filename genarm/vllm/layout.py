@@ -5,8 +5,8 @@ It is told in vLLM's `additional_config`:
     {"genarm": {"arms": {"positive": "FOLDER"}, "max_rank": 16, "first_layer": {"positive": 20},
                 "tokens": 49152}}
 
-`max_rank` and `first_layer` leave room for versions to come; without them the folders say what they need. Ids
-from `tokens` on only pad the vocabulary and are never drawn.
+`max_rank` and `first_layer` leave room for versions to come, beyond what the folders need. Ids from `tokens`
+on only pad the vocabulary and are never drawn.
 """
 
 import re
@@ -78,8 +78,8 @@ def read_layout(additional_config: Mapping[str, Any]) -> ArmLayout:
             f"{KEY}.first_layer names ARM {strangers[0]!r}", hint=f"ARMs: {', '.join(folders) or 'none'}"
         )
     needed = {name: _needs(name, folder) for name, folder in folders.items()}
-    arms = [GuidedArm(n, f, lowest.get(n, needed[n][0])) for n, f in folders.items()]
-    rank = told.get("max_rank") or max((rank for _, rank in needed.values()), default=1)
+    arms = [GuidedArm(n, f, min(lowest.get(n, needed[n][0]), needed[n][0])) for n, f in folders.items()]
+    rank = max([told.get("max_rank") or 1, *(rank for _, rank in needed.values())])
     return ArmLayout(tuple(sorted(arms, key=lambda arm: arm.first_layer)), rank, told.get("tokens"))
 
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 from cli_toys import PARAMS
-from toy_arms import card, family_model
+from toy_arms import card, family_model, make_arm
 from toys import toy_model
 
+from genarm.config import LoraConfig, TrainConfig
 from genarm.errors import AdapterError, ConfigError, ModelError
 from genarm.models import resolve
 from genarm.models.arm import adapter_hash, write_card
@@ -19,6 +20,7 @@ from genarm.serve.vllm_body import SERVED, read_served
 from genarm.serve.vllm_command import check_options, vllm_command
 from genarm.serve.vllm_engine import serve_by_vllm
 from genarm.types import Champion
+from genarm.vllm.layout import read_layout
 
 ADDRESS = {"host": "127.0.0.1", "port": 1, "pins": [], "slots": 1, "watch": 0, "max_body": 1024}
 
@@ -27,10 +29,15 @@ def served(folder, weight=0.8, guidance="contrast"):
     return ServedArm("kind", Champion(3, "m", adapter_hash(folder), weight, guidance))
 
 
-def command(base, folders, **options):
+def command(base, folders, *, trainings=None, **options):
     arms = {name: served(folder) for name, folder in folders.items()}
+    trainings = trainings or {name: TrainConfig() for name in folders}
     settings = {"dtype": "float32", "host": "127.0.0.1", "port": 8000, "slots": 4}
-    return vllm_command(Path("python"), base, arms, folders, **settings, **options)
+    return vllm_command(Path("python"), base, arms, folders, trainings, **settings, **options)
+
+
+def plugin_settings(words):
+    return json.loads(words[words.index("--additional-config") + 1])["genarm"]
 
 
 def test_base_and_versions_are_served_by_the_guided_model_of_the_family(toy, arms):
@@ -39,11 +46,39 @@ def test_base_and_versions_are_served_by_the_guided_model_of_the_family(toy, arm
     assert said["--model"] == str(toy.folder.resolve())
     assert json.loads(said["--hf-overrides"]) == {"architectures": ["GuidedLlamaForCausalLM"]}
     genarm = {"arms": {"kind": str(arms["kind"].resolve())}, "tokens": 261}
-    assert json.loads(said["--additional-config"]) == {"genarm": genarm}
+    assert plugin_settings(words) == genarm | {"max_rank": 8, "first_layer": {"kind": 0}}
     names = words.index("--served-model-name")
     assert words[names + 1 : names + 4] == ["base", "guided", "guided:kind@3"]
     assert words[-1] == "--seed=1"
     assert read_served(environment[SERVED]).guide("guided", None).guidance == {"kind": "contrast"}
+
+
+def test_room_is_left_for_the_next_versions_that_are_trained(toy, arms, tmp_path):
+    """Of four layers the top one or all; and what the versions need that are served now."""
+    source = resolve(str(toy.folder))
+    folders = {name: make_arm(tmp_path / name, source, toy.model, seed=0, r=4) for name in ("kind", "curt")}
+    top, wide = TrainConfig(lora=LoraConfig(layers=1)), TrainConfig(lora=LoraConfig(rank=16))
+    words, _ = command(source, folders, trainings={"kind": top, "curt": wide, "unserved": wide})
+    told = plugin_settings(words)
+    assert told["max_rank"] == 16 and told["first_layer"] == {"kind": 3, "curt": 0}
+    layout = read_layout({"genarm": told})
+    assert {arm.name: arm.first_layer for arm in layout.arms} == {"kind": 0, "curt": 0}, "what is served fits"
+    high_up = make_arm(
+        tmp_path / "high", source, toy.model, seed=0, r=32, layers_to_transform=[2], target_modules=["q_proj"]
+    )
+    words, _ = command(source, {"kind": high_up}, trainings={"kind": top})
+    layout = read_layout({"genarm": plugin_settings(words)})
+    assert layout.max_rank == 32 and layout.arms[0].first_layer == 2
+    words, _ = command(source, {"kind": high_up}, trainings={"kind": TrainConfig()})
+    assert read_layout({"genarm": plugin_settings(words)}).arms[0].first_layer == 0
+
+
+@pytest.mark.parametrize("training", [{"method": "full"}, {"model": "another/model"}])
+def test_no_room_is_left_for_what_is_no_adapter_on_the_base(toy, arms, training):
+    words, _ = command(
+        resolve(str(toy.folder)), {"kind": arms["kind"]}, trainings={"kind": TrainConfig(**training)}
+    )
+    assert set(plugin_settings(words)) == {"arms", "tokens"}
 
 
 def test_before_the_first_promotion_there_is_the_base(toy):

@@ -110,8 +110,10 @@ def test_vllm_serves_a_registry_and_follows_its_promotions(toy, tmp_path, monkey
     model = family_model("llama", tmp_path / "base", toy.tokenizer, **SHAPE)
     source = resolve(str(tmp_path / "base"))
     made = {}
-    for seed, (name, rank) in enumerate({"one": 4, "two": 4, "wide": 64}.items()):
-        made[name] = make_arm(tmp_path / name, source, model, seed=seed, r=rank)
+    small = {"r": 4, "layers_to_transform": [3], "target_modules": ["q_proj", "up_proj"]}
+    # the next has what `params.yaml` trains, all layers and rank 8; the last has more
+    for seed, (name, lora) in enumerate({"one": small, "two": {"r": 8}, "wide": {"r": 64}}.items()):
+        made[name] = make_arm(tmp_path / name, source, model, seed=seed, **lora)
         write_card(made[name], replace(read_card(made[name]), dimension="kind"))
     params = (project.root / "params.yaml").read_text().replace(str(toy.folder), str(tmp_path / "base"))
     (project.root / "params.yaml").write_text(params)
@@ -158,7 +160,7 @@ def test_vllm_serves_a_registry_and_follows_its_promotions(toy, tmp_path, monkey
         names = [model["id"] for model in client.get("/v1/models").json()["data"]]
         assert names == ["base", "guided", f"guided:kind@{second}"]
         promoted(store, made["wide"])
-        wait(lambda: "has rank 64, and there is room for 4" in (tmp_path / "log").read_text(), 120)
+        wait(lambda: "has rank 64, and there is room for 8" in (tmp_path / "log").read_text(), 120)
         assert post(client) == f"kind={second}"
         server.send_signal(signal.SIGTERM)
         assert server.wait(60) == 0

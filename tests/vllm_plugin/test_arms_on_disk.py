@@ -32,6 +32,9 @@ def test_room_may_be_left_for_versions_to_come(arms):
     layout = read_layout(told(arms, max_rank=8, first_layer={"top": 1}, tokens=261))
     assert layout.max_rank == 8 and layout.tokens == 261
     assert [layout.arms_at(layer) for layer in range(4)] == [1, 3, 4, 4]
+    small = read_layout(told(arms, max_rank=2, first_layer={"middle": 3}))
+    assert small.arms == read_layout(told(arms)).arms and small.max_rank == 5, "never less than they need"
+    assert read_layout({"genarm": {"arms": {}}}).max_rank == 1
 
 
 @pytest.mark.parametrize(

@@ -4,14 +4,18 @@ float32 toys of every family; 48 requests of sum, contrast, both and none, that 
 prefill, with a prefix cache and so few blocks that requests are preempted.
 """
 
+from dataclasses import replace
+
 import pytest
 
 pytest.importorskip("vllm.sampling_params", reason="vLLM is not installed here: make serve-vllm")
 
-from toy_vllm import FAMILIES, counted, engine, guided_toy, run, scheduler
+from toy_arms import END, family_model, save_arms
+from toy_vllm import FAMILIES, SHAPE, GuidedToy, counted, engine, guided_toy, run, sampling, scheduler
 from toys import byte_tokenizer
 
 from genarm.decoding import GuidedRequest, load_decoder
+from genarm.models import resolve
 
 pytestmark = [pytest.mark.slow, pytest.mark.vllm, pytest.mark.filterwarnings("default")]  # vLLM warns a lot
 
@@ -69,3 +73,71 @@ def test_tokens_and_logprobs_are_those_of_the_built_in_engine(family, tmp_path):
     assert sum(output.num_cached_tokens for output in outputs) > 0
     pool = scheduler(llm).kv_cache_manager.block_pool
     assert pool.get_num_free_blocks() == pool.num_gpu_blocks - 1  # one is vLLM's own
+
+
+def legible_toy(root) -> GuidedToy:
+    """One whose text is printable ASCII: of the bytes beyond, most sequences are no characters."""
+    model = family_model("llama", root / "base", byte_tokenizer(), **SHAPE)
+    model.lm_head.weight.data[94:END] = 0  # the likeliest score is far above 0
+    model.lm_head.weight.data[END] *= 1.5  # and now and then it is the end's
+    model.save_pretrained(root / "base")
+    return GuidedToy(root / "base", save_arms(root, resolve(str(root / "base")), model))
+
+
+def with_stops(request: GuidedRequest, text: str, i: int) -> GuidedRequest:
+    """Stop strings, some of which its text holds: one or two, inside it, across each other, at its end."""
+    half = len(text) // 2
+    stops = [
+        (text[half : half + 2],),
+        ("never there", text[half : half + 3], text[half + 1 : half + 3]),
+        (text[-2:],),
+        (text[half:] + "?", text[:1]),
+    ]
+    return replace(request, stop=tuple(filter(None, stops[i % 4])))
+
+
+def at_least(decoder, request: GuidedRequest, least: int) -> tuple[int, ...]:
+    """The tokens of the built-in engine, which has no `min_tokens`, with the end barred before that many."""
+    tokens: tuple[int, ...] = ()
+    while True:
+        rest = replace(
+            request,
+            prompt=request.prompt + tokens,
+            max_new_tokens=request.max_new_tokens - len(tokens),
+            return_top=2,
+        )
+        (answer,) = decoder.generate([rest])
+        tokens += answer.tokens
+        if tokens[-1] != END or len(tokens) > least:
+            return tokens
+        second = next(token for token, _ in answer.rewards[-1].top if token != END)
+        tokens = (*tokens[:-1], second)
+
+
+def test_text_ends_where_the_built_in_engine_ends_it(tmp_path):
+    """At stop strings, end tokens and limits, and not before `min_tokens`, which is vLLM's alone."""
+    toy = legible_toy(tmp_path)
+    decoder = load_decoder(str(toy.folder), toy.arms, dtype="float32", batch_size=16)
+    whole = decoder.generate(asked := requests())
+    asked += [with_stops(r, a.text, i) for i, (r, a) in enumerate(zip(asked, whole, strict=True))]
+    wanted = [*whole, *decoder.generate(asked[len(whole) :])]
+    llm = engine(toy, "GuidedLlamaForCausalLM")
+    for output, answer, request in zip(run(llm, asked), wanted, asked, strict=True):
+        (drawn,) = output.outputs
+        told = (tuple(drawn.token_ids), drawn.text, drawn.finish_reason)
+        assert told == (answer.tokens, answer.text, answer.finish_reason), (request.weights, request.stop)
+    ends = [(answer.tokens[-1] == END, answer.finish_reason) for answer in wanted]
+    assert all(ends.count(end) > 3 for end in ((True, "stop"), (False, "stop"), (False, "length")))
+
+    early = [
+        (replace(request, max_new_tokens=60), len(answer.tokens) + 2)
+        for request, answer in zip(asked, whole, strict=False)
+        if answer.tokens[-1] == END
+    ]
+    inputs = [{"prompt_token_ids": list(request.prompt)} for request, _ in early]
+    params = [sampling(request, min_tokens=least) for request, least in early]
+    outputs = llm.generate(inputs, params, use_tqdm=False)
+    for output, (request, least) in zip(outputs, early, strict=True):
+        tokens = at_least(decoder, request, least)
+        assert len(tokens) > least
+        assert tuple(output.outputs[0].token_ids) == tokens

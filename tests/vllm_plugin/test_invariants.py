@@ -8,13 +8,13 @@ pytest.importorskip("vllm.sampling_params", reason="vLLM is not installed here: 
 
 import torch
 from safetensors.torch import load_file, save_file
-from toy_arms import TOKENS, card, make_arm
+from toy_arms import LINEAR, TOKENS, card, make_arm
 from toy_vllm import engine, guided_toy, run, sampling, scheduler
 from toys import byte_tokenizer
 from vllm import LLM, SamplingParams
 from vllm.exceptions import VLLMValidationError
 
-from genarm.decoding import GuidedRequest
+from genarm.decoding import GuidedRequest, load_decoder
 from genarm.models import load_model, resolve
 from genarm.models.arm import write_card
 from genarm.vllm.readings import Readings
@@ -31,7 +31,7 @@ def toy(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def llm(toy) -> LLM:
-    return engine(toy, "GuidedLlamaForCausalLM", genarm={"max_rank": 8})
+    return engine(toy, "GuidedLlamaForCausalLM", genarm={"max_rank": 8, "first_layer": {"middle": 1}})
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +98,34 @@ def test_a_swap_changes_the_arm_and_nothing_else(toy, llm, tmp_path):
         assert tokens(llm, asked({"top": 1.0}), f"s5{folder.name}") == others
 
 
+def test_a_larger_rank_and_lower_layers_go_into_the_room_that_was_left(toy, llm, tmp_path):
+    source = resolve(str(toy.folder))
+    model = load_model(source, "float32")
+    larger = {
+        "all": make_arm(tmp_path / "all", source, model, seed=11, r=8),
+        "middle": make_arm(
+            tmp_path / "middle",
+            source,
+            model,
+            seed=12,
+            r=7,
+            layers_to_transform=[1, 2, 3],
+            target_modules=LINEAR,
+        ),
+    }
+    requests = asked({"all": 0.8, "middle": 0.5, "top": 0.3}, guidance={"all": "contrast"})
+    before = tokens(llm, requests, "l0")
+    wanted = load_decoder(str(toy.folder), {**toy.arms, **larger}, dtype="float32").generate(requests)
+    for name, folder in larger.items():
+        assert llm.collective_rpc("swap_arm", args=(name, str(folder))) == [("done", "")]
+    assert llm.reset_prefix_cache()
+    assert tokens(llm, requests, "l1") == [answer.tokens for answer in wanted] != before
+    for name in larger:
+        assert llm.collective_rpc("swap_arm", args=(name, str(toy.arms[name]))) == [("done", "")]
+    assert llm.reset_prefix_cache()
+    assert tokens(llm, requests, "l2") == before
+
+
 @pytest.mark.parametrize(
     ("name", "settings", "says"),
     [
@@ -108,7 +136,7 @@ def test_a_swap_changes_the_arm_and_nothing_else(toy, llm, tmp_path):
         ),
         ("all", {"r": 9}, r"lora_A\.weight has rank 9, and there is room for 8"),
         ("all", {"target_modules": ["q_proj", "lm_head"]}, r"lm_head\.base_layer\.weight', which is no"),
-        ("other", {}, "there is no ARM 'other' to replace; hint: ARMs: all, attention"),
+        ("other", {}, "there is no ARM 'other' to replace; hint: ARMs: all, middle"),
     ],
 )
 def test_an_arm_with_a_tensor_that_has_no_place_is_refused_whole(toy, llm, tmp_path, name, settings, says):

@@ -44,7 +44,7 @@ def client(toy, tmp_path_factory):
         "curt": ServedArm("curt", Champion(1, "m", adapter_hash(folders["curt"]), 0.4, "sum")),
     }
     command, environment = vllm_command(
-        Path(sys.executable), resolve(str(toy.folder)), served, folders,
+        Path(sys.executable), resolve(str(toy.folder)), served, folders, {},
         dtype="float32", host="127.0.0.1", port=port, slots=4, more=LOW,
     )  # fmt: skip
     log = tmp_path_factory.mktemp("log") / "vllm.log"
