@@ -60,12 +60,14 @@ def vllm_command(
     host: str,
     port: int,
     slots: int,
+    sampling: Mapping[str, float] | None = None,
     more: Sequence[str] = (),
 ) -> tuple[list[str], dict[str, str]]:
     """The command for the Python of vLLM's environment, and what that needs in the process environment.
 
-    `trainings` are how the next version of each dimension is made, for which room is left; `more` are options
-    of vLLM's own.
+    `trainings` are how the next version of each dimension is made, for which room is left; `sampling` is what
+    a request gets that does not say it, in place of the model's own settings; `more` are options of vLLM's
+    own.
 
     Raises AdapterError for a version that is no adapter on the base, ModelError for a base of a family that
     is not guided in vLLM.
@@ -94,6 +96,7 @@ def vllm_command(
         *("--additional-config", json.dumps({"genarm": genarm})),
         "--enable-request-id-headers",
         *("--middleware", "genarm.serve.vllm_middleware.GuidanceField"),
+        *("--generation-config", "vllm", "--override-generation-config", json.dumps(dict(sampling or {}))),
         *(("--chat-template", base.chat_template) if base.chat_template else ()),
         *more,
     ]

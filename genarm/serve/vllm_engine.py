@@ -58,10 +58,12 @@ def serve_by_vllm(
     above = None if len(os.fsencode(gettempdir())) < 70 else "/tmp"
     with TemporaryDirectory(prefix="genarm-vllm-", dir=above) as private, opener.alone() as loading:
         folders = {dimension: opener.fetch(arm) for dimension, arm in arms.items()}
+        drawn = project.params.respond.sampling
         command, environment = vllm_command(
             python, project.base, arms, folders,
             {dimension: project.params.train_config(dimension) for dimension in arms},
             dtype=project.params.base.dtype, host=host, port=port, slots=slots, more=more,
+            sampling={"temperature": drawn.temperature, "top_p": drawn.top_p, "top_k": drawn.top_k},
         )  # fmt: skip
         say(f"starting vLLM with {told(arms)}")
         socket = Path(private) / "swap"

@@ -41,8 +41,13 @@ def plugin_settings(words):
 
 
 def test_base_and_versions_are_served_by_the_guided_model_of_the_family(toy, arms):
-    words, environment = command(resolve(str(toy.folder)), {"kind": arms["kind"]}, more=["--seed=1"])
+    sampling = {"temperature": 0.7, "top_p": 0.95, "top_k": 0}
+    words, environment = command(
+        resolve(str(toy.folder)), {"kind": arms["kind"]}, sampling=sampling, more=["--seed=1"]
+    )
     said = dict(itertools.pairwise(words))
+    assert said["--generation-config"] == "vllm"
+    assert json.loads(said["--override-generation-config"]) == sampling
     assert said["--model"] == str(toy.folder.resolve())
     assert json.loads(said["--hf-overrides"]) == {"architectures": ["GuidedLlamaForCausalLM"]}
     genarm = {"arms": {"kind": str(arms["kind"].resolve())}, "tokens": 261}

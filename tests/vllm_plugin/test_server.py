@@ -46,6 +46,7 @@ def client(toy, tmp_path_factory):
     command, environment = vllm_command(
         Path(sys.executable), resolve(str(toy.folder)), served, folders, {},
         dtype="float32", host="127.0.0.1", port=port, slots=4, more=LOW,
+        sampling={"temperature": 0.0, "top_p": 0.9, "top_k": 0},
     )  # fmt: skip
     log = tmp_path_factory.mktemp("log") / "vllm.log"
     with log.open("w") as file:
@@ -63,6 +64,14 @@ def client(toy, tmp_path_factory):
     finally:
         server.terminate()
         server.wait(60)
+
+
+def test_a_request_that_names_no_temperature_gets_the_one_the_champions_were_decided_at(client):
+    """Which is 0 here, where vLLM's own would be 1."""
+    body = {"model": "guided", "messages": TEXT, "max_tokens": 12}
+    asked = [body | more for more in ({}, {}, {"temperature": 0})]
+    texts = [client.post("/v1/chat/completions", json=one).json()["choices"][0]["message"] for one in asked]
+    assert texts[0]["content"] == texts[1]["content"] == texts[2]["content"]
 
 
 def test_answers_are_those_of_the_built_in_engine(toy, client):
@@ -126,7 +135,7 @@ def test_arms_readiness_ids_and_metrics_are_told(client):
         ("kind", 3, 0.8),
         ("curt", 1, 0.4),
     ]
-    assert (arms["context"], arms["defaults"]["temperature"]) == (256, 1.0)
+    assert (arms["context"], arms["defaults"]["temperature"]) == (256, 0.0)
     assert client.get("/ready").json() == {"status": "ready"}
     asked = {"model": "guided", "messages": TEXT, "max_tokens": 1, "n": 2}
     answer = client.post("/v1/chat/completions", json=asked, headers={"x-request-id": "mine-1"})
