@@ -13,6 +13,8 @@ from genarm.system import metric_names as names
 from genarm.system.files import read_json
 from genarm.types import Estimate
 
+CONTROLLED = "win_rate_length_controlled"  # if both responses were equally long
+
 
 def record(store: Registry, experiment: Experiment) -> str:
     """Log what the unit `table` wrote, and below its run one a method and one a training; its id."""
@@ -50,17 +52,17 @@ def metrics_of(row: Row, first: str) -> dict[str, float]:
         names.PERPLEXITY: row.perplexity,
         names.REPETITION: row.repetition,
         names.MEAN_TOKENS: row.tokens,
-        names.DISTINCT_2: row.distinct_2,
-        names.TRAIN_SECONDS: row.training_seconds,
-        names.TRAIN_PAIRS: row.training_pairs,
-        names.TRAIN_RESPONSES: row.training_responses,
+        "distinct_2": row.distinct_2,
+        "train/seconds": row.training_seconds,
+        "train/pairs": row.training_pairs,
+        "train/responses": row.training_responses,
     }
     if row.kl_bound is None:
         found[names.KL] = row.kl
     else:  # what was measured is the KL of the responses as drawn, which is not the row's
-        found[names.KL_BOUND] = row.kl_bound
+        found["kl_bound"] = row.kl_bound
     if row.extra_memory is not None:
-        found[names.EXTRA_MEMORY] = row.extra_memory / 2**20
+        found["extra_memory_mib"] = row.extra_memory / 2**20
     for over, rate in row.over.items():
         end = "" if over == "base" else f"/{over}"
         numbers = _rate(rate.by[first]) | _controlled(rate.controlled)
@@ -70,7 +72,7 @@ def metrics_of(row: Row, first: str) -> dict[str, float]:
         found[f"gain/{column.replace(' ', '_')}"] = gain.value
     for batch, seconds in (row.speed.seconds if row.speed else {}).items():
         found[f"seconds_128_tokens/batch_{batch}"] = seconds
-    found |= {names.tokens_read_name(part): read for part, read in row.passes.items()}
+    found |= {f"tokens_read/{part}": read for part, read in row.passes.items()}
     return _finite(found)
 
 
@@ -93,7 +95,7 @@ def _controlled(found: Estimate | None) -> dict[str, float]:
     if found is None:
         return {}
     low, high = found.interval
-    return {names.CONTROLLED: found.value, names.CONTROLLED_LOWER: low, names.CONTROLLED_UPPER: high}
+    return {CONTROLLED: found.value, f"{CONTROLLED}_lower": low, f"{CONTROLLED}_upper": high}
 
 
 def _settings(settings: Mapping[str, Any]) -> dict[str, object]:

@@ -78,15 +78,6 @@ PERPLEXITY = "perplexity"
 REPETITION = "repetition"
 KL = "kl"  # KL(guided || base) a token
 MEAN_TOKENS = "mean_tokens"
-CONTROLLED = "win_rate_length_controlled"  # if both responses were equally long
-CONTROLLED_LOWER = "win_rate_length_controlled_lower"  # of the 95% interval
-CONTROLLED_UPPER = "win_rate_length_controlled_upper"
-KL_BOUND = "kl_bound"  # nats a response: of the best of n, which has no KL a token
-DISTINCT_2 = "distinct_2"
-EXTRA_MEMORY = "extra_memory_mib"  # above the base's
-TRAIN_SECONDS = "train/seconds"
-TRAIN_PAIRS = "train/pairs"
-TRAIN_RESPONSES = "train/responses"  # that were drawn to be rewarded
 HELD_OUT = "held_out"  # the end of a name, for the second judge of a dimension
 _OF_COMPARISON = {WIN_RATE, WIN_RATE_LOWER, WIN_RATE_UPPER, WIN_RATE_N, P_VALUE}
 _OF_DECISION = {
@@ -98,11 +89,6 @@ _OF_DECISION = {
 def guard_name(name: str, dimension: str) -> str:
     """The name of the same number on a dimension that the challenger was not trained for."""
     return f"{name}/{dimension}"
-
-
-def tokens_read_name(part: str) -> str:
-    """Tokens that a part of a method, such as its reward model, reads for one that is drawn."""
-    return f"tokens_read/{part}"
 
 
 def held_out_name(name: str) -> str:
