@@ -137,7 +137,7 @@ def test_arms_readiness_ids_and_metrics_are_told(client):
     ]
     assert (arms["context"], arms["defaults"]["temperature"]) == (256, 0.0)
     assert client.get("/ready").json() == {"status": "ready"}
-    asked = {"model": "guided", "messages": TEXT, "max_tokens": 1, "n": 2}
+    asked = {"model": "guided", "messages": TEXT, "max_tokens": 1, "n": 2, "temperature": 1}
     answer = client.post("/v1/chat/completions", json=asked, headers={"x-request-id": "mine-1"})
     assert answer.status_code == 200 and answer.headers.get_list("x-request-id") == ["mine-1"]
     metrics = client.get("/metrics").text
