@@ -36,8 +36,8 @@ class Ties:
 
     def explain(self, got: Told, wanted: Wanted, kind: int) -> bool:
         """Whether `got` parts from what was wanted at a tie; `kind` is the version that gave it."""
-        return any(self.distance(wanted.request, wanted.told.ids, at, kind) <= NEAR for at in
-                   self.parting(got, wanted.told))  # fmt: skip
+        may_part = self.parting(got, wanted.told)
+        return any(self.distance(wanted.request, wanted.told.ids, at, kind) <= NEAR for at in may_part)
 
     def parting(self, got: Told, wanted: Told) -> Sequence[int]:
         """The positions at which the first other token may stand: one where the ids were told.

@@ -5,7 +5,6 @@ Its distance from the sampling policy as a whole is bounded, KL <= log n - (n - 
 the base: what choosing among whole responses does to the distribution of a token cannot be written down.
 """
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
@@ -40,11 +39,6 @@ class BestOfN:
     def passes(self) -> Mapping[str, int]:
         """Tokens read for drawing and for choosing, by part."""
         return together(self._drawing.read, self._choosing.read)
-
-    @property
-    def kl_bound(self) -> float:
-        """The most that choosing adds to the KL of a whole response from the policy, in nats."""
-        return math.log(self.n) - (self.n - 1) / self.n
 
     @property
     def context(self) -> int:

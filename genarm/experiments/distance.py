@@ -25,7 +25,7 @@ def distance_notes(experiment: Experiment, rows: Sequence[Row]) -> list[str]:
     elsewhere: dict[str, list[str]] = {}
     for row in rows:
         if row.tuned and row.tuned.missed and (taken := row.tuned.taken):
-            at = distance(taken.kl, row.kl_bound) if row.kl_bound else f"{taken.kl:.3g}"
+            at = distance(taken.kl, row.kl_bound)
             elsewhere.setdefault(row.tuned.missed, []).append(f"{row.name} ({at})")
     found = [
         f"at another KL than {wanted:g} nats a token on validation prompts: {', '.join(who)}: {why}"

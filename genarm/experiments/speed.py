@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from genarm.decoding import GuidedRequest
 from genarm.evaluation.respond import prompt_ids, prompt_seed, request
@@ -19,11 +19,9 @@ from genarm.experiments.answer import open_method
 from genarm.experiments.config import BASE
 from genarm.experiments.load import Experiment
 from genarm.experiments.memory import forget_peak, peak
+from genarm.experiments.passes import predicted
 from genarm.experiments.row_config import SpeedConfig
 from genarm.experiments.tuned import Chosen
-from genarm.experiments.units import model_folder
-from genarm.judges.reward.conversation import ConversationReader
-from genarm.models import load_tokenizer, resolve
 from genarm.system.files import read_json, read_rows, write_json
 from genarm.types import Prompt
 
@@ -59,7 +57,6 @@ def speed(experiment: Experiment, row: str) -> None:
         write_json(place.speed(row), Speed({}, {}))
         return
     settings = experiment.shown_settings(row, chosen.settings if chosen else None)
-    predicted = experiment.method(row).predicted({**settings, "closing": _closing(experiment, settings)})
     method = _open(experiment, row, settings)
     prompts = read_rows(place.prompts, Prompt)
     requests = [_request(experiment, method, p, given) for p in _repeated(prompts, max(given.batches))]
@@ -76,16 +73,8 @@ def speed(experiment: Experiment, row: str) -> None:
         own_times, base_times = timed(method.generate, base.generate, requests[:batch], given.repeats)
         seconds[batch] = round(median(own_times), 4)
         of_base[batch] = [round(t / b, 4) for t, b in zip(own_times, base_times, strict=True)]
-    found = Speed(seconds, of_base, passes, predicted, memory)
+    found = Speed(seconds, of_base, passes, predicted(experiment, row, settings), memory)
     write_json(place.speed(row), found)
-
-
-def _closing(experiment: Experiment, settings: Mapping[str, Any]) -> int:
-    """How many tokens close a turn as the row's reward model reads it; 0 where turns are left open."""
-    if not settings.get("close_turn"):
-        return 0
-    folder = model_folder(experiment, settings["reward"], experiment.config.seeds[0])
-    return len(ConversationReader(load_tokenizer(resolve(str(folder)))).closing)
 
 
 Generate = Callable[[Sequence[GuidedRequest]], object]

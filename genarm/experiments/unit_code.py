@@ -17,5 +17,8 @@ TUNING = (
         for name in ("tune", "trial", "search", "constraint", "drift", "least", "resampling")
     ),
 )
-SPEED = (*ANSWERING, "experiments/speed.py", "experiments/memory.py", "judges/reward/conversation.py")
+SPEED = (
+    *(*ANSWERING, "judges/reward/conversation.py"),
+    *(f"experiments/{name}.py" for name in ("speed", "memory", "passes")),
+)
 TABLE = ("evaluation", "experiments", "report")  # made in a moment, and no other unit follows it

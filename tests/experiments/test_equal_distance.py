@@ -95,7 +95,7 @@ def test_table_notes_and_picture_say_who_stands_where(loaded):
     assert told["guided"] == "0.050 (2 tries)" and told["sharpened"] == "0.050 (2 tries), not 0.4"
     assert told["base"] == told["fixed"] == ""
     assert distance_notes(experiment, results.rows) == [
-        "at another KL than 0.4 nats a token on validation prompts: sharpened (0.05): "
+        "at another KL than 0.4 nats a token on validation prompts: sharpened (0.050): "
         "10, the end of its range, goes no further",
         "not tuned, and so at whatever KL they have: fixed",
     ]
