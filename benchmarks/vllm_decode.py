@@ -87,6 +87,7 @@ def engines(options: argparse.Namespace, root: Path) -> Mapping[str, tuple[LLM, 
         "skip_tokenizer_init": True,
         "enable_prefix_caching": False,
         "enforce_eager": options.eager,
+        "compilation_config": {"cudagraph_capture_sizes": sorted(options.batches)} | options.compilation,
     }
     if options.shape:
         common["load_format"] = "dummy"
@@ -133,6 +134,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=2)
     parser.add_argument("--dtype", default="bfloat16")
     parser.add_argument("--eager", action="store_true", default=not torch.cuda.is_available())
+    parser.add_argument("--compilation", type=json.loads, default={}, help="of vLLM, in JSON")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     clock = time.perf_counter if torch.cuda.is_available() else time.process_time
