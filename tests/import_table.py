@@ -54,7 +54,15 @@ MAY_IMPORT["watch"] = EVERYONE | {
     "intake",
     "doctor",
 }
-MAY_IMPORT["canary"] = EVERYONE | {"config", "judges", "evaluation", "registry", "pipeline", "watch"}
+MAY_IMPORT["canary"] = EVERYONE | {
+    "config",
+    "judges",
+    "evaluation",
+    "registry",
+    "pipeline",
+    "feedback",
+    "watch",
+}
 MAY_IMPORT["cli"] = (
     EVERYONE
     | {"canary", "chat", "serve", "config", "doctor", "operations", "pipeline", "report", "synthesis"}

@@ -5,11 +5,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
+from genarm.config import CanaryConfig
 from genarm.decoding import GuidedRequest
+from genarm.serve.canary import RunningTrial
 from genarm.serve.run import Server, listening
 from genarm.serve.service import Service
-from genarm.types import Message
+from genarm.types import Message, Responses
 
 ASKED = {"model": "guided", "max_tokens": 12, "temperature": 1, "seed": 5}
 HELLO = [{"role": "user", "content": "hello"}]
@@ -34,6 +37,14 @@ def streamed(client, body, path="/v1/chat/completions"):
         events = [line.removeprefix("data: ") for line in answer.iter_lines() if line]
     assert events.pop() == "[DONE]"
     return [json.loads(event) for event in events]
+
+
+def trial_of(both, folder: Path, service: Service | None = None, **rule) -> RunningTrial:
+    """A trial of `kind` in a service, or in one of its own."""
+    lineup, trial = both
+    means = (service or Service(lineup)).means
+    config = CanaryConfig(dimension="kind", **({"judged": 0.0, "max_kl": 100} | rule))
+    return RunningTrial(trial, config, lineup, means, folder / "spool", Responses())
 
 
 @contextmanager

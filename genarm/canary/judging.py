@@ -1,7 +1,7 @@
 """A look at a trial: what both sides answered is judged, added to the record, and the rule is asked.
 
 It runs in a process of its own (`genarm canary judge`), so that no request waits for a judge. Verdicts of
-people come in by the same way: `more` is anything that gives outcomes.
+people come in by the same way: votes from the project's store, and `more` is anything that gives outcomes.
 """
 
 import hashlib
@@ -14,7 +14,8 @@ from functools import cached_property
 from genarm import registry
 from genarm.canary import spool
 from genarm.canary.ending import end, end_overtaken, metrics_of
-from genarm.config import CanaryConfig
+from genarm.canary.votes import people
+from genarm.config import TRAFFIC, CanaryConfig
 from genarm.errors import ConfigError, DataError
 from genarm.evaluation.betting import counted
 from genarm.evaluation.canary import standing
@@ -63,9 +64,10 @@ class CanaryJudge:
         return hashlib.sha256(f"{platform.node()} {self.project.root}".encode()).hexdigest()[:12]
 
     def look(self, more: Iterable[CanaryOutcome] = ()) -> Look:
-        """Judge what waits, take in `more`, ask the rule, and carry out what it says.
+        """Judge what waits, take in people's votes and `more`, ask the rule, and carry out what it says.
 
-        Raises JudgeError where the judge fails: what waits then waits for the next look.
+        Raises JudgeError where the judge fails, and what the store of votes raises: what waits then waits for
+        the next look.
         """
         project, dimension = self.project, self.config.dimension
         store, folder = registry.connect(project.root), project.layout.canary
@@ -79,8 +81,8 @@ class CanaryJudge:
             spool.forget_others(folder, "")
             ended = f"{dimension}: version {trial.challenger.version}, {canary.outcome}: {canary.reason}"
             return Look(ended)
-        seen = self._take_in(store, canary, more)
         rule = self._rule(canary)
+        seen = self._take_in(store, canary, [*more, *people(project, trial, rule)])
         found = standing(counted(row.challenger for row in seen), canaries.responses(store, canary), rule)
         if seen:
             canaries.log_standing(store, canary, metrics_of(found), len(seen))
@@ -132,8 +134,6 @@ class CanaryJudge:
     def _rule(self, canary: Canary) -> CanaryConfig:
         """The rule that the trial began with, whatever `params.yaml` says by now."""
         rule = CanaryConfig.model_validate_json(canary.rule)
-        if rule.model_dump(exclude={"share", "judged"}) != self.config.model_dump(
-            exclude={"share", "judged"}
-        ):
+        if rule.model_dump(exclude=TRAFFIC) != self.config.model_dump(exclude=TRAFFIC):
             log.warning("the trial ends by the rule that it began with; that of params.yaml is for the next")
         return rule

@@ -31,10 +31,11 @@ def status(as_json: Json = False) -> None:
         if one.guided_share is not None:
             share = (
                 f"{one.guided_share:.2f} [{one.low:.2f}, {one.high:.2f}] prefer the guided response "
-                f"(n = {one.votes - one.ties})"
+                f"(n = {one.votes - one.ties - one.on_trial})"
             )
+        trial = f", {one.on_trial} on a version on trial" if one.on_trial else ""
         line = (
-            f"{one.dimension}: {share}; {one.votes} votes of {one.users} users, {one.ties} ties, "
+            f"{one.dimension}: {share}; {one.votes} votes of {one.users} users{trial}, {one.ties} ties, "
             f"{one.consent} with consent, {one.open} open; the most of one user: {one.top_user_share:.0%}"
         )
         out.print(line, soft_wrap=True, highlight=False)

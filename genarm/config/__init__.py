@@ -18,11 +18,12 @@ from genarm.config.params import (
 )
 from genarm.config.pools import PoolsConfig
 from genarm.config.publish import PublishConfig
-from genarm.config.serve import CanaryConfig, ServeConfig
+from genarm.config.serve import TRAFFIC, CanaryConfig, ServeConfig
 from genarm.config.train import EarlyStoppingConfig, LoraConfig, TrainConfig
 from genarm.config.watch import WatchConfig
 
 __all__ = [
+    "TRAFFIC",
     "BaseConfig",
     "CanaryConfig",
     "ColumnsConfig",

@@ -241,6 +241,10 @@ class Params(Section):
                 f"{nearest(canary.dimension, self.dimensions)}, which is no dimension: "
                 f"{', '.join(self.dimensions)}"
             )
+        if canary and canary.compared and self.feedback.store is None:
+            raise ValueError(
+                f"serve.canary.compared is {canary.compared:g}, and feedback.store names no store of votes"
+            )
         return self
 
     @model_validator(mode="after")

@@ -4,6 +4,8 @@ from pydantic import Field
 
 from genarm.config.numbers import Section
 
+TRAFFIC = {"share", "judged", "compared"}  # what may change while a trial goes on; the rest is its rule
+
 
 class CanaryConfig(Section):
     """A challenger that answers a share of the traffic, until a test promotes or stops it."""
@@ -13,6 +15,14 @@ class CanaryConfig(Section):
     judged: float = Field(
         0.25, ge=0, le=1, description="share of the prompts that the other side answers too, for the judge"
     )
+    compared: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="share of the comparisons on the dimension that people are shown which are between both "
+        "sides; their votes count as outcomes. It needs feedback.store",
+    )
+    max_votes: int = Field(20, ge=1, description="votes of one person that count in a trial: the first ones")
     alpha: float = Field(0.01, gt=0, lt=0.5, description="chance of promoting one that is no better")
     min_gain: float = Field(0.0, ge=0, lt=0.5, description="win rate above 1/2 that must be shown to promote")
     alpha_harm: float = Field(0.05, gt=0, lt=0.5, description="chance of stopping one that does no harm")

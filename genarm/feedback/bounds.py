@@ -88,7 +88,7 @@ def bounded(votes: Iterable[Candidate], config: FeedbackConfig) -> Bounded:
     """The votes that count. A vote that several bounds leave out is counted under the first of them."""
     votes = list(votes)
     one_sided = {p for p, choices in _by_person(votes).items() if is_one_sided(choices, config.max_one_side)}
-    beyond = _beyond(votes, config)
+    too_many = beyond(votes, config)
     left_out: Counter[str] = Counter()
     kept: list[Candidate] = []
     for vote in votes:
@@ -97,9 +97,9 @@ def bounded(votes: Iterable[Candidate], config: FeedbackConfig) -> Bounded:
             TIE: vote.choice == "tie",
             ONE_SIDE: vote.person in one_sided,
             SAME: vote.same,
-            FAST: vote.seconds * config.max_speed < vote.characters,
-            PER_MINUTE: beyond.get(vote.id) == PER_MINUTE,
-            PER_DAY: beyond.get(vote.id) == PER_DAY,
+            FAST: too_fast(vote, config),
+            PER_MINUTE: too_many.get(vote.id) == PER_MINUTE,
+            PER_DAY: too_many.get(vote.id) == PER_DAY,
         }
         if reason := next((name for name, holds in reasons.items() if holds), ""):
             left_out[reason] += 1
@@ -140,7 +140,12 @@ def _by_person(votes: Iterable[Candidate]) -> dict[tuple[str, str], Counter[str]
     return found
 
 
-def _beyond(votes: Sequence[Candidate], config: FeedbackConfig) -> dict[str, str]:
+def too_fast(vote: Candidate, config: FeedbackConfig) -> bool:
+    """Whether a vote came before both responses can have been read."""
+    return vote.seconds * config.max_speed < vote.characters
+
+
+def beyond(votes: Sequence[Candidate], config: FeedbackConfig) -> dict[str, str]:
     """The votes of each person beyond those that a minute and a day allow; those left out count no more."""
     recent: dict[tuple[str, str], deque[float]] = defaultdict(deque)
     found: dict[str, str] = {}

@@ -21,8 +21,9 @@ class Answer:
 class Comparison:
     """What a person is shown, and what they are not shown before they vote.
 
-    `guided` is the side on which the dimension guides, or guides at the weight that was asked for. `key` is
-    the name of the API key, never the key; `user` is whom the client names. Times are seconds since 1970.
+    `guided` is the side on which the dimension guides, or guides at the weight that was asked for; in a trial
+    the challenger's. `key` is the name of the API key, never the key; `user` is whom the client names. Times
+    are seconds since 1970.
     """
 
     id: str
@@ -38,6 +39,22 @@ class Comparison:
     consent: bool
     created: float
     expires: float
+
+    @property
+    def of_guided(self) -> Answer:
+        """The answer of the guided side."""
+        return self.a if self.guided == "a" else self.b
+
+    @property
+    def of_other(self) -> Answer:
+        """The answer of the other side."""
+        return self.b if self.guided == "a" else self.a
+
+    @property
+    def on_trial(self) -> bool:
+        """Whether two versions of the dimension are compared: a challenger and the champion."""
+        versions = [answer.versions.get(self.dimension) for answer in (self.of_guided, self.of_other)]
+        return None not in versions and versions[0] != versions[1]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,8 @@ class Standing:
     """The votes on a dimension.
 
     `guided_share` is of the votes that are no ties, with Wilson's 95% interval from `low` to `high`; it is
-    None where there is none. `top_user_share` is of all votes. `open` comparisons wait for a vote.
+    None where there is none. `on_trial` votes, between a challenger and the champion, have no part in it, nor
+    in `ties`. `top_user_share` is of all votes. `open` comparisons wait for a vote.
     """
 
     dimension: str
@@ -27,6 +28,7 @@ class Standing:
     low: float
     high: float
     top_user_share: float
+    on_trial: int = 0
 
 
 @dataclass(slots=True)
@@ -34,6 +36,7 @@ class _Counts:
     preferred: Counter[str] = field(default_factory=Counter)
     users: Counter[tuple[str, str]] = field(default_factory=Counter)
     consent: int = 0
+    on_trial: int = 0
 
 
 def standing(store: Store, dimensions: Sequence[str]) -> list[Standing]:
@@ -42,7 +45,10 @@ def standing(store: Store, dimensions: Sequence[str]) -> list[Standing]:
     for vote in store.votes():
         c = vote.comparison
         of = counts.setdefault(c.dimension, _Counts())
-        of.preferred[vote.preferred] += 1
+        if c.on_trial:
+            of.on_trial += 1
+        else:
+            of.preferred[vote.preferred] += 1
         of.users[c.key, c.user] += 1
         of.consent += c.consent
     waiting = store.unanswered()
@@ -50,11 +56,8 @@ def standing(store: Store, dimensions: Sequence[str]) -> list[Standing]:
 
 
 def _standing(dimension: str, of: _Counts, waiting: int) -> Standing:
-    wins, n, votes = (
-        of.preferred["guided"],
-        of.preferred["guided"] + of.preferred["other"],
-        of.preferred.total(),
-    )
+    wins, n = of.preferred["guided"], of.preferred["guided"] + of.preferred["other"]
+    votes = of.preferred.total() + of.on_trial
     low, high = 0.0, 1.0
     if n:
         interval = stats.binomtest(wins, n).proportion_ci(method="wilson")
@@ -70,4 +73,5 @@ def _standing(dimension: str, of: _Counts, waiting: int) -> Standing:
         low=low,
         high=high,
         top_user_share=max(of.users.values(), default=0) / votes if votes else 0.0,
+        on_trial=of.on_trial,
     )

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from genarm.canary import spool
 from genarm.canary.ending import end
-from genarm.config import CanaryConfig
+from genarm.config import TRAFFIC, CanaryConfig
 from genarm.errors import GenarmError, RegistryError
 from genarm.evaluation.canary import standing
 from genarm.pipeline.project import Project
@@ -94,7 +94,7 @@ class CanaryWatch:
         before = responses(connect(self.project.root), canary, but=self.writer)
         rule = CanaryConfig.model_validate_json(canary.rule)
         assert self.config is not None, "a trial is served where params.yaml asks for one"
-        traffic = {"share": self.config.share, "judged": self.config.judged}
+        traffic = self.config.model_dump(include=TRAFFIC)
         running = RunningTrial(
             canary.trial, rule.model_copy(update=traffic), lineup, means, self.project.layout.canary, before
         )

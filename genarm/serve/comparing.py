@@ -2,14 +2,15 @@
 
 import asyncio
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any, cast
 
 from genarm.feedback.comparison import Answer, Comparison, Vote
 from genarm.feedback.store import Store
-from genarm.serve.compare_body import CompareBody
-from genarm.serve.lineup import BASE
+from genarm.serve.compare_body import CHAMPION, CompareBody
+from genarm.serve.errors import ApiError
+from genarm.serve.lineup import BASE, Lineup
 from genarm.serve.service import Asked, Service
 
 SEED_BITS = 53  # JSON readers keep such numbers whole
@@ -20,13 +21,12 @@ async def compare(service: Service, store: Store, body: CompareBody, key: str) -
 
     Raises ApiError for what cannot be answered, and what the store raises.
     """
-    weights = {dimension: arm.champion.weight for dimension, arm in service.lineup.arms.items()}
     base = service.lineup.base_id
     seed = secrets.randbits(SEED_BITS - 1)
     with ExitStack() as held:
         asked: list[Asked] = []
-        for i, of_side in enumerate(body.sides(weights)):  # both begin before a promotion can come between
-            asked.append(service.begin(body.chat(of_side, seed + i)))
+        for i, (lineup, weights) in enumerate(_sides(service, body)):  # both before a promotion can come
+            asked.append(service.begin(body.chat(weights, seed + i), lineup=lineup))
             held.callback(asked[-1].end)
         for result in await asyncio.gather(*map(service.whole, asked), return_exceptions=True):
             if isinstance(result, BaseException):
@@ -51,6 +51,29 @@ async def compare(service: Service, store: Store, body: CompareBody, key: str) -
     )
     await asyncio.to_thread(store.ask, comparison)
     return comparison
+
+
+def _sides(service: Service, body: CompareBody) -> Sequence[tuple[Lineup, Mapping[str, float] | None]]:
+    """What answers on the guided side and on the other, and at which weights; None are those of its versions.
+
+    Where a challenger of the dimension is on trial, chance gives a share of the comparisons to it and the
+    champion. Raises ApiError for what is not served.
+    """
+    served = service.lineup.arms
+    body.check_served(weights := {dimension: arm.champion.weight for dimension, arm in served.items()})
+    running = service.running
+    trial = running if running and not running.why and running.trial.dimension == body.dimension else None
+    if body.against == CHAMPION and trial is None:
+        raise ApiError(409, f"no version of {body.dimension!r} is on trial", param="against", code="no_trial")
+    any_will_do = body.against is None and body.weight is None
+    if trial and (body.against == CHAMPION or (any_will_do and _chance() < trial.rule.compared)):
+        return [(trial.sides["challenger"], None), (trial.sides["champion"], None)]
+    return [(service.lineup, of_side) for of_side in body.sides(weights)]
+
+
+def _chance() -> float:
+    """A random number in [0, 1) that no client can foresee."""
+    return secrets.randbits(SEED_BITS) / (1 << SEED_BITS)
 
 
 def shown(comparison: Comparison) -> dict[str, Any]:

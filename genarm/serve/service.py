@@ -137,14 +137,14 @@ class Service:
         """Whether requests are taken."""
         return self.worker.alive and not self.stopping
 
-    def begin(self, body: ChatBody | CompletionBody, key: str = "") -> Asked:
+    def begin(self, body: ChatBody | CompletionBody, key: str = "", lineup: Lineup | None = None) -> Asked:
         """Send a body's requests to the worker; `key` names the API key, where there is one.
 
-        Raises ApiError for one that cannot be served.
+        One that is for a given lineup has no part in a trial. Raises ApiError where it cannot be served.
         """
         running, settings = self.running, self.settings
-        taking = running.taking(body, key) if running else None
-        lineup = taking.lineup if taking else self.lineup
+        taking = running.taking(body, key) if running and lineup is None else None
+        lineup = lineup or (taking.lineup if taking else self.lineup)
         guide = lineup.guide(body.model, body.guidance)
         if body.stream and lineup.chooses(guide):
             raise invalid(

@@ -19,7 +19,7 @@ from genarm.models.arm import adapter_hash, read_card, write_card
 from genarm.pipeline.project import Project
 from genarm.serve.lineup import Lineup, ServedArm
 from genarm.serve.service import Service
-from genarm.types import Champion
+from genarm.types import Champion, Trial
 
 WEIGHTS = {"kind": 0.8, "curt": 0.4}
 Opened = Callable[..., Lineup]
@@ -80,6 +80,18 @@ def opened(toy, arms) -> Opened:
 @pytest.fixture(scope="session")
 def lineup(opened) -> Lineup:
     return opened()
+
+
+@pytest.fixture(scope="session")
+def both(toy, arms) -> tuple[Lineup, Trial]:
+    """`kind` at 3 by contrast, its challenger 4 by sum beside it in one decoder, and `curt`."""
+    folders = {"kind": arms["kind"], "curt": arms["curt"], "kind@4": arms["newer"]}
+    decoder = load_decoder(resolve(str(toy.folder)), folders, dtype="float32", batch_size=8)
+    champion = Champion(3, "m", adapter_hash(arms["kind"]), 0.8, "contrast")
+    challenger = Champion(4, "m", adapter_hash(arms["newer"]), 1.5, "sum")
+    curt = Champion(1, "m", adapter_hash(arms["curt"]), 0.4, "sum")
+    served = {"kind": ServedArm("kind", champion), "curt": ServedArm("curt", curt)}
+    return Lineup(decoder, "toy", served), Trial("kind", challenger, champion)
 
 
 @pytest.fixture(scope="session")

@@ -4,46 +4,20 @@ import asyncio
 from dataclasses import replace
 
 import httpx
-import pytest
 from scipy import stats
-from served_toys import ASKED, HELLO, own, running, wait
+from served_toys import ASKED, HELLO, own, running, trial_of, wait
 
 from genarm.canary import spool
 from genarm.canary.assignment import challenger_answers, fraction, is_judged
-from genarm.config import CanaryConfig
-from genarm.decoding import load_decoder
-from genarm.models import resolve
-from genarm.models.arm import adapter_hash
 from genarm.serve.body import ChatBody, CompletionBody
-from genarm.serve.canary import RunningTrial
-from genarm.serve.lineup import Lineup, ServedArm
 from genarm.serve.service import Service
-from genarm.types import Champion, Message, Prompt, Response, Responses, Trial
+from genarm.types import Message, Prompt, Response, Responses
 
 CHAT = "/v1/chat/completions"
 
 
 def body(**fields) -> ChatBody:
     return ChatBody.model_validate(ASKED | {"messages": HELLO} | fields)
-
-
-@pytest.fixture(scope="module")
-def both(toy, arms) -> tuple[Lineup, Trial]:
-    """`kind` at 3 by contrast, its challenger 4 by sum beside it in one decoder, and `curt`."""
-    folders = {"kind": arms["kind"], "curt": arms["curt"], "kind@4": arms["newer"]}
-    decoder = load_decoder(resolve(str(toy.folder)), folders, dtype="float32", batch_size=8)
-    champion = Champion(3, "m", adapter_hash(arms["kind"]), 0.8, "contrast")
-    challenger = Champion(4, "m", adapter_hash(arms["newer"]), 1.5, "sum")
-    curt = Champion(1, "m", adapter_hash(arms["curt"]), 0.4, "sum")
-    served = {"kind": ServedArm("kind", champion), "curt": ServedArm("curt", curt)}
-    return Lineup(decoder, "toy", served), Trial("kind", challenger, champion)
-
-
-def trial_of(both, folder, service: Service | None = None, **rule) -> RunningTrial:
-    lineup, trial = both
-    means = (service or Service(lineup)).means
-    config = CanaryConfig(dimension="kind", **({"judged": 0.0, "max_kl": 100} | rule))
-    return RunningTrial(trial, config, lineup, means, folder / "spool", Responses())
 
 
 def test_the_share_of_people_is_what_is_asked_for():
