@@ -37,7 +37,8 @@ class RowGuidance(RowProcessor):
     def __init__(self, vllm_config: VllmConfig, device: torch.device, is_pin_memory: bool) -> None:
         self.config, self.device = vllm_config, device
         self.by_row: dict[int, list[float]] = {}
-        self.table: Tensor | None = None  # [rows, 1 + n]
+        self.rows: Tensor | None = None  # [rows, 1 + n], on the host
+        self.table: Tensor | None = None  # the same on the device
 
     def is_argmax_invariant(self) -> bool:
         """Guidance may change the best token."""
@@ -51,12 +52,13 @@ class RowGuidance(RowProcessor):
         process_dict_updates(self.by_row, batch_update, lambda params, *_: coefficients(params, names))
         unguided = [0.0] * (1 + len(names))
         rows = [self.by_row.get(row, unguided) for row in range(batch_update.batch_size)]
-        self.table = torch.tensor(rows, device=self.device).view(len(rows), 1 + len(names))
+        self.rows = torch.tensor(rows).view(len(rows), 1 + len(names))
+        self.table = self.rows.to(self.device)
 
     def apply(self, logits: Tensor) -> Tensor:
         """Guide the rows of this step."""
-        assert self.table is not None
-        return readings_of(self.config).guide(logits, self.table, len(self.by_row))
+        assert self.rows is not None and self.table is not None
+        return readings_of(self.config).guide(logits, self.table, self.rows)
 
 
 class SlotGuidance(SlotProcessor):
@@ -89,6 +91,5 @@ class SlotGuidance(SlotProcessor):
 
     def apply(self, logits: Tensor, ctx: LogitsContext) -> Tensor:
         """Guide the rows of this step."""
-        guided = int(self.slots[ctx.idx_mapping_np].any(1).sum())
         table = self.table[ctx.expanded_idx_mapping]
-        return readings_of(self.config).guide(logits, table, guided)
+        return readings_of(self.config).guide(logits, table, self.slots[ctx.idx_mapping_np])

@@ -23,11 +23,12 @@ class Readings:
         self.rows: Tensor | None = None  # [rows, 1 + n, v] the base and its n ARMs
         self.guided_rows = 0  # how many rows were guided so far
 
-    def guide(self, logits: Tensor, coefficients: Tensor, guided_rows: int) -> Tensor:
+    def guide(self, logits: Tensor, coefficients: Tensor, asked: Tensor) -> Tensor:
         """Add to logits [rows, v], in place, the rows times their coefficients [rows, 1 + n].
 
-        Raises RuntimeError where the rows are not those of these logits: guidance would silently be off, or
-        another request's.
+        `asked` [requests, 1 + n] has the coefficients of these requests on the host: what none of them asks
+        for, such as the base's own row where nobody contrasts, is not read. Raises RuntimeError where the rows
+        are not those of these logits: guidance would silently be off, or another request's.
         """
         rows, self.rows = self.rows, None
         if rows is None or rows.shape[0] != logits.shape[0] or coefficients.shape[0] != logits.shape[0]:
@@ -36,12 +37,11 @@ class Readings:
                 f"{'none' if rows is None else rows.shape[0]}: guided decoding does not work with this "
                 "setting of vLLM"
             )
-        if guided_rows:
-            for reader, factor in zip(rows.unbind(1), coefficients.unbind(1), strict=True):
-                factor = factor[:, None]
-                # a row without weight keeps the base's very numbers, whatever an ARM overflowed to
-                logits += torch.where(factor == 0, 0.0, factor * reader.float())
-            self.guided_rows += guided_rows
+        for reader in asked.any(0).nonzero().flatten().tolist():
+            factor = coefficients[:, reader, None]
+            # a row without weight keeps the base's very numbers, whatever an ARM overflowed to
+            logits += torch.where(factor == 0, 0.0, factor * rows[:, reader].float())
+        self.guided_rows += int(asked.any(1).sum())
         return logits
 
 

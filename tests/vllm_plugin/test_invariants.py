@@ -171,19 +171,19 @@ def test_rows_of_another_step_are_refused():
     for rows in (None, torch.zeros(2, 2, 5), torch.zeros(4, 2, 5)):
         readings.rows = rows
         with pytest.raises(RuntimeError, match=r"3 rows of logits, 3 of weights"):
-            readings.guide(logits, weights, 3)
+            readings.guide(logits, weights, weights)
     readings.rows = torch.ones(3, 2, 5)
-    assert readings.guide(logits, weights, 3).eq(2).all()
+    assert readings.guide(logits, weights, weights).eq(2).all()
     assert readings.rows is None, "taken once"
 
 
 def test_a_row_without_weight_keeps_its_numbers_whatever_an_arm_overflowed_to():
     readings = Readings(("kind",))
     readings.rows = torch.tensor([[[1.0, 2.0], [torch.inf, torch.nan]], [[1.0, 2.0], [3.0, 4.0]]])
-    guided = readings.guide(
-        torch.tensor([[1.0, 2.0], [1.0, 2.0]]), torch.tensor([[0.0, 0.0], [-0.5, 0.5]]), 1
-    )
+    weights = torch.tensor([[0.0, 0.0], [-0.5, 0.5]])
+    guided = readings.guide(torch.tensor([[1.0, 2.0], [1.0, 2.0]]), weights, weights)
     assert guided.tolist() == [[1.0, 2.0], [2.0, 3.0]]
+    assert readings.guided_rows == 1
 
 
 @pytest.mark.parametrize(
