@@ -27,8 +27,8 @@ class Readings:
         """Add to logits [rows, v], in place, the rows times their coefficients [rows, 1 + n].
 
         `asked` [requests, 1 + n] has the coefficients of these requests on the host: what none of them asks
-        for, such as the base's own row where nobody contrasts, is not read. Raises RuntimeError where the rows
-        are not those of these logits: guidance would silently be off, or another request's.
+        for, such as the base's own row where nobody contrasts, is not read. Raises RuntimeError where the
+        rows are not those of these logits: guidance would silently be off, or another request's.
         """
         rows, self.rows = self.rows, None
         if rows is None or rows.shape[0] != logits.shape[0] or coefficients.shape[0] != logits.shape[0]:
