@@ -67,3 +67,13 @@ def from_decoder(error: Exception, rendering: bool) -> ApiError:
     if isinstance(error, GenarmError):
         return ApiError(500, redact(error.message))
     return failed()
+
+
+def unknown_key() -> ApiError:
+    """What a request without a key that is known is told."""
+    return ApiError(
+        401,
+        "the API key is missing or not known: send the header Authorization: Bearer KEY",
+        code="invalid_api_key",
+        headers={"WWW-Authenticate": "Bearer"},
+    )

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from genarm.errors import ConfigError
-from genarm.serve.errors import ApiError
+from genarm.serve.errors import ApiError, unknown_key
 from genarm.system.files import read_json, write_json
 
 PREFIX = "ga-"
@@ -61,12 +61,7 @@ class Keys:
             if hmac.compare_digest(caller.key.sha256, digest):
                 found = caller
         if found is None:
-            raise ApiError(
-                401,
-                "the API key is missing or not known: send the header Authorization: Bearer KEY",
-                code="invalid_api_key",
-                headers={"WWW-Authenticate": "Bearer"},
-            )
+            raise unknown_key()
         return found
 
     @contextmanager

@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from genarm.serve.envelope import request_id
-from genarm.serve.errors import ApiError, ClientGone
+from genarm.serve.errors import ApiError, ClientGone, unknown_key
 from genarm.serve.reading import read_bytes
 from genarm.serve.settings import ServeSettings
 from genarm.serve.vllm_body import SERVED, as_vllm_takes_it, read_served
@@ -29,7 +29,8 @@ class GuidanceField:
 
     vLLM draws responses at other addresses, too, where a body would not be translated and `guided` would be
     the base alone. So there is nothing at any address that is not named here, in this version or a later one.
-    vLLM looks at the key after this; so a request without it is passed on unread, and vLLM says 401.
+    vLLM looks at the key after this; so a request without it is passed on unread, and vLLM says 401. Where
+    vLLM would not look at it, this does.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -49,6 +50,8 @@ class GuidanceField:
             await self.app(scope, receive, send)
             return
         try:
+            if path in TOKENS and not self._knows(scope):
+                raise unknown_key()
             if path in COMPLETIONS + TOKENS:
                 await self._pass_on(path, scope, receive, send)
                 return

@@ -66,6 +66,14 @@ def test_without_the_key_nothing_is_read_and_no_arm_is_named(monkeypatch, path, 
     assert asked.had == 0 and asked.body == PART, "passed on, for vLLM to answer 401"
 
 
+@pytest.mark.parametrize("path", ["/tokenize", "/detokenize"])
+def test_where_vllm_asks_no_key_the_answer_to_none_is_ours(monkeypatch, path):
+    monkeypatch.setenv(KEY, "secret")
+    asked = Asked(path, key="Bearer other")
+    assert (asked.status, asked.read, asked.had) == (401, 0, None)
+    assert Asked(path, [b"{}"], key="Bearer secret").body == b"{}"
+
+
 @pytest.mark.parametrize("key", ["Bearer secret", "bearer secret"])
 def test_with_the_key_the_body_is_read(monkeypatch, key):
     monkeypatch.setenv(KEY, "secret")
