@@ -53,6 +53,15 @@ def test_a_misspelt_key_is_told_with_the_nearest(run, project):
     assert code == 1 and "unknown key 'decide.marign' (did you mean 'margin'?)" in err
 
 
+def test_the_parameters_of_one_dimension_are_asked_for_by_its_name(run):
+    code, out, _ = run("params", "dimensions.length.weight", "--json")
+    [key] = json.loads(out)
+    assert code == 0 and key["path"] == "dimensions.<name>.weight" and "length: " in key["value"]
+    assert run("params", "dimensions.<name>.weight", "--json")[1] == out
+    code, _, err = run("params", "dimensions.lenght.weight")
+    assert code == 1 and "unknown dimension 'lenght' (did you mean 'length'?)" in err
+
+
 @pytest.mark.parametrize(
     ("words", "code", "told"),
     [
