@@ -42,7 +42,7 @@ def params(
         show([{**asdict(key), "value": values.get(key.path)} for key in wanted], as_json)
         return
     table = Table(show_edge=False, pad_edge=False)
-    table.add_column("key", no_wrap=True)
+    table.add_column("key", overflow="fold", max_width=out.width // 2)  # else the longest leave no room
     table.add_column("value" if inside else "default", overflow="fold")
     table.add_column("meaning", overflow="fold")
     for key in wanted:

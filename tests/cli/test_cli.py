@@ -62,6 +62,12 @@ def test_the_parameters_of_one_dimension_are_asked_for_by_its_name(run):
     assert code == 1 and "unknown dimension 'lenght' (did you mean 'length'?)" in err
 
 
+def test_the_longest_keys_leave_room_for_their_meaning(run, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    heads = run("params", "dimensions")[1].splitlines()[0].split("┃")
+    assert heads[2].strip() == "meaning" and len(heads[2]) >= 25, heads
+
+
 @pytest.mark.parametrize(
     ("words", "code", "told"),
     [
