@@ -53,6 +53,21 @@ def test_a_misspelt_key_is_told_with_the_nearest(run, project):
     assert code == 1 and "unknown key 'decide.marign' (did you mean 'margin'?)" in err
 
 
+def test_the_parameters_of_one_dimension_are_asked_for_by_its_name(run):
+    code, out, _ = run("params", "dimensions.length.weight", "--json")
+    [key] = json.loads(out)
+    assert code == 0 and key["path"] == "dimensions.<name>.weight" and "length: " in key["value"]
+    assert run("params", "dimensions.<name>.weight", "--json")[1] == out
+    code, _, err = run("params", "dimensions.lenght.weight")
+    assert code == 1 and "unknown dimension 'lenght' (did you mean 'length'?)" in err
+
+
+def test_the_longest_keys_leave_room_for_their_meaning(run, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    heads = run("params", "dimensions")[1].splitlines()[0].split("┃")
+    assert heads[2].strip() == "meaning" and len(heads[2]) >= 25, heads
+
+
 @pytest.mark.parametrize(
     ("words", "code", "told"),
     [

@@ -122,17 +122,27 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", TUTORIAL, re.MULTILINE | re.DOTALL)
 
 
+def bare(table: str) -> set[str]:
+    """The rows of a table without the spaces that a terminal's width asks for."""
+    return {" ".join(line.split()) for line in table.splitlines()} - {""}
+
+
+def names(lines: str) -> set[str]:
+    """What each line of a run is about: `train warm` of `train warm    188 pairs, 101 s`."""
+    return {line.partition("  ")[0] for line in lines.splitlines()} - {""}
+
+
 def test_the_tutorial_goes_from_pairs_to_a_decision(run, python, tmp_path):
     """Every command and file of the page, with a base model that answers at once and few of the pairs."""
     toy_model(layers=2, initializer_range=0.02).save_pretrained(tmp_path / "base")
     byte_tokenizer().save_pretrained(tmp_path / "base")
-    (tmp_path / "seed").symlink_to(ROOT / "seed")
+    (tmp_path / "genarm").symlink_to(ROOT)
     export, judge = blocks("python")
     run(str(python), "-c", export)
     first, second, third = (block.splitlines() for block in blocks("sh"))
-    assert "warm reads warm.csv: trl rows, {prompt: instruction" in (told := run(*shlex.split(first[0]))), (
-        told
-    )
+    made, planned, ran, decided = blocks("text")
+    told = run(*shlex.split(first[0]))
+    assert made in told, told
     project, yaml = tmp_path / first[1].removeprefix("cd "), YAML()
 
     params = yaml.load(project / "params.yaml")
@@ -149,13 +159,10 @@ def test_the_tutorial_goes_from_pairs_to_a_decision(run, python, tmp_path):
 
     for command in second[:-1]:
         shown = run(*shlex.split(command), folder=project)
-    assert "never run here" in shown
-    lines = run(*shlex.split(second[-1]), folder=project).splitlines()
-    stages = {line[:20].rstrip() for block in blocks("text") for line in block.splitlines() if ", " in line}
-    assert {"pairs warm", "train warm", "respond base", "judge warm"} <= stages
-    assert {"pairs warm", "train warm", "respond base", "judge warm"} <= {
-        line[:20].rstrip() for line in lines
-    }
+    assert bare(planned) <= bare(shown), shown
+    done = run(*shlex.split(second[-1]), folder=project)
+    assert names(ran) <= names(done), done
+    assert names(decided.partition("\n\n")[2]) == names(done.rpartition("\n\n")[2])
     decision = json.loads((project / "artifacts/decisions.json").read_text())["warm"]
     assert decision["outcome"] in ("promote", "hold", "reject") and decision["reasons"]
     assert "judges:Warm, version 1" in (project / "artifacts/report/report.html").read_text()
