@@ -50,6 +50,10 @@ def test_it_is_accessible_and_fits_every_window(page, scheme):
     for size in PHONES:
         page.set_viewport_size(size)
         assert overflow(page) <= 0, size
+        tops = page.locator("#legend b").evaluate_all(
+            "all => all.map(mark => mark.getBoundingClientRect().top)"
+        )
+        assert len(tops) == 6 and len(set(tops)) == 1, f"the legend is one scale, in one line: {tops}"
     assert violations(page) == []
     assert (
         page.evaluate("getComputedStyle(document.querySelector('#base .text'), '::after').animationName")

@@ -70,7 +70,8 @@ export function legend(mode) {
   const up = mode.scale === signed ? SIGNED : CHANCES.map(Math.log);
   const marks = up.map((bound, i) => el("b", { class: `up${i + 1}` }, `≥ ${number(bound, 1)}`));
   const down = SIGNED.map((bound, i) => el("b", { class: `down${i + 1}` }, `≤ ${number(-bound, 1)}`));
-  return [before, ...(mode.scale === signed ? down.reverse() : []), ...marks, after].filter(Boolean);
+  const all = mode.scale === signed ? [...down.reverse(), ...marks] : marks;
+  return [before, el("span", { class: "marks" }, ...all), after].filter(Boolean);
 }
 
 // A token's text with what cannot be seen made visible.
