@@ -16,7 +16,7 @@ from genarm.canary import spool
 from genarm.canary.ending import end, end_overtaken, metrics_of
 from genarm.canary.votes import people
 from genarm.config import TRAFFIC, CanaryConfig
-from genarm.errors import ConfigError, DataError
+from genarm.errors import ConfigError, DataError, GenarmError
 from genarm.evaluation.betting import counted
 from genarm.evaluation.canary import standing
 from genarm.judges import LoadedJudge, load_with_origin, preference
@@ -24,7 +24,8 @@ from genarm.judges.base import PreparedJudge
 from genarm.pipeline.project import Project
 from genarm.registry import canaries
 from genarm.registry.canaries import Canary
-from genarm.types import CanaryOutcome
+from genarm.system.redact import redact
+from genarm.types import CanaryOutcome, Trial
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +51,7 @@ class CanaryJudge:
                 f"{next(iter(project.params.dimensions))}, share: 0.1}}}}",
             )
         self.project, self.config = project, asked
+        self._unread = ""  # why votes were not read at the last look
 
     @cached_property
     def judge(self) -> LoadedJudge:
@@ -66,8 +68,8 @@ class CanaryJudge:
     def look(self, more: Iterable[CanaryOutcome] = ()) -> Look:
         """Judge what waits, take in people's votes and `more`, ask the rule, and carry out what it says.
 
-        Raises JudgeError where the judge fails, and what the store of votes raises: what waits then waits for
-        the next look.
+        Raises JudgeError where the judge fails: what waits then waits for the next look. So do votes where
+        their store cannot be read, which is told in the log.
         """
         project, dimension = self.project, self.config.dimension
         store, folder = registry.connect(project.root), project.layout.canary
@@ -82,7 +84,7 @@ class CanaryJudge:
             ended = f"{dimension}: version {trial.challenger.version}, {canary.outcome}: {canary.reason}"
             return Look(ended)
         rule = self._rule(canary)
-        seen = self._take_in(store, canary, [*more, *people(project, trial, rule)])
+        seen = self._take_in(store, canary, [*more, *self._votes(trial, rule)])
         found = standing(counted(row.challenger for row in seen), canaries.responses(store, canary), rule)
         if seen:
             canaries.log_standing(store, canary, metrics_of(found), len(seen))
@@ -116,6 +118,18 @@ class CanaryJudge:
         for file, _ in pairs:
             file.unlink(missing_ok=True)
         return [*all_rows.values(), *new.values()]
+
+    def _votes(self, trial: Trial, rule: CanaryConfig) -> Sequence[CanaryOutcome]:
+        """What people preferred; nothing, and a line in the log, where that cannot be read now."""
+        why, found = "", []
+        try:
+            found = people(self.project, trial, rule)
+        except GenarmError as error:
+            why = redact(str(error))
+        if why and why != self._unread:
+            log.warning("votes of people are not read: %s", why)
+        self._unread = why
+        return found
 
     def _judged(self, pairs: Sequence[spool.Pair]) -> Iterable[CanaryOutcome]:
         """An outcome for each pair that the judge could be read on."""

@@ -6,13 +6,14 @@ what the test has seen, and it may be looked at after every one.
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from genarm.config import CanaryConfig, FeedbackConfig
 from genarm.feedback.bounds import beyond, candidate, too_fast
-from genarm.feedback.comparison import Answer, Vote
+from genarm.feedback.comparison import Vote
 from genarm.feedback.store import Store
 from genarm.pipeline.project import Project
-from genarm.types import CanaryOutcome, Champion, Trial
+from genarm.types import CanaryOutcome, Trial
 
 BY = "people"
 PREFERRED = {"guided": 1.0, "other": 0.0, "tie": 0.5}
@@ -36,13 +37,16 @@ def people(project: Project, trial: Trial, rule: CanaryConfig) -> list[CanaryOut
 def outcomes(
     votes: Iterable[Vote], trial: Trial, rule: CanaryConfig, config: FeedbackConfig
 ) -> Iterator[CanaryOutcome]:
-    """An outcome for each vote between the two versions of a trial at their weights, within the bounds.
+    """An outcome for each vote of a trial within the bounds.
 
     Left out are votes faster than both responses can be read, those beyond a person's number a minute and a
     day (`feedback`), and all but the first `max_votes` of a person.
     """
-    found = [vote for vote in votes if _is_of(trial, vote)]
-    seen = [candidate(vote) for vote in found]
+    found = [vote for vote in votes if vote.comparison.trial == trial.key]
+    seen, at = [], 0.0
+    for vote in found:  # servers' clocks may differ; the order in which votes came in is the store's
+        at = max(at, vote.at)
+        seen.append(replace(candidate(vote), at=at))
     too_many = beyond(seen, config)
     counted: Counter[tuple[str, str]] = Counter()
     for vote, known in zip(found, seen, strict=True):
@@ -50,16 +54,3 @@ def outcomes(
             continue
         counted[known.person] += 1
         yield CanaryOutcome(known.id, PREFERRED[vote.preferred], BY)
-
-
-def _is_of(trial: Trial, vote: Vote) -> bool:
-    asked = vote.comparison
-    return (
-        asked.dimension == trial.dimension
-        and _is(trial.dimension, asked.of_guided, trial.challenger)
-        and _is(trial.dimension, asked.of_other, trial.champion)
-    )
-
-
-def _is(dimension: str, answer: Answer, side: Champion) -> bool:
-    return answer.versions.get(dimension) == side.version and answer.weights.get(dimension) == side.weight

@@ -70,7 +70,7 @@ def candidate(vote: Vote) -> Candidate:
         consent=c.consent,
         at=vote.at,
         seconds=vote.at - c.created,
-        characters=len(c.a.text) + len(c.b.text),
+        characters=c.a.length + c.b.length,
         pair=hashlib.sha256(both).digest(),
         same=a == b or not (c.a.text.strip() and c.b.text.strip()),
         first=(vote.choice == "a") == (a < b),

@@ -9,12 +9,23 @@ Choice = Literal["a", "b", "tie"]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One of the two responses, and how it was drawn."""
+    """One of the two responses, and how it was drawn.
+
+    `characters` has its length where the text was deleted. `trial` is the key of the trial in which the two
+    sides are compared, empty where that is none.
+    """
 
     text: str
     weights: Mapping[str, float]
     versions: Mapping[str, int]
     seed: int
+    characters: int = 0
+    trial: str = ""
+
+    @property
+    def length(self) -> int:
+        """Its characters, also when they are deleted."""
+        return self.characters or len(self.text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,20 +52,9 @@ class Comparison:
     expires: float
 
     @property
-    def of_guided(self) -> Answer:
-        """The answer of the guided side."""
-        return self.a if self.guided == "a" else self.b
-
-    @property
-    def of_other(self) -> Answer:
-        """The answer of the other side."""
-        return self.b if self.guided == "a" else self.a
-
-    @property
-    def on_trial(self) -> bool:
-        """Whether two versions of the dimension are compared: a challenger and the champion."""
-        versions = [answer.versions.get(self.dimension) for answer in (self.of_guided, self.of_other)]
-        return None not in versions and versions[0] != versions[1]
+    def trial(self) -> str:
+        """The key of the trial in which a challenger is compared with the champion; else empty."""
+        return self.a.trial
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,9 +21,9 @@ from sqlalchemy import (
 
 from genarm.errors import DataError
 
-VERSION = 1
+VERSION = 2
 # From one version to the next: the statements that change a store in use. A new store gets the tables below.
-STEPS: dict[int, tuple[str, ...]] = {}
+STEPS: dict[int, tuple[str, ...]] = {1: ()}  # 2: answers have `characters` and `trial`, in their JSON
 
 metadata = MetaData()
 versions = Table("feedback_schema", metadata, Column("version", Integer, nullable=False))

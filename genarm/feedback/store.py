@@ -138,7 +138,10 @@ def _answered() -> Answered:
 
 
 def _without_texts(comparison: Comparison) -> dict[str, str]:
-    sides = {name: json.dumps(asdict(replace(getattr(comparison, name), text=""))) for name in ("a", "b")}
+    sides = {}
+    for name in ("a", "b"):
+        answer = getattr(comparison, name)
+        sides[name] = json.dumps(asdict(replace(answer, text="", characters=len(answer.text))))
     return sides | {"prompt": "[]"}
 
 

@@ -45,7 +45,7 @@ def standing(store: Store, dimensions: Sequence[str]) -> list[Standing]:
     for vote in store.votes():
         c = vote.comparison
         of = counts.setdefault(c.dimension, _Counts())
-        if c.on_trial:
+        if c.trial:
             of.on_trial += 1
         else:
             of.preferred[vote.preferred] += 1

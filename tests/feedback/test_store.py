@@ -110,15 +110,16 @@ def test_user_ids_are_hashed_under_a_salt_that_stays(tmp_path, monkeypatch):
 
 def test_an_older_store_is_brought_to_this_form_and_a_newer_one_refused(desk, tmp_path, monkeypatch):
     desk.vote("i")
-    monkeypatch.setattr(schema, "VERSION", 2)
-    monkeypatch.setitem(schema.STEPS, 1, ("alter table feedback_votes add column mood text",))
+    now = schema.VERSION
+    monkeypatch.setattr(schema, "VERSION", now + 1)
+    monkeypatch.setitem(schema.STEPS, now, ("alter table feedback_votes add column mood text",))
     for _ in range(2):
         assert len(list(Store(desk.config, tmp_path).votes())) == 1
     with sqlite3.connect(tmp_path / "f.db") as database:
         assert database.execute("select mood from feedback_votes").fetchall() == [(None,)]
-        assert database.execute("select version from feedback_schema").fetchall() == [(2,)]
-    monkeypatch.setattr(schema, "VERSION", 1)
-    with pytest.raises(DataError, match="version 2 of the tables, and this genarm knows 1"):
+        assert database.execute("select version from feedback_schema").fetchall() == [(now + 1,)]
+    monkeypatch.setattr(schema, "VERSION", now)
+    with pytest.raises(DataError, match=f"version {now + 1} of the tables, and this genarm knows {now}"):
         Store(desk.config, tmp_path)
 
 

@@ -80,22 +80,15 @@ async function ask() {
 async function vote(choice) {
   const body = { choice, user: user(), reason: byId("reason").value };
   const told = await json(`v1/comparisons/${open.id}`, "POST", body);
-  const { dimension } = open;
   open = null;
   for (const side of ["a", "b"]) {
-    byId(`side-${side}`).textContent = named(told[side]);
+    byId(`side-${side}`).textContent = told[side] ? named(told[side]) : "";
     byId(`text-${side}`).parentElement.classList.toggle("better", choice === side);
   }
   byId("vote").hidden = true;
-  byId("told").textContent = `${verdict(told, choice, dimension)} Thank you.`;
-}
-
-// Which answer was preferred; of two versions of a dimension, which one.
-function verdict(told, choice, dimension) {
-  if (choice === "tie") return "A tie.";
-  const [a, b] = [told.a, told.b].map((side) => side.versions[dimension]);
-  if (a && b && a !== b) return `You prefer ${dimension}@${told[choice].versions[dimension]}.`;
-  return told.preferred === "guided" ? "You prefer the guided answer." : "You prefer the other answer.";
+  byId("told").textContent = ({
+    guided: "You prefer the guided answer.", other: "You prefer the other answer.", tie: "A tie.",
+  }[told.preferred] ?? "A new version is on trial, so which was which is not told.") + " Thank you.";
 }
 
 // What one side was: `guided by positive@3 at 0.3`.
