@@ -9,6 +9,7 @@ the same for every way. CPU seconds, which a busy machine disturbs less, are tho
 ARMs are random LoRAs on the top 8 layers: how fast a model runs does not depend on what its weights are.
 """
 
+import json
 import multiprocessing
 import sys
 import tempfile
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from serving import MODEL, ask, body
+from serving import MODEL, body
 
 LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 EACH = 3  # requests of one stream in a round
@@ -28,6 +29,17 @@ WAYS: dict[str, dict[str, float]] = {
     "challenger, share 0.1": {"share": 0.1, "judged": 0},
     "the same, judged 0.25": {"share": 0.1, "judged": 0.25},
 }
+
+
+def ask(address: str, asked: dict[str, Any]) -> float:
+    """Seconds to the first text of a stream, which is read to its end."""
+    began, first = time.monotonic(), 0.0
+    with httpx.stream("POST", f"{address}/v1/chat/completions", json=asked, timeout=600) as stream:
+        for line in stream.iter_lines():
+            if line and not first and line != "data: [DONE]":
+                delta = json.loads(line[6:])["choices"][0]["delta"]
+                first = time.monotonic() - began if delta.get("content") else 0.0
+    return first
 
 
 def client(address: str, turn: int, streams: int, tokens: int, result: Any) -> None:
