@@ -5,7 +5,7 @@ import re
 import pytest
 from browser import PHONES, chromium, overflow, violations
 from playwright.sync_api import expect
-from served_toys import running
+from served_toys import running, trial_of
 
 from genarm.serve.service import Service
 
@@ -59,6 +59,23 @@ def test_a_vote_by_the_keyboard_reveals_the_sides(page, store, key, choice):
         guided = "kind@3" in page.locator(f"#side-{side}").inner_text()
         assert guided == (vote.comparison.guided == side)
     assert "<b>bold</b>" in vote.comparison.prompt[0]["content"]
+
+
+def test_in_a_trial_the_page_does_not_tell_which_was_which(browser, both, store, tmp_path):
+    service = Service(both[0], store=store)
+    service.swap(both[0], trial_of(both, tmp_path, service, compared=1.0))
+    with running(service) as at:
+        page, errors = browser.new_page(), []
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(f"{at}/compare")
+        expect(page.locator("#dimension option")).to_have_count(2)
+        ask(page)
+        page.keyboard.press("b")
+        expect(page.locator("#told")).to_have_text(re.compile("which was which is not told. Thank you."))
+        assert page.locator("#side-a").inner_text() == page.locator("#side-b").inner_text() == ""
+        page.close()
+    *_, vote = store.votes("kind")
+    assert (vote.choice, vote.comparison.trial) == ("b", both[1].key) and not errors
 
 
 def test_letters_of_a_reason_do_not_vote_and_erasure_takes_another_name(page, store):
