@@ -6,7 +6,7 @@ from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 from genarm import registry
-from genarm.data import dvc
+from genarm.data import dvc, dvc_mend
 from genarm.data.dvc_output import StageOutcome
 from genarm.experiments.load import Experiment
 from genarm.experiments.place import find
@@ -47,7 +47,7 @@ def compare(name: str, root: str | None = None) -> str:
 @task(cache_policy=NO_CACHE, task_run_name="mend data")
 def mend(project: Project) -> None:
     """Complete or undo what a killed run left half done, and say so."""
-    for line in dvc.mend(project.root):
+    for line in dvc_mend.mend(project.root):
         get_run_logger().warning("data: %s", line, **told())
 
 

@@ -16,7 +16,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.runtime import deployment, flow_run
 
 from genarm import registry
-from genarm.data import dvc
+from genarm.data import dvc, dvc_mend
 from genarm.data.dvc_output import StageOutcome
 from genarm.errors import GenarmError
 from genarm.pipeline import warm_start
@@ -86,7 +86,7 @@ def seconds(began: float) -> str:
 @task(cache_policy=NO_CACHE, task_run_name="mend data")
 def mend_data(project: Project) -> bool:
     """Complete or undo a change of the data that was cut short, and say so; returns whether there was one."""
-    lines = dvc.mend(project.root)
+    lines = dvc_mend.mend(project.root)
     for line in lines:
         get_run_logger().warning("data: %s", line, **told())
     return bool(lines)

@@ -17,6 +17,36 @@ stages:
     outs: [artifacts/broken]
 """
 
+# What DVC writes, shortened; DVC 2 wrote no `hash:`.
+POINTER = "outs:\n- md5: 0123456789abcdef0123456789abcdef.dir\n  hash: md5\n  path: data\n"
+LOCK = """schema: '2.0'
+stages:
+  pairs:
+    cmd: genarm pairs
+    deps:
+    - path: data
+      hash: md5
+      md5: 0123456789abcdef0123456789abcdef.dir
+    - path: genarm/data
+      hash: md5
+      md5: 1123456789abcdef0123456789abcdef.dir
+    params:
+      params.yaml:
+        dimensions: [kind]
+    outs:
+    - path: artifacts/pairs
+      hash: md5
+      md5: 2123456789abcdef0123456789abcdef.dir
+  train@kind:
+    cmd: genarm train kind
+    deps:
+    - path: artifacts/pairs/kind
+      md5: 3123456789abcdef0123456789abcdef.dir
+    outs:
+    - path: artifacts/arms/kind
+      md5: 4123456789abcdef0123456789abcdef.dir
+"""
+
 
 def git(root: Path, *arguments: str) -> str:
     """Run git and return what it prints."""

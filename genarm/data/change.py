@@ -144,7 +144,7 @@ class Change:
         if not self.was.exists():
             shutil.rmtree(self.folder, ignore_errors=True)
             return []
-        _wait_for_dvc(self.root)
+        wait_for_dvc(self.root)
         before = _text(self.was / POINTER)
         try:
             complete = self.is_complete()
@@ -161,15 +161,18 @@ class Change:
         return pointer.md5.removesuffix(".dir")[:12] if pointer else "none"
 
 
-def _wait_for_dvc(root: Path) -> None:
-    """Wait for the DVC command of a process that was killed: it is being stopped, and writes until then."""
+def wait_for_dvc(root: Path) -> None:
+    """Wait for the DVC command of a process that was killed: it is being stopped, and writes until then.
+
+    Raises Busy where it does not end.
+    """
     lock = FileLock(root / ".dvc" / "tmp" / "lock", timeout=GRACE + 5)  # DVC locks the same file the same way
     try:
         with lock:
             pass
     except Timeout:
         raise Busy(
-            "a DVC command holds the lock, and a change of the data was cut short",
+            "a DVC command holds the lock, and what it writes was left cut short",
             hint="wait for the command to end, or stop it",
         ) from None
 

@@ -10,7 +10,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from urllib.parse import urlsplit
 from genarm.data import dvc_output
 from genarm.data.change import Change
 from genarm.data.dvc_lock import POINTER, check_readable, named_version, read_records
+from genarm.data.dvc_mend import keep_pointer
 from genarm.data.dvc_output import StageOutcome
 from genarm.data.files import check_imported
 from genarm.data.rows import SUFFIXES
@@ -34,7 +34,6 @@ __all__ = [
     "data_version",
     "gather",
     "graph",
-    "mend",
     "pull_data",
     "push",
     "run_stage",
@@ -52,28 +51,6 @@ def data_version(root: Path) -> str | None:
     Raises DataError where the pointer cannot be read, such as after a merge.
     """
     return named_version(root)
-
-
-def mend(root: Path) -> list[str]:
-    """Complete or undo what a kill left half done; a sentence on each repair. Raises Busy during a change."""
-    change = Change(root)
-    with change.alone():
-        return [*change.mend(), *_drop_broken_locks(root)]
-
-
-def _drop_broken_locks(root: Path) -> list[str]:
-    """DVC's list of locked paths, where a killed DVC left it cut short: all DVC commands would refuse it."""
-    path = root / ".dvc" / "tmp" / "rwlock"
-    for pause in (0.3, 0):  # another DVC may be writing it
-        try:
-            json.loads(path.read_text(encoding="utf-8"))
-            return []
-        except FileNotFoundError:
-            return []
-        except ValueError:
-            time.sleep(pause)
-    path.unlink(missing_ok=True)
-    return ["the file .dvc/tmp/rwlock, which a killed DVC had left cut short, is removed"]
 
 
 def status(root: Path, stages: str = "") -> dict[str, Any]:
@@ -139,6 +116,7 @@ def pull_data(root: Path, on_line: OnLine = ignore) -> StageOutcome:
 
     Raises PipelineError where neither has it, Busy where another DVC holds the lock.
     """
+    keep_pointer(root)
     # DVC would take data/ that a killed pull left incomplete for a new version of added data, and record it.
     pulling = root / ".dvc" / "tmp" / "data.pulling"
     code, lines = (1, []) if pulling.exists() else call(root, "repro", "-s", POINTER, on_line=on_line)

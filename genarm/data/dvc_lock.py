@@ -142,24 +142,56 @@ def is_frozen(root: Path) -> bool:
     return bool((_read(root, POINTER) or {}).get("frozen"))
 
 
+def is_lock(content: bytes) -> bool:
+    """Whether this is a `dvc.lock` in which every stage has all of its hashes."""
+    try:
+        stages = _parsed(LOCK, content).get("stages")
+        if not isinstance(stages, dict):
+            return False
+        for name, stage in stages.items():
+            for kind in ("outs", "deps"):
+                list(_entries(LOCK, str(name), stage, kind))
+    except DataError:
+        return False
+    return True
+
+
+def is_pointer(content: bytes) -> bool:
+    """Whether this is a `data.dvc` that names the data by its hash."""
+    try:
+        return bool(list(_entries(POINTER, POINTER, _parsed(POINTER, content), "outs")))
+    except DataError:
+        return False
+
+
+def is_conflict(content: bytes) -> bool:
+    """Whether a merge left both sides in it."""
+    return CONFLICT.search(content) is not None
+
+
 def _read(root: Path, name: str) -> dict[str, Any] | None:
     for last in (*(False,) * (TRIES - 1), True):
         try:
-            content = (root / name).read_bytes()
+            return _parsed(name, (root / name).read_bytes())
         except FileNotFoundError:
             return None
-        try:
-            value = YAML(typ="safe").load(content.decode("utf-8"))
-            if value is None and not content.strip():
-                raise YAMLError("it is empty")
-            if isinstance(value, dict):
-                return value
-            problem = "it holds no mapping"
-        except (YAMLError, UnicodeDecodeError) as error:
-            problem = _problem(content, error)
-        if not last:
+        except DataError:
+            if last:
+                raise
             time.sleep(PAUSE)
-    raise _damaged(name, problem)
+    raise AssertionError("the last try returns or raises")
+
+
+def _parsed(name: str, content: bytes) -> dict[str, Any]:
+    try:
+        value = YAML(typ="safe").load(content.decode("utf-8"))
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise _damaged(name, _problem(content, error)) from None
+    if value is None and not content.strip():
+        raise _damaged(name, "it is empty")
+    if not isinstance(value, dict):
+        raise _damaged(name, "it holds no mapping")
+    return value
 
 
 def _problem(content: bytes, error: Exception) -> str:

@@ -11,7 +11,8 @@ from doctor_toys import one
 from dvc_project import dvc
 
 from genarm.data.change import Change
-from genarm.data.dvc import data_version, mend, pull_data, run_stage, set_data, status
+from genarm.data.dvc import data_version, pull_data, run_stage, set_data, status
+from genarm.data.dvc_mend import mend
 from genarm.doctor import versioning
 from genarm.errors import Busy
 
