@@ -12,6 +12,7 @@ os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
 os.environ.setdefault("VLLM_CPU_OMP_THREADS_BIND", "nobind")
 os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TRITON_F32_DEFAULT", "ieee")  # on a GPU its attention rounds float32 to TF32
 os.environ.setdefault("TORCH_COMPILE_DISABLE", "1")  # the sampler compiles a comparison, for a minute
 
 import torch
