@@ -37,9 +37,11 @@ def judge_project(root: Path, toy: Toy, **changes: Any) -> Project:
     return project
 
 
-def write_params(root: Path, toy: Toy, *, judge: Any = "length", shares: Any = None) -> Project:
+def write_params(
+    root: Path, toy: Toy, *, judge: Any = "length", shares: Any = None, dtype: str = "float32"
+) -> Project:
     params = {
-        "base": {"model": str(toy.folder), "dtype": "float32"},
+        "base": {"model": str(toy.folder), "dtype": dtype},
         "dimensions": {"vowels": {"data": "vowels.jsonl", "judge": judge, "weight": 1.0}},
         "pairs": {"validation": 0.2, "evaluation": 0.2, "judge": 0.4} | (shares or {}),
     }

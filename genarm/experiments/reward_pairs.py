@@ -37,13 +37,13 @@ def train_reward(
         )
     begun = beginnings(rated, config.seed) if prefixes else []
     shutil.rmtree(context.out, ignore_errors=True)
-    settings = config.model_dump(mode="json") | {"prefixes": prefixes}
+    settings = config.model_dump(mode="json") | {"prefixes": prefixes, "dtype": context.dtype}
     key = training_key(start.weights_sha256 + start.tokenizer_sha256, settings, sha256(file))
     work = open_folder(context.checkpoints, key)
     model = work / "model"
     if not (model / CARD).is_file():  # else it was killed on its way to its place
         shutil.rmtree(model, ignore_errors=True)
-        train_reward_model(start, [*rated, *begun], config, work / "checkpoints", model)
+        train_reward_model(start, [*rated, *begun], config, work / "checkpoints", model, dtype=context.dtype)
         card = JudgeCard(
             dimension=dimension,
             sha256="",

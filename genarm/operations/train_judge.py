@@ -76,14 +76,21 @@ def train_judge(project: Project, dimension: str, config: JudgeTraining) -> Trai
     pairs = _pairs(project, dimension)
     require_trl()
     file, base = project.layout.pairs(dimension, "judge"), project.base
-    stamp = [config.model_dump_json(), base.weights_sha256, base.tokenizer_sha256, base.chat_template or ""]
+    dtype = project.params.base.dtype
+    stamp = [
+        config.model_dump_json(),
+        dtype,
+        base.weights_sha256,
+        base.tokenizer_sha256,
+        base.chat_template or "",
+    ]
     name = hashlib.sha256("\n".join([*stamp, sha256(file)]).encode()).hexdigest()[:16]
     work = project.layout.judge_training(dimension) / name
     tokens, left_out = _measured(base, pairs, config)
     model = work / "model"
     if not (model / CARD).is_file():  # else it was killed on its way to the registry
         shutil.rmtree(model, ignore_errors=True)
-        curves = train_reward_model(base, tokens, config, work / "checkpoints", model)
+        curves = train_reward_model(base, tokens, config, work / "checkpoints", model, dtype=dtype)
         write_curves(work / "curves.csv", curves)
         card = JudgeCard(
             dimension=dimension,
@@ -95,7 +102,7 @@ def train_judge(project: Project, dimension: str, config: JudgeTraining) -> Trai
             data_md5=data_version(project.root),
             git_commit=git_commit(project.root),
             max_tokens=config.max_tokens,
-            params={**config.model_dump(), "pairs": project.params.pairs.model_dump()},
+            params={**config.model_dump(), "dtype": dtype, "pairs": project.params.pairs.model_dump()},
             metrics=judge_accuracy(model, project.layout.pairs(dimension, "validation"), config.max_tokens)
             | {"pairs": len(tokens), "left_out": left_out},
         )

@@ -3,8 +3,8 @@
     loss = -log sigmoid(r(chosen) - r(rejected)) + centre * mean((r(chosen) + r(rejected))^2)
 
 TRL drops pairs that are longer than its `max_length` without a word, so it is given tokens of pairs that were
-measured and counted before. transformers reads the score at the last token that is not the padding token, so
-the padding token is one that ends no text.
+measured and counted before, in an order of ours, with pairs of like length in a batch. transformers reads the
+score at the last token that is not the padding token, so the padding token is one that ends no text.
 """
 
 import math
@@ -22,6 +22,7 @@ from genarm.system import metric_names as names
 from genarm.system.progress import ProgressDisplay
 from genarm.system.verbosity import Verbosity, verbosity
 from genarm.training import stock_trainer
+from genarm.training.like_lengths import by_like_lengths
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -44,19 +45,31 @@ def require_trl() -> None:
 
 
 def train_reward_model(
-    base: ModelSource, pairs: Sequence[RatedPair], config: JudgeTraining, work: Path, out: Path
+    base: ModelSource,
+    pairs: Sequence[RatedPair],
+    config: JudgeTraining,
+    work: Path,
+    out: Path,
+    *,
+    dtype: str,
 ) -> list[dict[str, float]]:
     """Train on `pairs` and write a plain sequence-classification folder to `out`; returns the curves.
 
+    Products are computed in `dtype` and weights kept in float32; float16 is of a GPU, a CPU takes float32.
     `work` holds the checkpoints, from which a training that was killed goes on. Raises ConfigError where the
     model has fewer layers than asked for, ModelError where the loss is no number.
     """
     with stock_trainer.libraries_quiet():
-        return _trained(base, pairs, config, work, out)
+        return _trained(base, pairs, config, work, out, dtype)
 
 
 def _trained(
-    base: ModelSource, pairs: Sequence[RatedPair], config: JudgeTraining, work: Path, out: Path
+    base: ModelSource,
+    pairs: Sequence[RatedPair],
+    config: JudgeTraining,
+    work: Path,
+    out: Path,
+    dtype: str,
 ) -> list[dict[str, float]]:
     import torch
     from datasets import Dataset
@@ -66,10 +79,13 @@ def _trained(
 
     set_seed(config.seed)
     model, tokenizer = _with_fresh_head(base), _tokenizer(base, pairs)
-    steps = math.ceil(len(pairs) / config.batch_pairs * config.epochs)
+    lengths = [max(len(pair.chosen), len(pair.rejected)) for pair in pairs]
+    order = by_like_lengths(lengths, config.batch_pairs, config.epochs, config.seed)
+    steps = math.ceil(len(order) / config.batch_pairs)
     arguments = RewardConfig(
         **stock_trainer.stock_arguments(work, steps, seed=config.seed),
-        num_train_epochs=config.epochs,
+        num_train_epochs=1,  # the order has all of them
+        train_sampling_strategy="sequential",
         per_device_train_batch_size=config.batch_pairs,
         learning_rate=config.learning_rate,
         warmup_steps=config.warmup,
@@ -77,14 +93,15 @@ def _trained(
         center_rewards_coefficient=config.centre or None,
         max_length=None,
         activation_checkpointing=False,  # few layers have gradients at all
-        bf16=torch.cuda.is_available(),
+        bf16=dtype == "bfloat16",
+        fp16=dtype == "float16" and torch.cuda.is_available(),
     )
     display = ProgressDisplay("train-judge", quiet=verbosity() is Verbosity.QUIET)
     trainer = RewardTrainer(
         model=model,
         args=arguments,
         train_dataset=Dataset.from_list(
-            [{"chosen_ids": pair.chosen, "rejected_ids": pair.rejected} for pair in pairs]
+            [{"chosen_ids": pairs[row].chosen, "rejected_ids": pairs[row].rejected} for row in order]
         ),
         processing_class=tokenizer,
         peft_config=_adapter(model, config),

@@ -151,6 +151,19 @@ def test_pairs_that_are_too_long_are_counted(toy, tmp_path, own_store):
     assert "1 more were too long" in str(made)
 
 
+def test_it_computes_in_the_bases_precision_and_keeps_its_weights_in_float32(
+    trained, toy, tmp_path, own_store
+):
+    made = train_judge(judge_project(tmp_path, toy, dtype="bfloat16"), "vowels", JudgeTraining(**SETTINGS))
+    precise, rounded = (
+        AutoModelForSequenceClassification.from_pretrained(root / judge.folder, dtype="auto")
+        for root, judge in ((trained[0].root, trained[1]), (tmp_path, made))
+    )
+    assert rounded.dtype == torch.float32 and made.accuracy > 0.9
+    apart = (rounded.score.weight - precise.score.weight).norm() / precise.score.weight.norm()
+    assert 0 < apart < 0.1
+
+
 def test_a_training_that_was_stopped_goes_on_from_its_checkpoint(
     trained, toy, tmp_path, own_store, monkeypatch
 ):
