@@ -29,7 +29,7 @@ def people(project: Project, trial: Trial, rule: CanaryConfig) -> list[CanaryOut
         return []
     store = Store(config, project.root)
     try:
-        return list(outcomes(store.votes(trial.dimension), trial, rule, config))
+        return list(outcomes(store.votes(trial.dimension, trial=trial.key), trial, rule, config))
     finally:
         store.close()
 

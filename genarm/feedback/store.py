@@ -97,14 +97,16 @@ class Store:
             count, last = connection.execute(query).one()
         return int(count), int(last or 0)
 
-    def votes(self, dimension: str | None = None, upto: int | None = None) -> Iterator[Vote]:
-        """The votes of a dimension in the order in which they came, or those of all."""
+    def votes(self, dimension: str | None = None, upto: int | None = None, trial: str = "") -> Iterator[Vote]:
+        """The votes of a dimension, or of one trial of it, in the order in which they came; or those of all."""
         v, c = votes.c, comparisons.c
         query = select(v.seq, v.choice, v.reason, v.at, comparisons).join(comparisons, c.id == v.comparison)
         if dimension is not None:
             query = query.where(v.dimension == dimension)
         if upto is not None:
             query = query.where(v.seq <= upto)
+        if trial:  # within a text its quotation marks would be escaped
+            query = query.where(c.a.contains(f'"trial": {json.dumps(trial)}', autoescape=True))
         with self.database.reading() as connection:
             found = connection.execution_options(yield_per=BATCH).execute(query.order_by(v.seq))
             for row in found:

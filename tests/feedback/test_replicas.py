@@ -85,6 +85,7 @@ def test_processes_share_a_postgresql(tmp_path, monkeypatch):
         kept = [vote.seq for vote in store.votes("kind") if vote.comparison.user != store.people.name("u0")]
         count = store.erase("u0")
         assert store.mark("kind") == (before[0] - count, max(kept)) and count == 3 * 14
+        assert list(store.votes("kind", trial="0123456789abcdef")) == []
         store.ask(compared("new", consent=False))
         store.vote("new", "anybody", "u", "tie", "Ünïcode ✓")
         with pytest.raises(Answered):

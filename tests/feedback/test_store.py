@@ -9,6 +9,7 @@ from sqlalchemy import text
 from genarm.config import FeedbackConfig
 from genarm.errors import ConfigError, DataError, Unreachable
 from genarm.feedback import schema
+from genarm.feedback.comparison import Answer
 from genarm.feedback.store import KEPT_UNANSWERED, Answered, Expired, Store, Unknown
 
 
@@ -79,6 +80,23 @@ def test_the_mark_tells_every_change(desk):
     desk.vote("c", user="x")
     assert desk.store.mark("kind") == (2, 3) != before
     assert desk.store.mark("kind", upto=2) == (1, 1)
+
+
+def test_the_votes_of_a_trial_are_read_alone(desk):
+    """Also where the texts are deleted, and whatever they say."""
+    key, other = "0123456789abcdef", "fedcba9876543210"
+
+    def side(trial, text="yes"):
+        return Answer(text, {"kind": 0.3}, {"kind": 3}, 7, trial=trial)
+
+    desk.vote("a", a=side(key))
+    desk.vote("b", a=side(key), consent=False)
+    desk.vote("c", a=side(other))
+    desk.vote("d", a=side("", f'"trial": "{key}"'))
+    desk.vote("e", a=side(key), dimension="curt")
+    assert [vote.comparison.id for vote in desk.store.votes("kind", trial=key)] == ["a", "b"]
+    assert [vote.comparison.id for vote in desk.store.votes("kind", trial="%")] == []
+    assert len(list(desk.store.votes("kind"))) == 4
 
 
 def test_the_file_is_for_its_owner_and_readers_wait_for_nobody(desk, tmp_path):
