@@ -98,7 +98,7 @@ class Store:
         return int(count), int(last or 0)
 
     def votes(self, dimension: str | None = None, upto: int | None = None, trial: str = "") -> Iterator[Vote]:
-        """The votes of a dimension, or of one trial of it, in the order in which they came; or those of all."""
+        """The votes of a dimension, or of a trial of it, in the order in which they came; or all."""
         v, c = votes.c, comparisons.c
         query = select(v.seq, v.choice, v.reason, v.at, comparisons).join(comparisons, c.id == v.comparison)
         if dimension is not None:
