@@ -17,10 +17,11 @@ from urllib.parse import urlsplit
 
 from genarm.data import dvc_output
 from genarm.data.change import Change
-from genarm.data.dvc_lock import POINTER, check_readable, named_version, read_records
+from genarm.data.dvc_lock import POINTER, check_readable, is_import, named_version, read_records
 from genarm.data.dvc_mend import keep_pointer
 from genarm.data.dvc_output import StageOutcome
 from genarm.data.files import check_imported
+from genarm.data.own_files import require_none_only_here
 from genarm.data.rows import SUFFIXES
 from genarm.data.sources import HUB, gather_hub, gather_local
 from genarm.errors import DataError, PipelineError
@@ -114,8 +115,11 @@ def run_stages(root: Path, stages: str, on_line: OnLine = ignore) -> StageOutcom
 def pull_data(root: Path, on_line: OnLine = ignore) -> StageOutcome:
     """Put the data version in place: imported again where `data.dvc` names a source, else from the remote.
 
-    Raises PipelineError where neither has it, Busy where another DVC holds the lock.
+    Raises DataError where files of data/ would be lost, PipelineError where neither has it, Busy where
+    another DVC holds the lock.
     """
+    if is_import(root):  # else DVC records what was changed as a new version
+        require_none_only_here(root)
     keep_pointer(root)
     # DVC would take data/ that a killed pull left incomplete for a new version of added data, and record it.
     pulling = root / ".dvc" / "tmp" / "data.pulling"
@@ -179,7 +183,9 @@ def set_data(
                 gather(root, source, change.new)
             else:
                 check_imported(root / folder)
-            check(root / folder if folder else change.new)
+            new = root / folder if folder else change.new
+            check(new)
+            require_none_only_here(root, [new])
             with change.begun():
                 if folder is None:
                     change.new.rename(change.data)

@@ -96,6 +96,10 @@ class Contents:
         entries = json.loads(listed.read_text(encoding="utf-8"))
         return {entry["relpath"]: entry["md5"] for entry in entries}
 
+    def has(self, md5: str, algorithm: str = "md5") -> bool:
+        """Whether the cache holds an object of this hash. Its bytes are not read."""
+        return (self.cache / Recorded("", md5, "", "", algorithm).object).exists()
+
     def _damage(self, record: Recorded, path: str, md5: str, found: str) -> Damage:
         object = self.cache / Recorded(path, md5, record.stage, record.source, record.algorithm).object
         cached = object_hash(object, record.algorithm)

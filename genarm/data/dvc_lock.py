@@ -137,6 +137,12 @@ def is_import(root: Path) -> bool:
     return bool((_read(root, POINTER) or {}).get("deps"))
 
 
+def read_source(root: Path) -> str | None:
+    """What the data was imported from: a path below the root, or an address; None where it was added."""
+    deps = (_read(root, POINTER) or {}).get("deps") or [{}]
+    return str(deps[0]["path"]) if "path" in deps[0] else None
+
+
 def is_frozen(root: Path) -> bool:
     """Whether DVC would not repeat the import that made the data: `dvc unfreeze` has still to follow."""
     return bool((_read(root, POINTER) or {}).get("frozen"))

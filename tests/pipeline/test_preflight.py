@@ -51,6 +51,19 @@ def test_where_all_is_in_order_nothing_is_told(root):
     assert not (root / "__pycache__").exists()
 
 
+def test_a_file_in_imported_data_that_the_import_would_delete_is_told_before_anything_runs(root):
+    (root / "seed").mkdir()
+    (root / "data" / "pairs.jsonl").rename(root / "seed" / "pairs.jsonl")
+    pointer = root / "data.dvc"
+    pointer.write_text(f"deps:\n- path: seed\n  md5: {'d' * 32}.dir\n{pointer.read_text()}")
+    (root / "data" / "pairs.jsonl").write_bytes((root / "seed" / "pairs.jsonl").read_bytes())
+    assert [told.check for told in preflight.require(Project(root))] == ["git"]  # data.dvc is not committed
+    (root / "data" / "mine.jsonl").write_text("{}\n")
+    with pytest.raises(PipelineError, match=r"of no data version, to be lost with it: mine\.jsonl") as caught:
+        preflight.require(Project(root))
+    assert "genarm data data" in str(caught.value.hint)
+
+
 @pytest.mark.parametrize(
     ("file", "old", "new", "told"),
     [

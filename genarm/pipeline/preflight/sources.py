@@ -1,13 +1,15 @@
-"""Whether the preference data of every dimension is there, and its first rows are what the source says."""
+"""Whether the preference data of every dimension is there, whole in a version, and what the source says."""
 
 from itertools import islice
 from pathlib import Path
 
 from genarm.config import SourceConfig
 from genarm.data.dvc import data_version
+from genarm.data.dvc_lock import is_import
 from genarm.data.files import find_files
 from genarm.data.formats import parse
 from genarm.data.mapping import PAIR, ColumnMap
+from genarm.data.own_files import WAY_OUT, only_here, told
 from genarm.data.refused import Refused
 from genarm.data.rows import read_file
 from genarm.errors import ConfigError, DataError
@@ -22,13 +24,15 @@ WHOLE = 64 << 20  # bytes of a .json file, which is read whole
 
 
 def sources(project: Project) -> list[CheckResult]:
-    """Read the first rows of every file of every dimension."""
+    """Read the first rows of every file of every dimension, and all bytes of an imported data/."""
     data, params = project.layout.data, project.params
     if not data.is_dir():
         if version := data_version(project.root):
             detail = f"data version {version[:12]} is not in data/ yet, so its rows are not checked"
             return [warn("sources", detail, "dvc repro data.dvc")]
         return [fail("sources", f"{project.root} has no preference data yet", "genarm data SOURCE")]
+    if is_import(project.root) and (files := only_here(project.root)):
+        return [fail("sources", told(files), WAY_OUT)]
     results, counts = list[CheckResult](), dict[str, str]()
     for dimension, config in params.dimensions.items():
         key = f"dimensions.{dimension}.data"
