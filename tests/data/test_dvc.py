@@ -26,14 +26,13 @@ def test_a_pointer_left_by_a_merge_is_named(tmp_path):
 
 
 def test_a_lock_that_another_dvc_holds_is_named_and_nothing_is_lost(clone, source):
-    (clone / "data").mkdir()
-    (clone / "data" / "mine.jsonl").write_text("{}\n")
+    shutil.copytree(clone / "seed", clone / "data")
     (clone / ".dvc" / "tmp").mkdir()
     with (clone / ".dvc" / "tmp" / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(Busy, match="another DVC command holds the lock"):
             set_data(clone, str(source))
-    assert (clone / "data" / "mine.jsonl").exists() and git(clone, "status", "--porcelain") == ""
+    assert (clone / "data" / "a.jsonl").exists() and git(clone, "status", "--porcelain") == ""
 
 
 def test_a_stage_runs_once_is_restored_and_streams_its_lines(project):
