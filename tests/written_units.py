@@ -11,8 +11,13 @@ from genarm.experiments.judge import judge
 from genarm.experiments.load import Experiment
 from genarm.experiments.speed import Speed
 from genarm.experiments.tuned import Chosen, Tried
-from genarm.system.files import write_json, write_rows
+from genarm.system.files import write_curves, write_json, write_rows
 from genarm.types import Estimate, Message, Prompt, Response
+
+CURVES = [
+    {"step": 1.0, "loss": 0.7},
+    {"step": 2.0, "loss": 0.5, "eval/loss": 0.6, "eval/margin": float("nan")},
+]
 
 
 def write_units(
@@ -60,6 +65,7 @@ def write_units(
                 metrics = {"train/seconds": 90.0, "train/pairs": 30.0}
                 for seed in experiment.model_seeds(model):
                     write_json(place.training(model, seed), (training or {}).get(model, metrics))
+                    write_curves(place.curves(model, seed), CURVES)
     for row in config.methods:
         judge(experiment, row)
 

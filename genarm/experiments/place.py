@@ -69,6 +69,10 @@ class Place:
         """The metrics of its training, with its seconds."""
         return self.artifacts / "training" / f"{name}-{seed}.json"
 
+    def curves(self, name: str, seed: int) -> Path:
+        """The curves of its training, a row a logged step."""
+        return self.artifacts / "training" / f"{name}-{seed}.csv"
+
     def checkpoints(self, name: str, seed: int) -> Path:
         """Where a training that was killed resumes from."""
         return self.root / ".cache" / "experiments" / self.name / f"{name}-{seed}"

@@ -10,7 +10,7 @@ from genarm.experiments.tables import Results
 from genarm.registry import Registry
 from genarm.registry.comparisons import Trained
 from genarm.system import metric_names as names
-from genarm.system.files import read_json
+from genarm.system.files import read_curves, read_json
 from genarm.types import Estimate
 
 CONTROLLED = "win_rate_length_controlled"  # if both responses were equally long
@@ -33,13 +33,14 @@ def record(store: Registry, experiment: Experiment) -> str:
 
 
 def trainings(experiment: Experiment, models: list[str]) -> list[Trained]:
-    """The trainings of some models, one with each seed, with the numbers that are finite."""
+    """The trainings of some models, one with each seed, with the numbers and the curves that are finite."""
     return [
         Trained(
             model,
             seed,
             _finite(read_json(experiment.place.training(model, seed), dict[str, float])),
             {"trainer": experiment.config.models[model].trainer, **experiment.model_settings(model)},
+            [_finite(row) for row in read_curves(experiment.place.curves(model, seed))],
         )
         for model in models
         for seed in experiment.model_seeds(model)

@@ -13,15 +13,16 @@ from genarm.judges.reward.conversation import ConversationReader
 from genarm.models import ModelSource, load_tokenizer
 from genarm.models.judge_folder import CARD, JudgeCard, write_judge
 from genarm.pipeline.judge_accuracy import judge_accuracy
-from genarm.system.files import read_rows, sha256
+from genarm.system.files import read_curves, read_rows, sha256, write_curves
 from genarm.training.bradley_terry import RatedPair, train_reward_model
 from genarm.training.checkpoints import open_folder, training_key
+from genarm.training.trained import Trained
 from genarm.types import PreferencePair
 
 
 def train_reward(
     context: TrainContext, start: ModelSource, dimension: str, config: JudgeTraining, *, prefixes: bool
-) -> dict[str, float]:
+) -> Trained:
     """Train on the split `train` of a dimension, the pairs that ARM and DPO see, and write the folder.
 
     The metrics have its accuracy on the validation split. Raises DataError where all pairs are too long, and
@@ -43,7 +44,10 @@ def train_reward(
     model = work / "model"
     if not (model / CARD).is_file():  # else it was killed on its way to its place
         shutil.rmtree(model, ignore_errors=True)
-        train_reward_model(start, [*rated, *begun], config, work / "checkpoints", model, dtype=context.dtype)
+        curves = train_reward_model(
+            start, [*rated, *begun], config, work / "checkpoints", model, dtype=context.dtype
+        )
+        write_curves(work / "curves.csv", curves)
         card = JudgeCard(
             dimension=dimension,
             sha256="",
@@ -64,7 +68,8 @@ def train_reward(
         "train/beginnings": float(len(begun)),
         "train/seconds": time.monotonic() - began,
     }
-    return metrics | judge_accuracy(context.out, context.split(dimension, "validation"), config.max_tokens)
+    metrics |= judge_accuracy(context.out, context.split(dimension, "validation"), config.max_tokens)
+    return Trained(metrics, read_curves(work / "curves.csv"))
 
 
 def rated_pairs(

@@ -5,11 +5,11 @@ import shutil
 from genarm.experiments.load import Experiment
 from genarm.experiments.train_context import TrainContext
 from genarm.experiments.units import model_folder
-from genarm.system.files import write_json
+from genarm.system.files import write_curves, write_json
 
 
 def train(experiment: Experiment, model: str, seed: int) -> None:
-    """Make a model and write its metrics; what a killed training left is gone on with, then removed.
+    """Make a model, write metrics and curves; what a killed training left is gone on with, then removed.
 
     Raises what the trainer raises.
     """
@@ -25,6 +25,7 @@ def train(experiment: Experiment, model: str, seed: int) -> None:
         checkpoints=place.checkpoints(model, seed),
     )
     context.out.parent.mkdir(parents=True, exist_ok=True)
-    metrics = experiment.trainer(model).train(context, experiment.model_settings(model))
-    write_json(place.training(model, seed), metrics)
+    made = experiment.trainer(model).train(context, experiment.model_settings(model))
+    write_json(place.training(model, seed), made.metrics)
+    write_curves(place.curves(model, seed), made.curves)
     shutil.rmtree(context.checkpoints, ignore_errors=True)

@@ -15,6 +15,7 @@ from genarm.config.overlay import TrainOverlay
 from genarm.errors import ConfigError
 from genarm.experiments import training as make
 from genarm.experiments.train_context import TrainContext
+from genarm.training.trained import Trained
 
 # The code of every training. Not this file: what it says of a model stands in the settings of its unit.
 TRAINING = (
@@ -36,11 +37,11 @@ Made = Literal["adapter", "model", "reward", "parm"]  # what a model is, which d
 
 @dataclass(frozen=True, slots=True)
 class TrainerKind:
-    """One way to make a model; `train` writes it and returns its metrics."""
+    """One way to make a model; `train` writes it and returns its metrics and curves."""
 
     about: str
     settings: type[Section]
-    train: Callable[[TrainContext, Mapping[str, Any]], dict[str, float]]
+    train: Callable[[TrainContext, Mapping[str, Any]], Trained]
     dimensions: tuple[str, ...] = ("dimension",)  # the settings that name dimensions
     models: tuple[str, ...] = ()  # the settings that name models
     code: tuple[str, ...] = TRAINING

@@ -9,23 +9,24 @@ from genarm.config.overlay import TrainOverlay, laid_over
 from genarm.experiments.train_context import TrainContext
 from genarm.models import resolve
 from genarm.system.files import read_rows
+from genarm.training.trained import Trained
 from genarm.types import PreferencePair, Provenance
 
 Settings = Mapping[str, Any]
 GUIDES = Provenance(data_md5=None, git_commit=None, weight=1.0)
 
 
-def arm(context: TrainContext, settings: Settings) -> dict[str, float]:
+def arm(context: TrainContext, settings: Settings) -> Trained:
     """An ARM; `train.objective` says by which loss."""
     return _ours(context, settings)
 
 
-def dpo(context: TrainContext, settings: Settings) -> dict[str, float]:
+def dpo(context: TrainContext, settings: Settings) -> Trained:
     """An adapter by DPO's loss."""
     return _ours(context, settings, objective="dpo")
 
 
-def _ours(context: TrainContext, settings: Settings, **fixed: Any) -> dict[str, float]:
+def _ours(context: TrainContext, settings: Settings, **fixed: Any) -> Trained:
     from genarm.training.train import train_arm
 
     dimension = settings["dimension"]
@@ -42,7 +43,7 @@ def _ours(context: TrainContext, settings: Settings, **fixed: Any) -> dict[str, 
         checkpoints=context.checkpoints,
         provenance=GUIDES,
     )
-    return result.metrics
+    return Trained(result.metrics, result.curves)
 
 
 def _config(settings: Settings, dimension: str, **fixed: Any) -> TrainConfig:
@@ -51,7 +52,7 @@ def _config(settings: Settings, dimension: str, **fixed: Any) -> TrainConfig:
     return laid_over(TrainOverlay(), overlay, dimension)
 
 
-def simpo(context: TrainContext, settings: Settings) -> dict[str, float]:
+def simpo(context: TrainContext, settings: Settings) -> Trained:
     """An adapter by SimPO."""
     from genarm.baselines.training.settings import SimpoTraining
     from genarm.baselines.training.simpo import train
@@ -65,10 +66,10 @@ def simpo(context: TrainContext, settings: Settings) -> dict[str, float]:
         config=SimpoTraining(**(settings.get("train", {}) | {"seed": context.seed})),
         out=context.out,
         work=context.checkpoints,
-    ).metrics
+    )
 
 
-def rloo(context: TrainContext, settings: Settings) -> dict[str, float]:
+def rloo(context: TrainContext, settings: Settings) -> Trained:
     """An adapter by RLOO, on the training prompts of a dimension."""
     from genarm.baselines.training.rloo import train
     from genarm.baselines.training.settings import RlooTraining
@@ -85,10 +86,10 @@ def rloo(context: TrainContext, settings: Settings) -> dict[str, float]:
         config=RlooTraining(**(settings.get("train", {}) | {"seed": context.seed})),
         out=context.out,
         work=context.checkpoints,
-    ).metrics
+    )
 
 
-def reward(context: TrainContext, settings: Settings) -> dict[str, float]:
+def reward(context: TrainContext, settings: Settings) -> Trained:
     """A reward model, with a card as a trained judge has it."""
     from genarm.config.judge_training import JudgeTraining
     from genarm.experiments.reward_pairs import train_reward
@@ -100,13 +101,13 @@ def reward(context: TrainContext, settings: Settings) -> dict[str, float]:
     )
 
 
-def parm(context: TrainContext, settings: Settings) -> dict[str, float]:
+def parm(context: TrainContext, settings: Settings) -> Trained:
     """One ARM that a preference vector conditions."""
     from genarm.baselines.parm.settings import ParmConfig
     from genarm.baselines.parm.train import train_parm
 
     dimensions = settings["dimensions"]
-    return train_parm(
+    result = train_parm(
         {d: context.split(d, "train") for d in dimensions},
         {d: context.split(d, "validation") for d in dimensions},
         name=context.name,
@@ -117,10 +118,11 @@ def parm(context: TrainContext, settings: Settings) -> dict[str, float]:
         out=context.out,
         checkpoints=context.checkpoints,
         provenance=GUIDES,
-    ).metrics
+    )
+    return Trained(result.metrics, result.curves)
 
 
-def shallow(context: TrainContext, settings: Settings) -> dict[str, float]:
+def shallow(context: TrainContext, settings: Settings) -> Trained:
     """A weak model of the base."""
     from genarm.baselines.training.settings import ShallowTraining
     from genarm.baselines.training.shallow import train
@@ -135,9 +137,9 @@ def shallow(context: TrainContext, settings: Settings) -> dict[str, float]:
         config=ShallowTraining(**(settings.get("train", {}) | {"seed": context.seed})),
         out=context.out,
         work=context.checkpoints,
-    ).metrics
+    )
 
 
-def nothing(context: TrainContext, settings: Settings) -> dict[str, float]:
+def nothing(context: TrainContext, settings: Settings) -> Trained:
     """A folder that is there already: nothing is to be made."""
-    return {}
+    return Trained({}, [])

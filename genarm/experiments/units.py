@@ -92,7 +92,8 @@ class _Units:
                 reads = [self.of.place.pairs(d) for d in dimensions] + self._folders(
                     self.of.parts_of(model), seed
                 )
-                writes = [self.of.place.model(model, seed), self.of.place.training(model, seed)]
+                place = self.of.place
+                writes = [path(model, seed) for path in (place.model, place.training, place.curves)]
                 yield Unit(f"train-{model}-{seed}", spec, reads, writes)
 
     def tuning(self) -> Iterator[Unit]:

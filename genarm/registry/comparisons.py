@@ -15,6 +15,7 @@ from genarm.registry.store import Store, translates_errors
 from genarm.registry.user import user_name
 from genarm.registry.versions import flatten
 from genarm.system.files import sha256
+from genarm.system.metric_names import STEP
 
 METRICS_AT_ONCE = 500  # MLflow takes 1000 in a batch
 
@@ -27,6 +28,7 @@ class Trained:
     seed: int
     metrics: Mapping[str, float]
     params: Mapping[str, object]
+    curves: Sequence[Mapping[str, float]] = ()  # each row with its step
 
 
 @translates_errors
@@ -64,7 +66,8 @@ def record_comparison(
     for training in trained:
         settings = {"model": training.model, "seed": training.seed, **training.params}
         name = f"{training.model}-{training.seed}"
-        _child(store, parent_id, name, training.metrics, settings, {tags.TRAINED_MODEL: training.model})
+        own = {tags.TRAINED_MODEL: training.model}
+        _child(store, parent_id, name, training.metrics, settings, own, training.curves)
     client.log_artifacts(parent_id, str(results), "results")
     client.set_terminated(parent_id, "FINISHED")
     return parent_id
@@ -77,20 +80,33 @@ def _child(
     metrics: Mapping[str, float],
     params: Mapping[str, object],
     more: Mapping[str, str] | None = None,
+    curves: Sequence[Mapping[str, float]] = (),
 ) -> None:
     """A finished run below the parent's."""
     experiment = store.experiment(tags.COMPARE_EXPERIMENT)
     own = {tags.PARENT_RUN: parent, **(more or {})}
     child = store.client.create_run(experiment, run_name=name, tags=own)
-    _log(store, child.info.run_id, metrics, params)
+    _log(store, child.info.run_id, metrics, params, curves)
     store.client.set_terminated(child.info.run_id, "FINISHED")
 
 
-def _log(store: Store, run_id: str, metrics: Mapping[str, float], params: Mapping[str, object]) -> None:
+def _log(
+    store: Store,
+    run_id: str,
+    metrics: Mapping[str, float],
+    params: Mapping[str, object],
+    curves: Sequence[Mapping[str, float]],
+) -> None:
     from mlflow.entities import Metric, Param
 
     now = int(time.time() * 1000)
-    rows = [Metric(name, float(value), now, 0) for name, value in metrics.items()]
+    rows = [
+        Metric(name, float(value), now, int(row[STEP]))
+        for row in curves
+        for name, value in row.items()
+        if name != STEP and name not in metrics  # of those the run shows what the training ended with
+    ]
+    rows += [Metric(name, float(value), now, 0) for name, value in metrics.items()]
     for start in range(0, len(rows), METRICS_AT_ONCE):
         store.client.log_batch(run_id, metrics=rows[start : start + METRICS_AT_ONCE])
     settings = [Param(name, str(value)[:PARAM_LENGTH]) for name, value in flatten(params).items()]

@@ -79,6 +79,10 @@ def test_each_training_has_a_run_below_that_of_the_experiment_once(loaded, tmp_p
     assert set(below) == {"base", "guided", "sharpened", "arm-0", "arm-1"} and len(runs) == 6
     trained = {name for name, run in below.items() if run.data.tags.get(tags.TRAINED_MODEL) == "arm"}
     assert trained == {"arm-0", "arm-1"}
-    assert below["arm-1"].data.metrics == {"train/seconds": 9.0}
+    assert below["arm-1"].data.metrics == {"train/seconds": 9.0, "loss": 0.5, "eval/loss": 0.6}, (
+        "the last ones"
+    )
+    history = store.client.get_metric_history(below["arm-1"].info.run_id, "loss")
+    assert [(point.step, point.value) for point in history] == [(1, 0.7), (2, 0.5)]
     params = below["arm-1"].data.params
     assert params["seed"] == "1" and params["trainer"] == "arm" and params["train.epochs"] == "8.0"

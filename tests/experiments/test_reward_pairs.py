@@ -50,7 +50,11 @@ def test_a_model_of_other_settings_is_not_taken_where_one_was_killed(tmp_path, m
             trained(slow)
     assert trained(fast) != (of_slow := trained(slow))
     assert read_judge(context.out).params["learning_rate"] == 1e-5 and of_slow
-    found = train_reward(context, context.base, "kind", slow, prefixes=True)
+    made = train_reward(context, context.base, "kind", slow, prefixes=True)
+    found = made.metrics
+    assert [row[names.STEP] for row in made.curves] == [1, 2, 3, 4] and all(
+        row[names.LOSS] for row in made.curves
+    )
     assert (found["train/pairs"], found["train/beginnings"]) == (8, 8), "a pair and its beginning are one"
     assert (found[names.JUDGE_PAIRS], found[names.JUDGE_LONGER]) == (10, 1.0)  # the chosen ones are longer
     low, high = found[names.JUDGE_ACCURACY_LOWER], found[names.JUDGE_ACCURACY_UPPER]

@@ -8,11 +8,12 @@ as a guide.
 
 from pathlib import Path
 
-from genarm.baselines.training.policy import POLICY, Trained
+from genarm.baselines.training.policy import POLICY
 from genarm.config import TrainConfig
 from genarm.models import ModelSource
 from genarm.training.callbacks import Journal, quiet
 from genarm.training.train import train_arm
+from genarm.training.trained import Trained
 from genarm.types import Provenance
 
 

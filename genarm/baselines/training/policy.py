@@ -1,9 +1,8 @@
-"""A trained policy: what its training measured, and the folder that takes its place once it is complete."""
+"""A trained policy: its curves, and the folder that takes its place once it is complete."""
 
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +13,6 @@ from genarm.types import Provenance
 EXTRA = "pip install 'genarm[baselines]'"
 # A policy guides by contrast at weight 1: then it is what answers.
 POLICY = Provenance(data_md5=None, git_commit=None, weight=1.0, guidance="contrast")
-
-
-@dataclass(frozen=True, slots=True)
-class Trained:
-    """What a training measured: named numbers, and the curves, a row a logged step."""
-
-    metrics: dict[str, float]
-    curves: list[dict[str, float]]
 
 
 @contextmanager

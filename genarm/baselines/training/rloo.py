@@ -28,7 +28,7 @@ from statistics import fmean
 from typing import Any, cast
 
 from genarm.baselines.training.mean import check_mean
-from genarm.baselines.training.policy import EXTRA, POLICY, Trained, curves_of, replacing
+from genarm.baselines.training.policy import EXTRA, POLICY, curves_of, replacing
 from genarm.baselines.training.reward import Given, Reward, Scale, prompt_of
 from genarm.baselines.training.settings import RlooTraining
 from genarm.config import SamplingConfig
@@ -47,6 +47,7 @@ from genarm.training.callbacks import Journal, quiet
 from genarm.training.checkpoints import clear, open_folder, training_key
 from genarm.training.lora import add_lora, fuse_lora, save_adapter
 from genarm.training.stock_trainer import libraries_quiet, require_trl, run_stock, stock_arguments
+from genarm.training.trained import Trained
 from genarm.types import Prompt, Provenance
 
 CHECKPOINTS_A_RUN = 12  # a step is slow, and what is saved is an adapter

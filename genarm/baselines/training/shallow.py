@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from genarm.baselines.training.policy import Trained, curves_of, replacing
+from genarm.baselines.training.policy import curves_of, replacing
 from genarm.baselines.training.settings import ENDS, ShallowTraining
 from genarm.errors import ConfigError, DataError
 from genarm.models import ModelSource, context_of, load_model, load_tokenizer
@@ -37,6 +37,7 @@ from genarm.training.checkpoints import clear, open_folder, training_key
 from genarm.training.full import make_all_trainable, save_full_model
 from genarm.training.stock_trainer import libraries_quiet, run_stock, stock_arguments
 from genarm.training.token_cache import tokenise
+from genarm.training.trained import Trained
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from genarm.baselines.training.policy import EXTRA, POLICY, Trained, curves_of, replacing
+from genarm.baselines.training.policy import EXTRA, POLICY, curves_of, replacing
 from genarm.baselines.training.settings import SimpoTraining
 from genarm.errors import DataError
 from genarm.models import ModelSource, context_of, load_model, load_tokenizer
@@ -30,6 +30,7 @@ from genarm.training.checkpoints import clear, open_folder, training_key
 from genarm.training.lora import add_lora, fuse_lora, save_adapter
 from genarm.training.stock_trainer import libraries_quiet, require_trl, run_stock, stock_arguments
 from genarm.training.token_cache import OverLong, TokenPairs, tokenise
+from genarm.training.trained import Trained
 from genarm.types import Provenance
 
 CURVES = {
