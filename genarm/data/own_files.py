@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from genarm.data.dvc_lock import is_import, read_pointer, read_source
+from genarm.data.dvc_lock import read_pointer, read_source
 from genarm.data.files import listed
 from genarm.errors import DataError
 from genarm.system.counted import counted
@@ -48,9 +48,14 @@ def told(files: list[str]) -> str:
     )
 
 
+def comes_from_here(root: Path) -> bool:
+    """Whether data/ is an import of a folder of this project, which git tracks and which is small."""
+    return bool(_source(root))
+
+
 def _source(root: Path) -> list[Path]:
     """The folder of this project that the data was imported from, where there is one."""
-    source = read_source(root) if is_import(root) else None
+    source = read_source(root)
     return [root / source] if source and (root / source).is_dir() else []
 
 

@@ -5,11 +5,10 @@ from pathlib import Path
 
 from genarm.config import SourceConfig
 from genarm.data.dvc import data_version
-from genarm.data.dvc_lock import is_import
 from genarm.data.files import find_files
 from genarm.data.formats import parse
 from genarm.data.mapping import PAIR, ColumnMap
-from genarm.data.own_files import WAY_OUT, only_here, told
+from genarm.data.own_files import WAY_OUT, comes_from_here, only_here, told
 from genarm.data.refused import Refused
 from genarm.data.rows import read_file
 from genarm.errors import ConfigError, DataError
@@ -31,7 +30,7 @@ def sources(project: Project) -> list[CheckResult]:
             detail = f"data version {version[:12]} is not in data/ yet, so its rows are not checked"
             return [warn("sources", detail, "dvc repro data.dvc")]
         return [fail("sources", f"{project.root} has no preference data yet", "genarm data SOURCE")]
-    if is_import(project.root) and (files := only_here(project.root)):
+    if comes_from_here(project.root) and (files := only_here(project.root)):
         return [fail("sources", told(files), WAY_OUT)]
     results, counts = list[CheckResult](), dict[str, str]()
     for dimension, config in params.dimensions.items():
