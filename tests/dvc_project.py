@@ -37,6 +37,8 @@ stages:
     - path: artifacts/pairs
       hash: md5
       md5: 2123456789abcdef0123456789abcdef.dir
+      size: 1234
+      nfiles: 4
   train@kind:
     cmd: genarm train kind
     deps:

@@ -144,7 +144,8 @@ class Change:
         if not self.was.exists():
             shutil.rmtree(self.folder, ignore_errors=True)
             return []
-        wait_for_dvc(self.root)
+        with without_dvc(self.root):
+            pass
         before = _text(self.was / POINTER)
         try:
             complete = self.is_complete()
@@ -161,20 +162,24 @@ class Change:
         return pointer.md5.removesuffix(".dir")[:12] if pointer else "none"
 
 
-def wait_for_dvc(root: Path) -> None:
-    """Wait for the DVC command of a process that was killed: it is being stopped, and writes until then.
+@contextmanager
+def without_dvc(root: Path) -> Iterator[None]:
+    """While no DVC command runs: that of a process that was killed is being stopped, and writes until then.
 
     Raises Busy where it does not end.
     """
     lock = FileLock(root / ".dvc" / "tmp" / "lock", timeout=GRACE + 5)  # DVC locks the same file the same way
     try:
-        with lock:
-            pass
+        lock.acquire()
     except Timeout:
         raise Busy(
             "a DVC command holds the lock, and what it writes was left cut short",
             hint="wait for the command to end, or stop it",
         ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _text(path: Path) -> bytes:

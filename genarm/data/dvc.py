@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from genarm.data import dvc_output
 from genarm.data.change import Change
 from genarm.data.dvc_lock import POINTER, check_readable, is_import, named_version, read_records
-from genarm.data.dvc_mend import keep_pointer
+from genarm.data.dvc_mend import kept_pointer
 from genarm.data.dvc_output import StageOutcome
 from genarm.data.files import check_imported
 from genarm.data.own_files import require_none_only_here
@@ -118,12 +118,11 @@ def pull_data(root: Path, on_line: OnLine = ignore) -> StageOutcome:
     Raises DataError where files of data/ would be lost, PipelineError where neither has it, Busy where
     another DVC holds the lock.
     """
-    if is_import(root):  # else DVC records what was changed as a new version
-        require_none_only_here(root)
-    keep_pointer(root)
     # DVC would take data/ that a killed pull left incomplete for a new version of added data, and record it.
     pulling = root / ".dvc" / "tmp" / "data.pulling"
-    code, lines = (1, []) if pulling.exists() else call(root, "repro", "-s", POINTER, on_line=on_line)
+    if is_import(root) or pulling.exists():  # else DVC records what was changed as a new version
+        require_none_only_here(root)
+    code, lines = (1, []) if pulling.exists() else _repeat_import(root, on_line)
     if pulling.exists() or (code and dvc_output.data_is_missing(lines)):
         pulling.touch()
         code, lines = call(root, "pull", "--force", POINTER, on_line=on_line)
@@ -138,6 +137,11 @@ def pull_data(root: Path, on_line: OnLine = ignore) -> StageOutcome:
     if code:
         raise dvc_output.failure(POINTER, lines)
     return dvc_output.outcome(lines)
+
+
+def _repeat_import(root: Path, on_line: OnLine) -> tuple[int, list[str]]:
+    with kept_pointer(root):
+        return call(root, "repro", "-s", POINTER, on_line=on_line)
 
 
 def push(root: Path, on_line: OnLine = ignore) -> str:

@@ -98,7 +98,11 @@ class Contents:
 
     def has(self, md5: str, algorithm: str = "md5") -> bool:
         """Whether the cache holds an object of this hash. Its bytes are not read."""
-        return (self.cache / Recorded("", md5, "", "", algorithm).object).exists()
+        return bool(md5) and (self.cache / Recorded("", md5, "", "", algorithm).object).exists()
+
+    def ignores(self, path: Path) -> bool:
+        """Whether DVC does not see a file: `.dvcignore` says so, or it is git's or DVC's own."""
+        return bool(self._ignore.is_ignored_file(str(path)))
 
     def _damage(self, record: Recorded, path: str, md5: str, found: str) -> Damage:
         object = self.cache / Recorded(path, md5, record.stage, record.source, record.algorithm).object

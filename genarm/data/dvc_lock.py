@@ -148,24 +148,22 @@ def is_frozen(root: Path) -> bool:
     return bool((_read(root, POINTER) or {}).get("frozen"))
 
 
-def is_lock(content: bytes) -> bool:
-    """Whether this is a `dvc.lock` in which every stage has all of its hashes."""
-    try:
-        stages = _parsed(LOCK, content).get("stages")
-        if not isinstance(stages, dict):
-            return False
-        for name, stage in stages.items():
-            for kind in ("outs", "deps"):
-                list(_entries(LOCK, str(name), stage, kind))
-    except DataError:
-        return False
-    return True
+def check_stages(lock: dict[str, Any]) -> None:
+    """Raise DataError where a `dvc.lock` names no stages, or one of them lacks a path or a hash."""
+    stages = lock.get("stages")
+    if not isinstance(stages, dict):
+        raise _damaged(LOCK, "it names no stages")
+    for name, stage in stages.items():
+        for kind in ("outs", "deps"):
+            list(_entries(LOCK, str(name), stage, kind))
 
 
 def is_pointer(content: bytes) -> bool:
-    """Whether this is a `data.dvc` that names the data by its hash."""
+    """Whether this is a `data.dvc` that names data/ by its hash."""
     try:
-        return bool(list(_entries(POINTER, POINTER, _parsed(POINTER, content), "outs")))
+        return [entry.path for entry in _entries(POINTER, POINTER, parsed(POINTER, content), "outs")] == [
+            "data"
+        ]
     except DataError:
         return False
 
@@ -178,7 +176,7 @@ def is_conflict(content: bytes) -> bool:
 def _read(root: Path, name: str) -> dict[str, Any] | None:
     for last in (*(False,) * (TRIES - 1), True):
         try:
-            return _parsed(name, (root / name).read_bytes())
+            return parsed(name, (root / name).read_bytes())
         except FileNotFoundError:
             return None
         except DataError:
@@ -188,7 +186,8 @@ def _read(root: Path, name: str) -> dict[str, Any] | None:
     raise AssertionError("the last try returns or raises")
 
 
-def _parsed(name: str, content: bytes) -> dict[str, Any]:
+def parsed(name: str, content: bytes) -> dict[str, Any]:
+    """The YAML of one of the two files. Raises DataError where it is none."""
     try:
         value = YAML(typ="safe").load(content.decode("utf-8"))
     except (YAMLError, UnicodeDecodeError) as error:

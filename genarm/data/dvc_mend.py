@@ -5,15 +5,20 @@ DVC writes `dvc.lock`, `data.dvc` and its list of locked paths in place, so each
 
 import json
 import re
+import subprocess
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from genarm.data.change import Change, wait_for_dvc
-from genarm.data.dvc_lock import LOCK, PAUSE, POINTER, TRIES, is_conflict, is_lock, is_pointer
+from genarm.data.change import Change, without_dvc
+from genarm.data.dvc_lock import LOCK, PAUSE, POINTER, TRIES, check_stages, is_conflict, is_pointer, parsed
+from genarm.errors import DataError
 from genarm.system.files import write_text
 
 HEAD = b"schema: '2.0'\nstages:\n"  # DVC writes it before the first stage
 STAGE = re.compile(rb"^  (\S.*?):?$", re.MULTILINE)  # its name may be what was cut
+LEFT = "which a killed DVC had left cut short"
 
 
 def mend(root: Path) -> list[str]:
@@ -23,59 +28,90 @@ def mend(root: Path) -> list[str]:
     """
     change = Change(root)
     with change.alone():
-        told = [*change.mend(), *_drop_broken_locks(root), *_put_back_pointer(root)]
+        told = [
+            *change.mend(),
+            *_drop_broken_locks(root),
+            *_mended(root, root / POINTER, is_pointer, _put_back),
+        ]
+        _before(root).unlink(missing_ok=True)
         for lock in (root / LOCK, *sorted(root.glob(f"experiments/*/{LOCK}"))):
-            told += _end_after_whole_stage(root, lock)
+            told += _mended(root, lock, is_lock, _end_after_whole_stage)
         return told
 
 
-def keep_pointer(root: Path) -> None:
-    """Keep a copy of `data.dvc` from before a command that may write it, for `mend`."""
-    if (root / POINTER).exists():
-        write_text(_kept_pointer(root), (root / POINTER).read_text(encoding="utf-8"))
+@contextmanager
+def kept_pointer(root: Path) -> Iterator[None]:
+    """Keep a copy of `data.dvc` while a command may write it, for `mend`."""
+    path, kept = root / POINTER, _before(root)
+    if path.exists() and is_pointer(path.read_bytes()):
+        write_text(kept, path.read_text(encoding="utf-8"))
+    try:
+        yield
+    finally:
+        if not path.exists() or is_pointer(path.read_bytes()):
+            kept.unlink(missing_ok=True)
 
 
-def _kept_pointer(root: Path) -> Path:
-    return root / ".dvc" / "tmp" / "data.dvc.before"
+def is_lock(content: bytes) -> bool:
+    """Whether this is a `dvc.lock` that DVC takes, with all hashes. A stage that lacks its end runs again."""
+    from dvc.schema import COMPILED_LOCKFILE_SCHEMA
+    from voluptuous import Invalid
+
+    try:
+        COMPILED_LOCKFILE_SCHEMA(lock := parsed(LOCK, content))
+        check_stages(lock)
+    except (DataError, Invalid):
+        return False
+    return True
 
 
-def _put_back_pointer(root: Path) -> list[str]:
-    """`data.dvc` as it was, where it was cut short since."""
-    path, kept = root / POINTER, _kept_pointer(root)
-    if not (path.exists() and kept.exists() and is_pointer(kept.read_bytes())):
-        return []
-    if is_conflict(path.read_bytes()) or _is_whole(root, path):
-        return []
-    write_text(path, kept.read_text(encoding="utf-8"))
-    return [f"{POINTER}, which a killed DVC had left cut short, is as it was before"]
+def _mended(
+    root: Path, path: Path, whole: Callable[[bytes], bool], mend_it: Callable[[Path, Path, bytes], str]
+) -> list[str]:
+    """What was done about a file that is not whole. A DVC that may still be writing it is waited for."""
+    for pause in (*(PAUSE,) * (TRIES - 1), 0):
+        if not path.exists() or is_conflict(content := path.read_bytes()) or whole(content):
+            return []
+        time.sleep(pause)
+    with without_dvc(root):
+        content = path.read_bytes()
+        then = "" if whole(content) else mend_it(root, path, content)
+    return [f"{path.relative_to(root).as_posix()}, {LEFT}, {then}"] if then else []
 
 
-def _end_after_whole_stage(root: Path, path: Path) -> list[str]:
-    """A `dvc.lock` without the stage in which it breaks off, which DVC takes from its cache or runs."""
-    if not path.exists() or is_conflict(path.read_bytes()) or _is_whole(root, path):
-        return []
-    content, name = path.read_bytes(), path.relative_to(root).as_posix()
+def _put_back(root: Path, path: Path, content: bytes) -> str:
+    """`data.dvc` as it was before the command that was killed; nothing where that is not known."""
+    if not _before(root).exists():
+        return ""
+    write_text(path, _before(root).read_text(encoding="utf-8"))
+    return "is as it was before"
+
+
+def _end_after_whole_stage(root: Path, path: Path, content: bytes) -> str:
+    """A `dvc.lock` without the stage in which it breaks off; where none is whole, that of the commit."""
+    rest = "DVC takes from its cache what follows, or runs it"
     stages = list(STAGE.finditer(content))
     if len(stages) > 1 and is_lock(kept := content[: stages[-1].start()]):
         write_text(path, kept.decode("utf-8"))
-        then = f"ends after {stages[-2][1].decode()}"
-    elif HEAD.startswith(content[: len(HEAD)]) and len(stages) <= 1:
-        path.unlink()
-        then = "is removed, for it held no whole stage"
-    else:
-        return []  # damaged in another way, which the next to read it tells
-    return [f"{name}, which a killed DVC had left cut short, {then}; DVC takes the rest from its cache"]
+        return f"ends after {stages[-2][1].decode()}; {rest}"
+    if len(stages) > 1 or not HEAD.startswith(content[: len(HEAD)]):
+        return ""  # damaged in another way, which the next to read it tells
+    committed = _committed(root, path)
+    if is_lock(committed):
+        write_text(path, committed.decode("utf-8"))
+        return f"held no whole stage and is that of the last commit; {rest}"
+    path.unlink()
+    return f"held no whole stage and is removed; {rest}"
 
 
-def _is_whole(root: Path, path: Path) -> bool:
-    """Whether DVC wrote a file to its end. A DVC that may still be writing it is waited for."""
-    whole = is_pointer if path.name == POINTER else is_lock
-    for _ in range(TRIES - 1):
-        if whole(path.read_bytes()):
-            return True
-        time.sleep(PAUSE)
-    wait_for_dvc(root)
-    return whole(path.read_bytes())
+def _committed(root: Path, path: Path) -> bytes:
+    name = f"HEAD:./{path.relative_to(root).as_posix()}"
+    return subprocess.run(["git", "show", name], cwd=root, capture_output=True, check=False).stdout
+
+
+def _before(root: Path) -> Path:
+    """The copy of `data.dvc`, there while a command of ours runs or after it was killed."""
+    return root / ".dvc" / "tmp" / "data.dvc.before"
 
 
 def _drop_broken_locks(root: Path) -> list[str]:
@@ -90,4 +126,4 @@ def _drop_broken_locks(root: Path) -> list[str]:
         except ValueError:
             time.sleep(pause)
     path.unlink(missing_ok=True)
-    return ["the file .dvc/tmp/rwlock, which a killed DVC had left cut short, is removed"]
+    return [f"the file .dvc/tmp/rwlock, {LEFT}, is removed"]

@@ -1,6 +1,7 @@
 """A file that somebody put into data/ or edited there is never lost without a word."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 from dvc_project import git
@@ -70,3 +71,49 @@ def test_edited_data_that_was_added_is_recorded_by_dvc_and_kept(project, source)
     before = data_version(project)
     pull_data(project)
     assert data_version(project) != before and (project / "data" / "a.jsonl").read_text() == '{"a": 2}\n'
+
+
+def test_data_of_no_version_at_all_is_somebodys_own(project, source):
+    (project / "data.dvc").unlink()
+    (project / "data" / "mine.jsonl").write_text('{"mine": 1}\n')
+    with pytest.raises(DataError, match=LOST + r"mine\.jsonl"):
+        set_data(project, str(source))
+
+
+def test_what_dvc_ignores_and_what_cannot_be_read_is_somebodys_own(project, monkeypatch):
+    (project / ".dvcignore").write_text("*.bak\n")
+    (project / "data" / "notes.bak").write_text("mine")
+    (project / "data" / ".hidden").write_text("mine too")
+    assert only_here(project) == [".hidden", "notes.bak"]
+    monkeypatch.chdir(project.parent)
+    assert only_here(Path(project.name)) == [".hidden", "notes.bak"]
+    with pytest.raises(DataError) as caught:
+        set_data(project, str(project / "data"))
+    assert caught.value.hint == "move them out of data/", "hidden files become part of no version"
+    (project / "data" / ".hidden").rename(project / "data" / ".DS_Store")
+    assert only_here(project) == ["notes.bak"]
+    monkeypatch.setattr("genarm.data.dvc_content.Contents.hash_of", denied)
+    assert "a.jsonl" not in only_here(project), "git has it"
+
+
+def denied(*_: object) -> str:
+    raise PermissionError
+
+
+def test_a_pull_that_was_killed_stops_for_files_that_came_since(project, source, tmp_path):
+    set_data(project, str(source))
+    (project / ".dvc" / "tmp" / "data.pulling").touch()
+    (project / "data" / "mine.jsonl").write_text('{"mine": 1}\n')
+    with pytest.raises(DataError, match=LOST + r"mine\.jsonl"):
+        pull_data(project)
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_an_older_version_that_git_has_stops_nothing_without_a_cache(project, legacy):
+    (project / "seed" / "a.jsonl").write_text('{"seed": 2}\n')
+    git(project, "commit", "--quiet", "-am", "newer")
+    shutil.rmtree(project / ".dvc" / "cache", ignore_errors=True)  # as dvc gc leaves it
+    if legacy:
+        text = (project / "data.dvc").read_text()
+        (project / "data.dvc").write_text(text.replace("  hash: md5\n", ""))
+    assert only_here(project) == []

@@ -29,7 +29,16 @@ def test_every_row_comes_as_often_as_there_are_epochs(lengths, batch, epochs, se
     assert len(order) == math.ceil(len(lengths) * epochs)
     often = Counter(order)
     assert all(often[row] in (math.floor(epochs), math.ceil(epochs)) for row in range(len(lengths)))
+    for start in range(0, len(order) if batch <= len(lengths) else 0, batch):
+        assert len(set(order[start : start + batch])) == len(order[start : start + batch]), "none twice"
     assert order == by_like_lengths(lengths, batch, epochs, seed)
+
+
+def test_every_epoch_reads_every_row_before_the_next_begins():
+    """But for the rows that are left over for no full batch, which the next epoch begins with."""
+    order = by_like_lengths(list(range(100)), 8, 3.0, seed=0)
+    assert set(order[:96]) | set(order[96:200]) == set(range(100)) and len(set(order[:96])) == 96
+    assert by_like_lengths([], 8, 1.0, seed=0) == []
 
 
 def test_little_is_padded_and_no_length_comes_first():

@@ -8,7 +8,7 @@ from genarm.data.dvc import data_version
 from genarm.data.files import find_files
 from genarm.data.formats import parse
 from genarm.data.mapping import PAIR, ColumnMap
-from genarm.data.own_files import WAY_OUT, comes_from_here, only_here, told
+from genarm.data.own_files import comes_from_here, only_here, told, way_out
 from genarm.data.refused import Refused
 from genarm.data.rows import read_file
 from genarm.errors import ConfigError, DataError
@@ -31,7 +31,7 @@ def sources(project: Project) -> list[CheckResult]:
             return [warn("sources", detail, "dvc repro data.dvc")]
         return [fail("sources", f"{project.root} has no preference data yet", "genarm data SOURCE")]
     if comes_from_here(project.root) and (files := only_here(project.root)):
-        return [fail("sources", told(files), WAY_OUT)]
+        return [fail("sources", told(files), way_out(files))]
     results, counts = list[CheckResult](), dict[str, str]()
     for dimension, config in params.dimensions.items():
         key = f"dimensions.{dimension}.data"
