@@ -92,9 +92,7 @@ def read_records(root: Path) -> Records | None:
     lock = _read(root, LOCK)
     if lock is None:
         return None
-    stages = lock.get("stages")
-    if not isinstance(stages, dict):
-        raise _damaged(LOCK, "it names no stages")
+    stages = _stages(lock)
     if (known := stage_names(root)) is not None:
         stages = {name: stage for name, stage in stages.items() if name in known}
     outputs, inputs = list(_entries(POINTER, POINTER, _read(root, POINTER) or {}, "outs")), list[Recorded]()
@@ -150,12 +148,16 @@ def is_frozen(root: Path) -> bool:
 
 def check_stages(lock: dict[str, Any]) -> None:
     """Raise DataError where a `dvc.lock` names no stages, or one of them lacks a path or a hash."""
+    for name, stage in _stages(lock).items():
+        for kind in ("outs", "deps"):
+            list(_entries(LOCK, str(name), stage, kind))
+
+
+def _stages(lock: dict[str, Any]) -> dict[str, Any]:
     stages = lock.get("stages")
     if not isinstance(stages, dict):
         raise _damaged(LOCK, "it names no stages")
-    for name, stage in stages.items():
-        for kind in ("outs", "deps"):
-            list(_entries(LOCK, str(name), stage, kind))
+    return stages
 
 
 def is_pointer(content: bytes) -> bool:

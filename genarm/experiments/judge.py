@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from genarm.experiments.answer import Answer
 from genarm.experiments.config import GOLD, HELD_OUT
 from genarm.experiments.judge_content import shown_identity
 from genarm.experiments.load import Experiment
+from genarm.experiments.scores import recall
 from genarm.judges import Judge, load_with_origin
 from genarm.judges.base import PreparedJudge, ScoreJudge, preference
 from genarm.system.files import read_rows, write_rows
@@ -33,8 +35,11 @@ class Judged:
     identity: str = ""  # who judged, in which version
 
 
-def judge(experiment: Experiment, row: str) -> None:
-    """Rate and compare the responses of a row, seed by seed, by every judge of every dimension."""
+def judge(experiment: Experiment, row: str, spec: Mapping[str, Any]) -> None:
+    """Rate and compare the responses of a row, seed by seed, by every judge of every dimension.
+
+    `spec` is what its unit depends on.
+    """
     place, config = experiment.place, experiment.config
     prompts = {prompt.id: prompt for prompt in read_rows(place.prompts, Prompt)}
     others = [other for other in config.over if other != row]
@@ -44,6 +49,11 @@ def judge(experiment: Experiment, row: str) -> None:
             if given is not None:
                 loaded = load_with_origin(given, place.root)
                 who = shown_identity(loaded.identity, given)
+                if isinstance(loaded.judge, ScoreJudge):
+                    depends_on = {"judge": spec["judges"][dimension][name], "code": spec["code"]}
+                    for scored in (row, *others):
+                        seeds = experiment.seeds(scored)
+                        recall(place, loaded.judge, depends_on, prompts, scored, seeds)
                 for seed in experiment.seeds(row):
                     said = _judged(experiment, prompts, row, seed, others, dimension, name, loaded.judge)
                     found += [replace(verdict, identity=who) for verdict in said]
@@ -72,8 +82,7 @@ def _judged(
         if a.response.prompt_id in answers
     ]
     if isinstance(judge, PreparedJudge):
-        alone = [(prompts[a.response.prompt_id], a.response, a.response) for a in own]
-        judge.prepare(asked if asked else alone)
+        judge.prepare(asked)
     found = []
     for a in own:
         prompt = prompts[a.response.prompt_id]

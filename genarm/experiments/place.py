@@ -85,6 +85,11 @@ class Place:
         """What a row has answered under settings that were tried, until its tuning is done."""
         return self.root / ".cache" / "experiments" / self.name / "trials" / row
 
+    @property
+    def kept_scores(self) -> Path:
+        """What judges gave to responses, which every row that is compared with them needs."""
+        return self.root / ".cache" / "experiments" / self.name / "scores"
+
     def answers(self, row: str, seed: int) -> Path:
         """The responses of a row."""
         return self.artifacts / "answers" / f"{row}-{seed}.jsonl"

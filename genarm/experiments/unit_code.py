@@ -8,7 +8,7 @@ from genarm.experiments.methods import DECODING
 
 PAIRS = PROMPTS = ("data", "models", "types", "experiments/pairs.py")
 JUDGES = ("judges", "models", "types")  # of whatever asks a judge
-JUDGING = (*JUDGES, "experiments/judge.py", "experiments/judge_content.py")
+JUDGING = (*JUDGES, *(f"experiments/{name}.py" for name in ("judge", "judge_content", "scores")))
 ANSWERING = (*DECODING, "evaluation/respond.py", "experiments/answer.py", "experiments/tuned.py")
 TUNING = (
     *(*ANSWERING, *JUDGES, "evaluation", "pipeline/validation.py"),

@@ -87,6 +87,10 @@ class ScoreJudge:
         for key, score in zip(asked, scores, strict=True):
             self._known[key] = _finite(score, *key)
 
+    def remember(self, prompt: Prompt, text: str, score: float) -> None:
+        """Take a score that was made before for what it would give; the scorer is not asked again."""
+        self._known[prompt.id, text] = score
+
     def score(self, prompt: Prompt, text: str) -> float:
         """The score of one response. Raises JudgeError where it is no finite number."""
         key = (prompt.id, text)

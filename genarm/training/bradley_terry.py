@@ -44,6 +44,7 @@ def require_trl() -> None:
     stock_trainer.require_trl("genarm train-judge", EXTRA, JudgeError)
 
 
+@stock_trainer.libraries_quiet()
 def train_reward_model(
     base: ModelSource,
     pairs: Sequence[RatedPair],
@@ -59,18 +60,6 @@ def train_reward_model(
     `work` holds the checkpoints, from which a training that was killed goes on. Raises ConfigError where the
     model has fewer layers than asked for, ModelError where the loss is no number.
     """
-    with stock_trainer.libraries_quiet():
-        return _trained(base, pairs, config, work, out, dtype)
-
-
-def _trained(
-    base: ModelSource,
-    pairs: Sequence[RatedPair],
-    config: JudgeTraining,
-    work: Path,
-    out: Path,
-    dtype: str,
-) -> list[dict[str, float]]:
     import torch
     from datasets import Dataset
     from transformers import set_seed
