@@ -45,34 +45,39 @@ def read_served(text: str) -> Lineup:
 
 @dataclass(frozen=True, slots=True)
 class VllmBody:
-    """A body as vLLM takes it, what guides it, and for how many responses it asks."""
+    """A body as vLLM takes it, what guides it, for how many responses it asks, and whether for rewards."""
 
-    content: bytes
+    fields: dict[str, Any]
     guide: Guide
     responses: int
+    tells_rewards: bool
+
+    @property
+    def content(self) -> bytes:
+        """Its bytes."""
+        return json.dumps(self.fields).encode()
 
 
 def as_vllm_takes_it(body: bytes, lineup: Lineup) -> VllmBody:
     """A body with the weights of its model or its own.
 
-    Raises ApiError for a body without a model, which vLLM would take for one that asks the base, and for
-    weights that cannot be served.
+    Raises ApiError for a body without a model, which vLLM would take for one that asks the base, for weights
+    that cannot be served, and for beam search, which vLLM does by requests of its own, without weights.
     """
     model = read_body(NamedBody, body).model
     fields: dict[str, Any] = json.loads(body) | {"model": model}
-    if fields.pop("guidance_rewards", False):
-        raise invalid(
-            "guidance_rewards is not told by vLLM; the built-in engine tells them", "guidance_rewards"
-        )
+    if not isinstance(told := fields.pop("guidance_rewards", None) or False, bool):
+        raise invalid("guidance_rewards is neither true nor false", "guidance_rewards")
     found = lineup.guide(model, _weights(fields.pop("guidance", None)))
+    if fields.get("use_beam_search") and (found.versions or told):
+        raise invalid("beam search is not guided: draw, or ask the model base", "use_beam_search")
     more = fields.get("vllm_xargs") or {}
     if not isinstance(more, dict):
         raise invalid("vllm_xargs is no object", "vllm_xargs")
     if own := next((name for name in more if str(name).startswith("guidance.")), None):
         raise invalid(f"vllm_xargs has {own[:80]!r}: name weights in guidance", "vllm_xargs")
     weights = {f"guidance.{found.guidance[d]}.{d}": weight for d, weight in found.weights.items() if weight}
-    content = json.dumps(fields | {"vllm_xargs": more | weights}).encode()
-    return VllmBody(content, found, _responses(fields))
+    return VllmBody(fields | {"vllm_xargs": more | weights}, found, _responses(fields), told)
 
 
 def _responses(fields: dict[str, Any]) -> int:

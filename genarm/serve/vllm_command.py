@@ -10,6 +10,7 @@ from genarm.models import ModelSource, load_tokenizer
 from genarm.models.arm import check_fits, is_full, read_card
 from genarm.serve.lineup import BASE, GUIDED, ServedArm
 from genarm.serve.vllm_body import SERVED, write_served
+from genarm.serve.vllm_rewards import MEASURES, MOST_TOPS
 from genarm.serve.vllm_room import room_for
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ def vllm_command(
         *(str(python), *SERVER, "--model", str(base.path), "--served-model-name", *names),
         *("--host", host, "--port", str(port), "--max-num-seqs", str(slots)),
         *("--dtype", dtype, "--logprobs-mode", "processed_logprobs"),
+        *("--max-logprobs", str(MOST_TOPS + 1 + MEASURES + len(arms))),  # rewards are told among them
         *("--hf-overrides", json.dumps({"architectures": [f"Guided{FAMILIES[kind]}ForCausalLM"]})),
         *("--additional-config", json.dumps({"genarm": genarm})),
         "--enable-request-id-headers",

@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from functools import cache
 
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+
+from genarm.serve.metrics import NATS
 
 
 class VllmMetrics:
@@ -11,6 +13,10 @@ class VllmMetrics:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.answers = Counter("genarm_responses", "Responses drawn.", ["guided"], registry=registry)
+        self.kl = Histogram(
+            "genarm_kl_nats", "KL(guided || base) a token of guided responses that tell rewards, in nats.",
+            buckets=NATS, registry=registry,
+        )  # fmt: skip
         self.version = Gauge("genarm_arm_version", "The version served.", ["dimension"], registry=registry)
         self.swaps = Counter("genarm_swaps", "New champions met.", ["outcome"], registry=registry)
 

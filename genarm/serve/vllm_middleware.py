@@ -12,7 +12,9 @@ from genarm.serve.envelope import request_id
 from genarm.serve.errors import ApiError, ClientGone, unknown_key
 from genarm.serve.reading import read_bytes
 from genarm.serve.settings import ServeSettings
-from genarm.serve.vllm_body import SERVED, as_vllm_takes_it, read_served
+from genarm.serve.vllm_body import SERVED, VllmBody, as_vllm_takes_it, read_served
+from genarm.serve.vllm_rewards import ToldRewards, spelling_of
+from genarm.serve.vllm_rewriting import Rewriting
 from genarm.serve.vllm_routes import ARMS, READY, told
 from genarm.serve.vllm_swap import Swapper
 
@@ -79,6 +81,7 @@ class GuidanceField:
         swapper = self._of(scope)
         async with swapper.gate.passing():
             body = as_vllm_takes_it(data, swapper.lineup)
+            told = await self._told(body, swapper, path == COMPLETIONS[0]) if body.tells_rewards else None
             guided = "yes" if body.guide.versions else "no"
             versions = ",".join(f"{d}={v}" for d, v in body.guide.versions.items())
 
@@ -90,7 +93,16 @@ class GuidanceField:
                     message = {**message, "headers": headers}
                 await send(message)
 
-            await self.app(*_with_body(body.content, scope, receive), named)
+            content, sending = (told.body, Rewriting(told, named)) if told else (body.content, named)
+            await self.app(*_with_body(content, scope, receive), sending)
+            if told and body.guide.versions:
+                for kl in told.kl():
+                    swapper.metrics.kl.observe(kl)
+
+    async def _told(self, body: VllmBody, swapper: Swapper, chat: bool) -> ToldRewards:
+        """What tells the rewards of a request."""
+        spelling = spelling_of(swapper.state.engine_client.renderer.tokenizer)
+        return ToldRewards(body.fields, body.guide, await swapper.rewards_order(), spelling, chat)
 
     def _of(self, scope: Scope) -> Swapper:
         if self.swapper is None:

@@ -44,6 +44,7 @@ class Swapper:
         self.metrics = vllm_metrics()
         self.metrics.serves(lineup.versions)
         self._one_at_a_time = asyncio.Lock()
+        self._order: tuple[str, ...] | None = None
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
@@ -53,6 +54,14 @@ class Swapper:
             return
         async with await asyncio.start_unix_server(self._ordered, path):
             yield
+
+    async def rewards_order(self) -> tuple[str, ...]:
+        """The ARMs as the engine tells their rewards, which it does from the first request on that asks."""
+        if self._order is None:
+            async with asyncio.timeout(ENGINE_SECONDS):
+                told, *_ = await self.state.engine_client.collective_rpc("tell_rewards")
+            self._order = tuple(told)
+        return self._order
 
     async def _ordered(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         told: dict[str, Any]

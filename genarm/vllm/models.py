@@ -26,7 +26,7 @@ class Guided(nn.Module):
     def __init__(self, *, vllm_config: VllmConfig, prefix: str = "") -> None:
         super().__init__(vllm_config=vllm_config, prefix=prefix)
         self.layout = read_layout(vllm_config.additional_config)
-        self.readings = open_readings(vllm_config, self.layout.names)
+        self.readings = open_readings(vllm_config, self.layout.names, self.layout.tokens)
         for index, layer in enumerate(self.model.layers):
             add_rows(layer, index, self.layout, vllm_config)
 

@@ -16,7 +16,7 @@ from vllm.v1.worker.gpu.sample.logits_processor import LogitsProcessor as SlotPr
 
 from genarm.errors import RequestError
 from genarm.vllm.readings import readings_of
-from genarm.vllm.weights import check_weights, coefficients
+from genarm.vllm.weights import check_weights, coefficients, no_coefficients
 
 
 def _validate(params: SamplingParams) -> None:
@@ -37,7 +37,7 @@ class RowGuidance(RowProcessor):
     def __init__(self, vllm_config: VllmConfig, device: torch.device, is_pin_memory: bool) -> None:
         self.config, self.device = vllm_config, device
         self.by_row: dict[int, list[float]] = {}
-        self.rows: Tensor | None = None  # [rows, 1 + n], on the host
+        self.rows: Tensor | None = None  # [rows, 1 + n + 1], on the host
         self.table: Tensor | None = None  # the same on the device
 
     def is_argmax_invariant(self) -> bool:
@@ -50,9 +50,9 @@ class RowGuidance(RowProcessor):
             return
         names = readings_of(self.config).names
         process_dict_updates(self.by_row, batch_update, lambda params, *_: coefficients(params, names))
-        unguided = [0.0] * (1 + len(names))
+        unguided = no_coefficients(names)
         rows = [self.by_row.get(row, unguided) for row in range(batch_update.batch_size)]
-        self.rows = torch.tensor(rows).view(len(rows), 1 + len(names))
+        self.rows = torch.tensor(rows).view(len(rows), len(unguided))
         self.table = self.rows.to(self.device)
 
     def apply(self, logits: Tensor) -> Tensor:
@@ -72,14 +72,14 @@ class SlotGuidance(SlotProcessor):
     def __init__(self, vllm_config: VllmConfig, req_states: LogitsProcRequestState) -> None:
         self.config = vllm_config
         self.names = readings_of(vllm_config).names
-        self.slots = torch.zeros(req_states.max_num_reqs, 1 + len(self.names))  # on the host
+        self.slots = torch.tensor([no_coefficients(self.names)] * req_states.max_num_reqs)  # on the host
         self.table = self.slots.to(req_states.device, copy=True)
         self.stale = False
 
     def add_request(self, req_idx: int, sampling_params: SamplingParams) -> bool:
         """Take the weights of a request; the slot's last one had others."""
         row = coefficients(sampling_params, self.names)
-        self.slots[req_idx] = torch.zeros(1 + len(self.names)) if row is None else torch.tensor(row)
+        self.slots[req_idx] = torch.tensor(row or no_coefficients(self.names))
         self.stale = True
         return row is not None
 

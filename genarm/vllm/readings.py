@@ -12,23 +12,29 @@ import torch
 from torch import Tensor
 from vllm.config import VllmConfig
 
+from genarm.vllm.rewards import Asked
+
 _READINGS: "WeakValueDictionary[int, Readings]" = WeakValueDictionary()
 
 
 class Readings:
     """The rows of one engine's guided model: put there by its head, taken once by its logits processor."""
 
-    def __init__(self, names: tuple[str, ...]) -> None:
+    def __init__(self, names: tuple[str, ...], tokens: int | None = None) -> None:
         self.names = names  # the ARMs, in the order of the rows
+        self.tokens = tokens  # ids from here on only pad the vocabulary
         self.rows: Tensor | None = None  # [rows, 1 + n, v] the base and its n ARMs
+        self.vocabulary = 0  # v
+        self.asked: Asked | None = None  # of the step under way: whose rewards are told
         self.guided_rows = 0  # how many rows were guided so far
 
     def guide(self, logits: Tensor, coefficients: Tensor, asked: Tensor) -> Tensor:
-        """Add to logits [rows, v], in place, the rows times their coefficients [rows, 1 + n].
+        """Add to logits [rows, v], in place, the rows times their coefficients [rows, 1 + n + 1].
 
-        `asked` [requests, 1 + n] has the coefficients of these requests on the host: what none of them asks
-        for, such as the base's own row where nobody contrasts, is not read. Raises RuntimeError where the
-        rows are not those of these logits: guidance would silently be off, or another request's.
+        `asked` [requests, 1 + n + 1] has the coefficients of these requests on the host: what none of them
+        asks for, such as the base's own row where nobody contrasts, is not read. The last column says who is
+        told the rewards. Raises RuntimeError where the rows are not those of these logits: guidance would
+        silently be off, or another request's.
         """
         rows, self.rows = self.rows, None
         if rows is None or rows.shape[0] != logits.shape[0] or coefficients.shape[0] != logits.shape[0]:
@@ -37,17 +43,24 @@ class Readings:
                 f"{'none' if rows is None else rows.shape[0]}: guided decoding does not work with this "
                 "setting of vLLM"
             )
-        for reader in asked.any(0).nonzero().flatten().tolist():
+        weights, told = asked[:, :-1], asked[:, -1].nonzero().flatten()
+        for reader in weights.any(0).nonzero().flatten().tolist():
             factor = coefficients[:, reader, None]
             # a row without weight keeps the base's very numbers, whatever an ARM overflowed to
             logits += torch.where(factor == 0, 0.0, factor * rows[:, reader].float())
-        self.guided_rows += int(asked.any(1).sum())
+        self.guided_rows += int(weights.any(1).sum())
+        self.vocabulary, self.asked = logits.shape[1], None
+        if len(told):
+            if len(asked) != len(logits):
+                raise RuntimeError("rewards are told where a step draws one token of each request")
+            tokens = slice(self.tokens)
+            self.asked = Asked.of(told.to(logits.device), rows[..., tokens], logits[:, tokens])
         return logits
 
 
-def open_readings(vllm_config: VllmConfig, names: tuple[str, ...]) -> Readings:
+def open_readings(vllm_config: VllmConfig, names: tuple[str, ...], tokens: int | None = None) -> Readings:
     """The readings of a new model, which has to keep them: they are found as long as it lives."""
-    _READINGS[_engine(vllm_config)] = readings = Readings(names)
+    _READINGS[_engine(vllm_config)] = readings = Readings(names, tokens)
     return readings
 
 

@@ -2,6 +2,7 @@
 
 {"guidance.sum.positive": 0.3}          log p_base + 0.3 log p_positive
 {"guidance.contrast.plain": 0.5}        log p_base + 0.5 (log p_plain - log p_base)
+{"guidance.rewards": 1}                 tell the rewards of each token drawn (`rewards.py`)
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,6 +14,8 @@ from genarm.errors import RequestError
 
 PREFIX = "guidance."
 KINDS = ("sum", "contrast")
+REWARDS = "guidance.rewards"
+MEASURES = 3  # of a token, before one for each ARM: base, guided, KL
 MOST = 1e6
 
 _known: set[str] = set()
@@ -30,6 +33,8 @@ def request_weights(params: SamplingParams) -> dict[str, tuple[str, float]]:
     """
     weights: dict[str, tuple[str, float]] = {}
     for key, value in _arguments(params).items():
+        if key == REWARDS:
+            continue
         kind, _, name = key.removeprefix(PREFIX).partition(".")
         if kind not in KINDS or not name:
             raise RequestError(
@@ -45,8 +50,20 @@ def request_weights(params: SamplingParams) -> dict[str, tuple[str, float]]:
     return weights
 
 
+def tells_rewards(params: SamplingParams) -> bool:
+    """Whether a request is told the rewards of its tokens."""
+    return bool(_arguments(params).get(REWARDS))
+
+
 def check_weights(params: SamplingParams) -> None:
-    """Raise RequestError for weights that cannot be understood or name an ARM that no engine here has."""
+    """Raise RequestError for weights that cannot be understood or name an ARM that no engine here has.
+
+    And for rewards without so many likeliest tokens that they could be told among them.
+    """
+    if tells_rewards(params) and (params.logprobs or 0) < (least := MEASURES + len(_known)):
+        raise RequestError(
+            f"{REWARDS} with logprobs {params.logprobs}", hint=f"they take the place of {least} of them"
+        )
     for name in request_weights(params):
         if name not in _known:
             raise RequestError(
@@ -55,16 +72,25 @@ def check_weights(params: SamplingParams) -> None:
 
 
 def coefficients(params: SamplingParams, names: Sequence[str]) -> list[float] | None:
-    """What is added: so many times the base's row and those of these ARMs; None for an unguided request."""
-    weights = request_weights(params)
-    if not any(weight for _, weight in weights.values()):
+    """What is added: so many times the base's row and those of these ARMs; None for an unguided request.
+
+    Then 1 for a request that is told the rewards, else 0.
+    """
+    weights, told = request_weights(params), tells_rewards(params)
+    if not told and not any(weight for _, weight in weights.values()):
         return None
-    row = [0.0] * (1 + len(names))
+    row = no_coefficients(names)
     for name, (kind, weight) in weights.items():
         row[1 + names.index(name)] = weight
         if kind == "contrast":
             row[0] -= weight
+    row[-1] = float(told)
     return row
+
+
+def no_coefficients(names: Sequence[str]) -> list[float]:
+    """Those of a request that is neither guided nor told anything."""
+    return [0.0] * (1 + len(names) + 1)
 
 
 def _arguments(params: SamplingParams) -> Mapping[str, Any]:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genarm.errors import AdapterError
+from genarm.vllm.rewards import TellingSampler
 
 if TYPE_CHECKING:
     from genarm.vllm.models import Guided
@@ -27,6 +28,13 @@ class GuidedWorker:
         except Exception as error:
             return "failed", f"{type(error).__name__}: {error}"
         return "done", ""
+
+    def tell_rewards(self) -> tuple[str, ...]:
+        """Tell from now on the rewards of requests that ask; the ARMs, in the order of their rewards."""
+        runner, readings = self.model_runner, self._guided().readings
+        if not isinstance(runner.sampler, TellingSampler):
+            runner.sampler = TellingSampler(runner.sampler, readings)
+        return readings.names
 
     def guided_rows(self) -> int:
         """How many rows of logits were guided so far."""

@@ -98,7 +98,13 @@ def test_guidance_becomes_arguments_of_vllm(ask, fields, wanted):
         ({"model": "guided", "guidance": {"kind": float("nan")}}, 400, "guidance.kind is no number from 0"),
         ({"model": "guided", "guidance": {"kind": True}}, 400, "guidance.kind is no number from 0"),
         ({"model": "guided", "guidance": [1]}, 400, "guidance is no object of weights"),
-        ({"model": "guided", "guidance_rewards": True}, 400, "guidance_rewards is not told by vLLM"),
+        ({"model": "guided", "guidance_rewards": "yes"}, 400, "guidance_rewards is neither true nor false"),
+        ({"model": "guided", "use_beam_search": True}, 400, "beam search is not guided"),
+        (
+            {"model": "base", "use_beam_search": True, "guidance_rewards": True},
+            400,
+            "beam search is not guided",
+        ),
         ({"model": "guided", "vllm_xargs": 3}, 400, "vllm_xargs is no object"),
         (
             {"model": "base", "vllm_xargs": {"guidance.sum.kind": 1}},

@@ -167,7 +167,7 @@ def test_a_tensor_of_another_size_or_name_is_named(toy, llm, tmp_path):
 
 def test_rows_of_another_step_are_refused():
     readings = Readings(("kind",))
-    logits, weights = torch.zeros(3, 5), torch.ones(3, 2)
+    logits, weights = torch.zeros(3, 5), torch.tensor([[1.0, 1.0, 0.0]] * 3)
     for rows in (None, torch.zeros(2, 2, 5), torch.zeros(4, 2, 5)):
         readings.rows = rows
         with pytest.raises(RuntimeError, match=r"3 rows of logits, 3 of weights"):
@@ -180,7 +180,7 @@ def test_rows_of_another_step_are_refused():
 def test_a_row_without_weight_keeps_its_numbers_whatever_an_arm_overflowed_to():
     readings = Readings(("kind",))
     readings.rows = torch.tensor([[[1.0, 2.0], [torch.inf, torch.nan]], [[1.0, 2.0], [3.0, 4.0]]])
-    weights = torch.tensor([[0.0, 0.0], [-0.5, 0.5]])
+    weights = torch.tensor([[0.0, 0.0, 0.0], [-0.5, 0.5, 0.0]])
     guided = readings.guide(torch.tensor([[1.0, 2.0], [1.0, 2.0]]), weights, weights)
     assert guided.tolist() == [[1.0, 2.0], [2.0, 3.0]]
     assert readings.guided_rows == 1
@@ -193,6 +193,7 @@ def test_a_row_without_weight_keeps_its_numbers_whatever_an_arm_overflowed_to():
         ({"guidance.sum.all": -0.1}, "weight of ARM 'all' is -0.1; hint: weights are numbers from 0"),
         ({"guidance.sum.all": float("nan")}, "weight of ARM 'all' is nan"),
         ({"guidance.sum.all": "much"}, "weight of ARM 'all' is 'much'"),
+        ({"guidance.rewards": 1}, "guidance.rewards with logprobs None; hint: they take the place of"),
         ({"guidance.all": 0.3}, "vllm_xargs has 'guidance.all'"),
         ({"guidance.sum.all": 0.3, "guidance.contrast.all": 0.3}, "ARM 'all' has two weights"),
     ],

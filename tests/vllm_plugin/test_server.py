@@ -1,69 +1,34 @@
 """vLLM's own server by the command of `genarm serve --engine vllm`: guided answers, models, refusals."""
 
 import json
-import os
-import socket
-import subprocess
-import sys
-import time
-from pathlib import Path
 
-import httpx
 import pytest
 
 pytest.importorskip("vllm.sampling_params", reason="vLLM is not installed here: make serve-vllm")
 
-from toy_vllm import guided_toy
-from toys import byte_tokenizer
+from served_toy import served_toy
 
 from genarm.decoding import GuidedRequest, load_decoder
-from genarm.models import resolve
-from genarm.models.arm import adapter_hash
-from genarm.serve.lineup import ServedArm
-from genarm.serve.vllm_command import vllm_command
-from genarm.types import Champion, Message
+from genarm.types import Message
 
 pytestmark = [pytest.mark.slow, pytest.mark.vllm, pytest.mark.filterwarnings("default")]
 TEXT = [{"role": "user", "content": "How was it?"}]
-LOW = ("--enforce-eager", "--max-model-len=256", "--block-size=32")
 
 
 @pytest.fixture(scope="module")
-def toy(tmp_path_factory):
-    return guided_toy("llama", tmp_path_factory.mktemp("toy"), byte_tokenizer())
+def server(tmp_path_factory):
+    with served_toy(tmp_path_factory.mktemp("server")) as served:
+        yield served
 
 
-@pytest.fixture(scope="module")
-def client(toy, tmp_path_factory):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    folders = {"kind": toy.arms["all"], "curt": toy.arms["top"]}
-    served = {
-        "kind": ServedArm("kind", Champion(3, "m", adapter_hash(folders["kind"]), 0.8, "contrast")),
-        "curt": ServedArm("curt", Champion(1, "m", adapter_hash(folders["curt"]), 0.4, "sum")),
-    }
-    command, environment = vllm_command(
-        Path(sys.executable), resolve(str(toy.folder)), served, folders, {},
-        dtype="float32", host="127.0.0.1", port=port, slots=4, more=LOW,
-        sampling={"temperature": 0.0, "top_p": 0.9, "top_k": 0},
-    )  # fmt: skip
-    log = tmp_path_factory.mktemp("log") / "vllm.log"
-    with log.open("w") as file:
-        server = subprocess.Popen(command, env=os.environ | environment, stdout=file, stderr=file)
-    try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120) as made:
-            for _ in range(3000):
-                assert server.poll() is None, log.read_text()[-3000:]
-                try:
-                    made.get("/health")
-                    break
-                except httpx.TransportError:
-                    time.sleep(0.2)
-            yield made
-    finally:
-        server.terminate()
-        server.wait(60)
+@pytest.fixture
+def toy(server):
+    return server[0]
+
+
+@pytest.fixture
+def client(server):
+    return server[1]
 
 
 def test_a_request_that_names_no_temperature_gets_the_one_the_champions_were_decided_at(client):
