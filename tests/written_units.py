@@ -11,7 +11,6 @@ from genarm.experiments.judge import judge
 from genarm.experiments.load import Experiment
 from genarm.experiments.speed import Speed
 from genarm.experiments.tuned import Chosen, Tried
-from genarm.experiments.units import units
 from genarm.system.files import write_curves, write_json, write_rows
 from genarm.types import Estimate, Message, Prompt, Response
 
@@ -67,9 +66,8 @@ def write_units(
                 for seed in experiment.model_seeds(model):
                     write_json(place.training(model, seed), (training or {}).get(model, metrics))
                     write_curves(place.curves(model, seed), CURVES)
-    specs = {unit.name: unit.spec for unit in units(experiment)}
     for row in config.methods:
-        judge(experiment, row, specs[f"judge-{row}"])
+        judge(experiment, row)
 
 
 def _response(prompt: Prompt, share: float, rng: random.Random) -> Response:

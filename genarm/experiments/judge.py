@@ -2,11 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from genarm.experiments.answer import Answer
 from genarm.experiments.config import GOLD, HELD_OUT
-from genarm.experiments.judge_content import shown_identity
+from genarm.experiments.judge_content import loaded_content, shown_identity
 from genarm.experiments.load import Experiment
 from genarm.experiments.scores import recall
 from genarm.judges import Judge, load_with_origin
@@ -35,11 +34,8 @@ class Judged:
     identity: str = ""  # who judged, in which version
 
 
-def judge(experiment: Experiment, row: str, spec: Mapping[str, Any]) -> None:
-    """Rate and compare the responses of a row, seed by seed, by every judge of every dimension.
-
-    `spec` is what its unit depends on.
-    """
+def judge(experiment: Experiment, row: str) -> None:
+    """Rate and compare the responses of a row, seed by seed, by every judge of every dimension."""
     place, config = experiment.place, experiment.config
     prompts = {prompt.id: prompt for prompt in read_rows(place.prompts, Prompt)}
     others = [other for other in config.over if other != row]
@@ -50,7 +46,7 @@ def judge(experiment: Experiment, row: str, spec: Mapping[str, Any]) -> None:
                 loaded = load_with_origin(given, place.root)
                 who = shown_identity(loaded.identity, given)
                 if isinstance(loaded.judge, ScoreJudge):
-                    depends_on = {"judge": spec["judges"][dimension][name], "code": spec["code"]}
+                    depends_on = loaded_content(loaded, given, place.root)
                     for scored in (row, *others):
                         seeds = experiment.seeds(scored)
                         recall(place, loaded.judge, depends_on, prompts, scored, seeds)
@@ -81,7 +77,7 @@ def _judged(
         for a in own
         if a.response.prompt_id in answers
     ]
-    if isinstance(judge, PreparedJudge):
+    if asked and isinstance(judge, PreparedJudge):
         judge.prepare(asked)
     found = []
     for a in own:

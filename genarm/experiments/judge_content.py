@@ -6,13 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from genarm.config import JudgeConfig
-from genarm.judges import load_with_origin
+from genarm.judges import LoadedJudge, load_with_origin
 from genarm.judges.check import own_files
 from genarm.judges.reward.load import check_trained, model_path, trained_folder
 from genarm.models.source import SMALL_FILES
 from genarm.models.weights import weights_hash
+from genarm.pipeline.kept import code
 from genarm.pipeline.preflight.judges import try_out
 from genarm.system.files import sha256
+
+CODE = ("judges", "models", "types")  # the parts of the package that judge
 
 
 def judge_content(config: JudgeConfig, root: Path) -> dict[str, Any]:
@@ -33,6 +36,11 @@ def judge_content(config: JudgeConfig, root: Path) -> dict[str, Any]:
     loaded = load_with_origin(config, root)
     try_out(loaded)
     return found | {"identity": loaded.identity, "files": _hashes(loaded.files, root)}
+
+
+def loaded_content(loaded: LoadedJudge, config: JudgeConfig, root: Path) -> dict[str, Any]:
+    """The same of a judge that is loaded: a hub's model may have moved on, and code been changed since."""
+    return {**judge_content(config, root), "loaded": loaded.identity, "code": code(*CODE)}
 
 
 def shown_identity(identity: str, config: JudgeConfig) -> str:

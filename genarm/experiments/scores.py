@@ -28,7 +28,7 @@ def recall(
     row: str,
     seeds: Sequence[int],
 ) -> None:
-    """Let a judge know its scores of all responses of a row; what it never scored is scored in one call.
+    """Let a judge know its scores of all responses of a row; those of a seed are made in one call.
 
     They are kept under a hash of the responses and of `depends_on`, all that makes this judge another one.
     Raises JudgeError where a score is no finite number.
@@ -36,13 +36,13 @@ def recall(
     own = Project(place.kept_scores)  # for its folder alone
     for seed in seeds:
         answers = read_rows(place.answers(row, seed), Answer)
-        asked = [(prompts[a.response.prompt_id], a.response) for a in answers]
+        asked = [prompts[a.response.prompt_id] for a in answers]
+        texts = [a.response.text for a in answers]
 
-        def make(asked: Sequence[Any] = asked) -> list[Score]:
-            judge.prepare([(prompt, response, response) for prompt, response in asked])
-            return [Score(judge.score(prompt, response.text)) for prompt, response in asked]
+        def make(asked: Sequence[Prompt] = asked, texts: Sequence[str] = texts) -> list[Score]:
+            return [Score(score) for score in judge.scores(asked, texts)]
 
         depends = {**depends_on, "answers": sha256(place.answers(row, seed))}
         scores = kept(own, "scores", depends, Score, make)
-        for (prompt, response), known in zip(asked, scores, strict=True):
-            judge.remember(prompt, response.text, known.score)
+        for prompt, text, known in zip(asked, texts, scores, strict=True):
+            judge.remember(prompt, text, known.score)

@@ -4,10 +4,11 @@ Not among them are files whose every word stands in a unit's settings or names a
 is read, the units themselves.
 """
 
+from genarm.experiments.judge_content import CODE
 from genarm.experiments.methods import DECODING
 
 PAIRS = PROMPTS = ("data", "models", "types", "experiments/pairs.py")
-JUDGES = ("judges", "models", "types")  # of whatever asks a judge
+JUDGES = CODE  # of whatever asks a judge
 JUDGING = (*JUDGES, *(f"experiments/{name}.py" for name in ("judge", "judge_content", "scores")))
 ANSWERING = (*DECODING, "evaluation/respond.py", "experiments/answer.py", "experiments/tuned.py")
 TUNING = (

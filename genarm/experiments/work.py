@@ -68,10 +68,10 @@ def _answer(experiment: Experiment, rest: str, spec: dict[str, Any]) -> None:
     answer(experiment, row, int(seed), spec)
 
 
-def _judge(experiment: Experiment, row: str, spec: dict[str, Any]) -> None:
+def _judge(experiment: Experiment, row: str, _spec: dict[str, Any]) -> None:
     from genarm.experiments.judge import judge
 
-    judge(experiment, row, spec)
+    judge(experiment, row)
 
 
 def _speed(experiment: Experiment, row: str, _spec: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ same way. Files and parameters are not known here either.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from numbers import Real
 from typing import Protocol, runtime_checkable
 
@@ -67,11 +68,29 @@ class ScoreJudge:
             return
         asked = {(p.id, r.text): p for p, *sides in comparisons for r in sides}
         asked = {key: prompt for key, prompt in asked.items() if key not in self._known}
-        if not asked:
-            return
+        found = self.scores(list(asked.values()), [text for _, text in asked])
+        self._known.update(zip(asked, found, strict=True))
+
+    def scores(self, prompts: Sequence[Prompt], texts: Sequence[str]) -> list[float]:
+        """The scores of responses, in one call where the scorer can; what is known already has no part in it.
+
+        Raises JudgeError where one is no finite number.
+        """
+        asked = {(prompt.id, text): prompt for prompt, text in zip(prompts, texts, strict=True)}
+        found: dict[tuple[str, str], float] = {}
+        if self._score_all is not None and asked:
+            found = self._at_once(self._score_all, asked)
+        elif asked:
+            for (prompt_id, text), prompt in asked.items():
+                found[prompt_id, text] = rate(partial(self._score, prompt), text, prompt_id)
+        return [found[prompt.id, text] for prompt, text in zip(prompts, texts, strict=True)]
+
+    def _at_once(
+        self, score_all: BatchScorer, asked: Mapping[tuple[str, str], Prompt]
+    ) -> dict[tuple[str, str], float]:
         prompts, texts = list(asked.values()), [text for _, text in asked]
         try:
-            scores = list(self._score_all(prompts, texts))
+            scores = list(score_all(prompts, texts))
         except JudgeError:
             raise
         except Exception as error:  # a user's scorer may raise anything
@@ -84,18 +103,17 @@ class ScoreJudge:
                 f"the scorer gave {counted(len(scores), 'score')} for {counted(len(texts), 'response')}",
                 hint="score_all returns a number for each response, in their order",
             )
-        for key, score in zip(asked, scores, strict=True):
-            self._known[key] = _finite(score, *key)
+        return {key: _finite(score, *key) for key, score in zip(asked, scores, strict=True)}
 
     def remember(self, prompt: Prompt, text: str, score: float) -> None:
-        """Take a score that was made before for what it would give; the scorer is not asked again."""
-        self._known[prompt.id, text] = score
+        """Take a score that was made before for what it would give, unless it knows one."""
+        self._known.setdefault((prompt.id, text), score)
 
     def score(self, prompt: Prompt, text: str) -> float:
         """The score of one response. Raises JudgeError where it is no finite number."""
         key = (prompt.id, text)
         if key not in self._known:
-            self._known[key] = rate(lambda text: self._score(prompt, text), text, prompt.id)
+            self._known[key] = rate(partial(self._score, prompt), text, prompt.id)
         return self._known[key]
 
     def compare(self, prompt: Prompt, left: Response, right: Response) -> float:
