@@ -13,7 +13,7 @@ from genarm.serve.errors import ApiError, ClientGone, unknown_key
 from genarm.serve.reading import read_bytes
 from genarm.serve.settings import ServeSettings
 from genarm.serve.vllm_body import SERVED, VllmBody, as_vllm_takes_it, read_served
-from genarm.serve.vllm_rewards import ToldRewards, spelling_of
+from genarm.serve.vllm_rewards import ToldRewards, check_told, spelling_of
 from genarm.serve.vllm_rewriting import Rewriting
 from genarm.serve.vllm_routes import ARMS, READY, told
 from genarm.serve.vllm_swap import Swapper
@@ -100,7 +100,8 @@ class GuidanceField:
                     swapper.metrics.kl.observe(kl)
 
     async def _told(self, body: VllmBody, swapper: Swapper, chat: bool) -> ToldRewards:
-        """What tells the rewards of a request."""
+        """What tells the rewards of a request. Raises ApiError for one that excludes them."""
+        check_told(body.fields, chat=chat)
         spelling = spelling_of(swapper.state.engine_client.renderer.tokenizer)
         return ToldRewards(body.fields, body.guide, await swapper.rewards_order(), spelling, chat)
 

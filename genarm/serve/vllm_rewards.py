@@ -49,20 +49,9 @@ class ToldRewards:
 
     @property
     def body(self) -> bytes:
-        """The request as vLLM takes it.
-
-        Raises ApiError for what vLLM would tell in the same place.
-        """
+        """The request as vLLM takes it."""
         fields, xargs = dict(self.fields), {**self.fields["vllm_xargs"], REWARDS: 1}
-        excluded = ("logprob_token_ids", "echo") if self.chat else ("logprob_token_ids", "echo", "logprobs")
-        for name in excluded:
-            if not (fields.get(name) is None or fields[name] is False):
-                raise invalid(f"{name} is not told together with guidance_rewards", name)
         tops = fields.get("top_logprobs") or 0
-        if isinstance(tops, bool) or not isinstance(tops, int) or not 0 <= tops <= MOST_TOPS:
-            raise invalid(f"top_logprobs is no number from 0 to {MOST_TOPS}", "top_logprobs")
-        if tops and not fields.get("logprobs"):
-            raise invalid("top_logprobs is of requests with logprobs: true", "top_logprobs")
         asked: dict[str, Any] = {"return_token_ids": True, "vllm_xargs": xargs}
         if self.chat:
             asked |= {"logprobs": True, "top_logprobs": 1 + self.columns + tops}
@@ -103,8 +92,8 @@ class ToldRewards:
             for name in ("token_ids", "prompt_token_ids"):
                 part.pop(name, None)
         part["logprobs"] = self._logprobs(said)
-        if part.get("finish_reason"):
-            part |= {"base_logprob": choice.base_logprob, "kl": choice.kl / max(choice.tokens, 1)}
+        if part.get("finish_reason") and choice.tokens:  # vLLM tells nothing of reasoning that it hides
+            part |= {"base_logprob": choice.base_logprob, "kl": choice.kl / choice.tokens}
         return part
 
     def _numbers(self, said: Mapping[str, Any]) -> list[list[float]]:
@@ -139,12 +128,34 @@ class ToldRewards:
         return said
 
 
+def check_told(fields: Mapping[str, Any], *, chat: bool) -> None:
+    """Raise ApiError where a request asks for what vLLM would tell in the place of its rewards."""
+    excluded = ("logprob_token_ids", "echo") if chat else ("logprob_token_ids", "echo", "logprobs")
+    for name in excluded:
+        if not (fields.get(name) is None or fields[name] is False):
+            raise invalid(f"{name} is not told together with guidance_rewards", name)
+    tops = fields.get("top_logprobs") or 0
+    if isinstance(tops, bool) or not isinstance(tops, int) or not 0 <= tops <= MOST_TOPS:
+        raise invalid(f"top_logprobs is no number from 0 to {MOST_TOPS}", "top_logprobs")
+    if tops and not fields.get("logprobs"):
+        raise invalid("top_logprobs is of requests with logprobs: true", "top_logprobs")
+
+
 def spelling_of(tokenizer: Any) -> Callable[[], Spell]:
     """What makes, for each response, a function of a token to the text that it completes."""
     from tokenizers.decoders import DecodeStream
 
     def spelling() -> Spell:
         stream = DecodeStream(skip_special_tokens=True)
-        return lambda token: stream.step(tokenizer._tokenizer, token) or ""
+
+        def spell(token: int) -> str:
+            nonlocal stream
+            try:
+                return stream.step(tokenizer._tokenizer, token) or ""
+            except Exception:  # what some tokenizers make of bytes that are no text: vLLM begins anew, too
+                stream = DecodeStream(skip_special_tokens=True)
+                return stream.step(tokenizer._tokenizer, token) or ""
+
+        return spell
 
     return spelling if hasattr(tokenizer, "_tokenizer") else lambda: lambda token: tokenizer.decode([token])

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from genarm.errors import GenarmError
+from genarm.serve.errors import overloaded
 from genarm.serve.lineup import Lineup, ServedArm
 from genarm.serve.vllm_body import read_served
 from genarm.serve.vllm_gate import Gate
@@ -56,10 +57,16 @@ class Swapper:
             yield
 
     async def rewards_order(self) -> tuple[str, ...]:
-        """The ARMs as the engine tells their rewards, which it does from the first request on that asks."""
+        """The ARMs as the engine tells their rewards, which it does from the first request on that asks.
+
+        Raises ApiError where the engine does not answer.
+        """
         if self._order is None:
-            async with asyncio.timeout(ENGINE_SECONDS):
-                told, *_ = await self.state.engine_client.collective_rpc("tell_rewards")
+            try:
+                async with asyncio.timeout(ENGINE_SECONDS):
+                    told, *_ = await self.state.engine_client.collective_rpc("tell_rewards")
+            except TimeoutError:
+                raise overloaded("the engine does not answer") from None
             self._order = tuple(told)
         return self._order
 

@@ -24,7 +24,6 @@ class Readings:
         self.names = names  # the ARMs, in the order of the rows
         self.tokens = tokens  # ids from here on only pad the vocabulary
         self.rows: Tensor | None = None  # [rows, 1 + n, v] the base and its n ARMs
-        self.vocabulary = 0  # v
         self.asked: Asked | None = None  # of the step under way: whose rewards are told
         self.guided_rows = 0  # how many rows were guided so far
 
@@ -49,12 +48,12 @@ class Readings:
             # a row without weight keeps the base's very numbers, whatever an ARM overflowed to
             logits += torch.where(factor == 0, 0.0, factor * rows[:, reader].float())
         self.guided_rows += int(weights.any(1).sum())
-        self.vocabulary, self.asked = logits.shape[1], None
+        self.asked = None
         if len(told):
             if len(asked) != len(logits):
                 raise RuntimeError("rewards are told where a step draws one token of each request")
-            tokens = slice(self.tokens)
-            self.asked = Asked.of(told.to(logits.device), rows[..., tokens], logits[:, tokens])
+            which = told.to(logits.device)
+            self.asked = Asked.of(which, rows[..., : self.tokens], coefficients[which, :-1])
         return logits
 
 

@@ -1,10 +1,13 @@
 """What guidance does to each token drawn, told by the one way out that vLLM has for numbers of a token.
 
-A request with {"guidance.rewards": 1} among its `vllm_xargs` gets, as the first of its likeliest tokens,
-numbers under ids that no token has: v for the base, v + 1 for the guided policy, v + 2 for the KL, then one
-for each ARM of the engine. All are in nats, at temperature 1, before cuts.
+A request with {"guidance.rewards": 1} among its `vllm_xargs` gets these numbers as its first likeliest
+tokens, in this order, in nats, at temperature 1, of the models' own logits: what vLLM masks, biases or cuts
+has no part in them.
 
     log p_base(y), log p_guided(y), KL(p_guided || p_base), log p_arm_1(y), ... log p_arm_n(y)
+
+vLLM spells every id that it tells, and some tokenizers fail on one that they do not have. So the ids that the
+numbers stand under are of tokens, of any that the row does not tell otherwise; they mean nothing.
 """
 
 from dataclasses import dataclass
@@ -17,43 +20,49 @@ from vllm.v1.outputs import LogprobsTensors
 if TYPE_CHECKING:
     from genarm.vllm.readings import Readings
 
+AT_ONCE = 8  # rows whose distributions are in memory together: nobody has set memory aside for them
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """The rows [m] of a step that are told, with the log-probabilities of all tokens."""
+    """The rows [m] of a step that are told."""
 
     rows: Tensor  # [m]
-    read: Tensor  # [m, 1 + n, v] of the base and its n ARMs
-    guided: Tensor  # [m, v]
+    read: Tensor  # [rows, 1 + n, v] logits of the base and its n ARMs, of the whole step
+    coefficients: Tensor  # [m, 1 + n] that guide
+    totals: Tensor  # [m, 1 + n + 1] log sum exp of the base, the ARMs and the guided policy
     kl: Tensor  # [m]
 
     @classmethod
-    def of(cls, rows: Tensor, read: Tensor, guided: Tensor) -> "Asked":
-        """From logits [rows, 1 + n, v] of base and ARMs and guided logits [rows, v] of a whole step."""
-        logp, target = read[rows].float().log_softmax(-1), guided[rows].float().log_softmax(-1)
-        chance = target.exp()
-        kl = torch.where(chance > 0, chance * (target - logp[:, 0]), 0.0).sum(-1)
-        return cls(rows, logp, target, kl)
+    def of(cls, rows: Tensor, read: Tensor, coefficients: Tensor) -> "Asked":
+        """Measure the distributions of these rows, a few at a time."""
+        measured = [
+            _measured(read[some].float(), coefficients[at])
+            for some, at in zip(rows.split(AT_ONCE), torch.arange(len(rows)).split(AT_ONCE), strict=True)
+        ]
+        totals, kl = (torch.cat(found) for found in zip(*measured, strict=True))
+        return cls(rows, read, coefficients, totals, kl)
 
     def of_drawn(self, drawn: Tensor) -> Tensor:
         """The numbers of the tokens that were drawn in all rows of the step; [m, 3 + n]."""
-        token = drawn[self.rows].long()[:, None]
-        read = self.read.gather(-1, token[:, None].expand(-1, self.read.shape[1], 1)).squeeze(-1)
-        guided = self.guided.gather(-1, token)
-        return torch.cat([read[:, :1], guided, self.kl[:, None], read[:, 1:]], dim=1)
+        logits = self.read[self.rows, :, drawn[self.rows].long()].float()  # [m, 1 + n]
+        guided = logits[:, 0] + weighted(logits, self.coefficients)
+        logp = torch.cat([logits, guided[:, None]], dim=1) - self.totals
+        return torch.cat([logp[:, :1], logp[:, -1:], self.kl[:, None], logp[:, 1:-1]], dim=1)
 
-    def told(self, drawn: Tensor, given: LogprobsTensors, first: int) -> LogprobsTensors:
+    def told(self, drawn: Tensor, given: LogprobsTensors) -> LogprobsTensors:
         """The log-probabilities of a step, in whose rows [m] the numbers come before the likeliest tokens.
 
-        `first` is the first id that is no token's. A request that asks for fewer likeliest tokens than there
-        are numbers was refused where it came in.
+        A request that asks for fewer likeliest tokens than there are numbers was refused where it came in;
+        another one of the batch may still have made the table narrower.
         """
         values = self.of_drawn(drawn)
-        count = values.shape[1]
-        numbered = torch.arange(first, first + count, device=drawn.device).expand(len(self.rows), -1)
+        missing = max(0, 1 + values.shape[1] - given.logprobs.shape[1])
+        ids = torch.nn.functional.pad(given.logprob_token_ids, (0, missing))
+        logprobs = torch.nn.functional.pad(given.logprobs, (0, missing), value=-torch.inf)
+        unused = _unused(ids[self.rows], values.shape[1])
         return given._replace(
-            logprob_token_ids=self._before(given.logprob_token_ids, numbered),
-            logprobs=self._before(given.logprobs, values),
+            logprob_token_ids=self._before(ids, unused), logprobs=self._before(logprobs, values)
         )
 
     def _before(self, table: Tensor, columns: Tensor) -> Tensor:
@@ -75,9 +84,31 @@ class TellingSampler:
         output = self.sampler(*inputs, **more)
         asked, self.readings.asked = self.readings.asked, None
         if asked is not None and output.logprobs_tensors is not None:
-            drawn = output.sampled_token_ids[:, 0]
-            output.logprobs_tensors = asked.told(drawn, output.logprobs_tensors, self.readings.vocabulary)
+            output.logprobs_tensors = asked.told(output.sampled_token_ids[:, 0], output.logprobs_tensors)
         return output
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.sampler, name)
+
+
+def weighted(logits: Tensor, coefficients: Tensor) -> Tensor:
+    """sum_i c_i * logits_i of logits [m, 1 + n, ...]; c_i = 0 keeps out whatever overflowed. [m, ...]."""
+    factor = coefficients.view(*coefficients.shape, *(1,) * (logits.dim() - 2))
+    return torch.where(factor == 0, 0.0, factor * logits).sum(1)
+
+
+def _measured(logits: Tensor, coefficients: Tensor) -> tuple[Tensor, Tensor]:
+    """log sum exp [m, 1 + n + 1] and KL [m] of logits [m, 1 + n, v]."""
+    guided = logits[:, 0] + weighted(logits, coefficients)
+    totals = torch.cat([logits, guided[:, None]], dim=1).logsumexp(-1)
+    target = guided - totals[:, -1:]
+    apart = target - (logits[:, 0] - totals[:, :1])
+    kl = torch.where(target > -torch.inf, target.exp() * apart, 0.0).sum(-1)
+    return totals, kl
+
+
+def _unused(ids: Tensor, count: int) -> Tensor:
+    """For each row of ids [m, w], the `count` lowest ids that are not among them; [m, count]."""
+    lowest = torch.arange(ids.shape[1] + count, device=ids.device)
+    used = (lowest[None, :, None] == ids[:, None, :]).any(-1)
+    return used.int().argsort(dim=1, stable=True)[:, :count]

@@ -4,10 +4,11 @@ import asyncio
 import json
 
 import pytest
+from toys import byte_tokenizer
 
 from genarm.serve.errors import ApiError
 from genarm.serve.lineup import Guide
-from genarm.serve.vllm_rewards import REWARDS, ToldRewards
+from genarm.serve.vllm_rewards import REWARDS, ToldRewards, check_told, spelling_of
 from genarm.serve.vllm_rewriting import Rewriting
 
 GUIDE = Guide("guided", {"kind": 0.8, "curt": 0.4}, {"kind": "contrast", "curt": "sum"}, {"kind": 3}, {})
@@ -55,7 +56,7 @@ def test_what_is_asked_of_vllm_for_it():
 )
 def test_what_would_be_told_in_the_same_place_is_refused(fields, chat, says):
     with pytest.raises(ApiError, match=says) as refused:
-        told(chat, **fields).body  # noqa: B018
+        check_told(FIELDS | fields, chat=chat)
     assert refused.value.status == 400
 
 
@@ -78,6 +79,13 @@ def test_what_the_client_asked_for_besides_is_left():
         [-1.0, -0.1],
     ]
     assert (answer["prompt_token_ids"], part["token_ids"]) == ([1], [7, 7]) and "kl" not in part
+
+
+def test_tokens_are_spelled_as_text_and_not_one_by_one():
+    tokenizer = byte_tokenizer()
+    spell = spelling_of(tokenizer)()
+    ids = tokenizer.encode("aé", add_special_tokens=False)
+    assert [spell(token) for token in ids] == ["a", "", "é"]
 
 
 def sent(asked: ToldRewards, kind: bytes, pieces: list[bytes], status: int = 200) -> tuple[dict, bytes]:

@@ -18,7 +18,7 @@ from vllm.v1.outputs import LogprobsTensors, SamplerOutput
 from genarm.decoding import GuidedRequest, load_decoder
 from genarm.types import Message
 from genarm.vllm.readings import Readings
-from genarm.vllm.rewards import TellingSampler
+from genarm.vllm.rewards import Asked, TellingSampler
 
 pytestmark = [pytest.mark.slow, pytest.mark.vllm, pytest.mark.filterwarnings("default")]
 BOTH = {"kind": "contrast", "curt": "sum"}
@@ -151,24 +151,52 @@ def test_beams_are_refused_where_they_would_not_be_guided(server):
     assert client.post("/v1/completions", json=asked | {"model": "base"}).status_code == 200
 
 
-def test_columns_come_before_the_likeliest_tokens_of_those_rows_alone():
-    """By hand: two rows over four tokens, of which the second is told; the sampler is any callable."""
+@pytest.mark.parametrize("width", [2, 6])
+def test_columns_come_before_the_likeliest_tokens_of_those_rows_alone(width):
+    """By hand: two rows over four tokens, of which the second is told; the sampler is any callable.
+
+    What vLLM has masked in the guided logits has no part in it, nor have ids beyond the tokens. A table that
+    another request made narrower is widened.
+    """
     readings = Readings(("kind",), tokens=3)
     readings.rows = torch.tensor([[[0.0, 0, 0, 9], [0, 0, 0, 9]], [[1.0, 2, 3, 9], [3, 2, 1, 9]]])
     logits = readings.rows[:, 0].clone()
-    logits[:, 3] = -torch.inf
+    logits[:, 2:] = -torch.inf
     coefficients = torch.tensor([[0.0, 0, 0], [0, 2, 1]])
-    guided = readings.guide(logits, coefficients, coefficients)
-    ids = torch.tensor([[2, 0, 1, 2, 0, 1], [1, 0, 1, 2, 0, 1]], dtype=torch.int32)
-    given = LogprobsTensors(ids, torch.arange(12.0).view(2, 6), torch.tensor([1, 1]))
+    readings.guide(logits, coefficients, coefficients)
+    ids = torch.tensor([[2, 0, 1, 2, 0, 1], [1, 0, 1, 2, 0, 1]], dtype=torch.int32)[:, :width]
+    given = LogprobsTensors(ids, torch.arange(12.0).view(2, 6)[:, :width], torch.tensor([1, 1]))
     output = SamplerOutput(torch.tensor([[2], [1]], dtype=torch.int32), given)
     told = TellingSampler(lambda: output, readings)().logprobs_tensors
-    assert told.logprob_token_ids.tolist() == [[2, 0, 1, 2, 0, 1], [1, 4, 5, 6, 7, 0]]
-    assert told.logprobs[0].tolist() == given.logprobs[0].tolist() and told.logprobs[1, 5] == 7
+    assert told.logprob_token_ids[0, :width].tolist() == ids[0].tolist()
+    assert told.logprobs[0, :width].tolist() == given.logprobs[0].tolist()
+    assert len(set(told.logprob_token_ids[1, :5].tolist())) == 5
     base = torch.tensor([1.0, 2, 3]).log_softmax(-1)
-    policy = guided[1, :3].log_softmax(-1)
+    policy = torch.tensor([7.0, 6, 5]).log_softmax(-1)
     kl = (policy.exp() * (policy - base)).sum()
     wanted = [6.0, base[1], policy[1], kl, torch.tensor([3.0, 2, 1]).log_softmax(-1)[1]]
     torch.testing.assert_close(told.logprobs[1, :5], torch.tensor([float(value) for value in wanted]))
+    assert told.logprobs[1, 5:].tolist() == ([7.0] if width == 6 else [])
     assert readings.asked is None
     assert TellingSampler(lambda: output, readings)() is output  # told once
+
+
+def test_many_rows_are_measured_a_few_at_a_time_as_all_at_once():
+    torch.manual_seed(0)
+    read, coefficients = torch.randn(30, 3, 50), torch.rand(20, 3)
+    coefficients[3] = 0
+    rows, drawn = torch.randperm(30)[:20], torch.randint(50, (30,))
+    asked = Asked.of(rows, read, coefficients)
+    guided = (read[rows, 0] + torch.einsum("mc,mcv->mv", coefficients, read[rows])).log_softmax(-1)
+    logp = read[rows].log_softmax(-1)
+    wanted = torch.cat(
+        [
+            logp[torch.arange(20), 0, drawn[rows], None],
+            guided[torch.arange(20), drawn[rows], None],
+            (guided.exp() * (guided - logp[:, 0])).sum(-1, keepdim=True),
+            logp[torch.arange(20), 1:, drawn[rows]],
+        ],
+        dim=1,
+    )
+    torch.testing.assert_close(asked.of_drawn(drawn), wanted)
+    assert wanted[3, 2] == 0
