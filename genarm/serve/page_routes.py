@@ -54,6 +54,15 @@ def _read(path: Path) -> PageFile:
     return PageFile(data, {**HEADERS, "content-type": TYPES[path.suffix], "etag": etag})
 
 
+def sent(files: Mapping[str, PageFile], request: Request, name: str) -> Response:
+    """A file of a page. Raises ApiError where it has none of that name."""
+    if (file := files.get(name)) is None:  # a look-up, so that no path leads out of the folder
+        raise ApiError(404, "there is nothing at this address")
+    if request.headers.get("if-none-match") == file.headers["etag"]:
+        return Response(status_code=304, headers=dict(file.headers))
+    return Response(file.data, headers=dict(file.headers))
+
+
 def add_page(app: FastAPI) -> None:
     """The page that asks base and guided, at `/`."""
     _add(app, FOLDER, "/", "/page/{name}")
@@ -68,17 +77,10 @@ def _add(app: FastAPI, folder: Path, at: str, parts: str) -> None:
     """Serve a page to everybody: all of it is in the package, and it asks for a key itself."""
     files = read_files(folder)
 
-    def send(request: Request, name: str) -> Response:
-        if (file := files.get(name)) is None:  # a look-up, so that no path leads out of the folder
-            raise ApiError(404, "there is nothing at this address")
-        if request.headers.get("if-none-match") == file.headers["etag"]:
-            return Response(status_code=304, headers=dict(file.headers))
-        return Response(file.data, headers=dict(file.headers))
-
     @app.api_route(at, methods=["GET", "HEAD"], include_in_schema=False)
     async def index(request: Request) -> Response:
-        return send(request, INDEX)
+        return sent(files, request, INDEX)
 
     @app.api_route(parts, methods=["GET", "HEAD"], include_in_schema=False)
     async def part(request: Request, name: str) -> Response:
-        return send(request, name)
+        return sent(files, request, name)

@@ -9,12 +9,15 @@ from genarm.serve.metrics import NATS
 
 
 class VllmMetrics:
-    """The counters of one server. How a response ended, and its tokens, are counted by vLLM."""
+    """The counters of one server. How a response ended, and its tokens, are counted by vLLM.
+
+    The KL is known of responses that tell rewards.
+    """
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.answers = Counter("genarm_responses", "Responses drawn.", ["guided"], registry=registry)
         self.kl = Histogram(
-            "genarm_kl_nats", "KL(guided || base) a token of guided responses that tell rewards, in nats.",
+            "genarm_kl_nats", "KL(guided || base) a token of guided responses, in nats.",
             buckets=NATS, registry=registry,
         )  # fmt: skip
         self.version = Gauge("genarm_arm_version", "The version served.", ["dimension"], registry=registry)

@@ -15,7 +15,7 @@ from genarm.serve.settings import ServeSettings
 from genarm.serve.vllm_body import SERVED, VllmBody, as_vllm_takes_it, read_served
 from genarm.serve.vllm_rewards import ToldRewards, check_told, spelling_of
 from genarm.serve.vllm_rewriting import Rewriting
-from genarm.serve.vllm_routes import ARMS, READY, told
+from genarm.serve.vllm_routes import ARMS, is_ours, told
 from genarm.serve.vllm_swap import Swapper
 
 KEY = "VLLM_API_KEY"
@@ -59,7 +59,7 @@ class GuidanceField:
                 return
             if scope["method"] not in READS:
                 raise NOT_GUIDED
-            answer = await told(path, self._of(scope))
+            answer = await told(path, self._of(scope), Request(scope))
         except ClientGone:
             return
         except ApiError as error:
@@ -69,7 +69,7 @@ class GuidanceField:
 
     def _is_vllms(self, scope: Scope, path: str) -> bool:
         """Whether vLLM answers a request as it came: what reads, and what has not the key that it needs."""
-        reads = scope["method"] in READS and (path not in (READY, ARMS) or scope["method"] == "OPTIONS")
+        reads = scope["method"] in READS and (not is_ours(path) or scope["method"] == "OPTIONS")
         return reads or (path in (ARMS, *COMPLETIONS) and not self._knows(scope))
 
     async def _pass_on(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:

@@ -76,6 +76,13 @@ class ToldRewards:
     def _told(self, answer: dict[str, Any]) -> dict[str, Any]:
         if not self.fields.get("return_token_ids"):
             answer.pop("prompt_token_ids", None)
+        if not self.choices:  # the first event of a stream, and a whole answer
+            weights = {d: weight for d, weight in self.guide.weights.items() if weight}
+            answer["genarm"] = {
+                "versions": dict(self.guide.versions),
+                "weights": weights,
+                "seed": self.fields.get("seed"),
+            }
         return answer | {"choices": [self._choice(part) for part in answer["choices"]]}
 
     def _choice(self, part: dict[str, Any]) -> dict[str, Any]:

@@ -1,20 +1,32 @@
-"""What vLLM's server has not: `GET /ready` and `GET /v1/arms`, as the built-in engine tells them."""
+"""What vLLM's server has not: `GET /ready`, `GET /v1/arms` and the page, as the built-in engine has them."""
 
 import logging
+from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
-from starlette.responses import JSONResponse
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 
 from genarm.serve.arms import described_arms
+from genarm.serve.page_routes import FOLDER, INDEX, PageFile, read_files, sent
 from genarm.serve.vllm_swap import Swapper
 
 READY, ARMS = "/ready", "/v1/arms"
+PAGE, PARTS = "/", "/page/"
 
 log = logging.getLogger(__name__)
 
 
-async def told(path: str, swapper: Swapper) -> JSONResponse:
-    """The answer at one of the two addresses."""
+def is_ours(path: str) -> bool:
+    """Whether this is one of the addresses."""
+    return path in (READY, ARMS, PAGE) or path.startswith(PARTS)
+
+
+async def told(path: str, swapper: Swapper, request: Request) -> Response:
+    """The answer at one of the addresses. Raises ApiError for a part that the page has not."""
+    if path == PAGE or path.startswith(PARTS):
+        return sent(_page(), request, path.removeprefix(PARTS) if path != PAGE else INDEX)
     if path == ARMS:
         return JSONResponse(_arms(swapper))
     try:
@@ -23,6 +35,11 @@ async def told(path: str, swapper: Swapper) -> JSONResponse:
         log.warning("the engine is not well: %s", type(error).__name__)
         return JSONResponse({"status": "dead"}, 503)
     return JSONResponse({"status": "ready"})
+
+
+@cache
+def _page() -> Mapping[str, PageFile]:
+    return read_files(FOLDER)
 
 
 def _arms(swapper: Swapper) -> dict[str, Any]:

@@ -121,6 +121,7 @@ def test_a_stream_is_told_event_by_event_however_its_bytes_are_cut(size):
     assert [part["guidance_rewards"] for part in parts] == [[WANTED]] * 4
     assert [part.get("base_logprob") for part in parts] == [None, None, -4.0, -4.0]
     assert asked.kl() == [0.25, 0.25]
+    assert json.loads(events[0][6:])["genarm"]["versions"] == {"kind": 3} and b"genarm" not in events[1]
 
 
 def test_a_whole_answer_has_its_own_length_and_an_error_passes_as_it_is():

@@ -14,6 +14,7 @@ from starlette.routing import Route
 
 from genarm.serve.lineup import ServedArm
 from genarm.serve.metrics import Metrics
+from genarm.serve.page_routes import FOLDER, POLICY
 from genarm.serve.vllm_body import SERVED, read_served, write_served
 from genarm.serve.vllm_metrics import VllmMetrics
 from genarm.serve.vllm_middleware import KEY, GuidanceField
@@ -128,6 +129,19 @@ def test_it_is_ready_while_the_engine_is_well_without_a_key(server, monkeypatch)
     server.app.state.engine_client.well = False
     answer = server.ask("GET", "/ready")
     assert (answer.status_code, answer.json()) == (503, {"status": "dead"})
+
+
+def test_the_page_is_that_of_the_built_in_engine_without_a_key(server):
+    server.key = "secret"
+    for path, name in (("/", "index.html"), ("/page/main.js", "main.js")):
+        answer = server.ask("GET", path)
+        assert answer.status_code == 200 and answer.content == (FOLDER / name).read_bytes()
+        assert answer.headers["content-security-policy"] == POLICY
+        again = server.ask("GET", path, headers={"if-none-match": answer.headers["etag"]})
+        assert again.status_code == 304
+    for path in ("/page/app.py", "/page/%2e%2e/app.py", "/page/"):
+        assert server.ask("GET", path).status_code == 404
+    assert server.ask("POST", "/").status_code == 404
 
 
 def test_a_refusal_has_an_id_the_clients_own_where_it_sent_one(server):

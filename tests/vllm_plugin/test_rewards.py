@@ -101,9 +101,12 @@ def test_of_chats_and_completions_whole_and_streamed_all_at_once(server, wanted)
 
     with ThreadPoolExecutor(20) as pool:
         said = list(pool.map(ask, range(20)))
+    versions = {"kind": 3, "curt": 1}
     for i, one in enumerate(said[:10]):
         (part,) = one.json()["choices"]
         same(part, answers[i % 5])
+        used = {d: versions[d] for d, weight in WEIGHTS[i % 5].items() if weight}
+        assert one.json()["genarm"] == {"versions": used, "weights": WEIGHTS[i % 5], "seed": None}
         assert part["logprobs"] is None and "token_ids" not in part
     for i, one in enumerate(said[10:15]):
         (part,) = one.json()["choices"]
@@ -113,6 +116,7 @@ def test_of_chats_and_completions_whole_and_streamed_all_at_once(server, wanted)
     for i, one in enumerate(said[15:]):
         events = [json.loads(line[6:]) for line in one.text.splitlines() if line.startswith("data: {")]
         parts = [part for event in events for part in event["choices"]]
+        assert ["genarm" in event for event in events] == [True] + [False] * (len(events) - 1)
         told = [reward for part in parts for reward in part.get("guidance_rewards", [])]
         same({**parts[-1], "guidance_rewards": told}, answers[i])
         assert events[-1]["usage"]["completion_tokens"] == len(told)

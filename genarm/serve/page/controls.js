@@ -5,6 +5,7 @@ import { niceAbove, weight } from "./numbers.js";
 
 export const RANGE = 2.5; // a slider goes from 0 to so many times the promoted weight
 const STEPS = 500; // an arrow key moves by a hundredth
+const UNLIMITED = 256; // tokens, where the server names no limit but the context
 const NUMBERS = ["seed", "temperature", "max_tokens"];
 
 export class Controls {
@@ -26,7 +27,7 @@ export class Controls {
     byId("max_tokens").max = served.context;
     if (!this.started) {
       byId("temperature").value = served.defaults.temperature;
-      byId("max_tokens").value = served.defaults.max_tokens;
+      byId("max_tokens").value = served.defaults.max_tokens ?? Math.min(UNLIMITED, served.context);
       this.started = true;
     }
     this.write(this.given);
