@@ -11,14 +11,10 @@ numbers stand under are of tokens, of any that the row does not tell otherwise; 
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from vllm.v1.outputs import LogprobsTensors
-
-if TYPE_CHECKING:
-    from genarm.vllm.readings import Readings
 
 AT_ONCE = 8  # rows whose distributions are in memory together: nobody has set memory aside for them
 
@@ -71,24 +67,6 @@ class Asked:
         kept = table[self.rows, 1 : table.shape[1] - columns.shape[1]]
         changed[self.rows, 1:] = torch.cat([columns.to(table.dtype), kept], dim=1)
         return changed
-
-
-class TellingSampler:
-    """The sampler of either of vLLM's runners, whose output tells the rewards as well."""
-
-    def __init__(self, sampler: Any, readings: "Readings") -> None:
-        self.sampler, self.readings = sampler, readings
-
-    def __call__(self, *inputs: Any, **more: Any) -> Any:
-        """What the sampler says, with the numbers of this step's tokens."""
-        output = self.sampler(*inputs, **more)
-        asked, self.readings.asked = self.readings.asked, None
-        if asked is not None and output.logprobs_tensors is not None:
-            output.logprobs_tensors = asked.told(output.sampled_token_ids[:, 0], output.logprobs_tensors)
-        return output
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.sampler, name)
 
 
 def weighted(logits: Tensor, coefficients: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genarm.errors import AdapterError
-from genarm.vllm.rewards import TellingSampler
+from genarm.vllm.telling import TellingSampler
 
 if TYPE_CHECKING:
     from genarm.vllm.models import Guided

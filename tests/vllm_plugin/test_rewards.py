@@ -18,7 +18,8 @@ from vllm.v1.outputs import LogprobsTensors, SamplerOutput
 from genarm.decoding import GuidedRequest, load_decoder
 from genarm.types import Message
 from genarm.vllm.readings import Readings
-from genarm.vllm.rewards import Asked, TellingSampler
+from genarm.vllm.rewards import Asked
+from genarm.vllm.telling import TellingSampler
 
 pytestmark = [pytest.mark.slow, pytest.mark.vllm, pytest.mark.filterwarnings("default")]
 BOTH = {"kind": "contrast", "curt": "sum"}
