@@ -1,4 +1,7 @@
-"""Contrast, log p_base + w (log p_arm - log p_start), equals the plain loop: float32 toys, 1e-5 a token."""
+"""Contrast, log p_base + w (log p_arm - log p_start), equals the plain loop: float32 toys, 1e-5 a token.
+
+Differences of rounded numbers are compared to 1e-4: how they round depends on the processor.
+"""
 
 import dataclasses
 
@@ -125,7 +128,7 @@ def test_rewards_are_differences_and_streams_bring_them(toy, world):
         pieces = list(stream)
         answer = stream.response()
         assert answer.rewards == tuple(piece.rewards for piece in pieces)
-        assert_replays(answer, request, toy.model, world[1], starts=world[2])
+        assert_replays(answer, request, toy.model, world[1], 1e-4, world[2])  # 2.6e-5 on a processor of AMD's
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
@@ -180,7 +183,7 @@ def test_at_weight_one_a_lora_on_the_base_answers_alone(toy, world):
     with torch.no_grad():
         arm = world[1]["all"](input_ids=ids).logits[0, len(request.prompt) - 1 : -1, :261].log_softmax(-1)
     told = arm[torch.arange(len(answer.tokens)), list(answer.tokens)]
-    torch.testing.assert_close(torch.tensor([r.guided for r in answer.rewards]), told, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(torch.tensor([r.guided for r in answer.rewards]), told, atol=1e-4, rtol=1e-5)
 
 
 @pytest.mark.parametrize("strategy", ["shared", "separate"])
