@@ -103,7 +103,7 @@ class GuidanceField:
         """What tells the rewards of a request. Raises ApiError for one that excludes them."""
         check_told(body.fields, chat=chat)
         spelling = spelling_of(swapper.state.engine_client.renderer.tokenizer)
-        return ToldRewards(body.fields, body.guide, await swapper.rewards_order(), spelling, chat)
+        return ToldRewards(body.fields, body.guide, await swapper.told_arms(), spelling, chat)
 
     def _of(self, scope: Scope) -> Swapper:
         if self.swapper is None:

@@ -32,12 +32,12 @@ class _Choice:
 class ToldRewards:
     """One request that is told rewards, and its answer: whole, or event by event.
 
-    `order` has the ARMs as the engine tells them, `spelling` makes what spells the tokens of a new response.
+    `arms` are those of the engine, in the order in which it tells them, `spelling` makes what spells the tokens of a new response.
     """
 
     fields: Mapping[str, Any]
     guide: Guide
-    order: Sequence[str]
+    arms: Sequence[str]
     spelling: Callable[[], Spell]
     chat: bool
     choices: dict[int, _Choice] = field(default_factory=dict)
@@ -45,7 +45,7 @@ class ToldRewards:
     @property
     def columns(self) -> int:
         """How many numbers the engine tells of a token."""
-        return MEASURES + len(self.order)
+        return MEASURES + len(self.arms)
 
     @property
     def body(self) -> bytes:
@@ -113,13 +113,13 @@ class ToldRewards:
 
     def _reward(self, choice: _Choice, token: int, numbers: Sequence[float]) -> dict[str, Any]:
         """One token as the built-in engine tells it; under contrast a reward is what the ARM has learned."""
-        base, guided, kl, *arms = numbers
+        base, guided, kl, *logprobs = numbers
         choice.tokens += 1
         choice.base_logprob += base
         choice.kl += kl
         rewards = {
             dimension: value - base if self.guide.guidance[dimension] == "contrast" else value
-            for dimension, value in zip(self.order, arms, strict=True)
+            for dimension, value in zip(self.arms, logprobs, strict=True)
             if dimension in self.guide.guidance
         }
         return {"id": token, "text": choice.spell(token), "base": base, "guided": guided, "arms": rewards}

@@ -45,7 +45,7 @@ class Swapper:
         self.metrics = vllm_metrics()
         self.metrics.serves(lineup.versions)
         self._one_at_a_time = asyncio.Lock()
-        self._order: tuple[str, ...] | None = None
+        self._told_arms: tuple[str, ...] | None = None
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
@@ -56,19 +56,19 @@ class Swapper:
         async with await asyncio.start_unix_server(self._ordered, path):
             yield
 
-    async def rewards_order(self) -> tuple[str, ...]:
+    async def told_arms(self) -> tuple[str, ...]:
         """The ARMs as the engine tells their rewards, which it does from the first request on that asks.
 
         Raises ApiError where the engine does not answer.
         """
-        if self._order is None:
+        if self._told_arms is None:
             try:
                 async with asyncio.timeout(ENGINE_SECONDS):
                     told, *_ = await self.state.engine_client.collective_rpc("tell_rewards")
             except TimeoutError:
                 raise overloaded("the engine does not answer") from None
-            self._order = tuple(told)
-        return self._order
+            self._told_arms = tuple(told)
+        return self._told_arms
 
     async def _ordered(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         told: dict[str, Any]

@@ -33,8 +33,8 @@ class Asked:
     def of(cls, rows: Tensor, read: Tensor, coefficients: Tensor) -> "Asked":
         """Measure the distributions of these rows, a few at a time."""
         measured = [
-            _measured(read[some].float(), coefficients[at])
-            for some, at in zip(rows.split(AT_ONCE), torch.arange(len(rows)).split(AT_ONCE), strict=True)
+            _measured(read[some].float(), factors)
+            for some, factors in zip(rows.split(AT_ONCE), coefficients.split(AT_ONCE), strict=True)
         ]
         totals, kl = (torch.cat(found) for found in zip(*measured, strict=True))
         return cls(rows, read, coefficients, totals, kl)
