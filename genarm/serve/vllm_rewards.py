@@ -32,7 +32,8 @@ class _Choice:
 class ToldRewards:
     """One request that is told rewards, and its answer: whole, or event by event.
 
-    `arms` are those of the engine, in the order in which it tells them, `spelling` makes what spells the tokens of a new response.
+    `arms` are the engine's, in the order in which it tells them; `spelling` makes what spells the tokens of a
+    new response.
     """
 
     fields: Mapping[str, Any]
